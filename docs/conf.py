@@ -1,0 +1,22 @@
+"""Sphinx settings. `make docs` builds into docs/_build/html; a warning fails the build."""
+
+from importlib.metadata import version as installed_version
+
+project = "llmclients"
+author = "the llmclients authors"
+copyright = f"2026, {author}"
+version = release = installed_version("llmclients")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"llmclients {release}"
+
+# Pages link to each other's headings: [text](page.md#heading).
+myst_heading_anchors = 3
+
+# Signatures as the source writes them, and in its order.
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
