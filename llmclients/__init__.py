@@ -1,0 +1,117 @@
+"""A client SDK for chat models: synchronous first, with an async mirror, one codec for each provider.
+
+    from llmclients import Client
+
+    print(Client("ylokh").chat("Hello!"))
+
+Importing the package loads no HTTP library; the clients are loaded when they are first named.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from llmclients._version import __version__
+from llmclients.config import Proxy, RetryPolicy, Timeout
+from llmclients.errors import (
+    AccessBlockedError,
+    APIConnectionError,
+    APIError,
+    APIResponseError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    ConflictError,
+    InternalServerError,
+    InvalidRequestError,
+    LLMClientError,
+    MissingAPIKeyError,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    ProviderWarning,
+    RateLimitError,
+    ResponseTooLargeError,
+    StreamInterruptedError,
+    UnknownProviderError,
+    UnprocessableEntityError,
+    UnsupportedOptionError,
+)
+from llmclients.models import ChatRequest, ChatResponse, Chunk, Message, TextPart, ToolCall, ToolCallDelta, Usage
+from llmclients.providers import Provider, provider_names, register_provider
+
+if TYPE_CHECKING:
+    from llmclients.async_client import AsyncClient, AsyncStream
+    from llmclients.client import Client, Stream
+    from llmclients.conversation import AsyncConversation, Conversation
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIResponseError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AccessBlockedError",
+    "AsyncClient",
+    "AsyncConversation",
+    "AsyncStream",
+    "AuthenticationError",
+    "BadRequestError",
+    "ChatRequest",
+    "ChatResponse",
+    "Chunk",
+    "Client",
+    "ConfigurationError",
+    "ConflictError",
+    "Conversation",
+    "InternalServerError",
+    "InvalidRequestError",
+    "LLMClientError",
+    "Message",
+    "MissingAPIKeyError",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
+    "Provider",
+    "ProviderWarning",
+    "Proxy",
+    "RateLimitError",
+    "ResponseTooLargeError",
+    "RetryPolicy",
+    "Stream",
+    "StreamInterruptedError",
+    "TextPart",
+    "Timeout",
+    "ToolCall",
+    "ToolCallDelta",
+    "UnknownProviderError",
+    "UnprocessableEntityError",
+    "UnsupportedOptionError",
+    "Usage",
+    "__version__",
+    "provider_names",
+    "register_provider",
+]
+
+_LAZY = {
+    "AsyncClient": "llmclients.async_client",
+    "AsyncConversation": "llmclients.conversation",
+    "AsyncStream": "llmclients.async_client",
+    "Client": "llmclients.client",
+    "Conversation": "llmclients.conversation",
+    "Stream": "llmclients.client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'llmclients' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,238 @@
+"""The error tree. Everything the library raises on purpose is an `LLMClientError`.
+
+Two families, by whose fault it is: a `ConfigurationError` is the caller's mistake, found before anything is sent; an
+`APIError` is what the network or the provider did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:  # for the annotation only: this module stands on nothing
+    from llmclients.models import ChatResponse
+
+__all__ = [
+    "RETRIED_STATUSES",
+    "APIConnectionError",
+    "APIError",
+    "APIResponseError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AccessBlockedError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigurationError",
+    "ConflictError",
+    "InternalServerError",
+    "InvalidRequestError",
+    "LLMClientError",
+    "MissingAPIKeyError",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
+    "ProviderWarning",
+    "RateLimitError",
+    "ResponseTooLargeError",
+    "StreamInterruptedError",
+    "UnknownProviderError",
+    "UnprocessableEntityError",
+    "UnsupportedOptionError",
+    "status_error_class",
+]
+
+
+class ProviderWarning(UserWarning):
+    """A provider is used in a way that is unlikely to work, for example one whose public service is gone."""
+
+
+class LLMClientError(Exception):
+    """Base of every error of this library."""
+
+
+# --- the caller's mistakes ------------------------------------------------------------------------------------------
+
+
+class ConfigurationError(LLMClientError):
+    """The caller's mistake, found before anything was sent.
+
+    `argument` is the name of the argument (or environment variable) that is wrong, if there is one.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class UnknownProviderError(ConfigurationError):
+    """No provider of that name is registered."""
+
+
+class MissingAPIKeyError(ConfigurationError):
+    """The provider needs a key, and neither `api_key=` nor its environment variable has one."""
+
+
+class UnsupportedOptionError(ConfigurationError):
+    """The provider's wire has no field for an option (or the client does not know the option at all)."""
+
+
+class InvalidRequestError(ConfigurationError):
+    """The messages or an option's value cannot be sent."""
+
+
+# --- what the network or the provider did ---------------------------------------------------------------------------
+
+
+class APIError(LLMClientError):
+    """A call failed after it was sent, or while sending.
+
+    Attributes:
+        provider: the provider's name.
+        model: the model asked for, if the wire has one.
+        request_id: the provider's id of the request, from a header or the body.
+        retryable: whether trying the same call again can help.
+        partial: what a stream had brought before the failure, or None.
+    """
+
+    _retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        request_id: str | None = None,
+        retryable: bool | None = None,
+        partial: ChatResponse | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+        self.request_id = request_id
+        self.retryable = self._retryable if retryable is None else retryable
+        self.partial = partial
+
+
+class APIConnectionError(APIError):
+    """No usable connection: DNS, refused, TLS, proxy, reset."""
+
+    _retryable = True
+
+
+class StreamInterruptedError(APIConnectionError):
+    """The answer broke off before the provider said that it was done. `partial` keeps what had arrived."""
+
+
+Phase = Literal["connect", "read", "total"]
+
+
+class APITimeoutError(APIError):
+    """Nothing came in time. `phase` tells which of the three limits of `Timeout` ran out."""
+
+    _retryable = True
+
+    def __init__(self, message: str, *, phase: Phase = "read", **details: Any) -> None:
+        # The deadline covers all attempts: once it has passed, another one cannot help.
+        details.setdefault("retryable", phase != "total")
+        super().__init__(message, **details)
+        self.phase: Phase = phase
+
+
+class APIResponseError(APIError):
+    """Bytes that are not what the protocol says."""
+
+
+class ResponseTooLargeError(APIResponseError):
+    """The response, or one event of it, went over the limit in bytes."""
+
+
+RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+
+
+class APIStatusError(APIError):
+    """The provider refused: by an HTTP status, or by an error event inside a 200.
+
+    Attributes:
+        status_code: the HTTP status; for an error event inside a 200, the status that the event's own words mean.
+        body: the parsed JSON of the error, or its text.
+        headers: the response's headers, names in lower case.
+        retry_after: seconds the provider asked to wait, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int = 0,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+        **details: Any,
+    ) -> None:
+        details.setdefault("retryable", status_code in RETRIED_STATUSES)
+        super().__init__(message, **details)
+        self.status_code = status_code
+        self.body = body
+        self.headers: Mapping[str, str] = dict(headers or {})
+        self.retry_after = retry_after
+
+
+class BadRequestError(APIStatusError):
+    """400."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the key is missing or wrong."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such model or path."""
+
+
+class ConflictError(APIStatusError):
+    """409."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422."""
+
+
+class RateLimitError(APIStatusError):
+    """429, or the provider's own words for it."""
+
+
+class AccessBlockedError(RateLimitError):
+    """The service has banned the caller's address. Trying again from the same address does not help."""
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message, **(details | {"retryable": False}))
+
+
+class InternalServerError(APIStatusError):
+    """5xx."""
+
+
+class OverloadedError(InternalServerError):
+    """529: the provider has no capacity at the moment."""
+
+
+_BY_STATUS: Mapping[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+    529: OverloadedError,
+}
+
+
+def status_error_class(status: int) -> type[APIStatusError]:
+    """The class for an HTTP status."""
+    return _BY_STATUS.get(status) or (InternalServerError if status >= 500 else APIStatusError)
