@@ -1,0 +1,396 @@
+"""Chat completions, as OpenAI and all who copy it speak it: messages out, replies and streams in (PROTOCOLS 8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from pydantic_core import from_json
+
+from llmclients.codecs.base import decode_json, error_message, excerpt, status_error
+from llmclients.codecs.framing import SSEDecoder
+from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
+from llmclients.models import ChatResponse, Chunk, FinishReason, Message, ToolCall, ToolCallDelta, Usage, make_chunk
+
+__all__ = ["decode_reply", "decoder_for", "message_payload", "refused"]
+
+FINISH_REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "length": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+"""Whatever is not here is an `error`: an unknown ending must not pass for a good one. Its word stays in `raw`."""
+
+_STATUS_OF_WORD = {
+    "invalid_request_error": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "insufficient_quota": 429,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "overloaded_error": 529,
+    "server_error": 500,
+    "api_error": 500,
+}
+"""The HTTP status that an error event inside a 200 would have had, from its `code` or `type`."""
+
+
+# --- messages out ---------------------------------------------------------------------------------------------------
+
+
+def message_payload(message: Message) -> dict[str, Any]:
+    """A message as the wire has it: only what is set, `role` and `content` first."""
+    payload: dict[str, Any] = {"role": message.role, "content": message.content}
+    if isinstance(message.content, list):
+        payload["content"] = [{"type": part.type, "text": part.text} for part in message.content]
+    if message.name is not None:
+        payload["name"] = message.name
+    if message.tool_calls:
+        payload["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        payload["tool_call_id"] = message.tool_call_id
+    return payload
+
+
+# --- errors in ------------------------------------------------------------------------------------------------------
+
+
+def refused(status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
+    """The error of an error status. A used-up quota comes as 429, too, but waiting does not refill it."""
+    return status_error(status, headers, body, retryable=False if b"insufficient_quota" in body else None)
+
+
+def _raise_error_event(payload: dict[str, Any]) -> NoReturn:
+    """Raise the error that came inside a 200."""
+    error = payload.get("error")
+    words = error if isinstance(error, dict) else payload
+    status = 200
+    for value in (words.get("status_code"), words.get("code"), words.get("type"), words.get("error_type")):
+        if isinstance(value, str):
+            value = (
+                int(value) if value.isdecimal() and value.isascii() and len(value) == 3 else _STATUS_OF_WORD.get(value)
+            )
+        if isinstance(value, int) and 400 <= value < 600:
+            status = value
+            break
+    body = json.dumps(payload).encode()
+    found = refused(status, {}, body)
+    message = error_message(payload) or excerpt(body)
+    raise type(found)(
+        f"the provider reported an error: {message}",
+        status_code=status,
+        body=payload,
+        retryable=found.retryable,
+    )
+
+
+def _is_error(payload: dict[str, Any]) -> bool:
+    return bool(payload.get("error") or payload.get("error_message")) or payload.get("object") == "error"
+
+
+# --- replies in -----------------------------------------------------------------------------------------------------
+
+
+def decode_reply(body: bytes) -> ChatResponse:
+    """A whole reply.
+
+    Raises:
+        APIStatusError: an error in a reply's place.
+        APIResponseError: anything else that is no reply.
+    """
+    payload = decode_json(body)
+    if _is_error(payload):
+        _raise_error_event(payload)
+    choice = _first_choice(payload)
+    if choice is None:
+        raise APIResponseError(f"the reply has no choices: {excerpt(body)}")
+    if choice.get("error"):
+        _raise_error_event(choice)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise _wrong("choices[0].message", message)
+    text, reasoning, refusal = _texts(message)
+    calls = _ToolCalls()
+    pieces = [piece for entry in _list(message, "tool_calls") for piece in calls.take(entry)]
+    return ChatResponse(
+        text=text,
+        reasoning=reasoning,
+        tool_calls=[
+            ToolCall(id=piece.id or "", name=piece.name or "", arguments=piece.arguments or "{}") for piece in pieces
+        ],
+        finish_reason=_finish_reason(choice, called=bool(pieces), refused=refusal),
+        usage=_usage(payload.get("usage")),
+        model=_word(payload, "model"),
+        id=_word(payload, "id"),
+        raw=payload,
+    )
+
+
+def decoder_for(
+    content_type: str, *, finish_reason_required: bool = True, done_required: bool = True
+) -> EventDecoder | ReplyDecoder:
+    """The decoder for a reply to `"stream": true`: some servers answer with one plain JSON body all the same."""
+    if content_type.partition(";")[0].strip().lower() == "application/json":
+        return ReplyDecoder()
+    return EventDecoder(finish_reason_required=finish_reason_required, done_required=done_required)
+
+
+class ReplyDecoder:
+    """A plain JSON reply where a stream was asked for, as one chunk."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._body: list[bytes] = []
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        self._body.append(data)
+        return iter(())
+
+    def finish(self) -> Iterator[Chunk]:
+        response = decode_reply(b"".join(self._body))
+        self.done = True
+        deltas = [ToolCallDelta(index=index, **call.model_dump()) for index, call in enumerate(response.tool_calls)]
+        yield make_chunk(
+            text=response.text,
+            role="assistant",
+            reasoning=response.reasoning,
+            tool_calls=deltas,
+            finish_reason=response.finish_reason,
+            usage=response.usage,
+            model=response.model,
+            id=response.id,
+            raw=response.raw,
+        )
+
+
+class EventDecoder:
+    """A stream of events to chunks: one chunk for each event but the last, `[DONE]`.
+
+    Args:
+        finish_reason_required: `[DONE]` without a finish reason before it is a cut answer.
+        done_required: so is the end of the body without `[DONE]`.
+    """
+
+    def __init__(self, *, finish_reason_required: bool = True, done_required: bool = True) -> None:
+        self.done = False
+        self._events = SSEDecoder(error_field=True)
+        self._finish_reason_required = finish_reason_required
+        self._done_required = done_required
+        self._finished = False
+        self._refused = False
+        self._calls: _ToolCalls | None = None
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        for kind, event in () if self.done else self._events.feed(data):
+            if self.done:
+                return
+            if event.startswith(b"[DONE]"):
+                if self._finish_reason_required and not self._finished:
+                    raise StreamInterruptedError(
+                        "the stream says [DONE], but no finish reason came: the answer was cut"
+                    )
+                self.done = True
+                if not self._finished:
+                    yield make_chunk(finish_reason="tool_calls" if self._calls else "stop")
+            elif event:
+                yield self._chunk(event, kind)
+
+    def finish(self) -> Iterator[Chunk]:
+        if not self.done:
+            if self._done_required or not self._finished:
+                raise StreamInterruptedError("the stream ended without its end mark, data: [DONE]")
+            self.done = True
+        return iter(())
+
+    def _chunk(self, event: bytes, kind: str) -> Chunk:
+        try:
+            payload = from_json(event, cache_strings="keys")
+        except ValueError as error:
+            raise APIResponseError(f"an event of the stream is not JSON ({error}): {excerpt(event)}") from None
+        if type(payload) is not dict:
+            raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
+        if kind == "error" or _is_error(payload):
+            _raise_error_event(payload)
+        usage = payload.get("usage")
+        fields: dict[str, Any] = {
+            "raw": payload,
+            "model": _word(payload, "model"),
+            "id": _word(payload, "id"),
+            "usage": None if usage is None else _usage(usage),
+        }
+        choice = _first_choice(payload)
+        if choice is not None:
+            self._read_choice(choice, fields)
+        return make_chunk(**fields)
+
+    def _read_choice(self, choice: dict[str, Any], fields: dict[str, Any]) -> None:
+        if choice.get("error"):
+            _raise_error_event(choice)
+        delta = choice.get("delta")
+        if delta is not None:
+            if type(delta) is not dict:
+                raise _wrong("choices[0].delta", delta)
+            fields["text"], fields["reasoning"], refusal = _texts(delta)
+            self._refused = self._refused or refusal
+            fields["role"] = _word(delta, "role")
+            if delta.get("tool_calls"):
+                self._calls = self._calls or _ToolCalls()
+                fields["tool_calls"] = [
+                    piece for entry in _list(delta, "tool_calls") for piece in self._calls.take(entry)
+                ]
+        if choice.get("finish_reason") is not None:
+            reason = _finish_reason(choice, called=self._calls is not None, refused=self._refused)
+            fields["finish_reason"] = reason
+            self._finished = self._finished or reason is not None
+
+
+# --- the members of a reply -----------------------------------------------------------------------------------------
+
+
+def _first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """The choice with index 0. With `n` above 1 the others stay in `raw`."""
+    choices = payload.get("choices")
+    if not choices:
+        if choices is None or type(choices) is list:
+            return None
+        raise _wrong("choices", choices)
+    if type(choices) is not list:
+        raise _wrong("choices", choices)
+    for choice in choices:
+        if type(choice) is not dict:
+            raise _wrong("choices[]", choice)
+        if not choice.get("index"):
+            return choice
+    return None
+
+
+def _texts(message: dict[str, Any]) -> tuple[str, str | None, bool]:
+    """Text, reasoning, and whether the text is a refusal, of a message or delta."""
+    text = message.get("content") or ""
+    if type(text) is not str:
+        raise _wrong("content", text)
+    reasoning = message.get("reasoning_content") or message.get("reasoning") or None
+    if reasoning is not None and type(reasoning) is not str:
+        raise _wrong("reasoning", reasoning)
+    refusal = message.get("refusal")
+    if refusal:
+        if type(refusal) is not str:
+            raise _wrong("refusal", refusal)
+        return text + refusal, reasoning, True
+    return text, reasoning, False
+
+
+def _finish_reason(choice: dict[str, Any], *, called: bool, refused: bool) -> FinishReason | None:
+    """The finish reason; None where the wire has none yet. Calls and refusals count for more than a `stop`."""
+    word = choice.get("finish_reason")
+    if word is None or word == "":
+        return None
+    if type(word) is not str:
+        raise _wrong("finish_reason", word)
+    reason = FINISH_REASONS.get(word, "error")
+    if reason == "stop" and refused:
+        return "content_filter"
+    if reason == "stop" and called:
+        return "tool_calls"
+    return reason
+
+
+class _ToolCalls:
+    """Gives each piece of a tool call its index, whatever the server left out (PROTOCOLS 8.3)."""
+
+    def __init__(self) -> None:
+        self._ids: list[str] = []  # of the calls so far; their own index is their place
+        self._by_wire_index: dict[int, int] = {}
+
+    def take(self, entry: Any) -> Iterator[ToolCallDelta]:
+        if type(entry) is not dict:
+            raise _wrong("tool_calls[]", entry)
+        function = entry.get("function") or {}
+        if type(function) is not dict:
+            raise _wrong("tool_calls[].function", function)
+        name, arguments = function.get("name") or None, function.get("arguments")
+        if isinstance(arguments, dict):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        if not isinstance(name, str | None) or not isinstance(arguments, str | None):
+            raise _wrong("tool_calls[].function", function)
+        wire_id = entry.get("id")
+        wire_id = wire_id if isinstance(wire_id, str) and wire_id not in ("", "null") else None
+        index, is_new = self._place(entry.get("index"), wire_id, name)
+        yield ToolCallDelta(
+            index=index,
+            id=self._ids[index] if is_new else None,
+            name=name if is_new else None,
+            arguments=arguments or "",
+        )
+
+    def _place(self, wire_index: Any, wire_id: str | None, name: str | None) -> tuple[int, bool]:
+        """Which call a piece belongs to, and whether it opens it."""
+        wire_index = wire_index if type(wire_index) is int else None
+        known = self._by_wire_index.get(wire_index) if wire_index is not None else len(self._ids) - 1
+        if known is None or known < 0:
+            pass
+        elif wire_id is None:
+            # Without an index, a name is all that can open a second call.
+            if wire_index is not None or name is None:
+                return known, False
+        elif wire_id == self._ids[known]:
+            return known, False
+        self._ids.append(wire_id or f"call_{len(self._ids)}")
+        index = len(self._ids) - 1
+        if wire_index is not None:
+            self._by_wire_index[wire_index] = index
+        return index, True
+
+
+def _usage(usage: Any) -> Usage | None:
+    if usage is None:
+        return None
+    if type(usage) is not dict:
+        raise _wrong("usage", usage)
+    completion, prompt = usage.get("completion_tokens_details"), usage.get("prompt_tokens_details")
+    return Usage(
+        input_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=_count(usage.get("completion_tokens")),
+        total_tokens=_count(usage.get("total_tokens")),
+        reasoning_tokens=_count(completion.get("reasoning_tokens")) if isinstance(completion, dict) else None,
+        cached_tokens=_count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None,
+    )
+
+
+def _count(value: Any) -> int | None:
+    if value is None or type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    raise _wrong("usage", value)
+
+
+def _word(payload: dict[str, Any], name: str) -> str | None:
+    """A member that only describes: of another type, or empty, it is as good as absent."""
+    value = payload.get(name)
+    return value if type(value) is str and value else None
+
+
+def _list(payload: dict[str, Any], name: str) -> list[Any]:
+    value = payload.get(name)
+    if value is None:
+        return []
+    if type(value) is not list:
+        raise _wrong(name, value)
+    return value
+
+
+def _wrong(where: str, value: Any) -> APIResponseError:
+    return APIResponseError(f"{where} is {type(value).__name__} in the provider's reply: not what the protocol says")

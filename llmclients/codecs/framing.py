@@ -1,0 +1,156 @@
+"""Bytes to events, lines and text, however the bytes are cut. Everything is bounded, and no byte is looked at twice."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+
+from llmclients.errors import APIResponseError, ResponseTooLargeError, StreamInterruptedError
+
+__all__ = ["MAX_EVENT_BYTES", "LineDecoder", "SSEDecoder", "TextDecoder"]
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+
+class LineDecoder:
+    """Bytes to lines, each without its line end: LF, CRLF or a lone CR, mixed as they may be.
+
+    A CR ends a line at once, also as the last byte of a read; an LF right after it then belongs to it.
+    """
+
+    def __init__(self, max_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max = max_bytes
+        self._pieces: list[bytes] = []  # of the line that has no end yet
+        self._size = 0
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` ends.
+
+        Raises:
+            ResponseTooLargeError: the line under way is longer than the limit. Lines that `data` ended come first: then
+                the next call raises.
+        """
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if lines and self._pieces:
+            lines[0] = b"".join(self._pieces) + lines[0]
+            self._pieces.clear()
+            self._size = 0
+        if rest:
+            self._pieces.append(rest)
+            self._size += len(rest)
+            if self._size > self._max and not lines:
+                raise ResponseTooLargeError(f"a line is longer than {self._max} bytes")
+        return lines
+
+    @property
+    def unfinished(self) -> bytes:
+        """What has come of a line that has no end yet."""
+        return b"".join(self._pieces)
+
+
+class SSEDecoder:
+    """Server-sent events by the WHATWG rules: bytes to `(event type, data)`, without reconnection (no id, no retry).
+
+    Args:
+        max_bytes: the most bytes of one event.
+        error_field: take a field named `error` as an event of type `error`, as llama.cpp sent before September 2025.
+    """
+
+    def __init__(self, max_bytes: int = MAX_EVENT_BYTES, *, error_field: bool = False) -> None:
+        self._lines = LineDecoder(max_bytes)
+        self._max = max_bytes
+        self._error_field = error_field
+        self._at_start = True
+        self._start = b""
+        self._type = ""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        """The events that `data` completes.
+
+        Raises:
+            ResponseTooLargeError: the event under way is larger than the limit.
+        """
+        if self._at_start:
+            data = self._without_mark(data)
+        pending = self._data
+        for line in self._lines.feed(data):
+            if not line:
+                if pending:
+                    event = self._type or "message", pending[0] if len(pending) == 1 else b"\n".join(pending)
+                    pending.clear()
+                    self._size = 0
+                    self._type = ""
+                    yield event
+                else:
+                    self._type = ""
+            elif line.startswith(b"data:"):
+                self._add(line[6:] if line.startswith(b"data: ") else line[5:])
+            else:
+                self._other_field(line)
+
+    def _add(self, value: bytes) -> None:
+        self._data.append(value)
+        self._size += len(value) + 1
+        if self._size > self._max:
+            raise ResponseTooLargeError(f"an event is larger than {self._max} bytes")
+
+    def _other_field(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"event":
+            self._type = value.decode("utf-8", "replace")
+        elif name == b"data":  # a field without a colon: an empty line of data
+            self._add(b"")
+        elif name == b"error" and self._error_field:
+            self._type = "error"
+            self._add(value)
+
+    def _without_mark(self, data: bytes) -> bytes:
+        """`data` without the one byte order mark that may open a stream, held back while it is unclear."""
+        data = self._start + data
+        if len(data) < 3 and b"\xef\xbb\xbf".startswith(data):
+            self._start = data
+            return b""
+        self._at_start = False
+        self._start = b""
+        return data.removeprefix(b"\xef\xbb\xbf")
+
+
+class TextDecoder:
+    """UTF-8 bytes to text, where a read may end inside a character. Nothing is stripped: every byte is content."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """The text that `data` completes, if any.
+
+        Raises:
+            APIResponseError: the bytes are not UTF-8; the text before them comes first.
+        """
+        try:
+            text = self._decoder.decode(data)
+        except UnicodeDecodeError as error:
+            yield from filter(None, [error.object[: error.start].decode()])
+            raise APIResponseError(f"the answer is not UTF-8: {error.reason}") from None
+        if text:
+            yield text
+
+    def finish(self) -> None:
+        """The body has ended.
+
+        Raises:
+            StreamInterruptedError: inside a character.
+        """
+        if self._decoder.getstate()[0]:
+            raise StreamInterruptedError("the answer ends inside a UTF-8 character: it was cut")
