@@ -1,0 +1,311 @@
+"""The asynchronous client: `client`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from llmclients.call import Call, Course, Deliver, ModelListing, Open, Read, Sleep, Start, Step
+from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
+from llmclients.conversation import AsyncConversation, SavedConversation
+from llmclients.errors import APIError, StreamInterruptedError
+from llmclients.models import ChatResponse, Chunk, Messages
+from llmclients.settings import ClientSettings
+from llmclients.transports import AsyncResponse, AsyncTransport, async_transport
+
+if TYPE_CHECKING:
+    import httpx
+    from typing_extensions import Self
+
+    from llmclients.transports.mock import MockTransport
+
+__all__ = ["AsyncClient", "AsyncStream"]
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Talks to one provider. May be shared by tasks, and used in one event loop after another.
+
+    Close it, or use it in an `async with`, to close its connections.
+
+    Args:
+        provider: a provider's name, or `"name/model"`.
+        model: the model of calls that name none.
+        api_key: the key; default: the provider's environment variable.
+        base_url: another server that speaks the provider's format.
+        model_path: the weights file (GGUF) of the local model.
+        headers: further headers of every request; one of the provider's own name replaces it.
+        timeout: a `Timeout`, or seconds to wait for the next bytes. Default: connect 10, read 120, no deadline.
+        retry: a `RetryPolicy`, a number of attempts, or None for one attempt. Default: three attempts.
+        proxy: a proxy's URL, False for none, or None for the environment's.
+        fallback: providers to try when this one fails.
+        trust_env: whether proxies and certificate authorities may come from the environment.
+        verify: False for no certificate checks, or the file or folder of a certificate authority.
+        max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
+        transport: the caller's own `httpx.AsyncClient` (and the caller's to close), or a `MockTransport`.
+
+    Raises:
+        ConfigurationError: naming the argument that is wrong.
+    """
+
+    def __init__(
+        self,
+        provider: str = "local",
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        model_path: str | os.PathLike[str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: Timeout | float | None = None,
+        retry: RetryPolicy | int | None = RetryPolicy(),
+        proxy: Proxy | str | bool | None = None,
+        fallback: tuple[str, ...] = (),
+        trust_env: bool = True,
+        verify: bool | str | os.PathLike[str] = True,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        transport: httpx.AsyncClient | MockTransport | None = None,
+    ) -> None:
+        self._settings = ClientSettings.of(
+            provider,
+            model=model,
+            api_key=api_key,
+            base_url=base_url,
+            model_path=model_path,
+            headers=headers,
+            timeout=timeout,
+            retry=retry,
+            proxy=proxy,
+            fallback=fallback,
+            trust_env=trust_env,
+            verify=verify,
+            max_response_bytes=max_response_bytes,
+        )
+        self._transport = async_transport(self._settings.transport, transport)
+
+    async def chat(self, messages: Messages, *, model: str | None = None, **options: Any) -> ChatResponse:
+        """The whole answer to `messages`: text, a message, a dict, or a list of them.
+
+        Args:
+            model: the model of this call.
+            options: fields of `ChatRequest`, and the provider's own options.
+
+        Raises:
+            ConfigurationError: something cannot be sent; nothing was.
+            APIError: the call failed, and so did its retries.
+        """
+        return await self._chat(messages, model, options, {})
+
+    def stream(
+        self, messages: Messages, *, model: str | None = None, restart: bool = False, **options: Any
+    ) -> AsyncStream:
+        """The answer piece by piece. The request is sent when the first chunk is asked for.
+
+        Args:
+            model: the model of this call.
+            restart: not available yet.
+            options: fields of `ChatRequest`, and the provider's own options.
+
+        Raises:
+            ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.
+        """
+        self._settings.check_restart(restart)
+        return self._stream(messages, model, options, {}, None)
+
+    def conversation(self, system: str | None = None, model: str | None = None) -> AsyncConversation:
+        """A new conversation: keeps its history, so that each turn is one message."""
+        now = self._transport.clock.time()
+        return AsyncConversation._with(self, self._settings, now, system=system, model=model)
+
+    async def models(self) -> list[str]:
+        """The names of the provider's models: asked from the service where its wire has that, else those known.
+
+        Raises:
+            APIError: the service did not answer, or not with a list.
+        """
+        async with _AsyncDrive(ModelListing(self._settings, self._transport.clock).names(), self._transport) as drive:
+            return await drive.result()
+
+    async def close(self) -> None:
+        """Close all connections. A transport that the caller brought stays open."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self._settings.label!r})"
+
+    async def _chat(
+        self, messages: Messages, model: str | None, options: dict[str, Any], state: Mapping[str, Any]
+    ) -> ChatResponse:
+        call = Call.of(self._settings, self._transport.clock, messages, model, options, state, stream=False)
+        async with _AsyncDrive(call.reply(), self._transport) as drive:
+            return await drive.result()
+
+    def _stream(
+        self,
+        messages: Messages,
+        model: str | None,
+        options: dict[str, Any],
+        state: Mapping[str, Any],
+        when_complete: Callable[[ChatResponse], None] | None,
+    ) -> AsyncStream:
+        call = Call.of(self._settings, self._transport.clock, messages, model, options, state, stream=True)
+        return AsyncStream(call, self._transport, when_complete)
+
+    def _resume(self, saved: SavedConversation) -> AsyncConversation:
+        return AsyncConversation._with(self, self._settings, self._transport.clock.time(), **saved.model_dump())
+
+
+class AsyncStream(AsyncIterator[Chunk]):
+    """A streamed answer: an iterator of chunks, and a context manager that frees the connection.
+
+    It ends normally only when the provider has said that the answer is complete. Leaving it early, closing it, or
+    dropping it frees its connection at once.
+    """
+
+    def __init__(
+        self, call: Call, transport: AsyncTransport, when_complete: Callable[[ChatResponse], None] | None = None
+    ) -> None:
+        self._call = call
+        self._when_complete = when_complete
+        self._drive = _AsyncDrive(call.stream(), transport)
+        self._chunks: Iterator[Chunk] = iter(())
+
+    @property
+    def response(self) -> ChatResponse:
+        """The chunks so far as one response; complete once the stream has ended."""
+        return self._call.response()
+
+    async def __anext__(self) -> Chunk:
+        """The next chunk.
+
+        Raises:
+            APIError: the call failed, or the answer broke off; its `partial` has what came.
+        """
+        for chunk in self._chunks:
+            return chunk
+        chunks = await self._drive.delivery()
+        if not chunks:
+            if self._when_complete is not None:
+                self._when_complete(await self._drive.result())
+                self._when_complete = None
+            raise StopAsyncIteration
+        self._chunks = iter(chunks)
+        return next(self._chunks)
+
+    async def close(self) -> None:
+        """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""
+        await self._drive.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        # A constructor that failed leaves no drive behind.
+        if hasattr(self, "_drive"):
+            self._drive.abort()
+
+
+class _AsyncDrive(Generic[T]):
+    """Carries out a course's steps. Owns the response that is open."""
+
+    def __init__(self, course: Course[T], transport: AsyncTransport) -> None:
+        self._course = course
+        self._transport = transport
+        self._response: AsyncResponse | None = None
+        self._result: list[T] = []
+        self._closed = False
+
+    async def result(self) -> T:
+        """What the course ends with."""
+        while not self._result:
+            await self.delivery()
+        return self._result[0]
+
+    async def delivery(self) -> list[Chunk]:
+        """The next chunks that the course hands out; none at its end."""
+        if self._result:
+            return []
+        if self._closed:
+            raise _closed_early()
+        outcome: Any = None
+        failure: BaseException | None = None
+        try:
+            while True:
+                step = self._course.send(outcome) if failure is None else self._course.throw(failure)
+                if isinstance(step, Deliver):
+                    return step.chunks
+                outcome = failure = None
+                try:
+                    outcome = await self._carry_out(step)
+                except APIError as error:
+                    failure = error
+        except StopIteration as end:
+            self._result.append(end.value)
+            await self.close()
+            return []
+        except BaseException:
+            self.abort()
+            raise
+
+    async def _carry_out(self, step: Step) -> Any:
+        if isinstance(step, Read):
+            response = self._response
+            data = await response.read() if response is not None else b""
+            if self._closed:  # by another thread: what the read brought, even a clean end, means nothing
+                raise _closed_early()
+            return data
+        await self._release()
+        if self._closed:
+            raise _closed_early()
+        if isinstance(step, Open):
+            self._response = await self._transport.open(step.request, step.timeout, step.deadline)
+            return self._response
+        if isinstance(step, Sleep):
+            return await self._transport.clock.asleep(step.seconds)
+        assert isinstance(step, Start)
+        return await asyncio.to_thread(step.run)
+
+    async def _release(self) -> None:
+        response, self._response = self._response, None
+        if response is not None:
+            await response.close()
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._release()
+
+    def abort(self) -> None:
+        """`close` without awaiting: for a task that is cancelled, a stream that is dropped."""
+        self._closed = True
+        response, self._response = self._response, None
+        if response is not None:
+            response.abort()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _closed_early() -> StreamInterruptedError:
+    return StreamInterruptedError("the stream was closed before its end", retryable=False)

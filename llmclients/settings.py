@@ -1,0 +1,207 @@
+"""What a client's arguments mean, checked once: provider, model, key, URL, limits. Shared by both clients."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmclients.codecs.base import Codec, CodecOptions
+from llmclients.config import Proxy, RetryPolicy, Timeout, ca_bundle, check_base_url, check_headers, environ
+from llmclients.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    MissingAPIKeyError,
+    ProviderWarning,
+    UnsupportedOptionError,
+)
+from llmclients.models import ChatRequest, Messages
+from llmclients.providers import Endpoint, Provider, find_provider
+from llmclients.transports.base import TransportSettings
+
+__all__ = ["ClientSettings"]
+
+_REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
+_warned: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """A client's arguments, resolved.
+
+    `base_url` and `api_key` are None until `start` has run for a provider whose server is started on demand.
+    """
+
+    provider: Provider
+    codec: Codec
+    model: str | None
+    base_url: str | None
+    api_key: str | None = field(repr=False)
+    own_service: bool
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    timeout: Timeout
+    retry: RetryPolicy
+    transport: TransportSettings
+    start: Callable[[], Endpoint] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        provider: str,
+        *,
+        model: str | None,
+        api_key: str | None,
+        base_url: str | None,
+        model_path: str | os.PathLike[str] | None,
+        headers: Mapping[str, str] | None,
+        timeout: Timeout | float | None,
+        retry: RetryPolicy | int | None,
+        proxy: Proxy | str | bool | None,
+        fallback: Sequence[str],
+        trust_env: bool,
+        verify: bool | str | os.PathLike[str],
+        max_response_bytes: int,
+    ) -> ClientSettings:
+        """The settings of a client with these arguments.
+
+        Raises:
+            ConfigurationError: naming the argument that is wrong.
+        """
+        if not isinstance(provider, str):
+            raise ConfigurationError(f"provider must be a name, not {type(provider).__name__}", argument="provider")
+        name, slash, named_model = provider.partition("/")
+        found = find_provider(name)
+        if slash and model is not None:
+            raise ConfigurationError(f"the model is named twice: {named_model!r} and {model!r}", argument="model")
+        own_url = base_url is None
+        if base_url is None and found.base_url_variable and (base_url := environ(found.base_url_variable)):
+            base_url, own_url = check_base_url(base_url, found.base_url_variable), False
+        elif base_url is not None:
+            base_url = check_base_url(base_url)
+        elif found.base_url is not None:
+            base_url = check_base_url(found.base_url)
+            _warn_if_dead(found)
+        start = None
+        if base_url is None:
+            endpoint = found.load_endpoint()
+            if endpoint is None:
+                raise ConfigurationError(f"{found.name} has no public service: give base_url=", argument="base_url")
+            start = lambda: endpoint(model_path)  # noqa: E731
+        if fallback:
+            raise UnsupportedOptionError("fallback is not available yet", argument="fallback")
+        if model_path is not None and start is None:
+            raise ConfigurationError("model_path is for the local model only", argument="model_path")
+        if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
+            raise ConfigurationError(
+                "max_response_bytes must be a positive whole number", argument="max_response_bytes"
+            )
+        return cls(
+            provider=found,
+            codec=found.load_codec(),
+            model=named_model if slash else model,
+            base_url=base_url,
+            api_key=_key(found, api_key, needed=own_url),
+            own_service=own_url and start is None,
+            headers=_headers(found, headers, own_service=own_url),
+            timeout=Timeout.of(timeout),
+            retry=RetryPolicy.of(retry),
+            transport=TransportSettings(
+                proxy=Proxy.of(proxy),
+                trust_env=trust_env,
+                verify=ca_bundle(verify, trust_env),
+                max_response_bytes=max_response_bytes,
+            ),
+            start=start,
+        )
+
+    @property
+    def label(self) -> str:
+        """What the client was made for, as it would be written: `name/model`."""
+        return f"{self.provider.name}/{self.model}" if self.model else self.provider.name
+
+    def check_restart(self, restart: bool) -> None:
+        if restart:
+            raise UnsupportedOptionError("restart is not available yet", argument="restart")
+
+    def request(
+        self, messages: Messages, model: str | None, options: dict[str, Any]
+    ) -> tuple[ChatRequest, CodecOptions]:
+        """One call's request and codec options, checked.
+
+        Raises:
+            ConfigurationError: naming the argument that is wrong, unknown, or unknown to this wire.
+        """
+        own = {name: options.pop(name) for name in list(options) if name in self.codec.options.model_fields}
+        for name, value in options.items():
+            if name not in _REQUEST_FIELDS:
+                raise UnsupportedOptionError(f"there is no option {name!r}{_nearest(name, self.codec)}", argument=name)
+            if value is not None and name != "extra" and name not in self.codec.fields:
+                raise UnsupportedOptionError(
+                    f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it",
+                    argument=name,
+                )
+        return ChatRequest.of(messages, model=self.model_name(model), **options), self.codec.options(**own)
+
+    def model_name(self, model: str | None) -> str:
+        """The model of a call, by its own name.
+
+        Raises:
+            InvalidRequestError: none was named and there is no default, or the provider has no such model.
+        """
+        provider = self.provider
+        name = model or self.model or provider.default_model
+        if not name or not isinstance(name, str):
+            raise InvalidRequestError(f"{provider.name} needs a model: give model=", argument="model")
+        name = provider.model_aliases.get(name, name)
+        if provider.only_listed_models and name not in provider.models:
+            raise InvalidRequestError(
+                f"{provider.name} has no model {name!r}: it answers with {' or '.join(provider.models)}",
+                argument="model",
+            )
+        return name
+
+
+def _nearest(option: str, codec: Codec) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(option, {*_REQUEST_FIELDS, *codec.options.model_fields}, n=1)
+    return f": did you mean {near[0]!r}?" if near else ""
+
+
+def _warn_if_dead(provider: Provider) -> None:
+    if provider.working is False and provider.name not in _warned:
+        _warned.add(provider.name)
+        warnings.warn(
+            f"the public service of {provider.name} ({provider.base_url}) is known not to answer; "
+            "give base_url= of a server that speaks its format, for example a relay (python -m llmclients relay)",
+            ProviderWarning,
+            stacklevel=4,
+        )
+
+
+def _key(provider: Provider, api_key: str | None, *, needed: bool) -> str | None:
+    if api_key is None:
+        api_key = next(filter(None, map(environ, provider.key_variables)), None)
+    elif not isinstance(api_key, str) or not api_key.strip():
+        raise ConfigurationError("api_key must be a non-empty string", argument="api_key")
+    elif not api_key.isascii() or not api_key.isprintable():
+        raise ConfigurationError("api_key has a character that no header can carry", argument="api_key")
+    if api_key is None and needed and provider.key_required:
+        raise MissingAPIKeyError(
+            f"{provider.name} needs a key: give api_key= or set {' or '.join(provider.key_variables)}",
+            argument="api_key",
+        )
+    return api_key
+
+
+def _headers(
+    provider: Provider, headers: Mapping[str, str] | None, *, own_service: bool
+) -> tuple[tuple[str, str], ...]:
+    pairs = dict(check_headers(headers))
+    if own_service:
+        for name, variable in provider.header_variables.items():
+            if value := environ(variable):
+                pairs.setdefault(name, value)
+    return tuple(pairs.items())

@@ -1,0 +1,51 @@
+"""I/O: one HTTP exchange at a time, synchronous over requests, asynchronous over httpx."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmclients.errors import ConfigurationError
+from llmclients.transports.base import AsyncResponse, AsyncTransport, Response, Transport, TransportSettings
+from llmclients.transports.mock import MockTransport
+
+if TYPE_CHECKING:
+    import httpx
+    import requests
+
+__all__ = ["AsyncResponse", "AsyncTransport", "Response", "Transport", "async_transport", "sync_transport"]
+
+
+def sync_transport(settings: TransportSettings, own: requests.Session | MockTransport | None) -> Transport:
+    """The transport of a `Client`. requests is loaded here, by the first client that needs it.
+
+    Raises:
+        ConfigurationError: `own` is not what a client can use.
+    """
+    if isinstance(own, MockTransport):
+        return own.sync()
+    if own is not None and not hasattr(own, "get_adapter"):
+        raise _unusable(own, "a requests.Session")
+    from llmclients.transports.requests import RequestsTransport
+
+    return RequestsTransport(settings, own)
+
+
+def async_transport(settings: TransportSettings, own: httpx.AsyncClient | MockTransport | None) -> AsyncTransport:
+    """The transport of an `AsyncClient`. httpx and aiohttp are loaded here, by the first client that needs them.
+
+    Raises:
+        ConfigurationError: `own` is not what a client can use.
+    """
+    if isinstance(own, MockTransport):
+        return own.asynchronous()
+    if own is not None and not hasattr(own, "aclose"):
+        raise _unusable(own, "an httpx.AsyncClient")
+    from llmclients.transports.httpx import HttpxTransport
+
+    return HttpxTransport(settings, own)
+
+
+def _unusable(own: object, wanted: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"transport must be {wanted} or a MockTransport, not {type(own).__name__}", argument="transport"
+    )

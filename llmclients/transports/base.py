@@ -1,0 +1,144 @@
+"""What a transport is: opens one HTTP exchange, hands out its bytes as they arrive, closes it. Nothing about providers.
+
+Both sides have the same words; the async ones are awaited. Every failure is one of ours:
+
+| what happens | error |
+| --- | --- |
+| DNS, refused, TLS, proxy, reset before the response's head was read | `APIConnectionError` |
+| the same while the body is read, or the body ends before its framing says so | `StreamInterruptedError` |
+| no connection within `timeout.connect` | `APITimeoutError(phase="connect")` |
+| no byte within `timeout.read` | `APITimeoutError(phase="read")` |
+| the deadline passed, whatever was under way | `APITimeoutError(phase="total")` |
+| more than `max_response_bytes` after content decoding | `ResponseTooLargeError` |
+| bytes that are not HTTP, an unknown or broken content encoding | `APIResponseError` |
+
+A transport does not know the provider: `call` adds its name and host to the error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
+
+__all__ = [
+    "SYSTEM_CLOCK",
+    "AsyncResponse",
+    "AsyncTransport",
+    "Clock",
+    "HTTPRequest",
+    "Response",
+    "SystemClock",
+    "Transport",
+    "TransportSettings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPRequest:
+    """One request, complete: an absolute URL, headers in the order they go out, the body's bytes."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSettings:
+    """What a client says about its connections. `proxy`: one for everything, False for none, None for the environment's."""
+
+    proxy: Proxy | bool | None = None
+    trust_env: bool = True
+    verify: bool | str = True
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+
+
+class Clock(Protocol):
+    """Time, as an argument: a test's clock passes without waiting."""
+
+    def time(self) -> float:
+        """Unix time in seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back. Deadlines are points on this scale."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+    async def asleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The real one."""
+
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+    time = staticmethod(time.time)
+
+    async def asleep(self, seconds: float) -> None:
+        import asyncio  # the sync client has no use for it, and it is slow to load
+
+        await asyncio.sleep(seconds)
+
+
+SYSTEM_CLOCK = SystemClock()
+
+
+class Response(Protocol):
+    """An open exchange: the head has arrived, the body is read piece by piece."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case; a repeated header's values are joined with `, `."""
+
+    def read(self) -> bytes:
+        """The next bytes, content-decoded, as soon as there are any; `b""` at the end that the framing defines."""
+
+    def close(self) -> None:
+        """Free the connection: back to the pool when the body was read to its end, else closed at once. Idempotent.
+
+        May be called from another thread while `read` waits; that `read` then fails.
+        """
+
+
+class Transport(Protocol):
+    """Opens exchanges; may be shared by threads."""
+
+    clock: Clock
+
+    def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
+        """Send the request and read the response's head. Redirects are not followed.
+
+        `timeout.connect` and `timeout.read` hold for this exchange; `deadline`, on `clock.monotonic`'s scale, bounds all of
+        it, the body included, however steadily bytes drip.
+        """
+
+    def close(self) -> None:
+        """Close all connections, unless the underlying session is the caller's own."""
+
+
+class AsyncResponse(Protocol):
+    """`Response`, awaited."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def read(self) -> bytes: ...
+
+    async def close(self) -> None: ...
+
+    def abort(self) -> None:
+        """Free the connection at once, without awaiting: for a stream that is dropped. Idempotent; callable anywhere."""
+
+
+class AsyncTransport(Protocol):
+    """`Transport`, awaited. Connections belong to the event loop that opened them; any number of loops may come and go."""
+
+    clock: Clock
+
+    async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> AsyncResponse: ...
+
+    async def close(self) -> None: ...
