@@ -1,0 +1,115 @@
+"""A response of requests', its body taken off the socket as it arrives.
+
+requests' own ways to read a body lose the bytes of a chunk that was cut, or give one HTTP chunk a call.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llmclients.errors import APIError
+from llmclients.transports.body import BodyDecoder
+from llmclients.transports.faults import Exchange, closed_early
+from llmclients.transports.head import raw_socket
+from llmclients.transports.transfer import BodyFraming, ChunkedBody, EndlessBody, SizedBody
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["RequestsResponse"]
+
+_READ_SIZE = 64 * 1024
+
+
+class RequestsResponse:
+    """An open exchange over requests."""
+
+    def __init__(self, response: requests.Response, exchange: Exchange, limit: int) -> None:
+        self._raw: Any = response.raw
+        self._exchange = exchange
+        self._lock = threading.Lock()  # of who gives the connection back
+        self._ended = self._closed = False
+        self._socket: socket.socket | None = None
+        self._framing: BodyFraming = EndlessBody()
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = {name.lower(): value.strip() for name, value in response.headers.items()}
+        encoded = self.headers
+        self._receive: Callable[[int], bytes]
+        reader = getattr(getattr(self._raw, "_fp", None), "fp", None)
+        if getattr(response, "_content_consumed", False):  # a hook of the caller's session has read and decoded it
+            self._receive = io.BytesIO(response.content).read
+            encoded = {}
+        elif isinstance(reader, io.BufferedReader):
+            self._receive = reader.read1
+            self._socket = raw_socket(reader)
+            if self._raw.chunked:
+                self._framing = ChunkedBody()
+            elif self._raw.length_remaining is not None:
+                self._framing = SizedBody(self._raw.length_remaining)
+        else:  # no socket: a response that a test made
+            self._receive = partial(self._raw.read, decode_content=False)
+        try:
+            self._decoder = BodyDecoder(encoded, limit)
+            if self._framing.done:
+                self._end()
+        except APIError:
+            self.close()
+            raise
+
+    def read(self) -> bytes:
+        """The next bytes of the body, all that are there; `b""` at its end."""
+        try:
+            while not self._ended:
+                if self._closed:
+                    raise closed_early()
+                if (remaining := self._exchange.remaining()) is not None and self._socket is not None:
+                    self._socket.settimeout(min(self._exchange.timeout.read, remaining))
+                data = self._framing.feed(self._receive(_READ_SIZE))
+                if self._framing.done:
+                    self._end()
+                if data and (data := self._decoder.feed(data)):
+                    return data
+            self._decoder.finish()
+        except BaseException as error:
+            closed = self._closed
+            self.close()
+            if closed:
+                raise closed_early() from None
+            if isinstance(error, Exception):
+                raise self._exchange.error(error, "read") from error
+            raise
+        return b""
+
+    def _end(self) -> None:
+        """The body is complete: the connection may serve another exchange."""
+        with self._lock:
+            if self._closed:
+                raise closed_early()
+            self._ended = True
+            if self._socket is None or self._framing.excess:
+                self._raw.close()
+            else:
+                self._raw._fp.close()
+                self._raw.release_conn()
+
+    def close(self) -> None:
+        """Free the connection. Idempotent; may be called from another thread, whose wait in `read` then ends."""
+        with self._lock:
+            done = self._ended or self._closed
+            self._closed = True
+        if done:
+            return
+        if self._socket is not None:
+            with suppress(OSError):  # not connected any more
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._raw.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_decoder"):
+            self.close()

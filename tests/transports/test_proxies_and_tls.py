@@ -1,0 +1,265 @@
+"""Proxies and certificates: both transports go the same ways and refuse the same things."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmclients.config import Proxy
+from llmclients.errors import APIConnectionError, APITimeoutError, ConfigurationError
+from llmclients.config import Timeout
+
+from . import proxies
+from .rawserver import EARLY, HOLD, RawServer, http, unused_port
+from .sides import ASYNC, SYNC, Side, both_sides, post
+
+trustme = pytest.importorskip("trustme")
+SECRET = "s3cret!pass"
+USER = ("user", SECRET)
+LOGIN = f"user:{SECRET.replace('!', '%21')}@"
+
+
+class Certificates:
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        self.authority = str(folder / "ca.pem")
+        authority.cert_pem.write_to_path(self.authority)
+        self.server = self._context(authority.issue_cert("127.0.0.1", "model.example"))
+        self.other_host = self._context(authority.issue_cert("other.example"))
+
+    def _context(self, certificate: trustme.LeafCert) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        return context
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def plain() -> Iterator[RawServer]:
+    with RawServer([http(body=b"hello")]) as server:
+        yield server
+
+
+@pytest.fixture
+def secure(certificates: Certificates) -> Iterator[RawServer]:
+    with RawServer([http(body=b"hello")], tls=certificates.server) as server:
+        yield server
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------------
+
+
+@both_sides
+def test_an_authority_of_ones_own(side: Side, secure: RawServer, certificates: Certificates) -> None:
+    outcomes = side.run(*[post(secure.url)] * 2, verify=certificates.authority)
+    assert [outcome.body for outcome in outcomes] == [b"hello"] * 2
+    assert secure.connections == 1
+
+
+@both_sides
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_an_authority_of_the_environment(
+    side: Side, secure: RawServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for other in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(variable, certificates.authority)
+    assert side.fetch(secure.url, trust_env=True).body == b"hello"
+    assert side.fetch(secure.url, trust_env=False).error is not None
+
+
+@both_sides
+def test_a_certificate_that_nobody_vouches_for(side: Side, secure: RawServer) -> None:
+    error = side.fetch(secure.url).error
+    assert type(error) is APIConnectionError
+    assert "was not accepted: unable to get local issuer certificate" in str(error)
+    assert not error.retryable
+    assert secure.requests == []
+
+
+@both_sides
+def test_a_certificate_of_another_host(side: Side, certificates: Certificates) -> None:
+    with RawServer([http()], tls=certificates.other_host) as server:
+        error = side.fetch(server.url, verify=certificates.authority).error
+        assert type(error) is APIConnectionError
+        assert "was not accepted: IP address mismatch" in str(error)
+        assert server.requests == []
+
+
+@both_sides
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_no_verification(side: Side, secure: RawServer) -> None:
+    assert side.fetch(secure.url, verify=False).body == b"hello"
+
+
+@both_sides
+def test_a_server_that_does_not_speak_tls(side: Side) -> None:
+    with RawServer([EARLY, http("400 Bad Request"), HOLD]) as server:
+        error = side.fetch(server.url.replace("http", "https")).error
+    assert type(error) is APIConnectionError
+    assert "no secure connection" in str(error)
+
+
+@both_sides
+def test_a_handshake_that_never_ends_is_a_connect_timeout(side: Side) -> None:
+    with RawServer([HOLD]) as server:
+        outcome = side.fetch(server.url.replace("http", "https"), timeout=Timeout(connect=0.15, read=5))
+        assert isinstance(outcome.error, APITimeoutError)
+        assert outcome.error.phase == "connect"
+        assert outcome.seconds < 1
+
+
+# --- HTTP proxies ---------------------------------------------------------------------------------------------------
+
+
+@both_sides
+@pytest.mark.parametrize("user", [None, USER])
+def test_http_through_an_http_proxy(side: Side, plain: RawServer, user: tuple[str, str] | None) -> None:
+    with proxies.Proxy(plain.port, user) as proxy:
+        url = "http://model.example/chat"
+        outcome = side.fetch(url, proxy=Proxy(proxy.url(LOGIN if user else "")))
+        assert outcome.body == b"hello"
+        assert proxy.asked == [f"POST {url} HTTP/1.1"]
+
+
+@both_sides
+@pytest.mark.parametrize("user", [None, USER])
+def test_https_through_an_http_proxy(
+    side: Side, secure: RawServer, certificates: Certificates, user: tuple[str, str] | None
+) -> None:
+    with proxies.Proxy(secure.port, user) as proxy:
+        outcomes = side.run(
+            *[post("https://model.example/chat")] * 2,
+            proxy=Proxy(proxy.url(LOGIN if user else "")),
+            verify=certificates.authority,
+        )
+        assert [outcome.body for outcome in outcomes] == [b"hello"] * 2, outcomes[0].error
+        assert [line.split()[:2] for line in proxy.asked] == [["CONNECT", "model.example:443"]]
+        assert not any(b"proxy-authorization" in request.lower() for request in secure.requests)
+
+
+@both_sides
+def test_https_through_an_https_proxy(side: Side, secure: RawServer, certificates: Certificates) -> None:
+    with proxies.Proxy(secure.port, USER, tls=certificates.server) as proxy:
+        outcome = side.fetch("https://model.example/", proxy=Proxy(proxy.url(LOGIN)), verify=certificates.authority)
+        assert outcome.body == b"hello", outcome.error
+        outcome = side.fetch("https://model.example/", proxy=Proxy(proxy.url(LOGIN)))
+        assert type(outcome.error) is APIConnectionError
+        assert "proxy" in str(outcome.error)
+
+
+@both_sides
+def test_a_wrong_password_and_nothing_of_it_is_shown(side: Side, secure: RawServer) -> None:
+    with proxies.Proxy(secure.port, ("user", "other")) as proxy:
+        error = side.fetch("https://model.example/", proxy=Proxy(proxy.url(LOGIN))).error
+        assert type(error) is APIConnectionError
+        assert f"the proxy http://127.0.0.1:{proxy.port} does not let through to model.example" in str(error)
+        assert "407" in str(error)
+        cause: BaseException | None = error
+        while cause is not None:
+            assert SECRET not in f"{cause!r} {cause} {cause.args!r}"
+            assert "s3cret" not in repr(cause)
+            cause = cause.__cause__ or cause.__context__
+
+
+@both_sides
+def test_a_proxy_that_is_not_there(side: Side) -> None:
+    port = unused_port()
+    for url in ("http://model.example/", "https://model.example/"):
+        error = side.fetch(url, proxy=Proxy(f"http://127.0.0.1:{port}")).error
+        assert type(error) is APIConnectionError
+        assert str(error) == f"cannot connect to the proxy http://127.0.0.1:{port}: connection refused"
+        error = side.fetch(url, proxy=Proxy("http://nonexistent.invalid:1")).error
+        assert type(error) is APIConnectionError
+        assert str(error) == "the name of the proxy http://nonexistent.invalid:1 could not be resolved"
+
+
+@both_sides
+def test_a_proxy_that_says_nothing_is_a_connect_timeout(side: Side) -> None:
+    with RawServer([HOLD]) as silent:
+        outcome = side.fetch(
+            "https://model.example/", proxy=Proxy(silent.url), timeout=Timeout(connect=0.15, read=5)
+        )
+        assert isinstance(outcome.error, APITimeoutError), outcome.error
+        assert outcome.error.phase == "connect"
+        assert "proxy" in str(outcome.error)
+
+
+@both_sides
+def test_the_environments_proxy(side: Side, plain: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with proxies.Proxy(plain.port) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url())
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert side.fetch("http://model.example/", trust_env=True).body == b"hello"
+        assert len(proxy.asked) == 1
+        assert side.fetch(plain.url, trust_env=True).body == b"hello", "named by NO_PROXY"
+        monkeypatch.delenv("NO_PROXY")
+        assert side.fetch(plain.url, trust_env=False).body == b"hello"
+        assert side.fetch(plain.url, trust_env=True, proxy=False).body == b"hello"
+        assert len(proxy.asked) == 1
+
+
+# --- SOCKS ----------------------------------------------------------------------------------------------------------
+
+
+@both_sides
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks"])
+@pytest.mark.parametrize("user", [None, USER])
+def test_socks_and_the_proxy_resolves_the_name(
+    side: Side, plain: RawServer, scheme: str, user: tuple[str, str] | None
+) -> None:
+    pytest.importorskip("socks")
+    pytest.importorskip("socksio")
+    with proxies.SocksProxy(plain.port, user) as proxy:
+        url = proxy.url(LOGIN if user else "").replace("socks5", scheme)
+        outcomes = side.run(*[post("http://nonexistent.invalid/")] * 2, proxy=Proxy(url))
+        assert [outcome.body for outcome in outcomes] == [b"hello"] * 2, outcomes[0].error
+        assert proxy.asked == ["name nonexistent.invalid:80"]
+
+
+@both_sides
+def test_https_through_socks(side: Side, secure: RawServer, certificates: Certificates) -> None:
+    pytest.importorskip("socks")
+    pytest.importorskip("socksio")
+    with proxies.SocksProxy(secure.port) as proxy:
+        outcome = side.fetch("https://model.example/", proxy=Proxy(proxy.url()), verify=certificates.authority)
+        assert outcome.body == b"hello", outcome.error
+        assert secure.wait_for(0)
+
+
+@both_sides
+def test_a_socks_proxy_that_refuses(side: Side, plain: RawServer) -> None:
+    pytest.importorskip("socks")
+    pytest.importorskip("socksio")
+    with proxies.SocksProxy(plain.port, ("user", "other")) as proxy:
+        error = side.fetch("http://model.example/", proxy=Proxy(proxy.url(LOGIN))).error
+        assert type(error) is APIConnectionError
+        assert f"the proxy socks5://127.0.0.1:{proxy.port}" in str(error)
+        assert "s3cret" not in str(error)
+    error = side.fetch("http://model.example/", proxy=Proxy(f"socks5://127.0.0.1:{unused_port()}")).error
+    assert type(error) is APIConnectionError
+    assert "the proxy socks5://" in str(error)
+
+
+@pytest.mark.parametrize(("side", "module"), [(SYNC, "socks"), (ASYNC, "socksio")])
+def test_socks_without_its_package_says_what_to_install(
+    side: Side, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llmclients.transports import wire
+
+    monkeypatch.setattr(wire.importlib.util, "find_spec", lambda name: None)
+    error = side.fetch("http://model.example/", proxy=Proxy("socks5://127.0.0.1:1")).error
+    assert isinstance(error, ConfigurationError)
+    assert "llmclients[socks]" in str(error)
+
+
+def test_socks4_is_not_for_the_asynchronous_client() -> None:
+    error = ASYNC.fetch("http://model.example/", proxy=Proxy("socks4://127.0.0.1:1")).error
+    assert isinstance(error, ConfigurationError)
