@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from llmclients.call import Call, Course, Deliver, ModelListing, Open, Read, Sleep, Start, Step
+from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.conversation import AsyncConversation, SavedConversation
+from llmclients.course import Course, Deliver, Open, Read, Sleep, Start, Step
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.models import ChatResponse, Chunk, Messages
 from llmclients.settings import ClientSettings
@@ -42,7 +43,7 @@ class AsyncClient:
         timeout: a `Timeout`, or seconds to wait for the next bytes. Default: connect 10, read 120, no deadline.
         retry: a `RetryPolicy`, a number of attempts, or None for one attempt. Default: three attempts.
         proxy: a proxy's URL, False for none, or None for the environment's.
-        fallback: providers to try when this one fails.
+        fallback: names of providers to try, in turn, when this one's attempts have failed.
         trust_env: whether proxies and certificate authorities may come from the environment.
         verify: False for no certificate checks, or the file or folder of a certificate authority.
         max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
@@ -64,7 +65,7 @@ class AsyncClient:
         timeout: Timeout | float | None = None,
         retry: RetryPolicy | int | None = RetryPolicy(),
         proxy: Proxy | str | bool | None = None,
-        fallback: tuple[str, ...] = (),
+        fallback: Sequence[str] = (),
         trust_env: bool = True,
         verify: bool | str | os.PathLike[str] = True,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
@@ -107,14 +108,13 @@ class AsyncClient:
 
         Args:
             model: the model of this call.
-            restart: not available yet.
+            restart: after a break, send the request again: a chunk marked `restarted` tells to discard what came before.
             options: fields of `ChatRequest`, and the provider's own options.
 
         Raises:
             ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.
         """
-        self._settings.check_restart(restart)
-        return self._stream(messages, model, options, {}, None)
+        return self._stream(messages, model, options, {}, restart=restart)
 
     def conversation(self, system: str | None = None, model: str | None = None) -> AsyncConversation:
         """A new conversation: keeps its history, so that each turn is one message."""
@@ -148,7 +148,7 @@ class AsyncClient:
     async def _chat(
         self, messages: Messages, model: str | None, options: dict[str, Any], state: Mapping[str, Any]
     ) -> ChatResponse:
-        call = Call.of(self._settings, self._transport.clock, messages, model, options, state, stream=False)
+        call = prepare(self._settings, self._transport.clock, messages, model, options, state, stream=False)
         async with _AsyncDrive(call.reply(), self._transport) as drive:
             return await drive.result()
 
@@ -158,9 +158,13 @@ class AsyncClient:
         model: str | None,
         options: dict[str, Any],
         state: Mapping[str, Any],
-        when_complete: Callable[[ChatResponse], None] | None,
+        *,
+        restart: bool = False,
+        when_complete: Callable[[ChatResponse], None] | None = None,
     ) -> AsyncStream:
-        call = Call.of(self._settings, self._transport.clock, messages, model, options, state, stream=True)
+        call = prepare(
+            self._settings, self._transport.clock, messages, model, options, state, stream=True, restart=restart
+        )
         return AsyncStream(call, self._transport, when_complete)
 
     def _resume(self, saved: SavedConversation) -> AsyncConversation:
@@ -175,7 +179,10 @@ class AsyncStream(AsyncIterator[Chunk]):
     """
 
     def __init__(
-        self, call: Call, transport: AsyncTransport, when_complete: Callable[[ChatResponse], None] | None = None
+        self,
+        call: Call | FallbackCall,
+        transport: AsyncTransport,
+        when_complete: Callable[[ChatResponse], None] | None = None,
     ) -> None:
         self._call = call
         self._when_complete = when_complete

@@ -93,7 +93,7 @@ class RetryPolicy:
         if isinstance(self.jitter, bool) or not isinstance(self.jitter, int | float) or not 0 <= self.jitter <= 1:
             raise ConfigurationError(f"retry.jitter must be from 0 to 1, not {self.jitter!r}", argument="retry.jitter")
         statuses = frozenset(self.statuses) if isinstance(self.statuses, Iterable) else None
-        if statuses is None or not all(type(status) is int for status in statuses):
+        if statuses is None or not all(isinstance(status, int) for status in statuses):
             raise ConfigurationError("retry.statuses must be a set of HTTP statuses", argument="retry.statuses")
         object.__setattr__(self, "statuses", statuses)
 
@@ -263,7 +263,11 @@ def ca_bundle(verify: bool | str | os.PathLike[str], trust_env: bool) -> bool | 
     argument = "verify"
     if verify is False:
         return False
-    if verify is not True:
+    if not isinstance(verify, bool | str | os.PathLike):
+        raise ConfigurationError(
+            f"verify must be True, False or a path, not {type(verify).__name__}", argument="verify"
+        )
+    if not isinstance(verify, bool):
         path = os.fspath(verify)
     elif trust_env:
         for argument in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
@@ -318,7 +322,12 @@ def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None)
     Raises:
         ConfigurationError: naming the header, never its value.
     """
-    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
+    try:
+        pairs = tuple(
+            (name, value) for name, value in (headers.items() if isinstance(headers, Mapping) else headers or ())
+        )
+    except (TypeError, ValueError):
+        raise ConfigurationError("headers must be a mapping of names to values", argument="headers") from None
     for name, value in pairs:
         if (
             not isinstance(name, str)

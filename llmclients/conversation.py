@@ -85,11 +85,16 @@ class Conversation(SavedConversation):
         self._finish(own, response)
         return response
 
-    def stream(self, messages: Messages, **options: Any) -> Stream:
+    def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> Stream:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
         client, own, sent = self._turn(messages)
         stream: Stream = client._stream(
-            sent, self.model, options, self.state, lambda response: self._finish(own, response)
+            sent,
+            self.model,
+            options,
+            self.state,
+            restart=restart,
+            when_complete=lambda response: self._finish(own, response),
         )
         return stream
 
@@ -108,10 +113,15 @@ class AsyncConversation(SavedConversation):
         self._finish(own, response)
         return response
 
-    def stream(self, messages: Messages, **options: Any) -> AsyncStream:
+    def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncStream:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
         client, own, sent = self._turn(messages)
         stream: AsyncStream = client._stream(
-            sent, self.model, options, self.state, lambda response: self._finish(own, response)
+            sent,
+            self.model,
+            options,
+            self.state,
+            restart=restart,
+            when_complete=lambda response: self._finish(own, response),
         )
         return stream

@@ -92,6 +92,8 @@ class APIError(LLMClientError):
         request_id: the provider's id of the request, from a header or the body.
         retryable: whether trying the same call again can help.
         partial: what a stream had brought before the failure, or None.
+        earlier: the errors of the attempts before this one, first to last; with a `fallback`, those of
+            the other providers, too. From Python 3.11 on they are also the cause, as an `ExceptionGroup`.
     """
 
     _retryable: ClassVar[bool] = False
@@ -112,6 +114,7 @@ class APIError(LLMClientError):
         self.request_id = request_id
         self.retryable = self._retryable if retryable is None else retryable
         self.partial = partial
+        self.earlier: tuple[APIError, ...] = ()
 
 
 class APIConnectionError(APIError):

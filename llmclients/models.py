@@ -382,19 +382,43 @@ class ChatResponse(Model):
 
 # --- the fast way to a chunk ----------------------------------------------------------------------------------------
 
-_CHUNK_DEFAULTS = {name: field.default for name, field in Chunk.model_fields.items()}
-_NO_FIELDS_SET: frozenset[str] = frozenset()
+_ALL_FIELDS = set(Chunk.model_fields)
 _set = object.__setattr__
 
 
-def make_chunk(**fields: Any) -> Chunk:
+def make_chunk(
+    text: str = "",
+    role: str | None = None,
+    reasoning: str | None = None,
+    tool_calls: Sequence[ToolCallDelta] = (),
+    finish_reason: FinishReason | None = None,
+    usage: Usage | None = None,
+    model: str | None = None,
+    id: str | None = None,
+    raw: Any = None,
+) -> Chunk:
     """A `Chunk` of values that a codec has already checked, without validating them again.
 
     Every chunk of every stream is made here, and validation would cost more than the rest of its decoding.
     """
     chunk = Chunk.__new__(Chunk)
-    _set(chunk, "__dict__", _CHUNK_DEFAULTS | fields)
-    _set(chunk, "__pydantic_fields_set__", set(fields))
+    _set(
+        chunk,
+        "__dict__",
+        {
+            "text": text,
+            "role": role,
+            "reasoning": reasoning,
+            "tool_calls": tool_calls,
+            "finish_reason": finish_reason,
+            "usage": usage,
+            "model": model,
+            "id": id,
+            "raw": raw,
+            "restarted": False,
+        },
+    )
+    _set(chunk, "__pydantic_fields_set__", _ALL_FIELDS)
     _set(chunk, "__pydantic_extra__", None)
     _set(chunk, "__pydantic_private__", None)
     return chunk

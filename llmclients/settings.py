@@ -45,6 +45,7 @@ class ClientSettings:
     retry: RetryPolicy
     transport: TransportSettings
     start: Callable[[], Endpoint] | None = None
+    fallbacks: tuple[ClientSettings, ...] = ()
 
     @classmethod
     def of(
@@ -83,14 +84,13 @@ class ClientSettings:
         elif found.base_url is not None:
             base_url = check_base_url(found.base_url)
             _warn_if_dead(found)
+        proxy = Proxy.of(proxy)
         start = None
         if base_url is None:
             endpoint = found.load_endpoint()
             if endpoint is None:
                 raise ConfigurationError(f"{found.name} has no public service: give base_url=", argument="base_url")
             start = lambda: endpoint(model_path)  # noqa: E731
-        if fallback:
-            raise UnsupportedOptionError("fallback is not available yet", argument="fallback")
         if model_path is not None and start is None:
             raise ConfigurationError("model_path is for the local model only", argument="model_path")
         if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
@@ -108,22 +108,36 @@ class ClientSettings:
             timeout=Timeout.of(timeout),
             retry=RetryPolicy.of(retry),
             transport=TransportSettings(
-                proxy=Proxy.of(proxy),
+                proxy=proxy if start is None else False,  # none leads to a server in this very process
                 trust_env=trust_env,
                 verify=ca_bundle(verify, trust_env),
                 max_response_bytes=max_response_bytes,
             ),
             start=start,
+            fallbacks=tuple(
+                cls.of(
+                    other,
+                    model=None,
+                    api_key=None,
+                    base_url=None,
+                    model_path=None,
+                    headers=None,  # they may hold a key, and that is for the first provider
+                    timeout=timeout,
+                    retry=retry,
+                    proxy=proxy,
+                    fallback=(),
+                    trust_env=trust_env,
+                    verify=verify,
+                    max_response_bytes=max_response_bytes,
+                )
+                for other in _names(fallback)
+            ),
         )
 
     @property
     def label(self) -> str:
         """What the client was made for, as it would be written: `name/model`."""
         return f"{self.provider.name}/{self.model}" if self.model else self.provider.name
-
-    def check_restart(self, restart: bool) -> None:
-        if restart:
-            raise UnsupportedOptionError("restart is not available yet", argument="restart")
 
     def request(
         self, messages: Messages, model: str | None, options: dict[str, Any]
@@ -161,6 +175,12 @@ class ClientSettings:
                 argument="model",
             )
         return name
+
+
+def _names(fallback: Sequence[str]) -> Sequence[str]:
+    if isinstance(fallback, str) or not isinstance(fallback, Sequence):
+        raise ConfigurationError("fallback must be a list of providers' names", argument="fallback")
+    return fallback
 
 
 def _nearest(option: str, codec: Codec) -> str:

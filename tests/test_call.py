@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from llmclients.call import Call, Deliver, ModelListing, Open, Read, Sleep, Start
+from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import RetryPolicy, Timeout
+from llmclients.course import Deliver, Open, Read, Sleep, Start
 from llmclients.errors import (
     APIConnectionError,
     APIError,
@@ -66,8 +67,10 @@ def settings(provider: str = "openai", **arguments: Any) -> ClientSettings:
     return ClientSettings.of(provider, **(defaults | arguments))
 
 
-def call(stream: bool, made_with: ClientSettings, clock: FakeClock, **options: Any) -> Call:
-    return Call.of(made_with, clock, "hi", None, options, {}, stream=stream)  # type: ignore[arg-type]
+def call(
+    stream: bool, made_with: ClientSettings, clock: FakeClock, *, restart: bool = False, **options: Any
+) -> Call | FallbackCall:
+    return prepare(made_with, clock, "hi", None, options, {}, stream=stream, restart=restart)  # type: ignore[arg-type]
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pydantic_core import from_json
@@ -42,6 +42,9 @@ _STATUS_OF_WORD = {
     "api_error": 500,
 }
 """The HTTP status that an error event inside a 200 would have had, from its `code` or `type`."""
+
+
+_NO_DELTA: tuple[str, str | None, str | None, Sequence[ToolCallDelta], FinishReason | None] = ("", None, None, (), None)
 
 
 # --- messages out ---------------------------------------------------------------------------------------------------
@@ -123,7 +126,11 @@ def decode_reply(body: bytes) -> ChatResponse:
         raise _wrong("choices[0].message", message)
     text, reasoning, refusal = _texts(message)
     calls = _ToolCalls()
-    pieces = [piece for entry in _list(message, "tool_calls") for piece in calls.take(entry)]
+    pieces = [
+        piece
+        for place, entry in enumerate(_list(message, "tool_calls"))  # each is a whole call, whatever index it names
+        for piece in calls.take({**entry, "index": place} if type(entry) is dict else entry)
+    ]
     return ChatResponse(
         text=text,
         reasoning=reasoning,
@@ -216,44 +223,53 @@ class EventDecoder:
 
     def _chunk(self, event: bytes, kind: str) -> Chunk:
         try:
-            payload = from_json(event, cache_strings="keys")
+            payload = from_json(event)
         except ValueError as error:
             raise APIResponseError(f"an event of the stream is not JSON ({error}): {excerpt(event)}") from None
         if type(payload) is not dict:
             raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
-        if kind == "error" or _is_error(payload):
+        if payload.get("error") or kind == "error" or ("choices" not in payload and _is_error(payload)):
             _raise_error_event(payload)
-        usage = payload.get("usage")
-        fields: dict[str, Any] = {
-            "raw": payload,
-            "model": _word(payload, "model"),
-            "id": _word(payload, "id"),
-            "usage": None if usage is None else _usage(usage),
-        }
         choice = _first_choice(payload)
+        text, role, reasoning, calls, reason = _NO_DELTA
         if choice is not None:
-            self._read_choice(choice, fields)
-        return make_chunk(**fields)
+            text, role, reasoning, calls = self._read_delta(choice)
+            if choice.get("finish_reason") is not None:
+                reason = _finish_reason(choice, called=self._calls is not None, refused=self._refused)
+                self._finished = self._finished or reason is not None
+        usage = payload.get("usage")
+        return make_chunk(
+            text,
+            role,
+            reasoning,
+            calls,
+            reason,
+            None if usage is None else _usage(usage),
+            _word(payload, "model"),
+            _word(payload, "id"),
+            payload,
+        )
 
-    def _read_choice(self, choice: dict[str, Any], fields: dict[str, Any]) -> None:
+    def _read_delta(self, choice: dict[str, Any]) -> tuple[str, str | None, str | None, Sequence[ToolCallDelta]]:
+        """Text, role, reasoning and pieces of tool calls in a choice."""
         if choice.get("error"):
             _raise_error_event(choice)
         delta = choice.get("delta")
-        if delta is not None:
-            if type(delta) is not dict:
-                raise _wrong("choices[0].delta", delta)
-            fields["text"], fields["reasoning"], refusal = _texts(delta)
-            self._refused = self._refused or refusal
-            fields["role"] = _word(delta, "role")
-            if delta.get("tool_calls"):
-                self._calls = self._calls or _ToolCalls()
-                fields["tool_calls"] = [
-                    piece for entry in _list(delta, "tool_calls") for piece in self._calls.take(entry)
-                ]
-        if choice.get("finish_reason") is not None:
-            reason = _finish_reason(choice, called=self._calls is not None, refused=self._refused)
-            fields["finish_reason"] = reason
-            self._finished = self._finished or reason is not None
+        if type(delta) is dict and len(delta) == 1:
+            text = delta.get("content")
+            if type(text) is str:  # new text and nothing else: nearly every event of every stream
+                return text, None, None, ()
+        if delta is None:
+            return "", None, None, ()
+        if type(delta) is not dict:
+            raise _wrong("choices[0].delta", delta)
+        text, reasoning, refusal = _texts(delta)
+        self._refused = self._refused or refusal
+        calls: list[ToolCallDelta] = []
+        if delta.get("tool_calls"):
+            self._calls = self._calls or _ToolCalls()
+            calls = [piece for entry in _list(delta, "tool_calls") for piece in self._calls.take(entry)]
+        return text, _word(delta, "role"), reasoning, calls
 
 
 # --- the members of a reply -----------------------------------------------------------------------------------------
@@ -312,6 +328,7 @@ class _ToolCalls:
 
     def __init__(self) -> None:
         self._ids: list[str] = []  # of the calls so far; their own index is their place
+        self._named: set[int] = set()
         self._by_wire_index: dict[int, int] = {}
 
     def take(self, entry: Any) -> Iterator[ToolCallDelta]:
@@ -328,12 +345,11 @@ class _ToolCalls:
         wire_id = entry.get("id")
         wire_id = wire_id if isinstance(wire_id, str) and wire_id not in ("", "null") else None
         index, is_new = self._place(entry.get("index"), wire_id, name)
-        yield ToolCallDelta(
-            index=index,
-            id=self._ids[index] if is_new else None,
-            name=name if is_new else None,
-            arguments=arguments or "",
-        )
+        if index in self._named:
+            name = None
+        elif name:
+            self._named.add(index)
+        yield ToolCallDelta(index=index, id=self._ids[index] if is_new else None, name=name, arguments=arguments or "")
 
     def _place(self, wire_index: Any, wire_id: str | None, name: str | None) -> tuple[int, bool]:
         """Which call a piece belongs to, and whether it opens it."""
@@ -347,6 +363,11 @@ class _ToolCalls:
                 return known, False
         elif wire_id == self._ids[known]:
             return known, False
+        elif wire_id in self._ids:  # several calls share an index, or have none, and an earlier one goes on
+            index = self._ids.index(wire_id)
+            if wire_index is not None:
+                self._by_wire_index[wire_index] = index
+            return index, False
         self._ids.append(wire_id or f"call_{len(self._ids)}")
         index = len(self._ids) - 1
         if wire_index is not None:

@@ -1,0 +1,199 @@
+"""Conversations: what a turn sends, what the history keeps, and how a saved one goes on elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from llmclients import (
+    APIError,
+    AsyncClient,
+    AsyncConversation,
+    Client,
+    ConfigurationError,
+    Conversation,
+    InvalidRequestError,
+    Message,
+)
+from llmclients.transports.mock import Cut, MockTransport, Reply
+
+URL = "http://host.test"
+
+
+def client(*replies: Any, provider: str = "yqcloud", **made: Any) -> tuple[Client, MockTransport]:
+    mock = MockTransport(replies)
+    return Client(provider, base_url=URL, transport=mock, retry=None, **made), mock
+
+
+def bodies(mock: MockTransport) -> list[dict[str, Any]]:
+    return [json.loads(request.body) for request in mock.requests]
+
+
+def test_yqcloud_keeps_its_user_id_and_the_history_over_turns() -> None:
+    made, mock = client(Reply(body="Nile"), Reply(chunks=["6", "650 km"]), Reply(body="Egypt"))
+    conversation = made.conversation(system="Be brief.")
+    mock.clock.advance(60)
+    assert conversation.chat("Name a river.").text == "Nile"
+    mock.clock.advance(60)
+    assert "".join(map(str, conversation.stream("How long is it?"))) == "6650 km"
+    conversation.chat("Where?")
+    sent = bodies(mock)
+    assert [body["userId"] for body in sent] == ["#/chat/1000000000000"] * 3
+    assert [body["system"] for body in sent] == ["Be brief."] * 3
+    assert [body["prompt"] for body in sent] == [
+        "Name a river.",
+        "User: Name a river.\nAssistant: Nile\nUser: How long is it?\nAssistant:",
+        "User: Name a river.\nAssistant: Nile\nUser: How long is it?\nAssistant: 6650 km\nUser: Where?\nAssistant:",
+    ]
+    assert [(message.role, message.text) for message in conversation.messages] == [
+        ("user", "Name a river."),
+        ("assistant", "Nile"),
+        ("user", "How long is it?"),
+        ("assistant", "6650 km"),
+        ("user", "Where?"),
+        ("assistant", "Egypt"),
+    ]
+
+
+def test_an_async_conversation_does_the_same() -> None:
+    async def main() -> None:
+        mock = MockTransport([Reply(body="Nile"), Reply(chunks=["6650", " km"])])
+        made = AsyncClient("yqcloud", base_url=URL, transport=mock)
+        conversation = made.conversation(system="Be brief.")
+        assert isinstance(conversation, AsyncConversation)
+        assert (await conversation.chat("Name a river.")).text == "Nile"
+        assert [str(chunk) async for chunk in conversation.stream("How long?")] == ["6650", " km", ""]
+        first, second = bodies(mock)
+        assert first["userId"] == second["userId"]
+        assert second["prompt"] == "User: Name a river.\nAssistant: Nile\nUser: How long?\nAssistant:"
+        assert len(conversation.messages) == 4
+
+    asyncio.run(main())
+
+
+def test_two_conversations_and_single_calls_have_user_ids_of_their_own() -> None:
+    made, mock = client(*[Reply(body="x")] * 3)
+    first = made.conversation()
+    mock.clock.advance(1)
+    second = made.conversation()
+    mock.clock.advance(1)
+    first.chat("a")
+    second.chat("b")
+    made.chat("c")
+    assert [body["userId"] for body in bodies(mock)] == [f"#/chat/{1_000_000_000_000 + 1000 * n}" for n in range(3)]
+
+
+def test_a_turn_that_failed_or_broke_off_is_not_in_the_history() -> None:
+    made, _ = client(Reply(503), Reply(chunks=["half", Cut()]), Reply(chunks=["never ", "read"]), Reply(body="fine"))
+    conversation = made.conversation()
+    with pytest.raises(APIError):
+        conversation.chat("one")
+    with pytest.raises(APIError):
+        list(conversation.stream("two"))
+    with conversation.stream("three") as stream:
+        next(stream)
+    with pytest.raises(InvalidRequestError):
+        conversation.chat("")
+    assert conversation.messages == []
+    conversation.chat("four")
+    assert [message.text for message in conversation.messages] == ["four", "fine"]
+
+
+def test_a_turn_may_bring_several_messages_and_they_stay_the_callers() -> None:
+    made, _ = client(Reply(json={"choices": [{"message": {"content": "ok"}}]}), provider="openai", model="m")
+    mine = [Message("user", "a"), {"role": "assistant", "content": "b"}, "c"]
+    conversation = made.conversation()
+    conversation.chat(mine)
+    assert len(mine) == 3
+    assert conversation.messages[0] is not mine[0]
+    assert [message.text for message in conversation.messages] == ["a", "b", "c", "ok"]
+
+
+def test_a_conversation_keeps_its_model() -> None:
+    reply = Reply(json={"choices": [{"message": {"content": "ok"}}]})
+    made, mock = client(reply, reply, provider="openai", model="m")
+    made.conversation(model="big").chat("x")
+    made.conversation().chat("x")
+    assert [body["model"] for body in bodies(mock)] == ["big", "m"]
+
+
+RESUME = """
+import asyncio, json, sys
+from llmclients import AsyncClient, Client, Conversation
+from llmclients.transports.mock import MockTransport, Reply
+
+mock = MockTransport([Reply(body="6650 km")])
+saved = Conversation.model_validate_json(sys.stdin.read())
+if sys.argv[1] == "sync":
+    resumed = saved.bind(Client("yqcloud", base_url="http://host.test", transport=mock))
+    resumed.chat("How long?")
+else:
+    resumed = saved.bind(AsyncClient("yqcloud", base_url="http://host.test", transport=mock))
+    asyncio.run(resumed.chat("How long?"))
+print(json.dumps([json.loads(mock.requests[0].body), json.loads(resumed.model_dump_json())["messages"][-1]["content"]]))
+"""
+
+
+@pytest.mark.parametrize("side", ["sync", "async"])
+def test_a_saved_conversation_goes_on_in_another_process(side: str) -> None:
+    made, _ = client(Reply(body="Nile"))
+    conversation = made.conversation(system="Be brief.")
+    conversation.chat("Name a river.")
+    run = subprocess.run(
+        [sys.executable, "-c", RESUME, side],
+        input=conversation.model_dump_json(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    body, last = json.loads(run.stdout)
+    assert body["userId"] == conversation.state["userId"]
+    assert body["system"] == "Be brief."
+    assert body["prompt"] == "User: Name a river.\nAssistant: Nile\nUser: How long?\nAssistant:"
+    assert last == "6650 km"
+    assert len(conversation.messages) == 2
+
+
+def test_a_conversation_saves_and_loads_whole() -> None:
+    made, _ = client(Reply(body="Nile"))
+    conversation = made.conversation(system="S", model="gpt-4")
+    conversation.chat("Q")
+    loaded = Conversation.model_validate_json(conversation.model_dump_json())
+    assert loaded.model_dump() == conversation.model_dump()
+    assert set(loaded.model_dump()) == {"provider", "model", "system", "messages", "state"}
+
+
+def test_a_conversation_without_a_client_says_how_to_get_one() -> None:
+    with pytest.raises(ConfigurationError, match="bind"):
+        Conversation(provider="yqcloud").chat("x")
+
+
+def test_a_conversation_moves_to_another_provider_with_its_history_and_without_its_state() -> None:
+    made, _ = client(Reply(body="Nile"))
+    conversation = made.conversation(system="S")
+    conversation.chat("Q1")
+    other, mock = client(Reply(json={"choices": [{"message": {"content": "long"}}]}), provider="openai", model="m")
+    moved = conversation.bind(other)
+    moved.chat("Q2")
+    assert (moved.provider, moved.state) == ("openai", {})
+    assert bodies(mock)[0]["messages"] == [
+        {"role": "system", "content": "S"},
+        {"role": "user", "content": "Q1"},
+        {"role": "assistant", "content": "Nile"},
+        {"role": "user", "content": "Q2"},
+    ]
+    assert len(conversation.messages) == 2
+
+
+def test_an_empty_answer_does_not_spoil_the_next_turn() -> None:
+    empty = Reply(json={"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]})
+    made, mock = client(empty, empty, provider="openai", model="m")
+    conversation = made.conversation()
+    conversation.chat("a")
+    conversation.chat("b")
+    assert [message["content"] for message in bodies(mock)[1]["messages"]] == ["a", "", "b"]
