@@ -1,0 +1,8 @@
+"""`python -m llmclients`: the same as the command `llmclients`."""
+
+import sys
+
+from llmclients.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

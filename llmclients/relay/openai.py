@@ -1,0 +1,43 @@
+"""`openai` from the server's side: chat completions (PROTOCOLS 8)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from llmclients.models import ChatResponse
+from llmclients.relay.chat_completions import EventEncoder, error_body, read_options, reply_body
+from llmclients.relay.failures import Failure
+from llmclients.relay.wire import RelayedCall, Stamp, Wire, member, read_messages, read_object
+
+__all__ = ["OpenAIWire"]
+
+
+class OpenAIWire(Wire):
+    """Chat completions. The model that is named is the model that is asked for."""
+
+    name: ClassVar[str] = "openai"
+    prefix: ClassVar[str] = "/openai/v1"
+    path: ClassVar[str] = "/chat/completions"
+    stream_type: ClassVar[str] = "text/event-stream; charset=utf-8"
+    reply_type: ClassVar[str] = "application/json"
+
+    def read(self, body: bytes) -> RelayedCall:
+        payload = read_object(body)
+        stream = member(payload, "stream", bool, False)
+        include_usage = bool(member(payload, "stream_options", dict, {}).get("include_usage"))
+        return RelayedCall(
+            messages=read_messages(payload),
+            model=member(payload, "model", str, "") or None,
+            options=read_options(payload),
+            stream=stream,
+            include_usage=stream and include_usage,
+        )
+
+    def reply(self, response: ChatResponse, stamp: Stamp) -> bytes:
+        return reply_body(response, stamp)
+
+    def stream_encoder(self, call: RelayedCall, stamp: Stamp) -> EventEncoder:
+        return EventEncoder(call, stamp)
+
+    def refusal(self, failure: Failure) -> bytes:
+        return error_body(failure)

@@ -1,0 +1,186 @@
+"""The relay as a server of its own: in a thread for tests and programs, or in the foreground for the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from llmclients.async_client import AsyncClient
+from llmclients.errors import ConfigurationError, LLMClientError
+from llmclients.relay.app import DEFAULT_MAX_REQUEST_BYTES, create_app
+from llmclients.relay.gate import check_bind
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "RelayServer", "serve"]
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8811
+
+
+class RelayServer:
+    """A relay in a thread of this process, from `with` (or `start`) until its end (or `stop`).
+
+    Args:
+        client: as `create_app`. A client that is brought stays the caller's to close.
+        host: the address to listen on. One that others can reach needs an `api_key`.
+        port: the port; 0 for any that is free.
+        api_key: as `create_app`.
+        defaults: as `create_app`.
+        max_request_bytes: as `create_app`.
+
+    Raises:
+        ConfigurationError: naming the argument that is wrong.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient | str = "local",
+        *,
+        host: str = DEFAULT_HOST,
+        port: int = 0,
+        api_key: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
+    ) -> None:
+        check_bind(host, api_key)
+        self._host, self._port = host, port
+        self._create_app = functools.partial(
+            create_app, client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes
+        )
+        self._thread: threading.Thread | None = None
+        self._server: uvicorn.Server | None = None
+        self._url = ""
+
+    @property
+    def url(self) -> str:
+        """The relay's address, to put a wire's prefix after: `http://127.0.0.1:PORT`."""
+        if not self._url:
+            raise LLMClientError("the relay is not running")
+        return self._url
+
+    def start(self) -> Self:
+        """Listen.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        if self._thread is not None:
+            raise LLMClientError("the relay is running already")
+        # A stop waits no longer than this for answers that are under way.
+        config = _config(self._create_app(), grace=0.2)
+        config.load()  # here, so that what is wrong with it is an error here
+        listener = _listener(self._host, self._port)
+        self._url = _url(self._host, listener)
+        self._server = uvicorn.Server(config)
+        # What connects before the thread has come that far waits in the listener's queue.
+        self._thread = threading.Thread(
+            target=_run, args=(self._server, listener), name="llmclients-relay", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening; break off what is under way. Idempotent."""
+        thread, server = self._thread, self._server
+        self._thread = self._server = None
+        self._url = ""
+        if thread is not None and server is not None:
+            server.should_exit = True
+            thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def serve(
+    client: AsyncClient | str = "local",
+    *,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    api_key: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve in the foreground until SIGINT or SIGTERM; a second SIGINT does not wait for answers that are under way.
+
+    Args:
+        client: as `create_app`, and so the others that are not here.
+        host: the address to listen on. One that others can reach needs an `api_key`.
+        port: the port; 0 for any that is free.
+        ready: called with the relay's URL once it listens.
+
+    Raises:
+        ConfigurationError: naming the argument that is wrong; the address cannot be listened on.
+        KeyboardInterrupt: it was ended by SIGINT.
+    """
+    check_bind(host, api_key)
+    app = create_app(client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes)
+    listener = _listener(host, port)
+    with contextlib.closing(listener):
+        if ready is not None:
+            ready(_url(host, listener))
+        _run(uvicorn.Server(_config(app, grace=5)), listener)
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    with contextlib.closing(listener):
+        asyncio.run(server.serve(sockets=[listener]))
+
+
+def _config(app: Starlette, *, grace: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="on",
+        server_header=False,
+        access_log=False,
+        # The relay has its own log. This one would call every connection that has to be cut an error.
+        log_config=None,
+        log_level="critical",
+        timeout_graceful_shutdown=grace,  # type: ignore[arg-type]
+    )
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    name = host.strip("[]")
+    if not 0 <= port <= 65535:  # getaddrinfo would take the rest of a division
+        raise ConfigurationError(f"cannot listen on {host}:{port}: no such port", argument="port")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error}", argument="host") from error
+    try:
+        if hasattr(socket, "SO_REUSEPORT"):  # elsewhere it would let two servers share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error}", argument="port") from error
+    return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    name = host.strip("[]") or "localhost"
+    return f"http://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"

@@ -1,0 +1,170 @@
+"""The relay over real sockets when something goes wrong: upstream, in a request, in the relay itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from relaytools import (
+    BODY,
+    DONE,
+    PATH,
+    PREFIX,
+    PROVIDERS,
+    RAW_TEXT,
+    client_of,
+    delta,
+    end,
+    event,
+    post,
+    raw_post,
+    relay_over,
+)
+
+from llmclients import Client, errors
+from llmclients.transports.mock import ConnectFault, Cut, Delay, MockTransport, Reply
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A relay over a provider that always says the same."""
+    with relay_over() as (relay, _):
+        yield relay.url
+
+
+class Script:
+    """What the provider behind the relay answers, until the next test says otherwise: starting a relay takes a while."""
+
+    reply: Any = None
+
+    def __call__(self, request: Any) -> Any:
+        return self.reply
+
+
+@pytest.fixture(scope="module")
+def _scripted() -> Iterator[tuple[str, MockTransport, Script]]:
+    script = Script()
+    with relay_over(script) as (relay, mock):
+        yield relay.url, mock, script
+
+
+@pytest.fixture
+def scripted(_scripted: Any) -> Any:
+    _scripted[1].requests.clear()
+    return _scripted
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+REFUSALS: list[tuple[Any, int, dict[str, str]]] = [
+    *(
+        (Reply(status, json={"error": {"message": "no", "type": "t"}}), status, {})
+        for status in (400, 401, 403, 404, 409, 422)
+    ),
+    (Reply(429, headers={"retry-after": "7"}), 429, {"retry-after": "7"}),
+    (Reply(429, body='{"error": {"code": "insufficient_quota"}}'), 429, {"x-should-retry": "false"}),
+    (Reply(500), 500, {}),
+    (Reply(503, headers={"retry-after-ms": "1500"}), 503, {"retry-after": "2", "retry-after-ms": "1500"}),
+    (Reply(529), 529, {}),
+    (Reply(302, headers={"location": "http://elsewhere/"}), 502, {}),
+    (ConnectFault(), 502, {}),
+    (Reply(wait=500), 504, {}),
+    (Reply(body="nonsense"), 502, {}),
+    (Reply(chunks=[Cut()]), 502, {}),
+    (Reply(chunks=[event({"error": {"message": "early", "type": "rate_limit_error"}})]), 429, {}),
+]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(("fault", "status", "headers"), REFUSALS)
+def test_an_upstream_failure_before_the_answer_is_a_status(
+    scripted: Any, provider: str, fault: Any, status: int, headers: dict[str, str]
+) -> None:
+    url, mock, script = scripted
+    script.reply = fault
+    answer = post(url, provider)
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/json"
+    assert headers.items() <= answer.headers.items()
+    message = answer.json["message"] if provider in RAW_TEXT else answer.json["error"]["message"]
+    assert "openai (upstream)" in message
+    assert "upstream-key" not in message
+    assert mock.open_exchanges == 0
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_clients_meet_the_providers_errors(scripted: Any, provider: str) -> None:
+    url, _, script = scripted
+    script.reply = Reply(429, headers={"retry-after": "7"})
+    with Client(**client_of(url, provider)) as client, pytest.raises(errors.RateLimitError) as caught:
+        client.chat("Hi")
+    assert caught.value.retry_after == 7
+
+
+BREAKS = [
+    Reply(chunks=[delta("Hel"), Cut()]),
+    Reply(chunks=[delta("Hel")]),
+    Reply(chunks=[delta("Hel"), end()]),
+    Reply(chunks=[delta("Hel"), event({"error": {"message": "died"}})]),
+    Reply(chunks=[delta("Hel"), b"data: nonsense\n\n"]),
+    Reply(chunks=[delta("Hel"), Delay(500)]),
+]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("broken", BREAKS)
+def test_an_answer_that_breaks_off_never_looks_complete(scripted: Any, provider: str, broken: Reply) -> None:
+    url, mock, script = scripted
+    script.reply = broken
+    data = raw_post(url, PREFIX[provider] + PATH[provider], BODY[provider])
+    if provider in RAW_TEXT:
+        assert data.endswith(b"3\r\nHel\r\n")  # and no last chunk
+    else:
+        last = data.split(b"\ndata: ")[-1]
+        assert last.startswith(b'{"error":{"message":"openai (upstream): ')
+        assert data.endswith(b"\n\n\r\n0\r\n\r\n")
+        assert b"\ndata: [DONE]" not in data
+        assert b'"finish_reason":"' not in data
+    with Client(**client_of(url, provider)) as client:
+        stream = client.stream("Hi")
+        with pytest.raises(errors.APIError) as caught:
+            list(stream)
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "Hel"
+    assert mock.open_exchanges == 0
+
+
+@pytest.mark.parametrize("provider", RAW_TEXT)
+def test_raw_text_cannot_carry_an_empty_or_failed_answer(provider: str) -> None:
+    with relay_over([Reply(chunks=[end(), DONE]), Reply(chunks=[delta("Hel"), end("abort"), DONE])]) as (relay, _):
+        assert post(relay.url, provider).status == 502
+        assert raw_post(relay.url, PREFIX[provider] + PATH[provider], BODY[provider]).endswith(b"3\r\nHel\r\n")
+
+
+def test_chat_completions_carry_every_finish_reason() -> None:
+    reasons = ("stop", "length", "content_filter", "tool_calls")
+    with relay_over([Reply(chunks=[delta("x"), end(reason), DONE]) for reason in reasons]) as (relay, _):
+        for reason in reasons:
+            assert f'"finish_reason":"{reason}"'.encode() in post(relay.url, "openai").body
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"{}", b'{"messages": 5, "prompt": 5}'])
+def test_a_malformed_request_is_a_400(url: str, provider: str, body: bytes) -> None:
+    answer = post(url, provider, body)
+    assert answer.status == 400
+    assert (
+        answer.json["code"] == 400 if provider in RAW_TEXT else answer.json["error"]["type"] == "invalid_request_error"
+    )
+
+
+def test_a_fault_of_the_relay_itself_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def explode(request: Any) -> Reply:
+        raise KeyError("a secret")
+
+    with relay_over(explode) as (relay, _):
+        answer = post(relay.url, "openai")
+    assert answer.status == 500
+    assert b"secret" not in answer.body
+    assert "a secret" in caplog.text

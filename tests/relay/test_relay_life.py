@@ -1,0 +1,242 @@
+"""Who may use the relay, clients that leave, starting and stopping, and where it listens."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from relaytools import (
+    BODY,
+    GOOD_STREAM,
+    PATH,
+    PREFIX,
+    PROVIDERS,
+    SlowProvider,
+    backing,
+    client_of,
+    open_post,
+    post,
+    raw_post,
+    relay_over,
+    send,
+)
+
+from llmclients import AsyncClient, Client, errors
+from llmclients.relay import RelayServer, create_app, serve
+from llmclients.transports.mock import MockTransport, Reply
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A relay over a provider that always says the same."""
+    with relay_over() as (relay, _):
+        yield relay.url
+
+
+# --- the gate ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_with_a_key_set_every_wire_needs_it(provider: str) -> None:
+    with relay_over(api_key="sesame") as (relay, mock):
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic sesame"}, {"x-api-key": "é"}):
+            answer = post(relay.url, provider, headers=headers)
+            assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert not mock.requests
+        assert post(relay.url, provider, headers={"Authorization": "bearer sesame"}).status == 200
+        assert post(relay.url, provider, headers={"X-API-Key": "sesame"}).status == 200
+        with Client(**client_of(relay.url, provider, headers={"Authorization": "Bearer sesame"})) as client:
+            assert client.chat("Hi").text == "Hello 😀"
+        with Client(**client_of(relay.url, provider)) as client, pytest.raises(errors.AuthenticationError):
+            client.chat("Hi")
+        assert send(relay.url, "/v1/models", method="GET").status == 401
+
+
+def test_without_a_key_only_loopback_names_are_answered(url: str) -> None:
+    for host in ("evil.example", "evil.example:80", "10.0.0.1", "127.0.0.1.evil.example"):
+        assert send(url, "/v1/models", method="GET", headers={"Host": host}).status == 403
+    for host in ("localhost", "127.0.0.1:80", "[::1]:80"):
+        assert send(url, "/v1/models", method="GET", headers={"Host": host}).status == 200
+    with relay_over(api_key="k") as (relay, _):
+        headers = {"Host": "relay.example", "Authorization": "Bearer k"}
+        assert send(relay.url, "/v1/models", method="GET", headers=headers).status == 200
+
+
+def test_what_a_web_page_may_send_unasked_is_refused(url: str) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        assert post(url, "openai", headers={"Content-Type": kind, "Origin": "https://evil.example"}).status == 415
+    assert send(url, "/v1/chat/completions", method="OPTIONS").status == 405
+    assert post(url, "openai", headers={"Content-Type": "application/json; charset=utf-8"}).status == 200
+
+
+def test_a_request_may_not_be_endless() -> None:
+    with relay_over(max_request_bytes=1000) as (relay, mock):
+        answer = post(relay.url, "openai", {"messages": [{"role": "user", "content": "x" * 300_000}]})
+        assert (answer.status, answer.json["error"]["message"]) == (413, "the request is longer than 1000 bytes")
+        assert not mock.requests
+        assert post(relay.url, "openai").status == 200
+
+
+def test_unknown_paths_and_methods_say_where_to_go(url: str) -> None:
+    for path, method, status in (
+        ("/nowhere", "POST", 404),
+        ("/v1/chat/completions/", "POST", 404),
+        ("/v1/models", "POST", 405),
+    ):
+        answer = send(url, path, {}, method=method)
+        assert answer.status == status
+        assert "/yqcloud-legacy" in answer.json["error"]["message"]
+
+
+# --- leaving ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("wire", ["openai", "yqcloud"])
+def test_a_client_that_leaves_ends_the_upstream_call_at_once(wire: str, stream: bool, begun: bool) -> None:
+    with (
+        SlowProvider(first=begun) as upstream,
+        RelayServer(AsyncClient("openai/m", base_url=upstream.base_url, api_key="k", trust_env=False)) as relay,
+    ):
+        connection = open_post(relay.url, PREFIX[wire] + PATH[wire], {**BODY[wire], "stream": stream})
+        assert upstream.asked.wait(5)
+        if begun and stream:
+            upstream.go()
+            while b"w1" not in connection.recv(65536):
+                pass
+        assert not upstream.left.is_set()
+        connection.close()
+        assert upstream.left.wait(1)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_stream_that_is_left_early_ends_the_upstream_call(provider: str) -> None:
+    with (
+        SlowProvider() as upstream,
+        RelayServer(AsyncClient("openai/m", base_url=upstream.base_url, api_key="k", trust_env=False)) as relay,
+        Client(**client_of(relay.url, provider)) as client,
+    ):
+        upstream.go()
+        with client.stream("Hi") as stream:
+            while not str(next(stream)):
+                pass
+        assert upstream.left.wait(1)
+
+
+def test_stopping_takes_less_than_a_second_and_leaves_nothing_behind() -> None:
+    before = set(threading.enumerate())
+    with SlowProvider() as upstream:
+        relay = RelayServer(AsyncClient("openai/m", base_url=upstream.base_url, api_key="k", trust_env=False)).start()
+        url = relay.url
+        with open_post(url, "/yqcloud/api/generateStream", BODY["yqcloud"]) as connection:
+            upstream.go()
+            while b"w1" not in connection.recv(65536):
+                pass
+            start = time.monotonic()
+            relay.stop()
+            assert time.monotonic() - start < 1
+            assert upstream.left.wait(1)
+            assert connection.recv(65536) == b""  # cut, not ended
+    relay.stop()
+    assert set(threading.enumerate()) == before
+    with pytest.raises(errors.LLMClientError, match="not running"):
+        relay.url  # noqa: B018
+    with pytest.raises(ConnectionRefusedError):
+        raw_post(url, "/", {})
+
+
+def test_a_relay_can_be_started_again_but_not_twice() -> None:
+    relay = RelayServer("yqcloud")
+    for _ in range(2):
+        with relay:
+            assert send(relay.url, "/v1/models", method="GET").json["data"][0]["id"] == "gpt-4"
+            with pytest.raises(errors.LLMClientError, match="already"):
+                relay.start()
+
+
+def test_a_client_that_was_brought_stays_open() -> None:
+    mock = MockTransport(lambda request: Reply(chunks=GOOD_STREAM))
+    client = backing(mock)
+    with RelayServer(client) as relay:
+        assert post(relay.url, "yqcloud").status == 200
+    assert asyncio.run(_stream_text(client)) == "Hello 😀"
+
+
+async def _stream_text(client: AsyncClient) -> str:
+    return "".join([str(chunk) async for chunk in client.stream("Hi")])
+
+
+def test_connections_are_kept_alive(url: str) -> None:
+    with open_post(url, "/yqcloud/api/generateStream", BODY["yqcloud"]) as connection:
+        assert connection.recv(65536)
+    address = url.removeprefix("http://").split(":")
+    with socket.create_connection((address[0], int(address[1])), timeout=5) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            data = b""
+            while b"up-2" not in data:
+                data += connection.recv(65536)
+
+
+# --- where it listens -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "relay.example"])
+def test_it_does_not_listen_beyond_loopback_without_a_key(host: str) -> None:
+    for make in (RelayServer, serve):
+        with pytest.raises(errors.ConfigurationError, match="api_key") as caught:
+            make("yqcloud", host=host)
+        assert caught.value.argument == "host"
+
+
+def test_it_listens_everywhere_with_a_key() -> None:
+    with relay_over(host="0.0.0.0", api_key="k") as (relay, _):
+        port = relay.url.rpartition(":")[2]
+        headers = {"Authorization": "Bearer k"}
+        assert send(f"http://127.0.0.1:{port}", "/v1/models", method="GET", headers=headers).status == 200
+
+
+def test_it_listens_on_localhost() -> None:
+    with relay_over(host="localhost") as (relay, _):
+        assert relay.url.startswith("http://localhost:")
+        assert post(relay.url, "openai").status == 200
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_is_not_here_is_a_configuration_error(host: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="cannot listen"):
+        RelayServer("yqcloud", host=host, api_key="k").start()
+
+
+def test_a_port_that_is_taken_is_a_configuration_error(url: str) -> None:
+    port = int(url.rpartition(":")[2])
+    for make in (lambda: RelayServer("yqcloud", port=port).start(), lambda: serve("yqcloud", port=port)):
+        with pytest.raises(errors.ConfigurationError, match="cannot listen on"):
+            make()
+    with pytest.raises(errors.ConfigurationError, match="cannot listen on"):
+        RelayServer("yqcloud", port=70000).start()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        ({"client": "nope"}, "provider"),
+        ({"api_key": ""}, "api_key"),
+        ({"api_key": "clé"}, "api_key"),
+        ({"defaults": {"max_tokens": 0}}, "defaults"),
+        ({"defaults": {"max_tokens": 5}, "client": "yqcloud"}, "defaults"),
+        ({"defaults": {"surprise": 5}}, "defaults"),
+        ({"defaults": {"model": "m"}}, "defaults"),
+        ({"defaults": {"self": 1}}, "defaults"),
+    ],
+)
+def test_a_relay_that_cannot_work_is_not_made(arguments: dict[str, Any], argument: str) -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        create_app(**arguments)
+    assert caught.value.argument == argument

@@ -1,0 +1,108 @@
+"""End to end on the real embedded model: every provider through its own wire, both clients."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from relaytools import PREFIX, PROVIDERS
+
+from llmclients import AsyncClient, Client, errors
+from llmclients.relay import RelayServer
+
+pytestmark = pytest.mark.local
+
+MODEL = "SmolLM2-135M-Instruct"
+MESSAGES = [
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": "What is the capital of France?"},
+]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with RelayServer("local", defaults={"max_tokens": 24, "temperature": 0}) as relay:
+        yield relay.url
+
+
+def arguments(url: str, provider: str) -> dict[str, Any]:
+    more = {"api_key": "none", "model": MODEL} if provider == "openai" else {}
+    return {"provider": provider, "base_url": url + PREFIX[provider], **more}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_model_answers_the_sync_client_through_every_wire(url: str, provider: str) -> None:
+    with Client(**arguments(url, provider)) as client:
+        response = client.chat(MESSAGES)
+        assert "Paris" in response.text
+        with client.stream(MESSAGES) as stream:
+            texts = [str(chunk) for chunk in stream]
+        assert len(texts) > 1
+        assert "".join(texts) == stream.response.text == response.text
+        assert stream.response.finish_reason == response.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_the_model_answers_the_async_client_through_every_wire(url: str, provider: str) -> None:
+    async with AsyncClient(**arguments(url, provider)) as client:
+        response = await client.chat(MESSAGES)
+        assert "Paris" in response.text
+        async with client.stream(MESSAGES) as stream:
+            texts = [str(chunk) async for chunk in stream]
+        assert len(texts) > 1
+        assert "".join(texts) == stream.response.text == response.text
+        assert stream.response.finish_reason == response.finish_reason == "stop"
+
+
+def test_the_answers_of_chat_completions_name_the_model_that_gave_them(url: str) -> None:
+    for provider in ("openai", "ylokh"):
+        with Client(**arguments(url, provider)) as client:
+            response = client.chat(MESSAGES, max_tokens=3)
+        assert (response.model, response.finish_reason) == (MODEL, "length")
+        assert response.usage is not None
+        assert response.usage.output_tokens == 3
+    with Client(**arguments(url, "openai")) as client:
+        assert client.models() == [MODEL]
+
+
+def test_a_conversation_remembers_over_the_raw_text_wire(url: str) -> None:
+    with Client(**arguments(url, "yqcloud")) as client:
+        conversation = client.conversation(system="You are a helpful assistant.")
+        conversation.chat("The secret word is mango. Please remember it.")
+        assert "mango" in conversation.chat("What is the secret word?").text.lower()
+
+
+def test_a_prompt_that_is_too_long_is_the_clients_error(url: str) -> None:
+    with Client(**arguments(url, "yqcloud"), retry=None) as client, pytest.raises(errors.BadRequestError):
+        client.chat("word " * 5000)
+
+
+async def test_many_clients_at_once(url: str) -> None:
+    async with AsyncClient(**arguments(url, "yqcloud")) as client:
+        responses = await asyncio.gather(*(client.chat(MESSAGES) for _ in range(8)))
+    assert all("Paris" in response.text for response in responses)
+
+
+def test_a_relay_without_its_extra_says_how_to_get_it() -> None:
+    script = (
+        "import sys; sys.modules['uvicorn'] = None\n"
+        "import llmclients, llmclients.relay\n"
+        "assert not {'starlette', 'requests', 'httpx'} & set(sys.modules), 'loaded too early'\n"
+        "try: llmclients.relay.RelayServer\n"
+        "except llmclients.ConfigurationError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == 'the relay needs Starlette and uvicorn: pip install "llmclients[relay]"\n'
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_no_proxy_of_the_environment_stands_before_the_embedded_model(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with Client() as client:
+        assert client.chat(MESSAGES, max_tokens=2).text
