@@ -7,7 +7,7 @@ author = "the llmclients authors"
 copyright = f"2026, {author}"
 version = release = installed_version("llmclients")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
@@ -20,3 +20,9 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"Messages": "Messages"}
+
+# Docstrings: Google's sections, and code between single backticks.
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+default_role = "code"
