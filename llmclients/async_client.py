@@ -212,7 +212,7 @@ class AsyncStream(AsyncIterator[Chunk]):
         return next(self._chunks)
 
     async def close(self) -> None:
-        """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""
+        """Free the connection. Idempotent; may be called from another task, which ends a wait for the next chunk."""
         await self._drive.close()
 
     async def __aenter__(self) -> Self:

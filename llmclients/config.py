@@ -216,7 +216,7 @@ def environment_proxy(url: str) -> Proxy | None:
 
 
 def _bypassed(host: str, port: int, no_proxy: str) -> bool:
-    """Whether a `NO_PROXY` list has the host: `*`, a domain and its subdomains, an address, a CIDR block, with a port."""
+    """Whether a `NO_PROXY` list has the host: `*`, a domain with subdomains, an address, a CIDR block; with a port."""
     import ipaddress
 
     def address(text: str) -> Any:
@@ -288,7 +288,7 @@ def _split(url: str, argument: str) -> SplitResult:
     except ValueError:
         # Neither the URL nor urllib's words for what is wrong with it: both may hold a password, or a piece of one.
         raise ConfigurationError(f"{argument} is not a URL, or its port is no port", argument=argument) from None
-    if not host or any(c.isspace() or ord(c) < 32 for c in url):
+    if not host or any(c.isspace() or ord(c) < 32 or ord(c) == 127 for c in url):
         raise ConfigurationError(f"{argument} has no valid host", argument=argument)
     if port == 0:
         raise ConfigurationError(f"{argument} has port 0", argument=argument)

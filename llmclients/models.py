@@ -38,6 +38,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "Usage",
+    "make_chunk",
 ]
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]

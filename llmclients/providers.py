@@ -75,9 +75,11 @@ class Provider:
                 )
 
     def load_codec(self) -> Codec:
+        """The codec; its module is loaded now."""
         return self.codec if isinstance(self.codec, Codec) else cast(Codec, _load(self.codec)())
 
     def load_endpoint(self) -> Callable[..., Endpoint] | None:
+        """The function that starts the server, if there is one; its module is loaded now."""
         return cast("Callable[..., Endpoint]", _load(self.endpoint)) if self.endpoint else None
 
 
@@ -106,7 +108,6 @@ _BUILT_IN = (
         key_required=True,
         base_url_variable="OPENAI_BASE_URL",
         header_variables={"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"},
-        working=True,
         notes="OpenAI, and with `base_url` any server that speaks chat completions.",
     ),
     Provider(

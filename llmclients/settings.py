@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from llmclients.transports.base import TransportSettings
 __all__ = ["ClientSettings"]
 
 _REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
+_NOT_YET = frozenset({"tools", "tool_choice", "response_format"})
 _warned: set[str] = set()
 
 
@@ -151,6 +153,8 @@ class ClientSettings:
         for name, value in options.items():
             if name not in _REQUEST_FIELDS:
                 raise UnsupportedOptionError(f"there is no option {name!r}{_nearest(name, self.codec)}", argument=name)
+            if value is not None and name in _NOT_YET:
+                raise UnsupportedOptionError(f"the option {name!r} is not available yet", argument=name)
             if value is not None and name != "extra" and name not in self.codec.fields:
                 raise UnsupportedOptionError(
                     f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it",
@@ -197,17 +201,29 @@ def _warn_if_dead(provider: Provider) -> None:
             f"the public service of {provider.name} ({provider.base_url}) is known not to answer; "
             "give base_url= of a server that speaks its format, for example a relay (python -m llmclients relay)",
             ProviderWarning,
-            stacklevel=4,
+            stacklevel=_callers_level(),
         )
 
 
+def _callers_level() -> int:
+    """The `stacklevel` at which a warning of the function that asks points out of this package."""
+    level = 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("llmclients."):
+        frame = frame.f_back
+        level += 1
+    return level
+
+
 def _key(provider: Provider, api_key: str | None, *, needed: bool) -> str | None:
+    argument = "api_key"
     if api_key is None:
-        api_key = next(filter(None, map(environ, provider.key_variables)), None)
+        if variable := next(filter(environ, provider.key_variables), None):
+            argument, api_key = variable, environ(variable)
     elif not isinstance(api_key, str) or not api_key.strip():
-        raise ConfigurationError("api_key must be a non-empty string", argument="api_key")
-    elif not api_key.isascii() or not api_key.isprintable():
-        raise ConfigurationError("api_key has a character that no header can carry", argument="api_key")
+        raise ConfigurationError("api_key must be a non-empty string", argument=argument)
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise ConfigurationError(f"{argument} has a character that no header can carry", argument=argument)
     if api_key is None and needed and provider.key_required:
         raise MissingAPIKeyError(
             f"{provider.name} needs a key: give api_key= or set {' or '.join(provider.key_variables)}",
@@ -223,5 +239,5 @@ def _headers(
     if own_service:
         for name, variable in provider.header_variables.items():
             if value := environ(variable):
-                pairs.setdefault(name, value)
+                pairs.setdefault(name, check_headers({name: value})[0][1])
     return tuple(pairs.items())

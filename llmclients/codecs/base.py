@@ -38,7 +38,7 @@ class WireRequest:
 
     path: str
     body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     method: str = "POST"
 
 
