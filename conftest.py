@@ -1,4 +1,4 @@
-"""Sybil: every Python block of the README and of docs/ is a test, and so is the output shown below it.
+"""The guard around all tests, and Sybil: every Python block of the README and of docs/ is a test, and so is the output shown below it.
 
 A `text` block shows what the Python block before it printed. In a block, `shown` is that text, and `page` the page's
 path. Blocks that no reader needs stand in comments: `<!--- invisible-code-block: python`.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import io
+import ipaddress
 import os
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +28,13 @@ _not_the_readers = re.compile(r"(\w+_)?proxy|OPENAI_\w+|LLMCLIENTS_\w+", re.IGNO
 
 
 def _start(names: dict[str, Any]) -> None:
-    """A page sees no proxy and no key of whoever runs the tests, and nothing beyond this machine."""
-    patch = pytest.MonkeyPatch()
-    resolve, connect = socket.getaddrinfo, socket.socket.connect
-    patch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: resolve(_here(host), *rest, **more))
-    patch.setattr(socket.socket, "connect", lambda own, address: connect(own, _here(address)))
-    names |= {"_patch": patch, "_environment": dict(os.environ), "_printed": io.StringIO()}
+    """A page sees no proxy and no key of whoever runs the tests."""
+    names |= {"_environment": dict(os.environ), "_printed": io.StringIO()}
     for name in filter(_not_the_readers.fullmatch, list(os.environ)):
         del os.environ[name]
 
 
-def _here(address: Any) -> Any:
-    """`address`, unless it is beyond this machine: a host's name, or what a socket connects to."""
-    host = address[0] if isinstance(address, tuple) else address
-    if host in (None, "127.0.0.1", "::1", "localhost") or str(host).startswith("/"):
-        return address
-    raise AssertionError(f"a page's code reaches beyond this machine: {host}")
-
-
 def _end(names: dict[str, Any]) -> None:
-    names["_patch"].undo()
     os.environ.clear()
     os.environ.update(names["_environment"])
 
@@ -71,6 +60,22 @@ pytest_collect_file = Sybil(
     teardown=_end,
     fixtures=["page"],
 ).pytest()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_outside_sockets() -> Iterator[None]:
+    """No test, and no page's code, connects to anything beyond this machine."""
+    connect = socket.socket.connect
+
+    def connect_here(own: socket.socket, address: Any) -> None:
+        if own.family in (socket.AF_INET, socket.AF_INET6) and not ipaddress.ip_address(address[0]).is_loopback:
+            own.close()
+            raise AssertionError(f"a test reaches beyond this machine: {address[0]}")
+        connect(own, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_here)
+        yield
 
 
 @pytest.fixture

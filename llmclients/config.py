@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -23,7 +22,8 @@ def environ(name: str) -> str | None:
 
 
 def _seconds(value: Any, argument: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    # From a year on, a wait is a mistake; and no clock takes just any number.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 366 * 86400:
         raise ConfigurationError(f"{argument} must be a positive number of seconds, not {value!r}", argument=argument)
     return float(value)
 

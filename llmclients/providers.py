@@ -86,7 +86,10 @@ class Provider:
 @functools.cache
 def _load(reference: str) -> Any:
     module, _, name = reference.partition(":")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{reference} does not load: {error}", argument="provider") from error
 
 
 _BUILT_IN = (

@@ -186,7 +186,7 @@ def status_error(
     `x-should-retry` overrules `retryable`, and that the rule for the status, as in the OpenAI and Anthropic SDKs.
     """
     payload = _parsed(body)
-    message = error_message(payload)
+    message = error_message(payload) or (_from_text(body.decode("utf-8", "replace")) if payload else "")
     said = headers.get("x-should-retry", "").strip().lower()
     if said in ("true", "false"):
         retryable = said == "true"
