@@ -108,7 +108,7 @@ class AsyncClient:
 
         Args:
             model: the model of this call.
-            restart: after a break, send the request again: a chunk marked `restarted` tells to discard what came before.
+            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came.
             options: fields of `ChatRequest`, and the provider's own options.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A chat call: the course of its answer, whole or streamed, from one provider or from the first of several that answers."""
+"""A chat call: the course of its answer, whole or streamed, from one provider or the first of several that answers."""
 
 from __future__ import annotations
 

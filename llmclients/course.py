@@ -1,7 +1,7 @@
 """What every call has: steps without I/O, attempts, a request, an answer's head and body, errors that say where.
 
-A course says what to do next and is sent the outcome, or has the transport's error thrown into it; so retries, deadlines
-and breaks are written once, and tested without a socket and without sleeping.
+A course says what to do next and is sent the outcome, or has the transport's error thrown into it; so retries,
+deadlines and breaks are written once, and tested without a socket and without sleeping.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Send the request; the outcome is the response, whose body is read by `Read` steps. One still open is closed first."""
+    """Send the request; the outcome is the response, read by `Read` steps. One that is still open is closed first."""
 
     request: HTTPRequest
     timeout: Timeout
@@ -177,7 +177,11 @@ class Attempts(ABC):
         """Send the request; the answer's head, when its status is a good one."""
         wire = self._wire
         request = HTTPRequest(
-            wire.method, self._base_url + wire.path, _merged(wire.headers, self._settings.headers), wire.body
+            wire.method,
+            self._base_url + wire.path,
+            _merged(wire.headers, self._settings.headers),
+            wire.body,
+            direct=self._settings.start is not None,
         )
         self._request_id = None
         head: Head = yield Open(request, self._settings.timeout, self.progress.deadline)

@@ -86,7 +86,6 @@ class ClientSettings:
         elif found.base_url is not None:
             base_url = check_base_url(found.base_url)
             _warn_if_dead(found)
-        proxy = Proxy.of(proxy)
         start = None
         if base_url is None:
             endpoint = found.load_endpoint()
@@ -110,7 +109,7 @@ class ClientSettings:
             timeout=Timeout.of(timeout),
             retry=RetryPolicy.of(retry),
             transport=TransportSettings(
-                proxy=proxy if start is None else False,  # none leads to a server in this very process
+                proxy=Proxy.of(proxy),
                 trust_env=trust_env,
                 verify=ca_bundle(verify, trust_env),
                 max_response_bytes=max_response_bytes,

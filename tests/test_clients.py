@@ -718,3 +718,26 @@ def test_one_attempt_means_one() -> None:
         mock = MockTransport([Reply(503)])
         assert isinstance(call("sync", "chat", "openai", transport=mock, retry=retry).error, APIStatusError)
         assert len(mock.requests) == 1
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9"], ids=["from the environment", "given"])
+@pytest.mark.parametrize("side", SIDES)
+def test_no_proxy_leads_to_the_model_in_this_process_not_even_as_a_fallback(
+    side: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    outcome = call(
+        side,
+        "chat",
+        "ylokh",
+        "Say hello.",
+        fallback=("local",),
+        proxy=proxy,
+        trust_env=True,
+        retry=None,
+        options={"max_tokens": 5, "temperature": 0},
+    )
+    assert outcome.text

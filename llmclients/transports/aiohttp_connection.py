@@ -1,7 +1,7 @@
 """aiohttp's connection as HTTP says: for the asynchronous transport.
 
-aiohttp takes a reset for the end of a body that has no length, says nothing when a chunk is malformed, and waits for ever
-after an interim response.
+aiohttp takes a reset for the end of a body that has no length, says nothing when a chunk is malformed, and waits for
+ever after an interim response.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Connection(ResponseHandler):
         return await super().read()
 
     def _reschedule_timeout(self) -> None:
-        # Called for each piece of data. One timer that looks at the clock when it fires costs a fifth less CPU per piece
-        # than a new one each time.
+        # Called for each piece of data: one timer that looks at the clock when it fires is cheaper than a new
+        # one each time.
         if self._read_timeout is None:
             self._drop_timeout()
             return

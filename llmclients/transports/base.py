@@ -39,17 +39,21 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class HTTPRequest:
-    """One request, complete: an absolute URL, headers in the order they go out, the body's bytes."""
+    """One request, complete: an absolute URL, headers in the order they go out, the body's bytes.
+
+    `direct`: past any proxy, because the server is in this very process.
+    """
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TransportSettings:
-    """What a client says about its connections. `proxy`: one for everything, False for none, None for the environment's."""
+    """What a client says about its connections. `proxy`: one for all, False for none, None for the environment's."""
 
     proxy: Proxy | bool | None = None
     trust_env: bool = True
@@ -112,8 +116,8 @@ class Transport(Protocol):
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
         """Send the request and read the response's head. Redirects are not followed.
 
-        `timeout.connect` and `timeout.read` hold for this exchange; `deadline`, on `clock.monotonic`'s scale, bounds all of
-        it, the body included, however steadily bytes drip.
+        `timeout.connect` and `timeout.read` hold for this exchange; `deadline`, on `clock.monotonic`'s scale, bounds all
+        of it, the body included, however steadily bytes drip.
         """
 
     def close(self) -> None:
@@ -131,11 +135,11 @@ class AsyncResponse(Protocol):
     async def close(self) -> None: ...
 
     def abort(self) -> None:
-        """Free the connection at once, without awaiting: for a stream that is dropped. Idempotent; callable anywhere."""
+        """Free the connection at once, without awaiting: for a stream that is dropped. Idempotent."""
 
 
 class AsyncTransport(Protocol):
-    """`Transport`, awaited. Connections belong to the event loop that opened them; any number of loops may come and go."""
+    """`Transport`, awaited. Connections belong to the event loop that opened them; loops may come and go."""
 
     clock: Clock
 

@@ -1,8 +1,8 @@
 """What can go wrong between here and a server, in one vocabulary for all transports.
 
 Each transport has a table of its library's exceptions; the errors and their words are made here, so that all say the
-same. Libraries put addresses, queries and headers into their messages: none of their text is passed on, only what is known
-to be harmless (the system's word for an error number, why a certificate was refused, a proxy's status line).
+same. Libraries put addresses, queries and headers into their messages: none of their text is passed on, only what is
+known to be harmless (the system's word for an error number, why a certificate was refused, a proxy's status line).
 """
 
 from __future__ import annotations
@@ -158,6 +158,13 @@ class Exchange:
         )
         if fault is None:
             return exception
+        # aiohttp names the host whose certificate it refuses.
+        if (
+            fault is CERTIFICATE
+            and self.proxy is not None
+            and self.proxy.host in [getattr(e, "host", "") for e in chain]
+        ):
+            fault = PROXY
         error = self._made(fault, stage, _reason(chain))
         # A wait that the deadline cut short looks like any other timeout to the library.
         if isinstance(error, APITimeoutError) and self.deadline is not None and self.clock.monotonic() >= self.deadline:
@@ -239,4 +246,3 @@ def _error_number(error: OSError) -> int | None:
     if error.errno is None and error.args and (found := re.search(r"\[Errno (\d+)\]", str(error.args[0]))):
         return int(found[1])  # several addresses were tried, and asyncio made one message of their errors
     return error.errno if error.errno is not None and error.errno > 0 else None
-

@@ -59,7 +59,7 @@ class HttpxTransport:
     async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> HttpxResponse:
         """Send the request and read the response's head."""
         loop = asyncio.get_running_loop()
-        proxy = None if self._client is not None else self._routes.proxy_for(request.url)
+        proxy = None if self._client is not None else self._routes.proxy_for(request)
         exchange = Exchange(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
         remaining = exchange.remaining()
         home = None
@@ -112,7 +112,7 @@ class HttpxTransport:
                 self._context = tls_context(self._settings, partial(httpx.create_ssl_context, trust_env=False))
             context = self._context
         if proxy is not None and proxy.is_socks:
-            return _socks_transport(proxy, context)
+            return _SocksTransport(proxy, context)
         connector = aiohttp.TCPConnector(limit=0, ssl=True if context is None else context)
         connector._factory = partial(Connection, asyncio.get_running_loop())  # type: ignore[assignment]
         session = aiohttp.ClientSession(
@@ -204,14 +204,50 @@ def _proxy_authorization(proxy: Proxy) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {token}"}
 
 
-def _socks_transport(proxy: Proxy, context: ssl.SSLContext | None) -> httpx.AsyncHTTPTransport:
-    if not proxy.scheme.startswith("socks5"):
-        raise ConfigurationError("the asynchronous client speaks to SOCKS5 proxies only", argument="proxy")
-    require("socksio")
-    # The proxy resolves names, whatever the scheme says.
-    through = httpx.Proxy(proxy.url_without_credentials.replace(proxy.scheme, "socks5h", 1), auth=proxy.credentials)
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15)
-    return httpx.AsyncHTTPTransport(verify=context or False, trust_env=False, limits=limits, proxy=through)
+class _SocksTransport(httpx.AsyncHTTPTransport):
+    """httpx's own; which leaves its connection open when the proxy refuses."""
+
+    def __init__(self, proxy: Proxy, context: ssl.SSLContext | None) -> None:
+        if not proxy.scheme.startswith("socks5"):
+            raise ConfigurationError("the asynchronous client speaks to SOCKS5 proxies only", argument="proxy")
+        require("socksio")
+        # The proxy resolves names, whatever the scheme says.
+        url = proxy.url_without_credentials.replace(proxy.scheme, "socks5h", 1)
+        super().__init__(
+            verify=context or False,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15),
+            proxy=_QuietProxy(url, auth=proxy.credentials),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        connected: list[Any] = []
+
+        async def trace(event: str, info: dict[str, Any]) -> None:
+            if event.endswith("connect_tcp.complete"):
+                connected.append(info["return_value"])
+
+        request.extensions["trace"] = trace
+        try:
+            return await super().handle_async_request(request)
+        except BaseException:
+            for stream in connected:
+                with suppress(Exception):
+                    await stream.aclose()
+            raise
+
+
+class _QuietProxy(httpx.Proxy):
+    """A proxy whose user and password are not in the lines that httpcore logs."""
+
+    @property
+    def raw_auth(self) -> tuple[bytes, bytes] | None:
+        return self.auth and (_Quiet(self.auth[0].encode()), _Quiet(self.auth[1].encode()))
+
+
+class _Quiet(bytes):
+    def __repr__(self) -> str:
+        return "b'***'"
 
 
 EXCEPTIONS: tuple[Row, ...] = (
@@ -237,6 +273,7 @@ EXCEPTIONS: tuple[Row, ...] = (
     (httpx.ConnectTimeout, None, faults.SLOW_CONNECT),
     (httpx.PoolTimeout, None, faults.SLOW_CONNECT),
     (httpx.TimeoutException, None, faults.SLOW_ANSWER),
+    (asyncio.TimeoutError, None, faults.SLOW_ANSWER),  # Python 3.10 has it apart from the system's
     (ssl.SSLError, None, faults.TLS),
     (httpx.ConnectError, None, faults.CONNECT),
     (httpx.UnsupportedProtocol, None, faults.UNSENDABLE),

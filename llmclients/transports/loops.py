@@ -31,8 +31,8 @@ H = TypeVar("H", bound=Held)
 class PerLoop(Generic[H]):
     """One `H` for each event loop, made when the loop first asks, closed when the loop shuts down.
 
-    A generator that waits in the loop does the closing: `asyncio.run` closes the generators of its loop before it closes
-    the loop, and any loop closes a generator that was dropped.
+    A generator that waits in the loop does the closing: `asyncio.run` closes the generators of its loop before it
+    closes the loop, and any loop closes a generator that was dropped.
     """
 
     def __init__(self, make: Callable[[], H]) -> None:

@@ -5,7 +5,7 @@ mock = MockTransport([Reply(503), Reply(json={"choices": [...]})])
 client = Client("openai", base_url="http://mock/v1", api_key="none", transport=mock)
 ```
 
-The same object serves `Client` and `AsyncClient`. It has its own clock: sleeps and delays pass at once, and are counted.
+The same object serves `Client` and `AsyncClient`. Its own clock lets sleeps and delays pass at once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json as _json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Timeout
@@ -54,14 +55,11 @@ class FakeClock:
         self.now += seconds
 
 
+@dataclass(frozen=True)
 class Delay:
-    """A step of a reply: silence. Longer than the read timeout or the deadline allows, it ends the exchange as there."""
+    """A step of a reply: silence. More of it than the timeouts allow ends the exchange, as from a real server."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __repr__(self) -> str:
-        return f"Delay({self.seconds:g})"
+    seconds: float
 
 
 class Cut(StreamInterruptedError):
@@ -87,8 +85,8 @@ class Reply:
     Args:
         status: the HTTP status.
         body: the whole body, as one piece.
-        chunks: the body's steps, in place of `body`: each piece of bytes or text is one `read`; a `Delay` is silence; an error,
-            such as `Cut()`, is raised. The end of the steps is the clean end of the body.
+        chunks: the body's steps, in place of `body`: a piece of bytes or text is one `read`, a `Delay` is silence, an
+            error such as `Cut()` is raised. The end of the steps is the clean end of the body.
         json: a value whose JSON is the body.
         headers: the response's headers.
         wait: seconds of silence before the response's head.
@@ -109,11 +107,8 @@ class Reply:
         if json is not None:
             body = _json.dumps(json)
             self.headers.setdefault("content-type", "application/json")
-        self.steps: tuple[Step, ...] = tuple(chunks) if chunks is not None else (body,)
+        self.steps: tuple[Step, ...] = (body,) if chunks is None else tuple(chunks)
         self.wait = wait
-
-    def __repr__(self) -> str:
-        return f"Reply({self.status}, chunks={list(self.steps)!r})"
 
 
 Script = Iterable[Reply | APIError] | Callable[[HTTPRequest], Reply | APIError]
@@ -124,8 +119,7 @@ class MockTransport:
 
     Args:
         script: replies and errors in order, or a function that has one for each request.
-        clock: a clock to share; default: a new `FakeClock`.
-        max_response_bytes: as a client's.
+        clock: a clock to share; default: a new `FakeClock`. `max_response_bytes` is as a client's.
 
     Attributes:
         requests: the requests that came, in order.
@@ -144,7 +138,7 @@ class MockTransport:
     ) -> None:
         self.requests: list[HTTPRequest] = []
         self.opened = self.closed = self.aborted = 0
-        self.clock = clock if clock is not None else FakeClock()
+        self.clock = clock or FakeClock()
         self._limit = max_response_bytes
         self._next = script if callable(script) else _in_turn(script)
         self._lock = threading.Lock()
@@ -170,11 +164,6 @@ class MockTransport:
         with self._lock:
             self.opened += 1
         return course
-
-    def _count(self, *, aborted: bool) -> None:
-        with self._lock:
-            self.closed += not aborted
-            self.aborted += aborted
 
 
 def _in_turn(script: Iterable[Reply | APIError]) -> Callable[[HTTPRequest], Reply | APIError]:
@@ -248,15 +237,19 @@ class _Course:
     def end(self, *, aborted: bool) -> None:
         if not self._over:
             self._over = True
-            self._transport._count(aborted=aborted)
+            with self._transport._lock:
+                self._transport.closed += not aborted
+                self._transport.aborted += aborted
 
 
-class _SyncResponse:
+class _Response:
     def __init__(self, course: _Course) -> None:
         self._course = course
         self.status = course.status
         self.headers = course.headers
 
+
+class _SyncResponse(_Response):
     def read(self) -> bytes:
         return self._course.read()
 
@@ -264,12 +257,7 @@ class _SyncResponse:
         self._course.end(aborted=False)
 
 
-class _AsyncResponse:
-    def __init__(self, course: _Course) -> None:
-        self._course = course
-        self.status = course.status
-        self.headers = course.headers
-
+class _AsyncResponse(_Response):
     async def read(self) -> bytes:
         await _yield()
         return self._course.read()
@@ -281,11 +269,13 @@ class _AsyncResponse:
         self._course.end(aborted=True)
 
 
-class _SyncSide:
+class _Side:
     def __init__(self, transport: MockTransport) -> None:
         self._transport = transport
         self.clock: Clock = transport.clock
 
+
+class _SyncSide(_Side):
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> _SyncResponse:
         return _SyncResponse(self._transport._open(request, timeout, deadline))
 
@@ -293,11 +283,7 @@ class _SyncSide:
         """Nothing: the transport is the caller's."""
 
 
-class _AsyncSide:
-    def __init__(self, transport: MockTransport) -> None:
-        self._transport = transport
-        self.clock: Clock = transport.clock
-
+class _AsyncSide(_Side):
     async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> _AsyncResponse:
         await _yield()
         return _AsyncResponse(self._transport._open(request, timeout, deadline))
@@ -308,6 +294,6 @@ class _AsyncSide:
 
 async def _yield() -> None:
     """Let other tasks run, as any real I/O does."""
-    import asyncio
+    import asyncio  # Client has no use for it
 
     await asyncio.sleep(0)

@@ -70,7 +70,7 @@ class RequestsTransport:
         """Send the request and read the response's head."""
         if self._process != os.getpid():  # the pool's sockets are the parent's
             self._adapter, self._process = _Adapter(self._settings), os.getpid()
-        proxy = None if self._session is not None else self._routes.proxy_for(request.url)
+        proxy = None if self._session is not None else self._routes.proxy_for(request)
         exchange = Exchange(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
         remaining = exchange.remaining()
         limits = (timeout.connect, timeout.read)
@@ -140,6 +140,14 @@ class _Adapter(HTTPAdapter):
         if host["scheme"] == "https":
             options["ssl_context"] = self._tls
         return host, options
+
+    def close(self) -> None:
+        """Close the idle connections now: urllib3 waits until nobody has a response of theirs, or an error."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - a copy, made under its lock
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
+        super().close()
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Nothing: the context has the authorities, and would load them again for each connection."""

@@ -1,7 +1,7 @@
 """Where a response's body ends: HTTP/1.1's three ways of framing it. Bytes in, bytes out, no I/O.
 
-Each has `feed(data)`, where `b""` means that the connection has ended; `done`; and `excess`: there were bytes after the end
-of the body.
+Each has `feed(data)`, where `b""` means that the connection has ended; `done`; and `excess`: there were bytes after
+the end of the body.
 """
 
 from __future__ import annotations

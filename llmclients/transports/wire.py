@@ -46,16 +46,18 @@ class Routes:
         self._settings = settings
         self._known: dict[tuple[str, str], Proxy | None] = {}
 
-    def proxy_for(self, url: str) -> Proxy | None:
+    def proxy_for(self, request: HTTPRequest) -> Proxy | None:
         proxy = self._settings.proxy
+        if request.direct or proxy is False:
+            return None
         if isinstance(proxy, Proxy):
             return proxy
-        if proxy is False or not self._settings.trust_env:
+        if not self._settings.trust_env:
             return None
-        parts = urlsplit(url)
+        parts = urlsplit(request.url)
         key = (parts.scheme, parts.netloc)
         if key not in self._known:
-            self._known[key] = environment_proxy(url)
+            self._known[key] = environment_proxy(request.url)
         return self._known[key]
 
 

@@ -78,7 +78,7 @@ class Proxy:
     def _greet(self, client: socket.socket) -> bytes | None:
         """What to send to the target first; None to hang up."""
         request = read_request(client)
-        head, _, body = request.partition(b"\r\n\r\n")
+        head, _, _ = request.partition(b"\r\n\r\n")
         line, *headers = head.decode().split("\r\n")
         self.asked.append(line)
         if self._user is not None:

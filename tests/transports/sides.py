@@ -120,4 +120,14 @@ def environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Iterator[N
         yield
 
 
-__all__ = ["ASYNC", "PATIENCE", "SYNC", "AbstractContextManager", "Outcome", "Side", "both_sides", "environment", "post"]
+__all__ = [
+    "ASYNC",
+    "PATIENCE",
+    "SYNC",
+    "AbstractContextManager",
+    "Outcome",
+    "Side",
+    "both_sides",
+    "environment",
+    "post",
+]

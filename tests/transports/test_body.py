@@ -6,6 +6,7 @@ import gzip
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -42,7 +43,13 @@ def decode(encoding: str, pieces: list[bytes], limit: int = LIMIT) -> bytes:
 
 @pytest.mark.parametrize(
     ("encoding", "pack"),
-    [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress), ("deflate", raw), ("identity", bytes)],
+    [
+        ("gzip", gzip.compress),
+        ("X-GZIP", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", raw),
+        ("identity", bytes),
+    ],
 )
 @pytest.mark.parametrize("text", [b"", b"a", b"hello, " * 9])
 def test_every_split_decodes_alike(encoding: str, pack: Callable[[bytes], bytes], text: bytes) -> None:
@@ -84,14 +91,21 @@ def test_no_encoding(encoding: str) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "data"),
-    [("gzip", b"hello"), ("gzip", gzip.compress(b"a") + b"hello"), ("deflate", b"\xff\xff\xff"), ("deflate", raw(b"a") + b"b")],
+    [
+        ("gzip", b"hello"),
+        ("gzip", gzip.compress(b"a") + b"hello"),
+        ("deflate", b"\xff\xff\xff"),
+        ("deflate", raw(b"a") + b"b"),
+    ],
 )
 def test_not_in_its_encoding(encoding: str, data: bytes) -> None:
     with pytest.raises(APIResponseError, match="not in the content encoding"):
         decode(encoding, [data])
 
 
-@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)])
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)]
+)
 def test_the_limit_is_exact(encoding: str, pack: Callable[[bytes], bytes]) -> None:
     packed = pack(bytes(1000))
     for pieces in ([packed], [packed[:3], packed[3:]]):
@@ -147,19 +161,23 @@ def test_every_cut_of_chunks_is_an_interruption_after_their_bytes() -> None:
             framing.feed(b"")
 
 
-@pytest.mark.parametrize("data", [b"xyz\r\n", b"-5\r\nhello\r\n", b"\r\n", b"5\r\nhelloworld\r\n", b"1\r\na\rb", b"0x5\r\nhello", b"5 5\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"xyz\r\n", b"-5\r\nhello\r\n", b"\r\n", b"5\r\nhelloworld\r\n", b"1\r\na\rb", b"0x5\r\nhello", b"5 5\r\n"]
+)
 def test_malformed_chunks_however_they_are_cut(data: bytes) -> None:
     for pieces in splits(data):
         with pytest.raises(APIResponseError, match="malformed"):
             unframe(ChunkedBody(), pieces)
 
 
-@pytest.mark.parametrize("data", [b"5;" + b"x" * 9000, b"0" * 9000, b"0\r\n" + b"X: y\r\n" * 9000, b"0\r\nX: " + b"y" * 99_000])
+@pytest.mark.parametrize(
+    "data", [b"5;" + b"x" * 9000, b"0" * 9000, b"0\r\n" + b"X: y\r\n" * 9000, b"0\r\nX: " + b"y" * 99_000]
+)
 def test_chunked_never_hoards(data: bytes) -> None:
     framing = ChunkedBody()
+    pieces = [data[place : place + 100] for place in range(0, len(data), 100)]
     with pytest.raises(APIResponseError):
-        for place in range(0, len(data), 100):
-            framing.feed(data[place : place + 100])
+        unframe(framing, pieces)
 
 
 def test_a_length() -> None:
@@ -188,7 +206,5 @@ def test_any_chunks_in_any_pieces(chunks: list[bytes], sizes: list[int]) -> None
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_chunks_or_an_error_of_ours(data: bytes) -> None:
-    try:
+    with suppress(APIError):
         unframe(ChunkedBody(), [data, b""])
-    except APIError:
-        pass

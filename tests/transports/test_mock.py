@@ -20,7 +20,7 @@ from llmclients.errors import (
 )
 from llmclients.transports.mock import ConnectFault, Cut, Delay, FakeClock, MockTransport, Reply, ScriptExhausted
 
-from .sides import post
+from .sides import PATIENCE, post
 
 URL = "http://mock.example/chat"
 
@@ -28,7 +28,9 @@ URL = "http://mock.example/chat"
 class Played:
     """What one exchange over one side came to."""
 
-    def __init__(self, side: str, mock: MockTransport, timeout: Timeout = Timeout(), within: float | None = None) -> None:
+    def __init__(
+        self, side: str, mock: MockTransport, timeout: Timeout = PATIENCE, within: float | None = None
+    ) -> None:
         self.pieces: list[bytes] = []
         self.status: int | None = None
         self.headers: dict[str, str] = {}
@@ -64,7 +66,9 @@ sides = pytest.mark.parametrize("side", ["sync", "async"])
 
 @sides
 def test_replies_in_order(side: str) -> None:
-    mock = MockTransport([Reply(body="one"), Reply(201, chunks=[b"t", "", "wo"], headers={"X-Id": "7"}), Reply(json={"a": 1})])
+    mock = MockTransport(
+        [Reply(body="one"), Reply(201, chunks=[b"t", "", "wo"], headers={"X-Id": "7"}), Reply(json={"a": 1})]
+    )
     first, second, third = (Played(side, mock) for _ in range(3))
     assert (first.status, first.pieces) == (200, [b"one"])
     assert (second.status, second.pieces, second.headers) == (201, [b"t", b"wo"], {"x-id": "7"})
@@ -117,7 +121,9 @@ def test_faults(side: str) -> None:
         (Reply(), Timeout(read=10), -1, "total", 0),
     ],
 )
-def test_delays(side: str, reply: Reply, timeout: Timeout, within: float | None, phase: str | None, passed: float) -> None:
+def test_delays(
+    side: str, reply: Reply, timeout: Timeout, within: float | None, phase: str | None, passed: float
+) -> None:
     mock = MockTransport([reply])
     start = mock.clock.monotonic()
     played = Played(side, mock, timeout, within)

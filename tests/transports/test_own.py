@@ -13,7 +13,13 @@ import pytest
 import requests
 import responses
 
-from llmclients.errors import APIConnectionError, APIResponseError, APITimeoutError, LLMClientError, StreamInterruptedError
+from llmclients.errors import (
+    APIConnectionError,
+    APIResponseError,
+    APITimeoutError,
+    LLMClientError,
+    StreamInterruptedError,
+)
 from llmclients.transports.base import TransportSettings
 from llmclients.transports.httpx import HttpxTransport
 from llmclients.transports.requests import RequestsTransport
@@ -51,7 +57,10 @@ def test_a_session_as_it_comes_says_who_we_are() -> None:
 
 
 def test_a_session_does_not_follow_redirects() -> None:
-    with RawServer([http("307 Elsewhere", [("Location", "/other")], b"moved")]) as server, requests.Session() as session:
+    with (
+        RawServer([http("307 Elsewhere", [("Location", "/other")], b"moved")]) as server,
+        requests.Session() as session,
+    ):
         [outcome] = SYNC.run(post(server.url), own=session)
         assert (outcome.status, outcome.body, len(server.requests)) == (307, b"moved", 1)
 
@@ -125,7 +134,9 @@ def run_own(client: httpx.AsyncClient, *urls: str, **options: Any) -> list[Any]:
 
 def test_a_client_brings_its_headers_and_authentication() -> None:
     with RawServer([http(body=b"hello")]) as server:
-        client = httpx.AsyncClient(headers={"X-Theirs": "1", "User-Agent": "theirs"}, auth=("me", "secret"), trust_env=False)
+        client = httpx.AsyncClient(
+            headers={"X-Theirs": "1", "User-Agent": "theirs"}, auth=("me", "secret"), trust_env=False
+        )
         [outcome] = run_own(client, server.url)
         assert outcome.body == b"hello"
         head = server.requests[0].decode().lower()

@@ -28,7 +28,11 @@ def sent(side: Side, *requests: HTTPRequest, **options: Any) -> list[bytes]:
 
 @both_sides
 def test_every_byte_of_a_request(side: Side) -> None:
-    headers = (("X-Zed", "1"), ("Content-Type", "application/json"), ("x-lower", "é".encode().decode("latin-1")[:0] or "2"))
+    headers = (
+        ("X-Zed", "1"),
+        ("Content-Type", "application/json"),
+        ("x-lower", "é".encode().decode("latin-1")[:0] or "2"),
+    )
     assert sent(side, post("/v1/chat?alt=sse&b=%20c", b'{"a":1}', headers)) == [
         (
             "POST /v1/chat?alt=sse&b=%20c HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nX-Zed: 1\r\nContent-Type: application/json\r\n"
@@ -53,7 +57,13 @@ def test_an_empty_post_has_no_content_type_of_ours(side: Side) -> None:
 
 @both_sides
 def test_headers_of_the_request_replace_the_usual_ones(side: Side) -> None:
-    headers = (("user-agent", "me"), ("ACCEPT", "text/event-stream"), ("Accept-Encoding", "gzip"), ("A", "1"), ("a", "2"))
+    headers = (
+        ("user-agent", "me"),
+        ("ACCEPT", "text/event-stream"),
+        ("Accept-Encoding", "gzip"),
+        ("A", "1"),
+        ("a", "2"),
+    )
     [request] = sent(side, post("/", b"", headers))
     assert request.split(b"\r\n")[2:-2] == [
         b"user-agent: me",
