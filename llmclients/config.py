@@ -337,7 +337,7 @@ def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None)
             raise ConfigurationError(f"headers: {name!r} is not a header name", argument="headers")
         if not isinstance(value, str):
             raise ConfigurationError(f"headers: the value of {name} must be a string", argument="headers")
-        if any((ord(c) < 32 and c != "\t") or ord(c) == 127 or ord(c) > 255 for c in value):
+        if any((ord(c) < 32 and c != "\t") or ord(c) >= 127 for c in value):
             raise ConfigurationError(
                 f"headers: the value of {name} has a character that no header can carry", argument="headers"
             )

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
@@ -46,7 +46,7 @@ class HTTPRequest:
 
     method: str
     url: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)  # they may hold a key
     body: bytes
     direct: bool = False
 
