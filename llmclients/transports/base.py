@@ -116,8 +116,8 @@ class Transport(Protocol):
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
         """Send the request and read the response's head. Redirects are not followed.
 
-        `timeout.connect` and `timeout.read` hold for this exchange; `deadline`, on `clock.monotonic`'s scale, bounds all
-        of it, the body included, however steadily bytes drip.
+        `timeout.connect` and `timeout.read` hold for this exchange; `deadline`, on `clock.monotonic`'s scale, bounds
+        all of it, the body included, however steadily bytes drip.
         """
 
     def close(self) -> None:

@@ -22,14 +22,14 @@ from httpx_aiohttp import AiohttpTransport
 from multidict import CIMultiDict
 
 from llmclients.config import Proxy, Timeout
-from llmclients.errors import ConfigurationError
 from llmclients.transports import faults
 from llmclients.transports.aiohttp_connection import Connection
 from llmclients.transports.base import SYSTEM_CLOCK, Clock, HTTPRequest, TransportSettings
 from llmclients.transports.faults import SYSTEM_ROWS, Exchange, Row
 from llmclients.transports.httpx_response import HttpxResponse
+from llmclients.transports.httpx_socks import SocksTransport
 from llmclients.transports.loops import PerLoop, timeout_at
-from llmclients.transports.wire import Routes, header_lines, require, tls_context
+from llmclients.transports.wire import Routes, header_lines, tls_context
 
 __all__ = ["HttpxTransport"]
 
@@ -112,7 +112,7 @@ class HttpxTransport:
                 self._context = tls_context(self._settings, partial(httpx.create_ssl_context, trust_env=False))
             context = self._context
         if proxy is not None and proxy.is_socks:
-            return _SocksTransport(proxy, context)
+            return SocksTransport(proxy, context)
         connector = aiohttp.TCPConnector(limit=0, ssl=True if context is None else context)
         connector._factory = partial(Connection, asyncio.get_running_loop())  # type: ignore[assignment]
         session = aiohttp.ClientSession(
@@ -202,52 +202,6 @@ def _proxy_authorization(proxy: Proxy) -> dict[str, str]:
         return {}
     token = base64.b64encode(":".join(proxy.credentials).encode()).decode()
     return {"Proxy-Authorization": f"Basic {token}"}
-
-
-class _SocksTransport(httpx.AsyncHTTPTransport):
-    """httpx's own; which leaves its connection open when the proxy refuses."""
-
-    def __init__(self, proxy: Proxy, context: ssl.SSLContext | None) -> None:
-        if not proxy.scheme.startswith("socks5"):
-            raise ConfigurationError("the asynchronous client speaks to SOCKS5 proxies only", argument="proxy")
-        require("socksio")
-        # The proxy resolves names, whatever the scheme says.
-        url = proxy.url_without_credentials.replace(proxy.scheme, "socks5h", 1)
-        super().__init__(
-            verify=context or False,
-            trust_env=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=15),
-            proxy=_QuietProxy(url, auth=proxy.credentials),
-        )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        connected: list[Any] = []
-
-        async def trace(event: str, info: dict[str, Any]) -> None:
-            if event.endswith("connect_tcp.complete"):
-                connected.append(info["return_value"])
-
-        request.extensions["trace"] = trace
-        try:
-            return await super().handle_async_request(request)
-        except BaseException:
-            for stream in connected:
-                with suppress(Exception):
-                    await stream.aclose()
-            raise
-
-
-class _QuietProxy(httpx.Proxy):
-    """A proxy whose user and password are not in the lines that httpcore logs."""
-
-    @property
-    def raw_auth(self) -> tuple[bytes, bytes] | None:
-        return self.auth and (_Quiet(self.auth[0].encode()), _Quiet(self.auth[1].encode()))
-
-
-class _Quiet(bytes):
-    def __repr__(self) -> str:
-        return "b'***'"
 
 
 EXCEPTIONS: tuple[Row, ...] = (

@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from types import TracebackType
 
-from .rawserver import read_request
+from llmclients.testing.fault_server import read_request
 
 
 class Proxy:

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.errors import APIError, APIResponseError, ResponseTooLargeError, StreamInterruptedError
+from llmclients.testing.fault_server import chunked
 from llmclients.transports.body import BodyDecoder
 from llmclients.transports.transfer import BodyFraming, ChunkedBody, EndlessBody, SizedBody
-
-from .rawserver import chunked
 
 LIMIT = 1_000_000
 

@@ -212,7 +212,8 @@ def test_words() -> None:
 
 
 def test_httpx2_has_the_same_names() -> None:
-    httpx2 = pytest.importorskip("httpx2")
+    import httpx2
+
     for name in ("ConnectTimeout", "ReadTimeout", "ConnectError", "ReadError", "RemoteProtocolError", "ProxyError"):
         theirs = exchange(asynchronous.EXCEPTIONS).error(getattr(httpx2, name)("x"), "open")
         ours = exchange(asynchronous.EXCEPTIONS).error(getattr(httpx, name)("x"), "open")

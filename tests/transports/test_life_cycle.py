@@ -17,11 +17,11 @@ import pytest
 
 from llmclients.config import Timeout
 from llmclients.errors import APITimeoutError, LLMClientError, StreamInterruptedError
+from llmclients.testing.fault_server import CHUNKED_HEAD, END, HOLD, FaultServer, chunked, http, wait_until
 from llmclients.transports.base import TransportSettings
 from llmclients.transports.httpx import HttpxTransport
 from llmclients.transports.requests import RequestsTransport
 
-from .rawserver import CHUNKED_HEAD, END, HOLD, RawServer, chunked, http, wait_until
 from .sides import ASYNC, PATIENCE, SYNC, Side, both_sides, post
 
 ENDLESS = [CHUNKED_HEAD + chunked(b"hello", last=False), HOLD]
@@ -47,7 +47,7 @@ def no_descriptor_more() -> Iterator[None]:
 @both_sides
 @pytest.mark.parametrize("answer", [http(body=b"hello"), CHUNKED_HEAD + chunked(b"hello"), http("204 No Content")])
 def test_a_connection_serves_one_exchange_after_the_other(side: Side, answer: bytes) -> None:
-    with RawServer([answer]) as server:
+    with FaultServer([answer]) as server:
         outcomes = side.run(*[post(server.url)] * 5)
         assert [outcome.error for outcome in outcomes] == [None] * 5
         assert (server.connections, len(server.requests)) == (1, 5)
@@ -55,7 +55,7 @@ def test_a_connection_serves_one_exchange_after_the_other(side: Side, answer: by
 
 @both_sides
 def test_a_connection_with_bytes_after_the_body_is_not_used_again(side: Side) -> None:
-    with RawServer([http(body=b"hello") + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"]) as server:
+    with FaultServer([http(body=b"hello") + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"]) as server:
         outcomes = side.run(*[post(server.url)] * 2)
         assert [outcome.body for outcome in outcomes] == [b"hello", b"hello"]
         assert server.connections == 2
@@ -69,11 +69,11 @@ def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
             assert (await response.read(), await response.read()) == (b"hello", b"")
             assert server.wait_for(0), "and the loop had no chance to notice"
 
-    with RawServer([http(body=b"hello"), END]) as server:
+    with FaultServer([http(body=b"hello"), END]) as server:
         asyncio.run(main())
         assert server.connections == 3
 
-    with RawServer([http(body=b"hello"), END]) as server:
+    with FaultServer([http(body=b"hello"), END]) as server:
         synchronous = RequestsTransport(ALONE)
         for _ in range(3):
             answer = synchronous.open(post(server.url), PATIENCE, None)
@@ -92,7 +92,7 @@ def test_descriptors_stay_flat_whatever_happens(side: Side) -> None:
     ]
     with no_descriptor_more():
         for script in scripts:
-            with RawServer(script) as server:
+            with FaultServer(script) as server:
                 side.run(*[post(server.url)] * 5)
 
 
@@ -100,7 +100,7 @@ def test_descriptors_stay_flat_whatever_happens(side: Side) -> None:
 
 
 def test_closing_a_response_early_frees_its_connection() -> None:
-    with RawServer(ENDLESS) as server, no_descriptor_more():
+    with FaultServer(ENDLESS) as server, no_descriptor_more():
         transport = RequestsTransport(ALONE)
         response = transport.open(post(server.url), PATIENCE, None)
         assert response.read() == b"hello"
@@ -112,7 +112,7 @@ def test_closing_a_response_early_frees_its_connection() -> None:
 
 
 def test_closing_from_another_thread_ends_a_read() -> None:
-    with RawServer(ENDLESS) as server:
+    with FaultServer(ENDLESS) as server:
         response = RequestsTransport(ALONE).open(post(server.url), PATIENCE, None)
         response.read()
         closer = threading.Timer(0.05, response.close)
@@ -126,7 +126,7 @@ def test_closing_from_another_thread_ends_a_read() -> None:
 
 
 def test_closing_the_transport_ends_its_open_exchanges() -> None:
-    with RawServer(ENDLESS) as server:
+    with FaultServer(ENDLESS) as server:
         transport = RequestsTransport(ALONE)
         responses = [transport.open(post(server.url), PATIENCE, None) for _ in range(3)]
         transport.close()
@@ -149,12 +149,12 @@ def test_closing_the_asynchronous_transport_ends_its_open_exchanges(body: list[A
             await reading
         await transport.close()
 
-    with RawServer(body) as server, no_descriptor_more():
+    with FaultServer(body) as server, no_descriptor_more():
         asyncio.run(main())
 
 
 def test_dropping_a_response_frees_its_connection() -> None:
-    with RawServer(ENDLESS) as server:
+    with FaultServer(ENDLESS) as server:
         response = RequestsTransport(ALONE).open(post(server.url), PATIENCE, None)
         response.read()
         del response
@@ -168,7 +168,7 @@ def test_dropping_a_response_frees_its_connection() -> None:
         await asyncio.sleep(0.05)
         assert server.wait_for(0)
 
-    with RawServer(ENDLESS) as server:
+    with FaultServer(ENDLESS) as server:
         asyncio.run(main())
 
 
@@ -187,7 +187,7 @@ def test_abort_frees_at_once_and_close_does_too() -> None:
             await response.read()
 
     for free in (lambda response: response.abort(), lambda response: response.close()):
-        with RawServer(ENDLESS) as server:
+        with FaultServer(ENDLESS) as server:
             asyncio.run(main(free))
 
 
@@ -199,7 +199,7 @@ def test_abort_from_another_thread() -> None:
         with pytest.raises(StreamInterruptedError, match="closed"):
             await response.read()
 
-    with RawServer(ENDLESS) as server:
+    with FaultServer(ENDLESS) as server:
         asyncio.run(main())
 
 
@@ -223,7 +223,7 @@ def test_cancelling_frees_the_connection_and_stays_a_cancellation(script: list[A
         await asyncio.sleep(0.01)
         assert server.wait_for(0)
 
-    with RawServer(script) as server:
+    with FaultServer(script) as server:
         asyncio.run(main())
 
 
@@ -233,7 +233,7 @@ def test_a_callers_own_timeout_stays_its_own() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(transport.open(post(server.url), PATIENCE, time.monotonic() + 60), 0.05)
 
-    with RawServer([HOLD]) as server:
+    with FaultServer([HOLD]) as server:
         asyncio.run(main())
 
 
@@ -247,7 +247,7 @@ def test_one_transport_over_several_event_loops() -> None:
             assert await response.read() == b"hello"
             assert await response.read() == b""
 
-    with RawServer([http(body=b"hello")]) as server, no_descriptor_more():
+    with FaultServer([http(body=b"hello")]) as server, no_descriptor_more():
         transport = HttpxTransport(ALONE)
         for _ in range(3):
             asyncio.run(main())
@@ -261,7 +261,7 @@ def test_loops_that_were_closed_carelessly(capfd: pytest.CaptureFixture[str]) ->
         response = await transport.open(post(server.url), PATIENCE, None)
         await response.read()
 
-    with RawServer([http(body=b"hello")]) as server:
+    with FaultServer([http(body=b"hello")]) as server:
         transport = HttpxTransport(ALONE)
         for _ in range(3):
             loop = asyncio.new_event_loop()
@@ -274,7 +274,7 @@ def test_loops_that_were_closed_carelessly(capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_a_transport_that_was_never_closed_prints_nothing() -> None:
-    with RawServer([http(body=b"hello")], ENDLESS) as server:
+    with FaultServer([http(body=b"hello")], ENDLESS) as server:
         program = f"""
 import asyncio
 from llmclients.config import Timeout
@@ -304,7 +304,7 @@ def test_closing_from_another_loop_or_from_none() -> None:
         response = await transport.open(post(server.url), PATIENCE, None)
         await response.read()
 
-    with RawServer([http(body=b"hello")]) as server:
+    with FaultServer([http(body=b"hello")]) as server:
         transport = HttpxTransport(ALONE)
         loop = asyncio.new_event_loop()
         runner = threading.Thread(target=loop.run_forever)
@@ -329,7 +329,7 @@ def test_64_threads_share_a_transport() -> None:
             response = transport.open(post(server.url, f"{number}.{turn}".encode()), PATIENCE, None)
             bodies.append(b"".join(iter(response.read, b"")))
 
-    with RawServer([0.001, CHUNKED_HEAD + chunked(b"hel", b"lo")]) as server, no_descriptor_more():
+    with FaultServer([0.001, CHUNKED_HEAD + chunked(b"hel", b"lo")]) as server, no_descriptor_more():
         transport = RequestsTransport(ALONE)
         threads = [threading.Thread(target=work, args=(number,)) for number in range(64)]
         for thread in threads:
@@ -353,13 +353,13 @@ def test_300_tasks_share_a_transport() -> None:
         assert set(await asyncio.gather(*[one(transport) for _ in range(300)])) == {b"hello"}
         assert server.connections > 100, "no limit on connections"
 
-    with RawServer([0.2, http(body=b"hello")]) as server, no_descriptor_more():
+    with FaultServer([0.2, http(body=b"hello")]) as server, no_descriptor_more():
         asyncio.run(main())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_does_not_share_connections() -> None:
-    with RawServer([http(body=b"hello")]) as server:
+    with FaultServer([http(body=b"hello")]) as server:
         transport = RequestsTransport(ALONE)
         assert transport.open(post(server.url), PATIENCE, None).read() == b"hello"
         child = os.fork()
@@ -380,7 +380,7 @@ def test_a_fork_does_not_share_connections() -> None:
 @both_sides
 def test_a_burst_is_read_in_few_calls(side: Side) -> None:
     events = [b"data: %d\n\n" % number for number in range(1000)]
-    with RawServer([CHUNKED_HEAD + chunked(*events)]) as server:
+    with FaultServer([CHUNKED_HEAD + chunked(*events)]) as server:
         outcome = side.fetch(server.url)
     assert outcome.body == b"".join(events)
     assert len(outcome.pieces) < 20
@@ -396,7 +396,7 @@ def test_what_came_before_a_cut_is_read_by_a_slow_reader_too() -> None:
         with pytest.raises(LLMClientError):
             await response.read()
 
-    with RawServer([CHUNKED_HEAD + chunked(b"hello", last=False), END]) as server:
+    with FaultServer([CHUNKED_HEAD + chunked(b"hello", last=False), END]) as server:
         asyncio.run(main())
 
 
@@ -410,7 +410,7 @@ def test_a_deadline_that_passes_between_reads() -> None:
             await response.read()
         assert caught.value.phase == "total"
 
-    with RawServer(ENDLESS) as server:
+    with FaultServer(ENDLESS) as server:
         asyncio.run(main())
 
 

@@ -20,11 +20,11 @@ from llmclients.errors import (
     LLMClientError,
     StreamInterruptedError,
 )
+from llmclients.testing.fault_server import CHUNKED_HEAD, END, HOLD, FaultServer, chunked, http
 from llmclients.transports.base import TransportSettings
 from llmclients.transports.httpx import HttpxTransport
 from llmclients.transports.requests import RequestsTransport
 
-from .rawserver import CHUNKED_HEAD, END, HOLD, RawServer, chunked, http
 from .sides import ASYNC, PATIENCE, SYNC, post
 
 URL = "http://mock.example/chat"
@@ -34,7 +34,7 @@ URL = "http://mock.example/chat"
 
 
 def test_a_session_brings_its_headers_and_authentication() -> None:
-    with RawServer([http(body=b"hello")]) as server, requests.Session() as session:
+    with FaultServer([http(body=b"hello")]) as server, requests.Session() as session:
         session.trust_env = False
         session.headers["X-Theirs"] = "1"
         session.headers["User-Agent"] = "theirs"
@@ -50,7 +50,7 @@ def test_a_session_brings_its_headers_and_authentication() -> None:
 
 
 def test_a_session_as_it_comes_says_who_we_are() -> None:
-    with RawServer([http()]) as server, requests.Session() as session:
+    with FaultServer([http()]) as server, requests.Session() as session:
         session.trust_env = False
         SYNC.run(post(server.url), own=session)
         assert b"User-Agent: llmclients/" in server.requests[0]
@@ -58,7 +58,7 @@ def test_a_session_as_it_comes_says_who_we_are() -> None:
 
 def test_a_session_does_not_follow_redirects() -> None:
     with (
-        RawServer([http("307 Elsewhere", [("Location", "/other")], b"moved")]) as server,
+        FaultServer([http("307 Elsewhere", [("Location", "/other")], b"moved")]) as server,
         requests.Session() as session,
     ):
         [outcome] = SYNC.run(post(server.url), own=session)
@@ -75,14 +75,14 @@ def test_a_session_does_not_follow_redirects() -> None:
     ],
 )
 def test_a_session_sees_the_same_faults(script: list[Any], body: bytes, error: type[LLMClientError] | None) -> None:
-    with RawServer(script) as server, requests.Session() as session:
+    with FaultServer(script) as server, requests.Session() as session:
         [outcome] = SYNC.run(post(server.url), own=session, within=0.2)
         assert outcome.body == body
         assert type(outcome.error) is (error or type(None))
 
 
 def test_a_hook_that_reads_the_body() -> None:
-    with RawServer([http(headers=[("Content-Encoding", "gzip")], body=gzip.compress(b"hello"))]) as server:
+    with FaultServer([http(headers=[("Content-Encoding", "gzip")], body=gzip.compress(b"hello"))]) as server:
         with requests.Session() as session:
             session.hooks["response"].append(lambda response, **_: response.content and None)
             [outcome] = SYNC.run(post(server.url), own=session)
@@ -133,7 +133,7 @@ def run_own(client: httpx.AsyncClient, *urls: str, **options: Any) -> list[Any]:
 
 
 def test_a_client_brings_its_headers_and_authentication() -> None:
-    with RawServer([http(body=b"hello")]) as server:
+    with FaultServer([http(body=b"hello")]) as server:
         client = httpx.AsyncClient(
             headers={"X-Theirs": "1", "User-Agent": "theirs"}, auth=("me", "secret"), trust_env=False
         )
@@ -147,7 +147,7 @@ def test_a_client_brings_its_headers_and_authentication() -> None:
 
 
 def test_a_client_as_it_comes_says_who_we_are_and_does_not_follow_redirects() -> None:
-    with RawServer([http("307 Elsewhere", [("Location", "/other")], b"moved")]) as server:
+    with FaultServer([http("307 Elsewhere", [("Location", "/other")], b"moved")]) as server:
         [outcome] = run_own(httpx.AsyncClient(follow_redirects=True, trust_env=False), server.url)
         assert (outcome.status, outcome.body, len(server.requests)) == (307, b"moved", 1)
         assert b"llmclients/" in server.requests[0]
@@ -169,7 +169,7 @@ def test_a_client_as_it_comes_says_who_we_are_and_does_not_follow_redirects() ->
 def test_a_client_sees_the_same_faults(
     make: type[httpx.AsyncClient], script: list[Any], body: bytes, error: type[LLMClientError] | None
 ) -> None:
-    with RawServer(script) as server:
+    with FaultServer(script) as server:
         [outcome] = run_own(make(trust_env=False), server.url, within=0.2)
         assert outcome.body == body
         assert isinstance(outcome.error, error or type(None))
@@ -195,7 +195,7 @@ def test_leaving_a_clients_stream_frees_its_connection(make: type[httpx.AsyncCli
                 await asyncio.sleep(0.03)
                 assert server.wait_for(0), leave
 
-    with RawServer([CHUNKED_HEAD + chunked(b"hello", last=False), HOLD]) as server:
+    with FaultServer([CHUNKED_HEAD + chunked(b"hello", last=False), HOLD]) as server:
         asyncio.run(main())
 
 
@@ -236,7 +236,7 @@ def test_httpx_mock_transport() -> None:
 
 def test_a_deadline_bounds_a_clients_dripping_body() -> None:
     drip: list[Any] = [step for _ in range(50) for step in (b"1\r\nx\r\n", 0.02)]
-    with RawServer([CHUNKED_HEAD, *drip, HOLD]) as server:
+    with FaultServer([CHUNKED_HEAD, *drip, HOLD]) as server:
         start = time.monotonic()
         [outcome] = run_own(httpx.AsyncClient(trust_env=False), server.url, within=0.2)
         assert time.monotonic() - start < 0.5

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from llmclients.config import Proxy, Timeout
 from llmclients.errors import APIConnectionError, APITimeoutError, ConfigurationError
+from llmclients.testing.fault_server import EARLY, HOLD, FaultServer, http, unused_port
 
 from . import proxies
-from .rawserver import EARLY, HOLD, RawServer, http, unused_port
 from .sides import ASYNC, SYNC, Side, both_sides, post
 
-trustme = pytest.importorskip("trustme")
 SECRET = "s3cret!pass"
 USER = ("user", SECRET)
 LOGIN = f"user:{SECRET.replace('!', '%21')}@"
@@ -43,14 +43,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def plain() -> Iterator[RawServer]:
-    with RawServer([http(body=b"hello")]) as server:
+def plain() -> Iterator[FaultServer]:
+    with FaultServer([http(body=b"hello")]) as server:
         yield server
 
 
 @pytest.fixture
-def secure(certificates: Certificates) -> Iterator[RawServer]:
-    with RawServer([http(body=b"hello")], tls=certificates.server) as server:
+def secure(certificates: Certificates) -> Iterator[FaultServer]:
+    with FaultServer([http(body=b"hello")], tls=certificates.server) as server:
         yield server
 
 
@@ -58,7 +58,7 @@ def secure(certificates: Certificates) -> Iterator[RawServer]:
 
 
 @both_sides
-def test_an_authority_of_ones_own(side: Side, secure: RawServer, certificates: Certificates) -> None:
+def test_an_authority_of_ones_own(side: Side, secure: FaultServer, certificates: Certificates) -> None:
     outcomes = side.run(*[post(secure.url)] * 2, verify=certificates.authority)
     assert [outcome.body for outcome in outcomes] == [b"hello"] * 2
     assert secure.connections == 1
@@ -67,7 +67,7 @@ def test_an_authority_of_ones_own(side: Side, secure: RawServer, certificates: C
 @both_sides
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_an_authority_of_the_environment(
-    side: Side, secure: RawServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, variable: str
+    side: Side, secure: FaultServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     for other in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
         monkeypatch.delenv(other, raising=False)
@@ -77,7 +77,7 @@ def test_an_authority_of_the_environment(
 
 
 @both_sides
-def test_a_certificate_that_nobody_vouches_for(side: Side, secure: RawServer) -> None:
+def test_a_certificate_that_nobody_vouches_for(side: Side, secure: FaultServer) -> None:
     error = side.fetch(secure.url).error
     assert type(error) is APIConnectionError
     assert "was not accepted: unable to get local issuer certificate" in str(error)
@@ -87,7 +87,7 @@ def test_a_certificate_that_nobody_vouches_for(side: Side, secure: RawServer) ->
 
 @both_sides
 def test_a_certificate_of_another_host(side: Side, certificates: Certificates) -> None:
-    with RawServer([http()], tls=certificates.other_host) as server:
+    with FaultServer([http()], tls=certificates.other_host) as server:
         error = side.fetch(server.url, verify=certificates.authority).error
         assert type(error) is APIConnectionError
         assert "was not accepted: IP address mismatch" in str(error)
@@ -96,13 +96,13 @@ def test_a_certificate_of_another_host(side: Side, certificates: Certificates) -
 
 @both_sides
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
-def test_no_verification(side: Side, secure: RawServer) -> None:
+def test_no_verification(side: Side, secure: FaultServer) -> None:
     assert side.fetch(secure.url, verify=False).body == b"hello"
 
 
 @both_sides
 def test_a_server_that_does_not_speak_tls(side: Side) -> None:
-    with RawServer([EARLY, http("400 Bad Request"), HOLD]) as server:
+    with FaultServer([EARLY, http("400 Bad Request"), HOLD]) as server:
         error = side.fetch(server.url.replace("http", "https")).error
     assert type(error) is APIConnectionError
     assert "no secure connection" in str(error)
@@ -110,7 +110,7 @@ def test_a_server_that_does_not_speak_tls(side: Side) -> None:
 
 @both_sides
 def test_a_handshake_that_never_ends_is_a_connect_timeout(side: Side) -> None:
-    with RawServer([HOLD]) as server:
+    with FaultServer([HOLD]) as server:
         outcome = side.fetch(server.url.replace("http", "https"), timeout=Timeout(connect=0.15, read=5))
         assert isinstance(outcome.error, APITimeoutError)
         assert outcome.error.phase == "connect"
@@ -122,7 +122,7 @@ def test_a_handshake_that_never_ends_is_a_connect_timeout(side: Side) -> None:
 
 @both_sides
 @pytest.mark.parametrize("user", [None, USER])
-def test_http_through_an_http_proxy(side: Side, plain: RawServer, user: tuple[str, str] | None) -> None:
+def test_http_through_an_http_proxy(side: Side, plain: FaultServer, user: tuple[str, str] | None) -> None:
     with proxies.Proxy(plain.port, user) as proxy:
         url = "http://model.example/chat"
         outcome = side.fetch(url, proxy=Proxy(proxy.url(LOGIN if user else "")))
@@ -133,7 +133,7 @@ def test_http_through_an_http_proxy(side: Side, plain: RawServer, user: tuple[st
 @both_sides
 @pytest.mark.parametrize("user", [None, USER])
 def test_https_through_an_http_proxy(
-    side: Side, secure: RawServer, certificates: Certificates, user: tuple[str, str] | None
+    side: Side, secure: FaultServer, certificates: Certificates, user: tuple[str, str] | None
 ) -> None:
     with proxies.Proxy(secure.port, user) as proxy:
         outcomes = side.run(
@@ -148,7 +148,7 @@ def test_https_through_an_http_proxy(
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio has no TLS inside TLS")
 @both_sides
-def test_https_through_an_https_proxy(side: Side, secure: RawServer, certificates: Certificates) -> None:
+def test_https_through_an_https_proxy(side: Side, secure: FaultServer, certificates: Certificates) -> None:
     with proxies.Proxy(secure.port, USER, tls=certificates.server) as proxy:
         outcome = side.fetch("https://model.example/", proxy=Proxy(proxy.url(LOGIN)), verify=certificates.authority)
         assert outcome.body == b"hello", outcome.error
@@ -158,7 +158,7 @@ def test_https_through_an_https_proxy(side: Side, secure: RawServer, certificate
 
 
 @both_sides
-def test_a_wrong_password_and_nothing_of_it_is_shown(side: Side, secure: RawServer) -> None:
+def test_a_wrong_password_and_nothing_of_it_is_shown(side: Side, secure: FaultServer) -> None:
     with proxies.Proxy(secure.port, ("user", "other")) as proxy:
         error = side.fetch("https://model.example/", proxy=Proxy(proxy.url(LOGIN))).error
         assert type(error) is APIConnectionError
@@ -185,7 +185,7 @@ def test_a_proxy_that_is_not_there(side: Side) -> None:
 
 @both_sides
 def test_a_proxy_that_says_nothing_is_a_connect_timeout(side: Side) -> None:
-    with RawServer([HOLD]) as silent:
+    with FaultServer([HOLD]) as silent:
         outcome = side.fetch("https://model.example/", proxy=Proxy(silent.url), timeout=Timeout(connect=0.15, read=5))
         assert isinstance(outcome.error, APITimeoutError), outcome.error
         assert outcome.error.phase == "connect"
@@ -193,7 +193,7 @@ def test_a_proxy_that_says_nothing_is_a_connect_timeout(side: Side) -> None:
 
 
 @both_sides
-def test_the_environments_proxy(side: Side, plain: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environments_proxy(side: Side, plain: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     with proxies.Proxy(plain.port) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url())
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -213,10 +213,8 @@ def test_the_environments_proxy(side: Side, plain: RawServer, monkeypatch: pytes
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks"])
 @pytest.mark.parametrize("user", [None, USER])
 def test_socks_and_the_proxy_resolves_the_name(
-    side: Side, plain: RawServer, scheme: str, user: tuple[str, str] | None
+    side: Side, plain: FaultServer, scheme: str, user: tuple[str, str] | None
 ) -> None:
-    pytest.importorskip("socks")
-    pytest.importorskip("socksio")
     with proxies.SocksProxy(plain.port, user) as proxy:
         url = proxy.url(LOGIN if user else "").replace("socks5", scheme)
         outcomes = side.run(*[post("http://nonexistent.invalid/")] * 2, proxy=Proxy(url))
@@ -225,9 +223,7 @@ def test_socks_and_the_proxy_resolves_the_name(
 
 
 @both_sides
-def test_https_through_socks(side: Side, secure: RawServer, certificates: Certificates) -> None:
-    pytest.importorskip("socks")
-    pytest.importorskip("socksio")
+def test_https_through_socks(side: Side, secure: FaultServer, certificates: Certificates) -> None:
     with proxies.SocksProxy(secure.port) as proxy:
         outcome = side.fetch("https://model.example/", proxy=Proxy(proxy.url()), verify=certificates.authority)
         assert outcome.body == b"hello", outcome.error
@@ -235,10 +231,8 @@ def test_https_through_socks(side: Side, secure: RawServer, certificates: Certif
 
 
 @both_sides
-def test_a_socks_proxy_that_refuses(side: Side, plain: RawServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_socks_proxy_that_refuses(side: Side, plain: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    pytest.importorskip("socks")
-    pytest.importorskip("socksio")
     with proxies.SocksProxy(plain.port, ("user", "other")) as proxy:
         error = side.fetch("http://model.example/", proxy=Proxy(proxy.url(LOGIN))).error
         assert type(error) is APIConnectionError

@@ -18,8 +18,19 @@ from llmclients.errors import (
     ResponseTooLargeError,
     StreamInterruptedError,
 )
+from llmclients.testing.fault_server import (
+    CHUNKED_HEAD,
+    EARLY,
+    END,
+    HOLD,
+    RESET,
+    FaultServer,
+    Script,
+    chunked,
+    http,
+    unused_port,
+)
 
-from .rawserver import CHUNKED_HEAD, EARLY, END, HOLD, RESET, RawServer, Script, chunked, http, unused_port
 from .sides import Side, both_sides
 
 GZIP = ("Content-Encoding", "gzip")
@@ -257,7 +268,7 @@ CASES = [
 @both_sides
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_both_transports_see_the_same(side: Side, case: Case) -> None:
-    with RawServer(case.script) as server:
+    with FaultServer(case.script) as server:
         outcome = side.fetch(server.url + "/chat?key=SECRET", **case.options)
         assert outcome.status == case.status
         assert case.body is None or outcome.body == case.body
@@ -272,7 +283,7 @@ def test_both_transports_see_the_same(side: Side, case: Case) -> None:
 
 @both_sides
 def test_a_dripping_body_stops_at_the_deadline(side: Side) -> None:
-    with RawServer([head(("Content-Length", "1000")), *DRIP, HOLD]) as server:
+    with FaultServer([head(("Content-Length", "1000")), *DRIP, HOLD]) as server:
         outcome = side.fetch(server.url, within=0.2)
         assert isinstance(outcome.error, APITimeoutError)
         assert outcome.error.phase == "total"
@@ -283,7 +294,7 @@ def test_a_dripping_body_stops_at_the_deadline(side: Side) -> None:
 
 @both_sides
 def test_a_deadline_that_has_passed_opens_no_connection(side: Side) -> None:
-    with RawServer([http()]) as server:
+    with FaultServer([http()]) as server:
         outcome = side.fetch(server.url, within=-1)
         assert isinstance(outcome.error, APITimeoutError)
         assert outcome.error.phase == "total"
@@ -313,7 +324,7 @@ def test_an_older_error_does_not_colour_a_new_one(side: Side) -> None:
         try:
             raise ConnectionRefusedError(111, "Connection refused")
         except ConnectionRefusedError:
-            with RawServer([END]) as server:
+            with FaultServer([END]) as server:
                 return side.fetch(server.url).error
 
     assert "refused" not in str(again())

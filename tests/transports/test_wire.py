@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from llmclients._version import __version__
+from llmclients.testing.fault_server import FaultServer, http
 from llmclients.transports.base import HTTPRequest
 
-from .rawserver import RawServer, http
 from .sides import Side, both_sides, post
 
 USUAL = f"User-Agent: llmclients/{__version__}\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
 
 
 def sent(side: Side, *requests: HTTPRequest, **options: Any) -> list[bytes]:
-    with RawServer([http()]) as server:
+    with FaultServer([http()]) as server:
         replaced = [HTTPRequest(r.method, server.url + r.url, r.headers, r.body) for r in requests]
         for outcome in side.run(*replaced, **options):
             assert outcome.error is None, outcome.error
@@ -76,7 +76,7 @@ def test_headers_of_the_request_replace_the_usual_ones(side: Side) -> None:
 
 @both_sides
 def test_cookies_are_neither_kept_nor_sent(side: Side) -> None:
-    with RawServer([http(headers=[("Set-Cookie", "id=1; Path=/")])]) as server:
+    with FaultServer([http(headers=[("Set-Cookie", "id=1; Path=/")])]) as server:
         side.run(post(server.url + "/a"), post(server.url + "/b"))
         assert len(server.requests) == 2
         assert not any(b"cookie" in request.lower() for request in server.requests)
@@ -87,7 +87,7 @@ def test_netrc_is_not_read(side: Side, tmp_path: Path, monkeypatch: pytest.Monke
     netrc = tmp_path / "netrc"
     netrc.write_text("default login me password SECRET\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with RawServer([http()]) as server:
+    with FaultServer([http()]) as server:
         side.fetch(server.url, trust_env=True)
         assert b"authorization" not in server.requests[0].lower()
 
@@ -106,6 +106,6 @@ def test_a_large_body_arrives_whole_and_without_a_warning(side: Side) -> None:
 @both_sides
 def test_repeated_headers_of_a_response_are_joined_and_latin_1(side: Side) -> None:
     headers = [("X-A", "1"), ("x-a", "2"), ("X-Word", "gr\xfc\xdfe"), ("X-Space", "  a b  ")]
-    with RawServer([http(headers=headers)]) as server:
+    with FaultServer([http(headers=headers)]) as server:
         outcome = side.fetch(server.url)
     assert outcome.headers == {"x-a": "1, 2", "x-word": "gr\xfc\xdfe", "x-space": "a b", "content-length": "0"}

@@ -1,0 +1,97 @@
+"""Every fault × every provider × sync and async × chat and stream, over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from llmclients.errors import APIStatusError
+from llmclients.testing import FaultServer
+from llmclients.testing.faults import Answer, redirect
+from llmclients.testing.script import http
+
+from .expect import ANY, MODELS, REQUEST_ID, Case, Expect, Row, cases_of
+from .harness import Bench, Outcome
+from .positions import POSITION_ROWS
+from .statuses import EVERY_STATUS_ROWS
+from .table import ROWS
+
+CASES = cases_of(ROWS + EVERY_STATUS_ROWS + POSITION_ROWS)
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_the_fault_is_told_as_the_table_says(case: Case, bench: Bench) -> None:
+    outcome = bench.run(case)
+
+    check_error(case, outcome)
+    check_attempts(case, outcome)
+    check_released(outcome)
+
+
+def check_error(case: Case, outcome: Outcome) -> None:
+    expect, error = case.expect, outcome.error
+    assert type(error) is (expect.error or type(None)), repr(error)
+    if error is None:
+        assert outcome.text == expect.partial
+        assert outcome.response is not None
+        assert outcome.response.text == expect.partial
+        assert (outcome.response.provider, outcome.response.request_id) == (case.provider, REQUEST_ID)
+        return
+    assert error.provider == case.provider
+    assert error.model == MODELS[case.provider]
+    assert error.request_id == (REQUEST_ID if expect.known else None)
+    assert error.retryable is expect.retryable
+    assert getattr(error, "phase", None) == expect.phase
+    assert str(error).startswith(f"{case.provider} (127.0.0.1): ")
+    partial = None if error.partial is None else error.partial.text
+    if expect.partial == ANY:
+        assert partial
+    else:
+        assert partial == expect.partial
+    if case.mode == "stream":
+        assert outcome.text == (partial or ""), "the partial answer is what the caller saw"
+    if isinstance(error, APIStatusError):
+        assert error.status_code == expect.status
+        tolerance = 10.0 if (expect.retry_after or 0) > 1e6 else 1e-9  # a date is in whole seconds from now
+        assert error.retry_after == pytest.approx(expect.retry_after, abs=tolerance)
+
+
+def check_attempts(case: Case, outcome: Outcome) -> None:
+    attempts = case.expect.attempts_in(case.mode)
+    assert outcome.exchanges == attempts
+    if outcome.error is not None:
+        assert len(outcome.error.earlier) == attempts - 1
+        assert all(type(earlier) is case.expect.error for earlier in outcome.error.earlier)
+
+
+def check_released(outcome: Outcome) -> None:
+    """While error and client are still there; then also with the client closed."""
+    assert (outcome.exchanges_left, outcome.connections_left) == (0, 0)
+    assert outcome.connections_after_close == 0
+    assert outcome.descriptors_left <= 0
+
+
+@pytest.mark.parametrize("side", ["sync", "async"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_another_host_hears_nothing_of_a_redirected_request(status: int, side: str, bench: Bench) -> None:
+    with FaultServer([http()]) as other:
+        fault = redirect(status, other.url.replace("127.0.0.1", "localhost") + "/chat")
+        expect = Expect(APIStatusError, None, status=status, known=False)
+        row = Row("redirect", lambda answer: fault(Answer(())), {"*": expect}, {"headers": {"X-Secret": "canary"}})
+        case = Case(row, "ylokh", side, "chat", expect)
+        check_error(case, outcome := bench.run(case))
+        assert f"redirects to {other.url.replace('127.0.0.1', 'localhost')}/chat" in str(outcome.error)
+        assert (outcome.exchanges, other.connections) == (1, 0)
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(CASES) >= 1000
+    assert len({case.id for case in CASES}) == len(CASES)

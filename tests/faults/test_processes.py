@@ -1,0 +1,134 @@
+"""A client over a fork, and at the interpreter's end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from llmclients.testing import FaultServer
+from llmclients.testing.fault_server import CHUNKED_HEAD, HOLD, Heard, Script, chunked, http
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with FaultServer([CHUNKED_HEAD, chunked(b"Hel", last=False), HOLD]) as server:
+        yield server
+
+
+def echo(request: Heard) -> Script:
+    return [http(body=request.json["prompt"].encode())]
+
+
+def run(program: str, url: str) -> subprocess.CompletedProcess[str]:
+    """A program in a process of its own, where `URL` is the server's and `OPTIONS` a client's."""
+    options = "OPTIONS = {'trust_env': False, 'retry': 1, 'timeout': Timeout(connect=10, read=20)}"
+    lines = ["import asyncio, os, sys, threading", "from llmclients import AsyncClient, Client, Timeout"]
+    source = "\n".join([*lines, f"URL = {url!r}", options, program])
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", source],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+FORK = """
+client = Client("yqcloud", base_url=URL, **OPTIONS)
+assert client.chat("before").text == "before"
+child = os.fork()
+if not child:
+    for _ in range(3):
+        assert client.chat("child").text == "child"
+    client.close()
+    os._exit(0)
+for _ in range(3):
+    assert client.chat("parent").text == "parent"
+assert os.waitpid(child, 0)[1] == 0
+assert client.chat("after").text == "after"
+"""
+
+ASYNC_FORK = """
+client = AsyncClient("yqcloud", base_url=URL, **OPTIONS)
+async def chat(text):
+    for _ in range(3):
+        assert (await client.chat(text)).text == text
+asyncio.run(chat("before"))
+child = os.fork()
+asyncio.run(chat("parent" if child else "child"))
+if not child:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.parametrize(("program", "texts"), [(FORK, 8), (ASYNC_FORK, 9)], ids=["sync", "async"])
+def test_parent_and_child_go_on_after_a_fork(program: str, texts: int) -> None:
+    with FaultServer(echo) as server:
+        done = run(program, server.url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(server.requests) == texts
+        for heard in server.heard:
+            prompts = {request.json["prompt"] for request in heard}
+            assert "child" not in prompts or prompts == {"child"}, "no connection is shared by the two"
+
+
+AT_EXIT: dict[str, str] = {
+    "open stream": """
+stream = Client("yqcloud", base_url=URL, **OPTIONS).stream("Hi")
+print(next(stream))
+""",
+    "open stream in a thread that waits": """
+client = Client("yqcloud", base_url=URL, **OPTIONS)
+stream = client.stream("Hi")
+print(next(stream), flush=True)
+threading.Thread(target=lambda: list(stream), daemon=True).start()
+""",
+    "client that nobody closed": """
+client = Client("yqcloud", base_url=URL, **OPTIONS)
+stream = client.stream("Hi")
+print(next(stream))
+stream.close()
+""",
+    "open async stream": """
+client = AsyncClient("yqcloud", base_url=URL, **OPTIONS)
+stream = client.stream("Hi")
+async def main():
+    print(await anext(stream))
+asyncio.run(main())
+""",
+    "open async stream of a client that is gone": """
+async def main():
+    global stream
+    stream = AsyncClient("yqcloud", base_url=URL, **OPTIONS).stream("Hi")
+    print(await anext(stream))
+asyncio.run(main())
+""",
+    "task that still waits": """
+async def main():
+    client = AsyncClient("yqcloud", base_url=URL, **OPTIONS)
+    stream = client.stream("Hi")
+    print(await anext(stream))
+    asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0.01)
+asyncio.run(main())
+""",
+    "sys.exit inside a stream": """
+for chunk in Client("yqcloud", base_url=URL, **OPTIONS).stream("Hi"):
+    print(chunk)
+    sys.exit()
+""",
+}
+
+
+@pytest.mark.parametrize("program", AT_EXIT.values(), ids=AT_EXIT)
+def test_the_interpreter_ends_quietly_whatever_is_open(server: FaultServer, program: str) -> None:
+    done = run(program, server.url)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hel\n", "")
+    assert server.wait_for(0)

@@ -1,0 +1,270 @@
+"""A connection is freed at once, however a call is left.
+
+Clients shared by threads, tasks and loops are in `faults/test_sharing.py`, forks and exits in `faults/test_processes.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from llmclients import AsyncClient, Client
+from llmclients.config import Timeout
+from llmclients.errors import APIError, StreamInterruptedError
+from llmclients.testing import FaultServer
+from llmclients.testing.fault_server import (
+    CHUNKED_HEAD,
+    HOLD,
+    Forever,
+    Heard,
+    Script,
+    chunked,
+    http,
+    wait_until,
+)
+
+OPEN_STREAM = [CHUNKED_HEAD, chunked(b"Hel", last=False), HOLD]
+OPTIONS: dict[str, Any] = {"trust_env": False, "retry": 1, "timeout": Timeout(connect=10, read=20)}
+AT_ONCE = 0.5
+"""Seconds. A busy machine takes some; a collector or a timeout would take far more."""
+
+
+def echo(request: Heard) -> Script:
+    """The prompt, in pieces."""
+    prompt = request.json["prompt"].encode()
+    return [CHUNKED_HEAD, *(chunked(prompt[at : at + 8], last=False) for at in range(0, len(prompt), 8)), chunked()]
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts file descriptors in /proc")
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with FaultServer(OPEN_STREAM) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: FaultServer) -> Iterator[Client]:
+    with Client("yqcloud", base_url=server.url, **OPTIONS) as client:
+        yield client
+
+
+@contextmanager
+def freed_at_once(server: FaultServer) -> Iterator[None]:
+    """Inside, a connection was opened; after it, there is none, and no descriptor more, though the client still lives."""
+    assert server.wait_for(0)
+    before = descriptors()
+    yield
+    start = time.monotonic()
+    assert server.connections
+    assert server.wait_for(0)
+    assert wait_until(lambda: descriptors() <= before), (before, descriptors())
+    assert time.monotonic() - start < AT_ONCE
+
+
+# --- leaving a stream, sync -----------------------------------------------------------------------------------------
+
+
+@needs_proc
+def test_a_break_frees_the_connection(server: FaultServer, client: Client) -> None:
+    with freed_at_once(server):
+        for chunk in client.stream("Hi"):
+            assert chunk.text == "Hel"
+            assert server.open_connections() == 1
+            break
+
+
+@needs_proc
+def test_leaving_the_block_frees_the_connection_though_the_stream_is_kept(server: FaultServer, client: Client) -> None:
+    with freed_at_once(server), client.stream("Hi") as stream:
+        next(stream)
+    with pytest.raises(StreamInterruptedError, match="closed"):
+        next(stream)
+
+
+@needs_proc
+def test_an_exception_frees_the_connection_though_its_traceback_is_kept(server: FaultServer, client: Client) -> None:
+    with freed_at_once(server):
+        try:
+            with client.stream("Hi") as stream:
+                next(stream)
+                raise LookupError
+        except LookupError as caught:
+            kept = caught
+    assert kept.__traceback__ is not None
+
+
+@needs_proc
+def test_dropping_a_stream_frees_the_connection_without_the_collector(server: FaultServer, client: Client) -> None:
+    gc.disable()
+    try:
+        with freed_at_once(server):
+            stream = client.stream("Hi")
+            next(stream)
+            del stream
+    finally:
+        gc.enable()
+
+
+@needs_proc
+@pytest.mark.parametrize("whose", ["stream", "client"])
+def test_closing_in_another_thread_ends_a_wait(server: FaultServer, client: Client, whose: str) -> None:
+    with freed_at_once(server):
+        stream = client.stream("Hi")
+        next(stream)
+        closer = threading.Timer(0.05, stream.close if whose == "stream" else client.close)
+        closer.start()
+        start = time.monotonic()
+        with pytest.raises(StreamInterruptedError, match="closed"):
+            next(stream)
+        assert time.monotonic() - start < AT_ONCE
+        closer.join()
+
+
+@needs_proc
+def test_closing_in_another_thread_while_bytes_keep_coming(server: FaultServer, client: Client) -> None:
+    server.use([CHUNKED_HEAD, Forever([chunked(b"x", last=False), 0.001])])
+    with freed_at_once(server):
+        stream = client.stream("Hi")
+        next(stream)
+        closer = threading.Timer(0.05, stream.close)
+        closer.start()
+        with pytest.raises(StreamInterruptedError, match="closed"):
+            for _ in stream:
+                pass
+        closer.join()
+
+
+@needs_proc
+def test_closing_the_client_frees_idle_connections_though_an_error_is_kept() -> None:
+    with FaultServer([http("400 No", body=b"no")]) as server, freed_at_once(server):
+        client = Client("yqcloud", base_url=server.url, **OPTIONS)
+        with pytest.raises(APIError) as caught:
+            client.chat("Hi")
+        assert server.open_connections() == 1
+        client.close()
+        assert server.wait_for(0), caught
+
+
+def test_a_closed_client_can_be_used_again(server: FaultServer, client: Client) -> None:
+    server.use(echo)
+    for text in ("one", "two"):
+        assert client.chat(text).text == text
+        client.close()
+        assert server.wait_for(0)
+
+
+# --- leaving a stream, async ----------------------------------------------------------------------------------------
+
+
+async def freed(server: FaultServer, before: int) -> None:
+    """As `freed_at_once`, with the loop going on."""
+    start = time.monotonic()
+    assert server.connections
+    while server.open_connections() or descriptors() > before:
+        assert time.monotonic() - start < AT_ONCE, (server.open_connections(), before, descriptors())
+        await asyncio.sleep(0.001)
+
+
+@needs_proc
+async def test_async_leaving_the_block_frees_the_connection(server: FaultServer) -> None:
+    before = descriptors()
+    async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
+        async with client.stream("Hi") as stream:
+            async for chunk in stream:
+                assert chunk.text == "Hel"
+                break
+        await freed(server, before)
+        with pytest.raises(StreamInterruptedError, match="closed"):
+            await anext(stream)
+
+
+@needs_proc
+async def test_async_a_break_frees_the_connection_without_the_collector(server: FaultServer) -> None:
+    before = descriptors()
+    gc.disable()
+    try:
+        async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
+            async for _ in client.stream("Hi"):
+                break
+            await freed(server, before)
+    finally:
+        gc.enable()
+
+
+@needs_proc
+async def test_async_an_exception_frees_the_connection(server: FaultServer) -> None:
+    before = descriptors()
+    async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
+        try:
+            async with client.stream("Hi") as stream:
+                await anext(stream)
+                raise LookupError
+        except LookupError as caught:
+            kept = caught
+        await freed(server, before)
+        assert kept.__traceback__ is not None
+
+
+@needs_proc
+@pytest.mark.parametrize("call", ["chat", "stream"])
+@pytest.mark.parametrize("script", [OPEN_STREAM, [HOLD]], ids=["in the body", "before the head"])
+async def test_cancelling_a_task_frees_the_connection(server: FaultServer, call: str, script: Script) -> None:
+    server.use(script)
+    before = descriptors()
+    async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
+
+        async def work() -> None:
+            if call == "chat":
+                await client.chat("Hi")
+            else:
+                async for _ in client.stream("Hi"):
+                    pass
+
+        task = asyncio.create_task(work())
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await freed(server, before)
+
+
+@needs_proc
+async def test_a_timeout_around_a_call_frees_the_connection(server: FaultServer) -> None:
+    before = descriptors()
+    async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(client.chat("Hi"), 0.1)
+        await freed(server, before)
+
+
+@needs_proc
+@pytest.mark.parametrize("whose", ["stream", "client"])
+async def test_async_closing_in_another_thread_ends_a_wait(server: FaultServer, whose: str) -> None:
+    client = AsyncClient("yqcloud", base_url=server.url, **OPTIONS)
+    stream = client.stream("Hi")
+    await anext(stream)
+    before = descriptors() - 2  # the connection's two ends
+    closing = stream.close if whose == "stream" else client.close
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0.02)
+    await asyncio.to_thread(lambda: asyncio.run(closing()))
+    with pytest.raises(StreamInterruptedError, match="closed"):
+        await asyncio.wait_for(waiting, AT_ONCE)
+    await freed(server, before)
+    await client.close()
