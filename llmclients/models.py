@@ -384,7 +384,11 @@ class ChatResponse(Model):
 # --- the fast way to a chunk ----------------------------------------------------------------------------------------
 
 _ALL_FIELDS = set(Chunk.model_fields)
-_set = object.__setattr__
+# What pydantic's own constructor sets, without its way through `__setattr__`.
+_set_dict, _set_fields_set, _set_extra, _set_private = (
+    BaseModel.__dict__[name].__set__
+    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
 
 
 def make_chunk(
@@ -402,10 +406,9 @@ def make_chunk(
 
     Every chunk of every stream is made here, and validation would cost more than the rest of its decoding.
     """
-    chunk = Chunk.__new__(Chunk)
-    _set(
+    chunk = object.__new__(Chunk)
+    _set_dict(
         chunk,
-        "__dict__",
         {
             "text": text,
             "role": role,
@@ -419,7 +422,7 @@ def make_chunk(
             "restarted": False,
         },
     )
-    _set(chunk, "__pydantic_fields_set__", _ALL_FIELDS)
-    _set(chunk, "__pydantic_extra__", None)
-    _set(chunk, "__pydantic_private__", None)
+    _set_fields_set(chunk, _ALL_FIELDS)
+    _set_extra(chunk, None)
+    _set_private(chunk, None)
     return chunk
