@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: venv test demo lint types docs cov clean
+.PHONY: venv test demo lint types docs cov fuzz soak reliability clean
 .NOTPARALLEL:  # both stamps below install into the same .venv
 
 venv: $(VENV)/.test
@@ -34,6 +34,17 @@ cov: $(VENV)/.test
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report
 
+# Each target for FUZZ_SECONDS (default 60); SOAK_SCALE=0.01 is a hundredth of the soak. Both leave their results for the
+# page that `make reliability` writes.
+fuzz: $(VENV)/.fuzz
+	$(RUN) -m tests.fuzz
+
+soak: $(VENV)/.test
+	$(RUN) -m tests.soak
+
+reliability: $(VENV)/.test
+	$(RUN) -m tests.reliability
+
 clean:
 	rm -rf $(VENV) .tox build dist *.egg-info docs/_build htmlcov .coverage .coverage.* \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -42,7 +53,8 @@ clean:
 # One stamp for each set of extras: `make demo` does not wait for the test tools, and either target may come first.
 $(VENV)/.demo: EXTRAS := relay,local
 $(VENV)/.test: EXTRAS := test,relay,local
-$(VENV)/.demo $(VENV)/.test: setup.cfg setup.py llmclients/_version.py | $(RUN)
+$(VENV)/.fuzz: EXTRAS := fuzz
+$(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz: setup.cfg setup.py llmclients/_version.py | $(RUN)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --use-pep517 --editable ".[$(EXTRAS)]"
 	touch $@
 

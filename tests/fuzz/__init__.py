@@ -1,0 +1,1 @@
+"""Fuzzing: what must hold for any bytes. `make fuzz` searches with atheris; pytest replays what it found."""

@@ -1,0 +1,64 @@
+"""Inputs to begin with: the recordings of the wire tests, and a few words of each format."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+WIRE = Path(__file__).parents[1] / "wire"
+CORPUS = Path(__file__).parent / "corpus"
+
+WORDS = (
+    "data: ", "event: ", "error: ", ": ping", "[DONE]", "\n\n", "\r\n\r\n", "\r\r", "\ufeff", '"choices"', '"delta"',
+    '"message"', '"content"', '"finish_reason"', '"tool_calls"', '"function"', '"arguments"', '"index"', '"usage"',
+    '"error"', '"code"', '"type"', '"refusal"', '"reasoning_content"', '"object":"error"', '"error_message"', "null",
+    '"stop"', '"\\ud800"', "1e400", "NaN", "-1", '"role"', '"text"', '"detail"', '"prompt_tokens_details"',
+    "insufficient_quota", "sorry, 您的ip已由于触发防滥用检测而被封禁", "<!doctype html>", "<title>", "0\r\n\r\n",
+    "Retry-After", "Wed, 21 Oct 2099 07:28:00 GMT", "socks5h://", "http://", "https://", "@", "[::1]", "%0d%0a",
+)  # fmt: skip
+"""The fuzzer's dictionary."""
+
+_SINGLE = {
+    "retry-headers": [
+        b"120",
+        b"1.5\n1500",
+        b"Wed, 21 Oct 2099 07:28:00 GMT",
+        b"Wednesday, 21-Oct-99 07:28:00 GMT",
+        b"-1",
+    ],
+    "arguments": [b"http://user:pw@host:8080", b"socks5h://[::1]:1080", b"host.test/v1", b"X-A: 1\r\nX-B: 2"],
+    "chunked-body": [b"\0\1\2\3" + b"5;a=b\r\nhello\r\n0\r\nX: 1\r\n\r\n", b"\0\0\0\0" + b"A\nhello word\n0\n\n"],
+    "packed-body": [b"\0\1\2\3" + gzip.compress(b"hello " * 30), b"\1\1\2\3" + zlib.compress(b"hello " * 30)],
+    "prompt": [
+        b"\0" + json.dumps([{"role": "user", "content": [{"type": "text", "text": "Hi"}]}] * 2).encode(),
+        b"\1" + json.dumps([{"role": "system", "content": "S"}, {"role": "user", "content": None}]).encode(),
+        b"\7line\nanother",
+    ],
+}
+
+
+def seeds(target: str) -> list[bytes]:
+    """What the search for this target begins with; the regression inputs are among them."""
+    found = list(_SINGLE.get(target, ()))
+    if target.startswith("stream-"):
+        found += [b"\0\7\3\1" + _bytes for _bytes in _recorded(target.removeprefix("stream-"), "streams")]
+    elif target in ("lines", "sse"):
+        found += [b"\0\7\3\1" + _bytes for _bytes in _recorded("*", "streams")[:60]]
+    elif target == "text":
+        found += [b"\0\7\3\1" + _bytes for _bytes in _recorded("yqcloud", "streams")]
+    elif target == "replies":
+        found += _recorded("*", "replies")
+    elif target == "error-bodies":
+        found += [b"\1\2tr" + _bytes for _bytes in _recorded("*", "errors")]
+    return found + regressions(target)
+
+
+def regressions(target: str) -> list[bytes]:
+    """Inputs that once did not do."""
+    return [path.read_bytes() for path in sorted((CORPUS / target).glob("*"))]
+
+
+def _recorded(provider: str, kind: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(WIRE.glob(f"{provider}/{kind}/*")) if path.suffix != ".json"]

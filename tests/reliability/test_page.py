@@ -1,0 +1,46 @@
+"""The page says what the stored results say, and they were measured on the whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from .page import PAGE, RESULTS, page
+
+
+def stored(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_page_is_what_the_results_make() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `make reliability`"
+
+
+def test_a_section_without_a_result_is_left_out(tmp_path: Path) -> None:
+    assert "## " not in page(tmp_path)
+    (tmp_path / "fuzz.json").write_bytes((RESULTS / "fuzz.json").read_bytes())
+    assert re.findall("^## (.*)", page(tmp_path), re.MULTILINE) == ["Fuzzing"]
+
+
+def test_the_stored_soak_is_the_whole_one_and_went_well() -> None:
+    phases = stored("soak")["phases"]
+    totals = {kind: sum(phase["calls"] for phase in phases if phase["kind"] == kind) for kind in ("chats", "streams")}
+    assert totals == {"chats": 100_000, "streams": 10_000}
+    assert {phase["side"] for phase in phases} == {"sync", "async"}
+    assert all(phase["wrong"] == [] and phase["thirds"] is not None for phase in phases)
+    assert all(sum(phase["outcomes"].values()) == phase["calls"] for phase in phases)
+
+
+def test_the_stored_search_had_every_target_and_found_nothing() -> None:
+    from fuzz.targets import TARGETS
+
+    targets = stored("fuzz")["targets"]
+    assert set(targets) == set(TARGETS)
+    assert all(target["executions"] > 0 and target["crashes"] == [] for target in targets.values())
+
+
+def test_nothing_on_the_page_tells_where_it_was_made() -> None:
+    assert not re.search(r"/(root|home|work|tmp|usr)/|localhost|\.local\b", page())
