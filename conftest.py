@@ -1,4 +1,4 @@
-"""The guard around all tests, and Sybil: every Python block of the README and of docs/ is a test, and so is the output shown below it.
+"""The guard around all tests; and Sybil: every Python block of README and docs/ is a test, and what it prints, too.
 
 A `text` block shows what the Python block before it printed. In a block, `shown` is that text, and `page` the page's
 path. Blocks that no reader needs stand in comments: `<!--- invisible-code-block: python`.
