@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            return run(arguments)
+            code = run(arguments)
+            sys.stdout.flush()  # what nobody reads shows here at the latest
+            return code
         except ConfigurationError as error:
             return _complain(error, 2)
         except LLMClientError as error:
