@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from llmclients.codecs.base import Context, WireRequest
 from llmclients.config import Timeout
 from llmclients.errors import APIError, APIStatusError
 from llmclients.fold import Fold
+from llmclients.masking import Mask, causes
 from llmclients.models import ChatResponse, Chunk
 from llmclients.providers import Endpoint
 from llmclients.retry import Retries, retry_after
@@ -48,10 +48,6 @@ RNG = random.SystemRandom()  # shared by threads, and across forks, without harm
 _log = logging.getLogger("llmclients")
 
 _MAX_ERROR_BODY = 1024 * 1024
-
-_SECRET_NAME = re.compile("auth|cookie|key|secret|token|password", re.IGNORECASE)
-_SECRET_HEADER = re.compile("authorization['\"]?: |cookie['\"]?: ", re.IGNORECASE)
-_SHORTEST_SECRET = 6  # "none" and "test" are no secrets, but they are words
 
 
 class Head(Protocol):
@@ -230,9 +226,9 @@ class Attempts(ABC):
         error.request_id = error.request_id or self._request_id
         error.partial = error.partial or self._partial()
         # A server may repeat what it was sent, and errors are logged.
-        hide = _Mask(_merged(self._wire.headers, self._settings.headers), self._context.api_key)
+        hide = Mask(_merged(self._wire.headers, self._settings.headers), self._context.api_key)
         error.args = (f"{error.provider} ({urlsplit(self._base_url).hostname}): {hide(str(error))}",)
-        if any(hide.finds_in(f"{one} {one!r}") for one in _causes(error)):
+        if any(hide.finds_in(f"{one} {one!r}") for one in causes(error)):
             error.__cause__ = error.__context__ = None
         if isinstance(error, APIStatusError):
             error.body = hide(error.body)
@@ -248,43 +244,6 @@ def _remember(error: APIError, failures: Sequence[APIError]) -> None:
         cause = [error.__cause__] if isinstance(error.__cause__, Exception) else []
         told = f"{len(failures)} earlier attempts failed"
         error.__cause__ = ExceptionGroup(told, [*failures, *cause])  # noqa: F821 - not in Python 3.10
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What a traceback would show before `error`."""
-    todo, seen = [error.__cause__, error.__context__], set[int]()
-    while todo:
-        one = todo.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            todo += [one.__cause__, one.__context__]
-
-
-class _Mask:
-    """Puts stars in place of the secrets of a request, wherever they stand in a text or a JSON value."""
-
-    def __init__(self, headers: tuple[tuple[str, str], ...], api_key: str | None) -> None:
-        words = [api_key or ""]
-        for name, value in headers:
-            if _SECRET_NAME.search(name):
-                words += [value, value.rpartition(" ")[2]]  # also without "Bearer"
-        found = sorted({word for word in words if len(word) >= _SHORTEST_SECRET}, key=len, reverse=True)
-        self._secrets = re.compile("|".join(map(re.escape, found))) if found else None
-
-    def finds_in(self, text: str) -> bool:
-        """Whether one stands there, or a header that has one: a proxy's is none of the request's own."""
-        found = self._secrets is not None and self._secrets.search(text)
-        return bool(found or _SECRET_HEADER.search(text))
-
-    def __call__(self, value: Any) -> Any:
-        if self._secrets is None:
-            return value
-        if isinstance(value, str):
-            return self._secrets.sub("***", value)
-        if isinstance(value, dict):
-            return {self(name): self(item) for name, item in value.items()}
-        return [self(item) for item in value] if isinstance(value, list) else value
 
 
 def _merged(headers: tuple[tuple[str, str], ...], others: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -19,6 +19,7 @@ ROOT = Path(llmclients.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
+    "masking": set(),
     "models": {"errors"},
     "config": {"errors"},
     "fold": {"models", "errors"},
