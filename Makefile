@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
+BENCH  := .venv-bench
 
-.PHONY: venv test demo lint types docs cov fuzz soak reliability clean
+.PHONY: venv test demo lint types docs cov fuzz soak reliability bench bench-micro clean
 .NOTPARALLEL:  # both stamps below install into the same .venv
 
 venv: $(VENV)/.test
@@ -45,8 +46,15 @@ soak: $(VENV)/.test
 reliability: $(VENV)/.test
 	$(RUN) -m tests.reliability
 
+# Writes docs/benchmarks.md. QUICK=1 does with fewer and smaller runs, in about two minutes.
+bench: $(BENCH)/.bench
+	QUICK=$(QUICK) $(BENCH)/bin/python -m benchmarks
+
+bench-micro: $(BENCH)/.bench
+	$(BENCH)/bin/python -m pytest -c tests/benchmarks/pytest.ini tests/benchmarks --benchmark-sort=name
+
 clean:
-	rm -rf $(VENV) .tox build dist *.egg-info docs/_build htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) $(BENCH) .tox build dist *.egg-info docs/_build htmlcov .coverage .coverage.* \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -60,3 +68,11 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz: setup.cfg setup.py llmclients/_versio
 
 $(RUN):
 	$(PYTHON) -m venv $(VENV)
+
+# The peers have their own environment, and within it litellm has one, because it pins an openai older than the others'.
+$(BENCH)/.bench: setup.cfg setup.py llmclients/_version.py
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable ".[bench]"
+	$(PYTHON) -m venv $(BENCH)/litellm
+	$(BENCH)/litellm/bin/python -m pip install --quiet --disable-pip-version-check "litellm>=1.106" typing-extensions
+	touch $@

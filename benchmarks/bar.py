@@ -1,0 +1,102 @@
+"""The bar: what llmclients has to reach, line by line, and whether a run's numbers do."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from benchmarks.results import Results
+
+__all__ = ["Verdict", "judge"]
+
+_LINEAR = 1.2  # twice as long may take this much more than twice the time
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One line of the bar against one run; `outcome` is `met`, `not met` or `not judged`."""
+
+    number: int
+    line: str
+    value: str
+    bar: str
+    outcome: str
+
+
+def judge(results: Results) -> list[Verdict]:
+    """Every line, in order."""
+    return [*_streams(results), *_calls(results), *_own(results)]
+
+
+def _streams(results: Results) -> list[Verdict]:
+    ratio = results.compare
+    many = "paced 1000"
+    rate = "steady_cpu_us"
+    few, most = (results.values(task, "llmclients", rate) for task in ("paced 100", "paced 2000"))
+    growth = [most[number] / few[number] for number in most if number in few]
+    return [
+        _at_most(1, "sync burst, of the requests loop", ratio("sync burst 1", "cpu_us", to="requests"), 0.75),
+        _at_most(1, "sync burst, of openai", ratio("sync burst 1", "cpu_us", to="openai"), 1 / 5),
+        _at_most(2, "async burst, of the floor", ratio("async burst 1", "cpu_us", to="floor"), 4),
+        _at_most(2, "async burst, of openai", ratio("async burst 1", "cpu_us", to="openai"), 1 / 12),
+        _at_most(3, "100 paced streams, of the floor", ratio("paced 100", rate, to="floor"), 1.3),
+        _at_most(3, "100 paced streams, of openai", ratio("paced 100", rate, to="openai"), 1 / 5),
+        _at_most(3, "100 paced streams, of litellm", ratio("paced 100", rate, to="litellm"), 1 / 10),
+        _at_most(4, "1,000 paced streams, of the floor", ratio(many, rate, to="floor"), 2.2),
+        _at_most(4, "1,000 paced streams, wall time, of the floor's", ratio(many, "wall_s", to="floor"), 1.15),
+        _at_most(4, "1,000 paced streams, lateness at p99", _own_median(results, many, "late_p99_ms"), 250, " ms"),
+        _at_most(4, "2,000 paced streams, of 100", statistics.median(growth) if growth else None, 1.2),
+        _at_most(4, "1,000 paced streams, resident memory", _own_median(results, many, "resident_mb"), 90, " MB"),
+    ]
+
+
+def _calls(results: Results) -> list[Verdict]:
+    ratio = results.compare
+    sync_first = ratio("sync first", "ms", to="requests", less=True)
+    async_first = ratio("async first", "ms", to="httpx-aiohttp", less=True)
+    client, async_client = "llmclients Client", "llmclients AsyncClient"
+    bare, bare_async = "requests + pydantic", "httpx + aiohttp + pydantic"
+    return [
+        _at_most(5, "sync chat, of bare requests", ratio("sync chat", "cpu_us", to="requests"), 1.15),
+        _at_most(5, "async chat, of bare httpx over aiohttp", ratio("async chat", "cpu_us", to="httpx-aiohttp"), 1.3),
+        _at_most(5, "async chat, of openai", ratio("async chat", "cpu_us", to="openai"), 1 / 3),
+        _at_most(6, "sync, first chunk, over the requests loop", sync_first, 0.3, " ms"),
+        _at_most(6, "async, first chunk, over the httpx over aiohttp loop", async_first, 0.3, " ms"),
+        _at_most(7, f"import of `Client`, of {bare}", ratio("import", "ms", own=client, to=bare), 1.3),
+        _at_most(7, "import of `Client`, of openai", ratio("import", "ms", own=client, to="openai"), 0.5),
+        _at_most(
+            7, f"import of `AsyncClient`, of {bare_async}", ratio("import", "ms", own=async_client, to=bare_async), 1.3
+        ),
+    ]
+
+
+def _own(results: Results) -> list[Verdict]:
+    conversation = _own_median(results, "conversation", "growth")
+    growth = _own_median(results, "answer", "growth")
+    memory = _own_median(results, "answer", "memory_per_text")
+    messages = results.options["conversation"]["messages"]
+    chunks = results.options["answer"]["chunks"]
+    decoders = [task for task in results.samples if task.startswith("decoder ")]
+    rates = [rate for task in decoders if (rate := _own_median(results, task, "chunks_per_s"))]
+    slowest = min(rates, default=None)
+    if slowest is None:
+        outcome, value = "not judged", "–"
+    else:
+        outcome, value = "met" if slowest >= 200_000 else "not met", f"{slowest:,.0f} chunks/s"
+    return [
+        _at_most(8, f"a conversation of {messages:,} messages, of twice the time of half", conversation, _LINEAR),
+        _at_most(8, f"an answer of {chunks:,} chunks, of twice the time of half", growth, _LINEAR),
+        _at_most(8, f"an answer of {chunks:,} chunks, memory, of its text", memory, 3),
+        Verdict(9, "the slowest decoder alone", value, "at least 200,000 chunks/s", outcome),
+    ]
+
+
+def _own_median(results: Results, task: str, metric: str) -> float | None:
+    return results.median(task, "llmclients", metric)
+
+
+def _at_most(number: int, line: str, value: float | None, limit: float, unit: str = "") -> Verdict:
+    bar = f"at most {limit:.3g}{unit}"
+    if value is None:
+        return Verdict(number, line, "–", bar, "not judged")
+    return Verdict(number, line, f"{value:.3g}{unit}", bar, "met" if value <= limit else "not met")

@@ -1,0 +1,74 @@
+"""The page's images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+from benchmarks.processes import ROOT
+from benchmarks.results import Results
+from benchmarks.runners import RUNNERS
+
+__all__ = ["draw"]
+
+_IMAGES = ROOT / "docs" / "images"
+_OWN, _OTHERS = "#c0392b", "#7f8c9a"
+_BARS = {"sync burst 1": "cpu_us", "async burst 1": "cpu_us", "paced 100": "steady_cpu_us"}
+_CURVE = ("paced 100", "paced 500", "paced 2000")
+"""The tasks with equally many chunks a second in all: only the number of streams differs."""
+
+mpl.use("Agg")
+
+
+def draw(results: Results) -> dict[str, Path]:
+    """The images' titles and files."""
+    _IMAGES.mkdir(exist_ok=True)
+    return {
+        "CPU per chunk by runner": _by_runner(results, _IMAGES / "benchmark-runners.png"),
+        "CPU per chunk against the number of streams": _by_streams(results, _IMAGES / "benchmark-streams.png"),
+    }
+
+
+def _by_runner(results: Results, path: Path) -> Path:
+    figure, places = plt.subplots(1, len(_BARS), figsize=(13, 4), layout="constrained")
+    for place, (task, metric) in zip(places, _BARS.items(), strict=True):
+        runners = results.runners(task)[::-1]
+        values = [results.median(task, runner, metric) or 0.0 for runner in runners]
+        colours = [_OWN if runner == "llmclients" else _OTHERS for runner in runners]
+        bars = place.barh([RUNNERS[runner].label for runner in runners], values, color=colours)
+        place.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
+        place.set_title(results.titles.get(task, task).replace(", ", ",\n"), fontsize=9)
+        place.set_xlabel("CPU µs per chunk, logarithmic")
+        place.set_xscale("log")
+        place.set_xlim(1, max(values, default=1.0) * 4)
+        place.xaxis.set_major_formatter("{x:g}")
+        place.xaxis.set_minor_formatter("")
+        place.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def _by_streams(results: Results, path: Path) -> Path:
+    figure, place = plt.subplots(figsize=(7, 4), layout="constrained")
+    for runner in results.runners(_CURVE[-1]):
+        points = [
+            (int(results.options[task]["streams"]), value)
+            for task in _CURVE
+            if (value := results.median(task, runner, "steady_cpu_us")) is not None
+        ]
+        style = {"color": _OWN, "linewidth": 2.5} if runner == "llmclients" else {"linewidth": 1.2}
+        place.plot(*zip(*points, strict=True), marker="o", label=RUNNERS[runner].label, **style)
+    place.set_xlabel("streams at a time, 2,500 chunks a second in all")
+    place.set_ylabel("CPU µs per chunk")
+    place.set_ylim(bottom=0)
+    place.legend(frameon=False)
+    place.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def _save(figure: plt.Figure, path: Path) -> Path:
+    # Without metadata, the same numbers are the same bytes.
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+    return path

@@ -1,0 +1,235 @@
+"""The workloads, as a runner's process carries them out: warm up, measure, count.
+
+Each takes the class of a runner, the server's address and its own numbers, and returns its measurements by name. CPU is
+the process's own, user and system time together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+from benchmarks import wire
+from benchmarks.machine import resident_bytes
+from benchmarks.runners import AsyncRunner, SyncRunner
+
+__all__ = ["WORKLOADS"]
+
+Numbers: TypeAlias = dict[str, float]
+
+
+class _Meter:
+    """Takes CPU and wall time from its start on."""
+
+    def __init__(self) -> None:
+        gc.collect()
+        self._wall = time.perf_counter()
+        self._cpu = time.process_time()
+
+    def cpu(self) -> float:
+        return time.process_time() - self._cpu
+
+    def wall(self) -> float:
+        return time.perf_counter() - self._wall
+
+
+def _expect(found: list[str], expected: list[str]) -> None:
+    if found != expected:
+        raise AssertionError(f"{len(found)} texts came, not the {len(expected)} that were sent")
+
+
+def sync_burst(make: Callable[[str], SyncRunner], server: str, *, size: int, per_chunk: int, seconds: float) -> Numbers:
+    """One stream after the other, each all at once."""
+    runner, expected = make(f"{server}/burst/{size}/{per_chunk}/v1"), wire.texts(size)
+    rounds, meter = -1, _Meter()
+    while rounds < 1 or meter.wall() < seconds:
+        found: list[str] = []
+        runner.stream(found.append)
+        _expect(found, expected)
+        rounds += 1
+        if not rounds:  # that was the warm-up
+            meter = _Meter()
+    cpu, wall = meter.cpu(), meter.wall()
+    runner.close()
+    return {"cpu_us": cpu / rounds / size * 1e6, "wall_us": wall / rounds / size * 1e6, "count": rounds * size}
+
+
+def async_burst(
+    make: Callable[[str], AsyncRunner], server: str, *, size: int, per_chunk: int, streams: int, seconds: float
+) -> Numbers:
+    """Some streams at a time, each all at once."""
+    expected = wire.texts(size)
+
+    async def one(runner: AsyncRunner) -> None:
+        found: list[str] = []
+        await runner.stream(found.append)
+        _expect(found, expected)
+
+    async def main() -> Numbers:
+        runner = make(f"{server}/burst/{size}/{per_chunk}/v1")
+        rounds, meter = -1, _Meter()
+        while rounds < 1 or meter.wall() < seconds:
+            await asyncio.gather(*(one(runner) for _ in range(streams)))
+            rounds += 1
+            if not rounds:
+                meter = _Meter()
+        cpu, wall, count = meter.cpu(), meter.wall(), rounds * streams * size
+        await runner.close()
+        return {"cpu_us": cpu / count * 1e6, "wall_us": wall / count * 1e6, "count": count}
+
+    return asyncio.run(main())
+
+
+class _Lateness:
+    """When each text came, by the time that it says it was sent, and the CPU while all streams were under way."""
+
+    def __init__(self, streams: int, size: int) -> None:
+        self.seconds: list[float] = []
+        self._to_begin = streams
+        self._last = str(size - 1)
+        self._begun: tuple[float, int] | None = None
+        self._ending: tuple[float, int] | None = None
+
+    def take(self, text: str) -> None:
+        index, _, sent = text.partition(":")
+        self.seconds.append(time.monotonic() - float(sent))
+        if index == "0":
+            self._to_begin -= 1
+            if not self._to_begin:
+                self._begun = time.process_time(), len(self.seconds)
+        elif index == self._last and self._ending is None:
+            self._ending = time.process_time(), len(self.seconds)
+
+    def steady(self) -> float:
+        """CPU per text, without what the streams' opening and closing took."""
+        assert self._begun is not None
+        assert self._ending is not None
+        cpu, count = self._ending[0] - self._begun[0], self._ending[1] - self._begun[1]
+        if count <= 0:
+            raise AssertionError("the first stream ended before the last one began: no number of a steady state")
+        return cpu / count
+
+
+def paced(make: Callable[[str], AsyncRunner], server: str, *, streams: int, every_ms: int, size: int) -> Numbers:
+    """Many streams at a time, each a text at a time."""
+
+    async def main() -> Numbers:
+        warm = make(f"{server}/burst/5/1/v1")
+        await warm.stream(str)
+        await warm.close()
+        runner = make(f"{server}/paced/{every_ms}/{size}/{every_ms}/v1")
+        lateness, meter = _Lateness(streams, size), _Meter()
+        await asyncio.gather(*(runner.stream(lateness.take) for _ in range(streams)))
+        cpu, wall, steady = meter.cpu(), meter.wall(), lateness.steady()
+        late = sorted(lateness.seconds)
+        if len(late) != streams * size:
+            raise AssertionError(f"{len(late)} texts came, not {streams * size}")
+        await runner.close()
+        return {
+            "cpu_us": cpu / len(late) * 1e6,
+            "steady_cpu_us": steady * 1e6,
+            "wall_s": wall,
+            "late_p99_ms": late[int(len(late) * 0.99)] * 1e3,
+            "resident_mb": resident_bytes(highest=True) / 1e6,
+            "count": len(late),
+        }
+
+    return asyncio.run(main())
+
+
+def sync_chat(make: Callable[[str], SyncRunner], server: str, *, requests: int, seconds: float) -> Numbers:
+    """One whole answer after the other."""
+    runner = make(f"{server}/chat/v1")
+    expected = runner.chat()
+    runner.chat()
+    done, meter = 0, _Meter()
+    while done < requests and meter.wall() < seconds:
+        if runner.chat() != expected:
+            raise AssertionError("another answer came")
+        done += 1
+    cpu, wall = meter.cpu(), meter.wall()
+    runner.close()
+    return {"cpu_us": cpu / done * 1e6, "wall_us": wall / done * 1e6, "count": done}
+
+
+def async_chat(
+    make: Callable[[str], AsyncRunner], server: str, *, in_flight: int, requests: int, seconds: float
+) -> Numbers:
+    """So many whole answers at a time."""
+
+    async def main() -> Numbers:
+        runner = make(f"{server}/chat/v1")
+        await asyncio.gather(*(runner.chat() for _ in range(in_flight)))
+        done, meter = 0, _Meter()
+
+        async def several() -> None:
+            nonlocal done
+            while done < requests and meter.wall() < seconds:
+                done += 1
+                if not await runner.chat():
+                    raise AssertionError("no answer came")
+
+        await asyncio.gather(*(several() for _ in range(in_flight)))
+        cpu, wall = meter.cpu(), meter.wall()
+        await runner.close()
+        return {"cpu_us": cpu / done * 1e6, "wall_us": wall / done * 1e6, "count": done}
+
+    return asyncio.run(main())
+
+
+class _First:
+    """How long the first text takes."""
+
+    def __init__(self) -> None:
+        self.milliseconds: list[float] = []
+
+    def start(self) -> Callable[[str], None]:
+        begun, seconds = time.perf_counter(), self.milliseconds
+
+        def take(_text: str) -> None:
+            nonlocal begun
+            if begun:
+                seconds.append((time.perf_counter() - begun) * 1e3)
+                begun = 0.0
+
+        return take
+
+    def result(self) -> Numbers:
+        return {"ms": statistics.median(self.milliseconds), "count": len(self.milliseconds)}
+
+
+_FIRST_STREAM = "paced/3/2/0/v1"
+
+
+def sync_first_chunk(make: Callable[[str], SyncRunner], server: str, *, requests: int) -> Numbers:
+    """From the call to the first text."""
+    runner, first = make(f"{server}/{_FIRST_STREAM}"), _First()
+    runner.stream(str)
+    for _ in range(requests):
+        runner.stream(first.start())
+    runner.close()
+    return first.result()
+
+
+def async_first_chunk(make: Callable[[str], AsyncRunner], server: str, *, requests: int) -> Numbers:
+    """From the call to the first text."""
+
+    async def main() -> Numbers:
+        runner, first = make(f"{server}/{_FIRST_STREAM}"), _First()
+        await runner.stream(str)
+        for _ in range(requests):
+            await runner.stream(first.start())
+        await runner.close()
+        return first.result()
+
+    return asyncio.run(main())
+
+
+WORKLOADS: dict[str, Callable[..., Numbers]] = {
+    function.__name__: function
+    for function in (sync_burst, async_burst, paced, sync_chat, async_chat, sync_first_chunk, async_first_chunk)
+}
