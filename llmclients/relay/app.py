@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -165,7 +166,7 @@ class _Backing:
                 model = call.model
 
 
-class _Door:
+class _Door(ABC):
     """An address of the relay: an ASGI application of its own, because it has to notice when the client goes away."""
 
     def __init__(self, gate: _Gate, backing: _Backing, wire: Wire, other: Wire | None = None) -> None:
@@ -201,8 +202,9 @@ class _Door:
             return failure.message
         return "complete"
 
+    @abstractmethod
     async def _answer(self, exchange: Exchange, wire: Wire, body: bytes) -> None:
-        raise NotImplementedError
+        """Read the request in the wire's form, and answer in it."""
 
 
 class _ModelsDoor(_Door):
