@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
-from llmclients.conversation import AsyncConversation, SavedConversation
 from llmclients.course import Course, Deliver, Open, Read, Sleep, Start, Step
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.models import ChatResponse, Chunk, Messages
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
+    from llmclients.conversation import AsyncConversation, SavedConversation
     from llmclients.transports.mock import MockTransport
 
 __all__ = ["AsyncClient", "AsyncStream"]
@@ -118,6 +118,8 @@ class AsyncClient:
 
     def conversation(self, system: str | None = None, model: str | None = None) -> AsyncConversation:
         """A new conversation: keeps its history, so that each turn is one message."""
+        from llmclients.conversation import AsyncConversation  # few need it, and its models take time
+
         now = self._transport.clock.time()
         return AsyncConversation._with(self, self._settings, now, system=system, model=model)
 
@@ -168,6 +170,8 @@ class AsyncClient:
         return AsyncStream(call, self._transport, when_complete)
 
     def _resume(self, saved: SavedConversation) -> AsyncConversation:
+        from llmclients.conversation import AsyncConversation
+
         return AsyncConversation._with(self, self._settings, self._transport.clock.time(), **saved.model_dump())
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
-from llmclients.conversation import Conversation, SavedConversation
 from llmclients.course import Course, Deliver, Open, Read, Sleep, Start, Step
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.models import ChatResponse, Chunk, Messages
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import requests
     from typing_extensions import Self
 
+    from llmclients.conversation import Conversation, SavedConversation
     from llmclients.transports.mock import MockTransport
 
 __all__ = ["Client", "Stream"]
@@ -115,6 +115,8 @@ class Client:
 
     def conversation(self, system: str | None = None, model: str | None = None) -> Conversation:
         """A new conversation: keeps its history, so that each turn is one message."""
+        from llmclients.conversation import Conversation  # few need it, and its models take time
+
         now = self._transport.clock.time()
         return Conversation._with(self, self._settings, now, system=system, model=model)
 
@@ -165,6 +167,8 @@ class Client:
         return Stream(call, self._transport, when_complete)
 
     def _resume(self, saved: SavedConversation) -> Conversation:
+        from llmclients.conversation import Conversation
+
         return Conversation._with(self, self._settings, self._transport.clock.time(), **saved.model_dump())
 
 

@@ -1,4 +1,4 @@
-"""Whether a failed call is made again, and when. The only importer of tenacity."""
+"""Whether a failed call is made again, and when. The only importer of tenacity, which comes with the first failure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-
-from tenacity import DoSleep, RetryCallState, Retrying, stop_after_attempt, wait_exponential
+from typing import TYPE_CHECKING
 
 from llmclients.config import RetryPolicy
 from llmclients.errors import RETRIED_STATUSES, APIError, APIStatusError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 __all__ = ["Retries", "retry_after"]
 
@@ -58,11 +60,17 @@ class Retries:
 
         Told to wait longer than the policy's cap or past the deadline, a call gives up at once.
         """
+        # Only here, as most programs never come by: it takes longer to load than a first chat does everything else.
+        from tenacity import DoSleep, RetryCallState, Retrying, stop_after_attempt, wait_exponential
+
+        policy = self._policy
+        doubled = wait_exponential(multiplier=policy.initial_wait, max=policy.max_wait)
+        exhausted = stop_after_attempt(policy.attempts)
         # A controller for each decision: tenacity keeps its state per thread, and a call may go on in another.
         controller = Retrying(
             retry=self._is_worthwhile,
-            wait=self._wait,
-            stop=lambda state: self._is_over(state, now),
+            wait=lambda state: self._wait(state, doubled(state)),
+            stop=lambda state: exhausted(state) or self._is_over(state, now),
             reraise=True,
         )
         controller.begin()
@@ -85,17 +93,11 @@ class Retries:
             return error.status_code in statuses  # the caller's own opinion
         return error.retryable
 
-    def _wait(self, state: RetryCallState) -> float:
+    def _wait(self, state: RetryCallState, seconds: float) -> float:
         told = _told(state)
-        if told is not None:
-            return told
-        policy = self._policy
-        seconds = wait_exponential(multiplier=policy.initial_wait, max=policy.max_wait)(state)
-        return seconds * (1 - policy.jitter * self._rng.random())
+        return seconds * (1 - self._policy.jitter * self._rng.random()) if told is None else told
 
     def _is_over(self, state: RetryCallState, now: float) -> bool:
-        if stop_after_attempt(self._policy.attempts)(state):
-            return True
         if self._deadline is not None and now + state.upcoming_sleep >= self._deadline:
             return True
         told = _told(state)

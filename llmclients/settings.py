@@ -6,8 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmclients.codecs.base import Codec, CodecOptions
 from llmclients.config import Proxy, RetryPolicy, Timeout, ca_bundle, check_base_url, check_headers, environ
@@ -29,8 +28,7 @@ _NOT_YET = frozenset({"tools", "tool_choice", "response_format"})
 _warned: set[str] = set()
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
+class ClientSettings(NamedTuple):
     """A client's arguments, resolved.
 
     `base_url` and `api_key` are None until `start` has run for a provider whose server is started on demand.
@@ -40,9 +38,9 @@ class ClientSettings:
     codec: Codec
     model: str | None
     base_url: str | None
-    api_key: str | None = field(repr=False)
+    api_key: str | None
     own_service: bool
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    headers: tuple[tuple[str, str], ...]
     timeout: Timeout
     retry: RetryPolicy
     transport: TransportSettings
@@ -134,6 +132,9 @@ class ClientSettings:
                 for other in _names(fallback)
             ),
         )
+
+    def __repr__(self) -> str:  # without the key, and the headers that may hold one
+        return f"ClientSettings({self.label!r})"
 
     @property
     def label(self) -> str:

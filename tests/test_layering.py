@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import llmclients
+from llmclients.testing.fault_server import FaultServer
+from llmclients.testing.script import END, http
 
 ROOT = Path(llmclients.__file__).parent
 
@@ -262,9 +264,9 @@ HEAVY = ("requests", "urllib3", "httpx", "httpcore", "aiohttp", "httpx_aiohttp",
 CLIENTS = ("AsyncClient", "AsyncStream", "Client", "Stream")
 
 
-def loaded_by(program: str) -> set[str]:
-    """The heavy libraries that a fresh interpreter has loaded after this program."""
-    program += f"\nimport sys\nprint(*(name for name in {HEAVY!r} if name in sys.modules))"
+def loaded_by(program: str, watched: tuple[str, ...] = HEAVY) -> set[str]:
+    """Which of these modules a fresh interpreter has loaded after this program."""
+    program += f"\nimport sys\nprint(*(name for name in {watched!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split())
@@ -289,14 +291,14 @@ def test_neither_does_loading_every_codec() -> None:
 def test_a_client_loads_requests_and_not_what_the_async_one_needs() -> None:
     loaded = loaded_by("from llmclients import Client\nClient('ylokh', base_url='http://127.0.0.1:1').close()")
 
-    assert loaded == {"requests", "urllib3", "tenacity"}
+    assert loaded == {"requests", "urllib3"}
 
 
 def test_an_async_client_loads_httpx_and_not_what_the_other_needs() -> None:
     loaded = loaded_by("from llmclients import AsyncClient\nAsyncClient('ylokh', base_url='http://127.0.0.1:1')")
 
-    assert {"httpx", "aiohttp", "httpx_aiohttp", "tenacity"} <= loaded
-    assert not loaded & {"requests", "urllib3"}
+    assert {"httpx", "aiohttp", "httpx_aiohttp"} <= loaded
+    assert not loaded & {"requests", "urllib3", "tenacity"}
 
 
 def test_a_client_with_a_scripted_transport_loads_no_http_library() -> None:
@@ -307,4 +309,38 @@ for kind in (Client, AsyncClient):
     kind("ylokh", base_url="http://mock", transport=MockTransport())
 """
 
-    assert loaded_by(program) == {"tenacity"}
+    assert loaded_by(program) == set()
+
+
+RARE = (
+    *("asyncio", "difflib", "httpx", "httpx_aiohttp", "aiohttp", "tenacity", "xllamacpp", "pydantic.v1"),
+    *("llmclients.async_client", "llmclients.conversation", "llmclients.local", "llmclients.transports.mock"),
+)
+"""What a program that makes a `Client` and lets it chat does without."""
+
+FIRST_CHAT = """
+from llmclients import Client
+client = Client("openai", model="m", base_url="{url}", api_key="key", retry=2)
+assert client.chat("Hello").text == "Hi"
+"""
+REPLY = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}'
+
+
+@pytest.mark.parametrize(("refusals", "loaded"), [(0, set()), (1, {"tenacity"})])
+def test_a_first_chat_loads_nothing_that_only_few_programs_need(refusals: int, loaded: set[str]) -> None:
+    busy = http("503 Busy", [("retry-after-ms", "1"), ("Connection", "close")])
+    with FaultServer(*[[busy, END]] * refusals, [http(body=REPLY)]) as server:
+        assert loaded_by(FIRST_CHAT.format(url=server.url), RARE) == loaded
+        assert server.exchanges == refusals + 1
+
+
+@pytest.mark.parametrize("name", ["Client", "AsyncClient"])
+def test_a_conversation_s_models_come_with_the_first_conversation(name: str) -> None:
+    program = f"""
+from llmclients import {name}
+from llmclients.transports.mock import MockTransport
+client = {name}("ylokh", base_url="http://mock", transport=MockTransport())
+"""
+
+    assert loaded_by(program, RARE) & {"llmclients.conversation"} == set()
+    assert loaded_by(program + "client.conversation()", RARE) >= {"llmclients.conversation"}

@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from pydantic_core import from_json
 
@@ -32,14 +32,16 @@ class CodecOptions(Model):
     """Base of a codec's own options: a pydantic model, one field for each."""
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(NamedTuple):
     """What a codec makes of a request; the provider's base URL goes before `path`."""
 
     path: str
     body: bytes
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
     method: str = "POST"
+
+    def __repr__(self) -> str:  # without the headers: they may hold a key
+        return f"WireRequest(path={self.path!r}, body={self.body!r}, method={self.method!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from llmclients.errors import ConfigurationError
 from llmclients.transports.base import AsyncResponse, AsyncTransport, Response, Transport, TransportSettings
-from llmclients.transports.mock import MockTransport
 
 if TYPE_CHECKING:
     import httpx
     import requests
+
+    from llmclients.transports.mock import MockTransport
 
 __all__ = ["AsyncResponse", "AsyncTransport", "Response", "Transport", "async_transport", "sync_transport"]
 
@@ -21,13 +22,18 @@ def sync_transport(settings: TransportSettings, own: requests.Session | MockTran
     Raises:
         ConfigurationError: `own` is not what a client can use.
     """
-    if isinstance(own, MockTransport):
-        return own.sync()
-    if own is not None and not hasattr(own, "get_adapter"):
-        raise _unusable(own, "a requests.Session")
+    session = None
+    if own is not None:
+        from llmclients.transports.mock import MockTransport  # no client of a real program needs it
+
+        if isinstance(own, MockTransport):
+            return own.sync()
+        if not hasattr(own, "get_adapter"):
+            raise _unusable(own, "a requests.Session")
+        session = own
     from llmclients.transports.requests import RequestsTransport
 
-    return RequestsTransport(settings, own)
+    return RequestsTransport(settings, session)
 
 
 def async_transport(settings: TransportSettings, own: httpx.AsyncClient | MockTransport | None) -> AsyncTransport:
@@ -36,13 +42,18 @@ def async_transport(settings: TransportSettings, own: httpx.AsyncClient | MockTr
     Raises:
         ConfigurationError: `own` is not what a client can use.
     """
-    if isinstance(own, MockTransport):
-        return own.asynchronous()
-    if own is not None and not hasattr(own, "aclose"):
-        raise _unusable(own, "an httpx.AsyncClient")
+    client = None
+    if own is not None:
+        from llmclients.transports.mock import MockTransport
+
+        if isinstance(own, MockTransport):
+            return own.asynchronous()
+        if not hasattr(own, "aclose"):
+            raise _unusable(own, "an httpx.AsyncClient")
+        client = own
     from llmclients.transports.httpx import HttpxTransport
 
-    return HttpxTransport(settings, own)
+    return HttpxTransport(settings, client)
 
 
 def _unusable(own: object, wanted: str) -> ConfigurationError:

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
 
@@ -37,8 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class HTTPRequest:
+class HTTPRequest(NamedTuple):
     """One request, complete: an absolute URL, headers in the order they go out, the body's bytes.
 
     `direct`: past any proxy, because the server is in this very process.
@@ -46,13 +44,15 @@ class HTTPRequest:
 
     method: str
     url: str
-    headers: tuple[tuple[str, str], ...] = field(repr=False)  # they may hold a key
+    headers: tuple[tuple[str, str], ...]
     body: bytes
     direct: bool = False
 
+    def __repr__(self) -> str:  # without the headers: they may hold a key
+        return f"HTTPRequest(method={self.method!r}, url={self.url!r}, body={self.body!r}, direct={self.direct})"
 
-@dataclass(frozen=True, slots=True)
-class TransportSettings:
+
+class TransportSettings(NamedTuple):
     """What a client says about its connections. `proxy`: one for all, False for none, None for the environment's."""
 
     proxy: Proxy | bool | None = None

@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from llmclients.config import Proxy, Timeout
@@ -50,8 +50,7 @@ __all__ = [
 Stage = Literal["open", "read"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """A kind of failure: the error it is while opening and while reading, and what is said of it.
 
     A message may name `{host}`, `{peer}` (the proxy where there is one, else the host), `{proxy}`, `{reason}`, and the
@@ -110,7 +109,7 @@ SYSTEM_ROWS: tuple[Row, ...] = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Exchange:
     """What an error has to say of the exchange it happened in: where, through what, and how long it might take.
 
