@@ -16,7 +16,7 @@ from llmclients.transports.base import Clock
 
 __all__ = ["Call", "FallbackCall", "ModelListing", "prepare"]
 
-_RESTARTED = Chunk(restarted=True)
+_RESTARTED = Chunk.model_construct(restarted=True)
 
 
 def prepare(

@@ -50,7 +50,7 @@ class Fold:
 
     def response(self) -> ChatResponse:
         """The response so far."""
-        return ChatResponse(
+        return ChatResponse.model_construct(
             text=self._text.getvalue(),
             reasoning=self._reasoning.getvalue() if self._reasoning else None,
             tool_calls=[call.whole() for _, call in sorted(self._calls.items())],

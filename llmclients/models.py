@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
+    VERSION,
     AfterValidator,
     BaseModel,
     ConfigDict,
@@ -45,10 +46,17 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
 
+# Building all validators takes a program's start longer than its first chat, which needs none of them. Before pydantic
+# 2.14 they are built at once: it could not serialize what was not built yet, nor build it for two threads at a time.
+_BUILT_ON_FIRST_USE = tuple(map(int, VERSION.split(".")[:2])) >= (2, 14)
+
+
 class Model(BaseModel):
     """A pydantic model that raises `InvalidRequestError`, naming the field, where pydantic would raise its own."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=_BUILT_ON_FIRST_USE
+    )
 
     def __init__(self, *values: Any, **fields: Any) -> None:
         # Positional values fill the fields in their order; pydantic itself calls this with keywords only.
@@ -105,6 +113,11 @@ def _encodable(text: str) -> str:
         except UnicodeEncodeError as error:
             raise ValueError(f"text has a lone surrogate at position {error.start}: no UTF-8 can carry it") from None
     return text
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is a `Text` at first sight, without a validator."""
+    return type(value) is str and value.isascii()
 
 
 Text = Annotated[StrictStr, AfterValidator(_encodable)]
@@ -252,7 +265,10 @@ class ChatRequest(Model):
         Raises:
             InvalidRequestError: no messages, an empty one, or one that is no message.
         """
-        return cls(messages=as_messages(messages), **options)
+        checked = as_messages(messages)
+        if options.keys() == {"model"} and _is_text(options["model"]):  # a plain chat needs no validator
+            return cls.model_construct(messages=checked, **options)
+        return cls(messages=checked, **options)
 
 
 def as_messages(messages: Messages) -> list[Message]:
@@ -279,6 +295,8 @@ def _as_message(item: Any, where: str) -> Message:
     try:
         if isinstance(item, Message):
             message = item.model_copy(deep=True)
+        elif _is_text(item):
+            message = Message.model_construct(role="user", content=item)
         elif isinstance(item, str):
             message = Message("user", item)
         elif isinstance(item, Mapping):

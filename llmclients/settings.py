@@ -160,7 +160,9 @@ class ClientSettings(NamedTuple):
                     f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it",
                     argument=name,
                 )
-        return ChatRequest.of(messages, model=self.model_name(model), **options), self.codec.options(**own)
+        kind = self.codec.options
+        codec_options = kind(**own) if kind.model_fields else kind.model_construct()
+        return ChatRequest.of(messages, model=self.model_name(model), **options), codec_options
 
     def model_name(self, model: str | None) -> str:
         """The model of a call, by its own name.

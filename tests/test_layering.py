@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import llmclients
+from llmclients.models import _BUILT_ON_FIRST_USE
 from llmclients.testing.fault_server import FaultServer
 from llmclients.testing.script import END, http
 
@@ -266,10 +267,14 @@ CLIENTS = ("AsyncClient", "AsyncStream", "Client", "Stream")
 
 def loaded_by(program: str, watched: tuple[str, ...] = HEAVY) -> set[str]:
     """Which of these modules a fresh interpreter has loaded after this program."""
-    program += f"\nimport sys\nprint(*(name for name in {watched!r} if name in sys.modules))"
+    return set(run(f"{program}\nimport sys\nprint(*(name for name in {watched!r} if name in sys.modules))").split())
+
+
+def run(program: str) -> str:
+    """The last line that a fresh interpreter prints."""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.splitlines()[-1].split())
+    return done.stdout.splitlines()[-1]
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
@@ -344,3 +349,59 @@ client = {name}("ylokh", base_url="http://mock", transport=MockTransport())
 
     assert loaded_by(program, RARE) & {"llmclients.conversation"} == set()
     assert loaded_by(program + "client.conversation()", RARE) >= {"llmclients.conversation"}
+
+
+STREAM = """
+from llmclients import Client
+client = Client("openai", model="m", base_url="{url}", api_key="key", retry=None)
+assert "".join(map(str, client.stream("Hello"))) == "Hi"
+"""
+EVENTS = b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+BUILT = """
+from llmclients.models import Model
+def models(base):
+    return {model for kind in base.__subclasses__() for model in {kind} | models(kind)}
+print(*{model.__pydantic_complete__ for model in models(Model)})
+"""
+
+
+@pytest.mark.parametrize(("program", "reply"), [
+    (FIRST_CHAT, http(body=REPLY)),
+    (STREAM, http(headers=[("Content-Type", "text/event-stream")], body=EVENTS)),
+], ids=["chat", "stream"])  # fmt: skip
+def test_a_plain_chat_builds_no_validator(program: str, reply: bytes) -> None:
+    with FaultServer([reply]) as server:
+        done = run(program.format(url=server.url) + BUILT)
+
+    assert done == str(not _BUILT_ON_FIRST_USE)
+
+
+def test_what_was_never_built_is_serialized_as_if_it_were() -> None:
+    program = """
+from typing import Any
+from pydantic import BaseModel
+from llmclients.models import ChatRequest
+class Own(BaseModel):
+    item: Any
+print(Own(item=ChatRequest.of("Hi", model="m").messages).model_dump_json(exclude_none=True))
+"""
+
+    assert run(program) == '{"item":[{"role":"user","content":"Hi"}]}'
+
+
+def test_threads_may_all_be_the_first_to_use_a_model() -> None:
+    program = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from llmclients.models import ChatRequest, Message
+sys.setswitchinterval(1e-6)
+barrier = Barrier(16)
+def ask(_):
+    barrier.wait()
+    return ChatRequest.of([Message("user", "Hi")], temperature=1).model_dump_json(exclude_none=True)
+with ThreadPoolExecutor(16) as pool:
+    print(*set(pool.map(ask, range(16))))
+"""
+
+    assert run(program) == '{"messages":[{"role":"user","content":"Hi"}],"temperature":1}'

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmclients.conversation import AsyncConversation, Conversation
@@ -337,6 +337,18 @@ def test_everything_saves_as_json_and_loads_again(value: Model) -> None:
     assert kind.model_validate_json(value.model_dump_json()) == value
     assert kind.model_validate(json.loads(json.dumps(value.model_dump(mode="json")))) == value
     assert kind.model_validate_json(value.model_dump_json(exclude_defaults=True)) == value
+
+
+@given(TEXT, TEXT)
+def test_a_plain_request_is_the_one_that_validation_makes(text: str, model: str) -> None:
+    assume(text)
+
+    request, validated = ChatRequest.of(text, model=model), ChatRequest(messages=[Message("user", text)], model=model)
+
+    assert request == validated
+    assert request.model_fields_set == validated.model_fields_set
+    assert request.messages[0].model_fields_set == validated.messages[0].model_fields_set
+    assert request.model_dump_json() == validated.model_dump_json()
 
 
 def test_a_conversation_saved_by_one_client_loads_for_the_other() -> None:

@@ -131,7 +131,7 @@ def decode_reply(body: bytes) -> ChatResponse:
         for place, entry in enumerate(_list(message, "tool_calls"))  # each is a whole call, whatever index it names
         for piece in calls.take({**entry, "index": place} if type(entry) is dict else entry)
     ]
-    return ChatResponse(
+    return ChatResponse.model_construct(
         text=text,
         reasoning=reasoning,
         tool_calls=[
@@ -381,7 +381,7 @@ def _usage(usage: Any) -> Usage | None:
     if type(usage) is not dict:
         raise _wrong("usage", usage)
     completion, prompt = usage.get("completion_tokens_details"), usage.get("prompt_tokens_details")
-    return Usage(
+    return Usage.model_construct(
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
         total_tokens=_count(usage.get("total_tokens")),

@@ -18,7 +18,7 @@ from llmclients.codecs.chat_completions import decode_reply, decoder_for
 from llmclients.codecs.openai import OpenAICodec
 from llmclients.codecs.ylokh import YlokhCodec
 from llmclients.errors import APIError, APIResponseError, APIStatusError, StreamInterruptedError
-from llmclients.models import ToolCallDelta
+from llmclients.models import ChatResponse, ToolCallDelta
 
 # --- generated streams ----------------------------------------------------------------------------------------------
 
@@ -253,6 +253,7 @@ def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(sample: d
         outcomes.add(found.error)
         assert found.done == (found.error is None)
         json.dumps(found.response.model_dump(mode="json"))
+        assert ChatResponse.model_validate(found.response.model_dump()) == found.response
 
     assert APIResponseError in outcomes
     assert None in outcomes
@@ -269,6 +270,9 @@ def test_a_reply_with_any_node_of_another_type_is_read_or_an_api_error(sample: d
             refused += 1
         else:
             assert response.raw == json.loads(body)
+            assert (
+                ChatResponse.model_validate(response.model_dump()) == response
+            )  # decoding checks what validation would
 
     assert refused
 
