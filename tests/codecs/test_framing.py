@@ -254,6 +254,15 @@ def test_a_read_that_may_hold_too_large_an_event_is_not_plain() -> None:
     assert decoder.feed_plain(b"data: " + b"x" * (LIMIT - 7) + b"\n\n") is None
 
 
+def test_after_an_event_that_is_too_large_no_read_is_plain() -> None:
+    decoder = SSEDecoder(LIMIT)
+    list(decoder.feed(b": begin\n\n"))
+    with pytest.raises(ResponseTooLargeError):
+        list(decoder.feed(b"data: " + b"x" * LIMIT + b"\n\n"))
+
+    assert decoder.feed_plain(b"data: a\n\n") is None
+
+
 # --- lines ----------------------------------------------------------------------------------------------------------
 
 
