@@ -402,11 +402,16 @@ class ChatResponse(Model):
 # --- the fast way to a chunk ----------------------------------------------------------------------------------------
 
 _ALL_FIELDS = set(Chunk.model_fields)
-# What pydantic's own constructor sets, without its way through `__setattr__`.
-_set_dict, _set_fields_set, _set_extra, _set_private = (
-    BaseModel.__dict__[name].__set__
-    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
-)
+_new = object.__new__
+
+
+class _OpenChunk(Chunk):
+    """A chunk under construction: its attributes are set as any object's, not through pydantic's `__setattr__`."""
+
+    model_config = ConfigDict(defer_build=True)  # nothing is ever validated as one
+
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__  # the interpreter has one slot for the two: only both make it fast
 
 
 def make_chunk(
@@ -424,23 +429,22 @@ def make_chunk(
 
     Every chunk of every stream is made here, and validation would cost more than the rest of its decoding.
     """
-    chunk = object.__new__(Chunk)
-    _set_dict(
-        chunk,
-        {
-            "text": text,
-            "role": role,
-            "reasoning": reasoning,
-            "tool_calls": tool_calls,
-            "finish_reason": finish_reason,
-            "usage": usage,
-            "model": model,
-            "id": id,
-            "raw": raw,
-            "restarted": False,
-        },
-    )
-    _set_fields_set(chunk, _ALL_FIELDS)
-    _set_extra(chunk, None)
-    _set_private(chunk, None)
+    chunk = _new(_OpenChunk)
+    # The four things that pydantic's own constructor sets.
+    chunk.__dict__ = {
+        "text": text,
+        "role": role,
+        "reasoning": reasoning,
+        "tool_calls": tool_calls,
+        "finish_reason": finish_reason,
+        "usage": usage,
+        "model": model,
+        "id": id,
+        "raw": raw,
+        "restarted": False,
+    }
+    chunk.__pydantic_fields_set__ = _ALL_FIELDS
+    chunk.__pydantic_extra__ = None
+    chunk.__pydantic_private__ = None
+    chunk.__class__ = Chunk  # type: ignore[assignment]
     return chunk

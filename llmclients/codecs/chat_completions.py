@@ -200,19 +200,23 @@ class EventDecoder:
         self._calls: _ToolCalls | None = None
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
-        for kind, event in () if self.done else self._events.feed(data):
+        if self.done:
+            return
+        plain = self._events.feed_plain(data)
+        if plain is not None:
+            for event in plain:
+                chunk = self._chunk(event)
+                if chunk is not None:
+                    yield chunk
+                if self.done:
+                    return
+            return
+        for kind, event in self._events.feed(data):
+            chunk = self._chunk(event, kind)
+            if chunk is not None:
+                yield chunk
             if self.done:
                 return
-            if event.startswith(b"[DONE]"):
-                if self._finish_reason_required and not self._finished:
-                    raise StreamInterruptedError(
-                        "the stream says [DONE], but no finish reason came: the answer was cut"
-                    )
-                self.done = True
-                if not self._finished:
-                    yield make_chunk(finish_reason="tool_calls" if self._calls else "stop")
-            elif event:
-                yield self._chunk(event, kind)
 
     def finish(self) -> Iterator[Chunk]:
         if not self.done:
@@ -221,11 +225,51 @@ class EventDecoder:
             self.done = True
         return iter(())
 
-    def _chunk(self, event: bytes, kind: str) -> Chunk:
+    def _chunk(self, event: bytes, kind: str = "message") -> Chunk | None:
+        """The chunk of an event; None for an empty one, and for an end mark after a finish reason."""
         try:
-            payload = from_json(event)
+            payload = from_json(event, cache_strings="keys")
         except ValueError as error:
+            return self._no_json(event, error)
+        # Nearly every event of every stream is new text and nothing else. The types on the way to it need no look: JSON
+        # has no other values that bear all three steps.
+        try:
+            choice = payload["choices"][0]
+            delta = choice["delta"]
+            text = delta["content"]
+        except (LookupError, TypeError):
+            return self._other_chunk(payload, event, kind)
+        if (
+            type(text) is not str
+            or len(delta) != 1
+            or choice.get("index")
+            or choice.get("finish_reason") is not None
+            or payload.get("usage") is not None
+            or "error" in choice
+            or "error" in payload
+            or kind == "error"
+        ):
+            return self._other_chunk(payload, event, kind)
+        model, id = payload.get("model"), payload.get("id")
+        if type(model) is not str or type(id) is not str:
+            model, id = _word(payload, "model"), _word(payload, "id")
+        return make_chunk(text, None, None, (), None, None, model or None, id or None, payload)
+
+    def _no_json(self, event: bytes, error: ValueError) -> Chunk | None:
+        """What an event means that is not JSON: the end, or nothing, or it is an error."""
+        if event.startswith(b"[DONE]"):
+            if self._finish_reason_required and not self._finished:
+                raise StreamInterruptedError(
+                    "the stream says [DONE], but no finish reason came: the answer was cut"
+                ) from None
+            self.done = True
+            return None if self._finished else make_chunk(finish_reason="tool_calls" if self._calls else "stop")
+        if event:
             raise APIResponseError(f"an event of the stream is not JSON ({error}): {excerpt(event)}") from None
+        return None
+
+    def _other_chunk(self, payload: Any, event: bytes, kind: str) -> Chunk:
+        """The chunk of an event that may be anything."""
         if type(payload) is not dict:
             raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
         if payload.get("error") or kind == "error" or ("choices" not in payload and _is_error(payload)):
@@ -255,17 +299,13 @@ class EventDecoder:
         if choice.get("error"):
             _raise_error_event(choice)
         delta = choice.get("delta")
-        if type(delta) is dict and len(delta) == 1:
-            text = delta.get("content")
-            if type(text) is str:  # new text and nothing else: nearly every event of every stream
-                return text, None, None, ()
         if delta is None:
             return "", None, None, ()
         if type(delta) is not dict:
             raise _wrong("choices[0].delta", delta)
         text, reasoning, refusal = _texts(delta)
         self._refused = self._refused or refusal
-        calls: list[ToolCallDelta] = []
+        calls: Sequence[ToolCallDelta] = ()
         if delta.get("tool_calls"):
             self._calls = self._calls or _ToolCalls()
             calls = [piece for entry in _list(delta, "tool_calls") for piece in self._calls.take(entry)]

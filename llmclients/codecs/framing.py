@@ -11,6 +11,8 @@ __all__ = ["MAX_EVENT_BYTES", "LineDecoder", "SSEDecoder", "TextDecoder"]
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
+_CR, _LF = b"\r\n"
+
 
 class LineDecoder:
     """Bytes to lines, each without its line end: LF, CRLF or a lone CR, mixed as they may be.
@@ -51,6 +53,11 @@ class LineDecoder:
         return lines
 
     @property
+    def at_line_start(self) -> bool:
+        """Whether the next byte begins a line: none is under way, nor is an LF to come that ends the last one."""
+        return not self._pieces and not self._after_cr
+
+    @property
     def unfinished(self) -> bytes:
         """What has come of a line that has no end yet."""
         return b"".join(self._pieces)
@@ -73,6 +80,20 @@ class SSEDecoder:
         self._type = ""
         self._data: list[bytes] = []
         self._size = 0
+        self._between_events = False  # nothing under way, and no byte order mark to come
+
+    def feed_plain(self, data: bytes) -> list[bytes] | None:
+        """The data of each event in `data`, where it is whole events of one line of data each, as nearly every read is.
+
+        A faster way than `feed`, for wires without types. None: `data` is not so plain, or an event is under way. Then
+        nothing has been read, and `feed` must take it.
+        """
+        if self._between_events and data[:6] == b"data: " and data[-2:] == b"\n\n" and len(data) <= self._max:
+            values = data[6:-2].split(b"\n\ndata: ")
+            joined = b"".join(values)
+            if _LF not in joined and _CR not in joined:  # no other line was between them
+                return values
+        return None
 
     def feed(self, data: bytes) -> Iterator[tuple[str, bytes]]:
         """The events that `data` completes.
@@ -80,6 +101,7 @@ class SSEDecoder:
         Raises:
             ResponseTooLargeError: the event under way is larger than the limit.
         """
+        self._between_events = False
         if self._at_start:
             data = self._without_mark(data)
         pending = self._data
@@ -97,6 +119,7 @@ class SSEDecoder:
                 self._add(line[6:] if line.startswith(b"data: ") else line[5:])
             else:
                 self._other_field(line)
+        self._between_events = not (self._at_start or pending or self._type) and self._lines.at_line_start
 
     def _add(self, value: bytes) -> None:
         self._data.append(value)

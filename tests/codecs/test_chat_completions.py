@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.base import Codec, error_message
-from llmclients.codecs.chat_completions import decode_reply, decoder_for
+from llmclients.codecs.chat_completions import EventDecoder, decode_reply, decoder_for
 from llmclients.codecs.openai import OpenAICodec
 from llmclients.codecs.ylokh import YlokhCodec
 from llmclients.errors import APIError, APIResponseError, APIStatusError, StreamInterruptedError
-from llmclients.models import ChatResponse, ToolCallDelta
+from llmclients.models import ChatResponse, Chunk, ToolCallDelta
 
 # --- generated streams ----------------------------------------------------------------------------------------------
 
@@ -389,6 +389,63 @@ def test_a_piece_of_a_call_names_it_once() -> None:
         [ToolCallDelta(index=0, arguments="}")],
         [],
     ]
+
+
+TEXT_EVENT: dict[str, Any] = {
+    "id": "c1",
+    "model": "m",
+    "choices": [{"index": 0, "delta": {"content": "Four"}, "finish_reason": None}],
+    "usage": None,
+}
+WITH_ERRORS: list[dict[str, Any]] = [
+    {**TEXT_EVENT, "error": None},
+    {**TEXT_EVENT, "choices": [{"delta": {"content": "Four"}, "error": None}]},
+]
+CHOICES_OF_OTHER_TYPES: list[Any] = ["delta", [[0]], ["delta"], [{"delta": "content"}]]
+
+
+def chunk_or_error(read: Callable[..., Chunk | None], *args: Any) -> Any:
+    try:
+        return read(*args)
+    except APIError as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize("kind", ["message", "error"])
+@pytest.mark.parametrize("sample", [TEXT_EVENT, *WITH_ERRORS, CHUNK, ERROR])
+def test_the_short_way_of_an_event_of_text_comes_to_what_the_long_way_does(sample: dict[str, Any], kind: str) -> None:
+    for payload in [*variants(sample), *({**TEXT_EVENT, "choices": value} for value in CHOICES_OF_OTHER_TYPES)]:
+        data = json.dumps(payload).encode()
+
+        short = chunk_or_error(EventDecoder()._chunk, data, kind)
+
+        assert short == chunk_or_error(EventDecoder()._other_chunk, payload, data, kind), payload
+
+
+@pytest.mark.parametrize("first", [b"", b": begin\n\n"], ids=["at the start", "later"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=repr)
+@pytest.mark.parametrize("size", [1, 9 * 1024 * 1024])
+def test_what_follows_done_in_the_same_read_means_nothing(first: bytes, end: bytes, size: int) -> None:
+    decoder = decoder_for("")
+    list(decoder.feed(first))
+    rest = b"data: {" + end * 2 + b"data: " + b"x" * size + end * 2
+
+    chunks = list(decoder.feed((TEXT + FINISH + b"data: [DONE]\n\n").replace(b"\n", end) + rest))
+
+    assert [(chunk.text, chunk.finish_reason) for chunk in chunks] == [("Four", None), ("", "stop")]
+    assert decoder.done
+
+
+def test_chunks_come_one_at_a_time() -> None:
+    decoder = decoder_for("")
+    list(decoder.feed(b": begin\n\n"))
+
+    chunks = decoder.feed(TEXT + FINISH + b"data: {\n\n")
+
+    assert next(chunks).text == "Four"
+    assert next(chunks).finish_reason == "stop"
+    with pytest.raises(APIResponseError, match="not JSON"):
+        next(chunks)
 
 
 def test_a_chunk_keeps_the_provider_s_own_event() -> None:

@@ -25,6 +25,16 @@ def events(pieces: Sequence[bytes], **options: Any) -> Events:
     return [event for piece in pieces for event in decoder.feed(piece)]
 
 
+def events_the_fast_way(pieces: Sequence[bytes], **options: Any) -> Events:
+    """As a wire without types reads them: `feed` only where `feed_plain` declines."""
+    decoder = SSEDecoder(**options)
+    found: Events = []
+    for piece in pieces:
+        plain = decoder.feed_plain(piece)
+        found += decoder.feed(piece) if plain is None else [("message", value) for value in plain]
+    return found
+
+
 def by_the_rules(data: bytes) -> Events:
     """PROTOCOLS 2.1, rule by rule, on the whole stream at once."""
     data = data[3:] if data[:3] == BOM else data  # 2
@@ -99,6 +109,7 @@ def test_a_rule(data: str, expected: list[tuple[str, str]]) -> None:
     wanted = [(kind, text.encode()) for kind, text in expected]
 
     assert every_split(data.encode(), events) == wanted
+    assert every_split(data.encode(), events_the_fast_way) == wanted
     assert by_the_rules(data.encode()) == wanted
 
 
@@ -148,7 +159,108 @@ def test_events_are_what_the_rules_say_however_the_stream_is_cut(data: bytes, pl
     expected = by_the_rules(data)
 
     assert events(cut_at(data, places)) == expected
+    assert events_the_fast_way(cut_at(data, places)) == expected
     assert events([data[at : at + 1] for at in range(len(data))]) == expected
+
+
+# --- plain reads ----------------------------------------------------------------------------------------------------
+
+BEFORE = [b": begin\n\n", b"data: a\n\n", b"data: a\r\n\r\n", b"event: x\ndata: a\n\n", b"id: 1\n", b"event: x\n\n"]
+UNDER_WAY = [b"data: a\n", b"data: a\n\n:", b"event: x\n", b"data", b"\xef\xbb", b": a\n\r", b"data: a\r\r", b""]
+READS = st.lists(
+    st.one_of(
+        st.lists(st.sampled_from([b"data: a\n\n", b"data: \n\n", b"data: {}\n\n"]), max_size=4).map(b"".join),
+        st.lists(
+            st.sampled_from(
+                [b"data: ", b"data:", b"data", b"\n\n", b"\n", b"\r", b"\r\n", b"a", b": ", b"event: x", BOM]
+            ),
+            max_size=9,
+        ).map(b"".join),
+    ),
+    max_size=6,
+)
+
+
+@given(READS)
+@example([b"\n", b"data: a\n\n\n\n", b"data: b\n\n"])
+@example([b"\r", b"data: a\n\n", b"\ndata: b\n\n"])
+def test_plain_reads_among_others_are_what_the_rules_say(reads: list[bytes]) -> None:
+    assert events_the_fast_way(reads) == by_the_rules(b"".join(reads))
+
+
+@pytest.mark.parametrize("before", BEFORE, ids=repr)
+@pytest.mark.parametrize(
+    ("read", "values"),
+    [
+        (b"data: a\n\n", [b"a"]),
+        (b"data: a\n\ndata: b\n\ndata:  c \n\n", [b"a", b"b", b" c "]),
+        (b"data: \n\ndata: \n\n", [b"", b""]),
+        (b"data: data: a\n\n", [b"data: a"]),
+        (b"data: " + BOM + b"\xff\xe2\x80\xa8\n\n", [BOM + b"\xff\xe2\x80\xa8"]),
+    ],
+    ids=repr,
+)
+def test_a_read_of_plain_events_between_events_is_split_at_once(
+    before: bytes, read: bytes, values: list[bytes]
+) -> None:
+    decoder = SSEDecoder()
+    list(decoder.feed(before))
+
+    assert decoder.feed_plain(read) == values
+    assert decoder.feed_plain(read) == values
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        b"",
+        b"\n\n",
+        b"data: a\n",
+        b"data: a\n\ndata: b",
+        b"data:a\n\n",
+        b"data: a\n\ndata:b\n\n",
+        b"data: a\ndata: b\n\n",
+        b"data: a\n\n\n\n",
+        b"data: a\n\n\ndata: b\n\n",
+        b"data: a\r\n\r\n",
+        b"data: a\rdata: b\n\n",
+        b": a\n\ndata: a\n\n",
+        b"data: a\n\nevent: x\ndata: b\n\n",
+        b"data: a\n\nerror: {}\n\n",
+    ],
+    ids=repr,
+)
+def test_any_other_read_is_left_for_the_careful_way(read: bytes) -> None:
+    decoder = SSEDecoder()
+    list(decoder.feed(b": begin\n\n"))
+
+    assert decoder.feed_plain(read) is None
+    assert list(decoder.feed(read + b"\n\n")) == by_the_rules(read + b"\n\n")
+
+
+@pytest.mark.parametrize("before", UNDER_WAY, ids=repr)
+def test_with_something_under_way_no_read_is_plain(before: bytes) -> None:
+    decoder = SSEDecoder()
+    list(decoder.feed(before))
+
+    assert decoder.feed_plain(b"data: b\n\n") is None
+
+
+def test_a_read_that_may_hold_too_large_an_event_is_not_plain() -> None:
+    decoder = SSEDecoder(LIMIT)
+    list(decoder.feed(b": begin\n\n"))
+
+    assert decoder.feed_plain(b"data: " + b"x" * (LIMIT - 8) + b"\n\n") == [b"x" * (LIMIT - 8)]
+    assert decoder.feed_plain(b"data: " + b"x" * (LIMIT - 7) + b"\n\n") is None
+
+
+def test_after_an_event_that_is_too_large_no_read_is_plain() -> None:
+    decoder = SSEDecoder(LIMIT)
+    list(decoder.feed(b": begin\n\n"))
+    with pytest.raises(ResponseTooLargeError):
+        list(decoder.feed(b"data: " + b"x" * LIMIT + b"\n\n"))
+
+    assert decoder.feed_plain(b"data: a\n\n") is None
 
 
 # --- lines ----------------------------------------------------------------------------------------------------------

@@ -31,13 +31,15 @@ _KINDS = ("text/event-stream", "application/json", "", "text/html; charset=utf-8
 
 
 def _cut(data: bytes) -> tuple[bytes, list[list[bytes]]]:
-    """The data, and three ways to cut it: whole, in three at two places, and in pieces of a few bytes."""
+    """The data, and four ways to cut it: whole, in three at two places, in pieces of a few bytes, at empty lines."""
     head, body = data[:_HEADER].ljust(_HEADER, b"\0"), data[_HEADER:]
     size = len(body) + 1
     first, second = sorted((int.from_bytes(head[:2], "big") % size, head[2] % size))
     step = head[3] % 7 + 1
     pieces = [body[at : at + step] for at in range(0, len(body), step)] if len(body) < 2000 else [body]
-    return body, [[body], [body[:first], body[first:second], body[second:]], pieces]
+    events = [piece + b"\n\n" for piece in body.split(b"\n\n")]
+    events[-1] = events[-1][:-2]
+    return body, [[body], [body[:first], body[first:second], body[second:]], pieces, events]
 
 
 # --- framing --------------------------------------------------------------------------------------------------------
@@ -78,6 +80,11 @@ def sse(data: bytes) -> None:
     for pieces in ways:
         decoder = SSEDecoder()
         found = [event for piece in pieces for event in decoder.feed(piece)]
+        assert found == expected, (pieces, found, expected)
+        decoder, found = SSEDecoder(), []
+        for piece in pieces:
+            plain = decoder.feed_plain(piece)
+            found += decoder.feed(piece) if plain is None else [("message", value) for value in plain]
         assert found == expected, (pieces, found, expected)
 
 
@@ -126,7 +133,7 @@ def _stream(provider: str) -> Callable[[bytes], None]:
         _, ways = _cut(data)
         kind = _KINDS[data[0] >> 6] if data else ""
         outcomes = [_outcome(_CODECS[provider].stream_decoder(kind), pieces) for pieces in ways]
-        assert outcomes[0] == outcomes[1] == outcomes[2], outcomes
+        assert all(outcome == outcomes[0] for outcome in outcomes), outcomes
 
     return stream
 
