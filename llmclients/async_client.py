@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.conversation import AsyncConversation, SavedConversation
-from llmclients.course import Course, Deliver, Open, Read, Sleep, Start, Step
+from llmclients.course import Course, Deliver, Finish, Open, Read, Sleep, Start, Step
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.models import ChatResponse, Chunk, Messages
 from llmclients.settings import ClientSettings
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "AsyncStream"]
 
 T = TypeVar("T")
+
+_NOTHING: Iterator[Chunk] = iter(())
 
 
 class AsyncClient:
@@ -187,7 +189,7 @@ class AsyncStream(AsyncIterator[Chunk]):
         self._call = call
         self._when_complete = when_complete
         self._drive = _AsyncDrive(call.stream(), transport)
-        self._chunks: Iterator[Chunk] = iter(())
+        self._chunks = _NOTHING
 
     @property
     def response(self) -> ChatResponse:
@@ -200,16 +202,20 @@ class AsyncStream(AsyncIterator[Chunk]):
         Raises:
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        for chunk in self._chunks:
-            return chunk
-        chunks = await self._drive.delivery()
-        if not chunks:
+        while True:
+            failure: BaseException | None = None
+            try:
+                for chunk in self._chunks:
+                    return chunk
+            except BaseException as error:  # the course's to judge
+                failure = error
+            self._chunks = await self._drive.delivery(failure)
+            if self._chunks is not _NOTHING:
+                continue
             if self._when_complete is not None:
                 self._when_complete(await self._drive.result())
                 self._when_complete = None
             raise StopAsyncIteration
-        self._chunks = iter(chunks)
-        return next(self._chunks)
 
     async def close(self) -> None:
         """Free the connection. Idempotent; may be called from another task, which ends a wait for the next chunk."""
@@ -245,39 +251,42 @@ class _AsyncDrive(Generic[T]):
             await self.delivery()
         return self._result[0]
 
-    async def delivery(self) -> list[Chunk]:
-        """The next chunks that the course hands out; none at its end."""
+    async def delivery(self, failure: BaseException | None = None) -> Iterator[Chunk]:
+        """The next chunks that the course hands out, `_NOTHING` at its end. `failure` is what the last ones raised."""
         if self._result:
-            return []
-        if self._closed:
+            return _NOTHING
+        if self._closed and failure is None:
             raise _closed_early()
         outcome: Any = None
-        failure: BaseException | None = None
         try:
             while True:
                 step = self._course.send(outcome) if failure is None else self._course.throw(failure)
-                if isinstance(step, Deliver):
-                    return step.chunks
                 outcome = failure = None
                 try:
-                    outcome = await self._carry_out(step)
+                    if type(step) is Read:
+                        response = self._response
+                        outcome = await response.read() if response is not None else b""
+                        if self._closed:  # meanwhile: what the read brought, even a clean end, means nothing
+                            raise _closed_early()
+                    elif type(step) is Deliver:
+                        return step.chunks
+                    else:
+                        outcome = await self._carry_out(step)
                 except APIError as error:
                     failure = error
         except StopIteration as end:
             self._result.append(end.value)
             await self.close()
-            return []
+            return _NOTHING
         except BaseException:
             self.abort()
             raise
 
     async def _carry_out(self, step: Step) -> Any:
-        if isinstance(step, Read):
-            response = self._response
-            data = await response.read() if response is not None else b""
-            if self._closed:  # by another thread: what the read brought, even a clean end, means nothing
-                raise _closed_early()
-            return data
+        if isinstance(step, Finish):
+            if self._response is not None:
+                await self._response.finish()
+            return None
         await self._release()
         if self._closed:
             raise _closed_early()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from llmclients.codecs.base import CodecOptions, Context, WireRequest
-from llmclients.course import READ, RNG, Attempts, Course, Deliver, Progress
+from llmclients.course import FINISH, READ, RNG, Attempts, Course, Deliver, Progress
 from llmclients.errors import APIError, APITimeoutError
 from llmclients.fold import Fold
 from llmclients.models import ChatRequest, ChatResponse, Chunk, Messages
@@ -132,24 +132,27 @@ class Call(Attempts):
         data = b"-"
         while data and not decoder.done:
             data = yield READ
-            chunks: list[Chunk] = []
-            failure: APIError | None = None
-            try:
-                chunks.extend(decoder.feed(data) if data else decoder.finish())
-            except APIError as error:  # the chunks before it are good, and come first
-                failure = error
-            if chunks:
-                if progress.fold is not fold:  # the caller has chunks of an attempt that broke off
-                    progress.fold = fold
-                    chunks.insert(0, _RESTARTED)
+            chunks = decoder.feed(data) if data else decoder.finish()
+            if deliver:
+                yield Deliver(self._folded(chunks, fold))
+            else:
                 for chunk in chunks:
                     fold.add(chunk)
-                if deliver:
-                    progress.delivered = True
-                    yield Deliver(chunks)
-            if failure is not None:
-                raise failure
+        if data:
+            yield FINISH
         return self.response()
+
+    def _folded(self, chunks: Iterator[Chunk], fold: Fold) -> Iterator[Chunk]:
+        """The chunks as the caller takes them. One at a time, so that each can die young."""
+        progress = self.progress
+        add = fold.add
+        for chunk in chunks:
+            if progress.fold is not fold:  # the caller has chunks of an attempt that broke off
+                progress.fold = fold
+                yield _RESTARTED
+            progress.delivered = True
+            add(chunk)
+            yield chunk
 
 
 class FallbackCall:

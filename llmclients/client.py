@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.conversation import Conversation, SavedConversation
-from llmclients.course import Course, Deliver, Open, Read, Sleep, Start, Step
+from llmclients.course import Course, Deliver, Finish, Open, Read, Sleep, Start, Step
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.models import ChatResponse, Chunk, Messages
 from llmclients.settings import ClientSettings
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Stream"]
 
 T = TypeVar("T")
+
+_NOTHING: Iterator[Chunk] = iter(())
 
 
 class Client:
@@ -184,7 +186,7 @@ class Stream(Iterator[Chunk]):
         self._call = call
         self._when_complete = when_complete
         self._drive = _Drive(call.stream(), transport)
-        self._chunks: Iterator[Chunk] = iter(())
+        self._chunks = _NOTHING
 
     @property
     def response(self) -> ChatResponse:
@@ -197,16 +199,20 @@ class Stream(Iterator[Chunk]):
         Raises:
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        for chunk in self._chunks:
-            return chunk
-        chunks = self._drive.delivery()
-        if not chunks:
+        while True:
+            failure: BaseException | None = None
+            try:
+                for chunk in self._chunks:
+                    return chunk
+            except BaseException as error:  # the course's to judge
+                failure = error
+            self._chunks = self._drive.delivery(failure)
+            if self._chunks is not _NOTHING:
+                continue
             if self._when_complete is not None:
                 self._when_complete(self._drive.result())
                 self._when_complete = None
             raise StopIteration
-        self._chunks = iter(chunks)
-        return next(self._chunks)
 
     def close(self) -> None:
         """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""
@@ -242,39 +248,42 @@ class _Drive(Generic[T]):
             self.delivery()
         return self._result[0]
 
-    def delivery(self) -> list[Chunk]:
-        """The next chunks that the course hands out; none at its end."""
+    def delivery(self, failure: BaseException | None = None) -> Iterator[Chunk]:
+        """The next chunks that the course hands out, `_NOTHING` at its end. `failure` is what the last ones raised."""
         if self._result:
-            return []
-        if self._closed:
+            return _NOTHING
+        if self._closed and failure is None:
             raise _closed_early()
         outcome: Any = None
-        failure: BaseException | None = None
         try:
             while True:
                 step = self._course.send(outcome) if failure is None else self._course.throw(failure)
-                if isinstance(step, Deliver):
-                    return step.chunks
                 outcome = failure = None
                 try:
-                    outcome = self._carry_out(step)
+                    if type(step) is Read:
+                        response = self._response
+                        outcome = response.read() if response is not None else b""
+                        if self._closed:  # meanwhile: what the read brought, even a clean end, means nothing
+                            raise _closed_early()
+                    elif type(step) is Deliver:
+                        return step.chunks
+                    else:
+                        outcome = self._carry_out(step)
                 except APIError as error:
                     failure = error
         except StopIteration as end:
             self._result.append(end.value)
             self.close()
-            return []
+            return _NOTHING
         except BaseException:
             self.close()
             raise
 
     def _carry_out(self, step: Step) -> Any:
-        if isinstance(step, Read):
-            response = self._response
-            data = response.read() if response is not None else b""
-            if self._closed:  # by another thread: what the read brought, even a clean end, means nothing
-                raise _closed_early()
-            return data
+        if isinstance(step, Finish):
+            if self._response is not None:
+                self._response.finish()
+            return None
         self._release()
         if self._closed:
             raise _closed_early()

@@ -10,7 +10,7 @@ import logging
 import random
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -27,11 +27,13 @@ from llmclients.settings import ClientSettings
 from llmclients.transports.base import Clock, HTTPRequest
 
 __all__ = [
+    "FINISH",
     "READ",
     "RNG",
     "Attempts",
     "Course",
     "Deliver",
+    "Finish",
     "Head",
     "Open",
     "Progress",
@@ -87,13 +89,21 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hand these chunks to the caller."""
+    """Hand these chunks to the caller, each when he asks for it: none is decoded before. What they raise is the outcome."""
 
-    chunks: list[Chunk]
+    chunks: Iterator[Chunk]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The answer is complete, its body not yet: take the end off the wire if it comes soon, so that the connection
+    serves another exchange. Has no outcome, and does not fail.
+    """
 
 
 READ = Read()
-Step: TypeAlias = Start | Open | Read | Sleep | Deliver
+FINISH = Finish()
+Step: TypeAlias = Start | Open | Read | Sleep | Deliver | Finish
 Course: TypeAlias = Generator[Step, Any, T]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from hypothesis.stateful import (
 from llmclients.call import Call, FallbackCall
 from llmclients.codecs.base import CodecOptions
 from llmclients.config import RetryPolicy, Timeout
-from llmclients.course import Deliver, Open, Progress, Read, Sleep
+from llmclients.course import Deliver, Finish, Open, Progress, Read, Sleep
 from llmclients.errors import (
     APIConnectionError,
     APIError,
@@ -82,8 +83,8 @@ class CallMachine(RuleBasedStateMachine):
                     progress=progress, rng=random.Random(7),
                 )
             )  # fmt: skip
-        call = calls[0] if len(calls) == 1 else FallbackCall(calls)
-        self.course = call.stream() if self.streaming else call.reply()
+        self.call = calls[0] if len(calls) == 1 else FallbackCall(calls)
+        self.course = self.call.stream() if self.streaming else self.call.reply()
         self.told_late = False
         self.opens: list[str] = []
         self.failures = 0
@@ -125,16 +126,27 @@ class CallMachine(RuleBasedStateMachine):
                 self.clock.sleep(seconds + self.oversleep)
                 self.go(lambda: self.course.send(None))
             case Deliver(chunks=chunks):
-                self.check_delivery(chunks)
+                failure = self.take(chunks)
+                self.go(lambda: next(self.course) if failure is None else self.course.throw(failure))
+            case Finish():
+                assert self.may_end
                 self.go(lambda: next(self.course))
 
-    def check_delivery(self, chunks: list[Chunk]) -> None:
+    def take(self, chunks: Iterator[Chunk]) -> APIError | None:
+        """As a caller does: one by one, until they end or raise."""
         assert self.streaming
         again = bool(self.chunks) and self.delivering_attempt != len(self.opens)
-        assert [chunk.restarted for chunk in chunks] == [again, *[False] * (len(chunks) - 1)]
-        self.restarts += again
-        self.delivering_attempt = len(self.opens)
-        self.chunks += chunks
+        try:
+            for chunk in chunks:
+                assert chunk.restarted == again
+                self.restarts += again
+                again = False
+                self.delivering_attempt = len(self.opens)
+                self.chunks.append(chunk)
+                assert self.call.response().text == self.delivered
+        except APIError as error:
+            return error
+        return None
 
     @property
     def delivered(self) -> str:

@@ -1,8 +1,8 @@
 """aiohttp's connection as HTTP says: for the asynchronous transport.
 
 aiohttp takes a reset for the end of a body that has no length, says nothing when a chunk is malformed, and waits for
-ever after an interim response. Its parser calls back three times for each HTTP chunk, which costs more than all the rest
-of reading one; so it gets the heads, and a chunked body is unframed here, as the synchronous transport does.
+ever after an interim response. Its parser calls back three times for each HTTP chunk, which costs more than all the
+rest of reading one; so it gets the heads, and a chunked body is unframed here, as the synchronous transport does.
 """
 
 from __future__ import annotations

@@ -14,10 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmclients.errors import APIError
+from llmclients.transports.base import FINISH_BYTES, FINISH_SECONDS
 from llmclients.transports.body import BodyDecoder
 from llmclients.transports.faults import Exchange, closed_early
 from llmclients.transports.head import raw_socket
-from llmclients.transports.transfer import BodyFraming, ChunkedBody, EndlessBody, SizedBody
+from llmclients.transports.transfer import BodyFraming, ChunkedBody, EndlessBody, SizedBody, can_serve_again
 
 if TYPE_CHECKING:
     import requests
@@ -85,6 +86,33 @@ class RequestsResponse:
                 raise self._exchange.error(error, "read") from error
             raise
         return b""
+
+    def finish(self) -> None:
+        """Take the body's end off the wire if it comes soon, and free the connection."""
+        try:
+            if self._socket is not None and can_serve_again(self.headers):
+                self._take_end(self._socket)
+        except Exception:  # noqa: S110 - the answer is complete: at worst its connection is not used again
+            pass
+        finally:
+            self.close()
+
+    def _take_end(self, sock: socket.socket) -> None:
+        exchange, taken = self._exchange, 0
+        until = exchange.clock.monotonic() + FINISH_SECONDS
+        if exchange.deadline is not None:
+            until = min(until, exchange.deadline)
+        while not self._ended and not self._closed and taken < FINISH_BYTES:
+            remaining = until - exchange.clock.monotonic()
+            if remaining <= 0:
+                return
+            sock.settimeout(remaining)
+            data = self._receive(_READ_SIZE)
+            taken += len(data)
+            self._framing.feed(data)
+            if self._framing.done:
+                sock.settimeout(exchange.timeout.read)
+                self._end()
 
     def _end(self) -> None:
         """The body is complete: the connection may serve another exchange."""

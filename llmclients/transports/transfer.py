@@ -7,12 +7,16 @@ the end of the body.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 
 from llmclients.errors import APIResponseError, StreamInterruptedError
 
-__all__ = ["BodyFraming", "ChunkedBody", "EndlessBody", "SizedBody"]
+__all__ = ["BodyFraming", "ChunkedBody", "EndlessBody", "SizedBody", "can_serve_again"]
 
 _SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_PLAIN_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
+_PLAIN_LINE = 16 + len(b"\r\n")
 _MAX_LINE = 4 * 1024
 _MAX_TRAILERS = 16 * 1024
 
@@ -78,13 +82,11 @@ class ChunkedBody:
                 if after == position:
                     break
                 position = after
+            elif (after := self._whole_chunks(data, position, pieces)) > position:
+                position = after
             elif (line := _SIZE_LINE.match(data, position)) is not None:
-                size = int(line[1], 16)
                 position = line.end()
-                if size and data.startswith(b"\r\n", position + size):  # a whole chunk, as most are
-                    pieces.append(data[position : position + size])
-                    position += size + 2
-                elif size:
+                if size := int(line[1], 16):
                     self._left = size
                 else:
                     self._trailers = 0
@@ -97,6 +99,17 @@ class ChunkedBody:
         elif position < end:
             self._rest = data[position:]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _whole_chunks(self, data: bytes, position: int, pieces: list[bytes]) -> int:
+        """The position after the chunks that are all there, as most are, their size lines without ornament."""
+        while (found := data.find(b"\r\n", position, position + _PLAIN_LINE)) > 0:
+            start = found + 2
+            after = start + _plain_size(data[position:found])
+            if after == start or not data.startswith(b"\r\n", after):
+                break
+            pieces.append(data[start:after])
+            position = after + 2
+        return position
 
     def _line_end(self, data: bytes, position: int) -> int:
         """The position after a chunk's line end; `position` itself when that is not complete."""
@@ -122,4 +135,16 @@ class ChunkedBody:
         return found + 1
 
 
+@lru_cache(maxsize=1024)
+def _plain_size(line: bytes) -> int:
+    """The size in a line of nothing but hexadecimal digits; 0 for any other, which needs a closer look."""
+    return int(line, 16) if _PLAIN_SIZE.fullmatch(line) else 0
+
+
 BodyFraming = EndlessBody | SizedBody | ChunkedBody
+
+
+def can_serve_again(headers: Mapping[str, str]) -> bool:
+    """Whether a response with these headers can end before its connection does. Names in lower case."""
+    options = [option.strip() for option in headers.get("connection", "").lower().split(",")]
+    return "close" not in options and ("transfer-encoding" in headers or "content-length" in headers)
