@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.conversation import AsyncConversation, SavedConversation
-from llmclients.course import Course, Deliver, Finish, Open, Read, Sleep, Start, Step
+from llmclients.course import Course, Deliver, Finish, Open, Read, Sleep, Source, Start, Step
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.models import ChatResponse, Chunk, Messages
 from llmclients.settings import ClientSettings
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "AsyncStream"]
 
 T = TypeVar("T")
-
-_NOTHING: Iterator[Chunk] = iter(())
 
 
 class AsyncClient:
@@ -189,7 +187,7 @@ class AsyncStream(AsyncIterator[Chunk]):
         self._call = call
         self._when_complete = when_complete
         self._drive = _AsyncDrive(call.stream(), transport)
-        self._chunks = _NOTHING
+        self._chunks: Iterator[Chunk] = iter(())
 
     @property
     def response(self) -> ChatResponse:
@@ -202,20 +200,28 @@ class AsyncStream(AsyncIterator[Chunk]):
         Raises:
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
+        drive = self._drive
         while True:
-            failure: BaseException | None = None
+            failure: APIError | None = None
             try:
                 for chunk in self._chunks:
                     return chunk
-            except BaseException as error:  # the course's to judge
+                if drive.source is not None and not drive.source.done:
+                    self._chunks = drive.source.chunks(await drive.read())
+                    continue
+            except APIError as error:  # the course's to judge
                 failure = error
-            self._chunks = await self._drive.delivery(failure)
-            if self._chunks is not _NOTHING:
-                continue
-            if self._when_complete is not None:
-                self._when_complete(await self._drive.result())
-                self._when_complete = None
-            raise StopAsyncIteration
+            except BaseException:
+                drive.abort()
+                raise
+            self._chunks = iter(())
+            await drive.go_on(failure)
+            if drive.source is None:
+                break
+        if self._when_complete is not None:
+            self._when_complete(await drive.result())
+            self._when_complete = None
+        raise StopAsyncIteration
 
     async def close(self) -> None:
         """Free the connection. Idempotent; may be called from another task, which ends a wait for the next chunk."""
@@ -244,45 +250,54 @@ class _AsyncDrive(Generic[T]):
         self._response: AsyncResponse | None = None
         self._result: list[T] = []
         self._closed = False
+        self.source: Source | None = None
 
     async def result(self) -> T:
         """What the course ends with."""
         while not self._result:
-            await self.delivery()
+            await self.go_on()
         return self._result[0]
 
-    async def delivery(self, failure: BaseException | None = None) -> Iterator[Chunk]:
-        """The next chunks that the course hands out, `_NOTHING` at its end. `failure` is what the last ones raised."""
+    async def read(self) -> bytes:
+        """The body's next bytes."""
+        response = self._response
+        data = await response.read() if response is not None else b""
+        if self._closed:  # meanwhile: what the read brought, even a clean end, means nothing
+            raise _closed_early()
+        return data
+
+    async def go_on(self, failure: APIError | None = None) -> None:
+        """To the next chunks that the course hands out: those of `source`; or to its end, when that is None.
+
+        `failure` is what the last ones raised.
+        """
+        self.source = None
         if self._result:
-            return _NOTHING
+            return
         if self._closed and failure is None:
             raise _closed_early()
         outcome: Any = None
         try:
             while True:
                 step = self._course.send(outcome) if failure is None else self._course.throw(failure)
+                if isinstance(step, Deliver):
+                    self.source = step.source
+                    return
                 outcome = failure = None
                 try:
-                    if type(step) is Read:
-                        response = self._response
-                        outcome = await response.read() if response is not None else b""
-                        if self._closed:  # meanwhile: what the read brought, even a clean end, means nothing
-                            raise _closed_early()
-                    elif type(step) is Deliver:
-                        return step.chunks
-                    else:
-                        outcome = await self._carry_out(step)
+                    outcome = await self._carry_out(step)
                 except APIError as error:
                     failure = error
         except StopIteration as end:
             self._result.append(end.value)
             await self.close()
-            return _NOTHING
         except BaseException:
             self.abort()
             raise
 
     async def _carry_out(self, step: Step) -> Any:
+        if isinstance(step, Read):
+            return await self.read()
         if isinstance(step, Finish):
             if self._response is not None:
                 await self._response.finish()

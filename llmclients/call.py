@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from llmclients.codecs.base import CodecOptions, Context, WireRequest
+from llmclients.codecs.base import CodecOptions, Context, StreamDecoder, WireRequest
 from llmclients.course import FINISH, READ, RNG, Attempts, Course, Deliver, Progress
 from llmclients.errors import APIError, APITimeoutError
 from llmclients.fold import Fold
@@ -129,30 +129,41 @@ class Call(Attempts):
             progress.fold = fold
         head = yield from self._open()
         decoder = self._settings.codec.stream_decoder(head.headers.get("content-type", ""))
-        data = b"-"
-        while data and not decoder.done:
-            data = yield READ
-            chunks = decoder.feed(data) if data else decoder.finish()
-            if deliver:
-                yield Deliver(self._folded(chunks, fold))
-            else:
-                for chunk in chunks:
-                    fold.add(chunk)
-        if data:
+        source = _Folding(decoder, fold, progress, deliver=deliver)
+        if deliver:
+            yield Deliver(source)
+        while not source.done:
+            for _ in source.chunks((yield READ)):
+                pass
+        if not source.at_end:
             yield FINISH
         return self.response()
 
-    def _folded(self, chunks: Iterator[Chunk], fold: Fold) -> Iterator[Chunk]:
-        """The chunks as the caller takes them. One at a time, so that each can die young."""
-        progress = self.progress
-        add = fold.add
-        for chunk in chunks:
+
+class _Folding:
+    """A decoder's chunks, each folded as it is taken. One at a time: those that nobody keeps die young."""
+
+    __slots__ = ("_decoder", "_deliver", "_fold", "_progress", "at_end", "done")
+
+    def __init__(self, decoder: StreamDecoder, fold: Fold, progress: Progress, *, deliver: bool) -> None:
+        self._decoder = decoder
+        self._fold = fold
+        self._progress = progress
+        self._deliver = deliver
+        self.done = False
+        self.at_end = False
+
+    def chunks(self, data: bytes) -> Iterator[Chunk]:
+        decoder, fold, progress = self._decoder, self._fold, self._progress
+        for chunk in decoder.feed(data) if data else decoder.finish():
             if progress.fold is not fold:  # the caller has chunks of an attempt that broke off
                 progress.fold = fold
                 yield _RESTARTED
-            progress.delivered = True
-            add(chunk)
+            progress.delivered = self._deliver
+            fold.add(chunk)
             yield chunk
+        self.at_end = not data
+        self.done = self.at_end or decoder.done
 
 
 class FallbackCall:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.conversation import Conversation, SavedConversation
-from llmclients.course import Course, Deliver, Finish, Open, Read, Sleep, Start, Step
+from llmclients.course import Course, Deliver, Finish, Open, Read, Sleep, Source, Start, Step
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.models import ChatResponse, Chunk, Messages
 from llmclients.settings import ClientSettings
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Stream"]
 
 T = TypeVar("T")
-
-_NOTHING: Iterator[Chunk] = iter(())
 
 
 class Client:
@@ -186,7 +184,7 @@ class Stream(Iterator[Chunk]):
         self._call = call
         self._when_complete = when_complete
         self._drive = _Drive(call.stream(), transport)
-        self._chunks = _NOTHING
+        self._chunks: Iterator[Chunk] = iter(())
 
     @property
     def response(self) -> ChatResponse:
@@ -199,20 +197,28 @@ class Stream(Iterator[Chunk]):
         Raises:
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
+        drive = self._drive
         while True:
-            failure: BaseException | None = None
+            failure: APIError | None = None
             try:
                 for chunk in self._chunks:
                     return chunk
-            except BaseException as error:  # the course's to judge
+                if drive.source is not None and not drive.source.done:
+                    self._chunks = drive.source.chunks(drive.read())
+                    continue
+            except APIError as error:  # the course's to judge
                 failure = error
-            self._chunks = self._drive.delivery(failure)
-            if self._chunks is not _NOTHING:
-                continue
-            if self._when_complete is not None:
-                self._when_complete(self._drive.result())
-                self._when_complete = None
-            raise StopIteration
+            except BaseException:
+                drive.close()
+                raise
+            self._chunks = iter(())
+            drive.go_on(failure)
+            if drive.source is None:
+                break
+        if self._when_complete is not None:
+            self._when_complete(drive.result())
+            self._when_complete = None
+        raise StopIteration
 
     def close(self) -> None:
         """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""
@@ -241,45 +247,54 @@ class _Drive(Generic[T]):
         self._response: Response | None = None
         self._result: list[T] = []
         self._closed = False
+        self.source: Source | None = None
 
     def result(self) -> T:
         """What the course ends with."""
         while not self._result:
-            self.delivery()
+            self.go_on()
         return self._result[0]
 
-    def delivery(self, failure: BaseException | None = None) -> Iterator[Chunk]:
-        """The next chunks that the course hands out, `_NOTHING` at its end. `failure` is what the last ones raised."""
+    def read(self) -> bytes:
+        """The body's next bytes."""
+        response = self._response
+        data = response.read() if response is not None else b""
+        if self._closed:  # meanwhile: what the read brought, even a clean end, means nothing
+            raise _closed_early()
+        return data
+
+    def go_on(self, failure: APIError | None = None) -> None:
+        """To the next chunks that the course hands out: those of `source`; or to its end, when that is None.
+
+        `failure` is what the last ones raised.
+        """
+        self.source = None
         if self._result:
-            return _NOTHING
+            return
         if self._closed and failure is None:
             raise _closed_early()
         outcome: Any = None
         try:
             while True:
                 step = self._course.send(outcome) if failure is None else self._course.throw(failure)
+                if isinstance(step, Deliver):
+                    self.source = step.source
+                    return
                 outcome = failure = None
                 try:
-                    if type(step) is Read:
-                        response = self._response
-                        outcome = response.read() if response is not None else b""
-                        if self._closed:  # meanwhile: what the read brought, even a clean end, means nothing
-                            raise _closed_early()
-                    elif type(step) is Deliver:
-                        return step.chunks
-                    else:
-                        outcome = self._carry_out(step)
+                    outcome = self._carry_out(step)
                 except APIError as error:
                     failure = error
         except StopIteration as end:
             self._result.append(end.value)
             self.close()
-            return _NOTHING
         except BaseException:
             self.close()
             raise
 
     def _carry_out(self, step: Step) -> Any:
+        if isinstance(step, Read):
+            return self.read()
         if isinstance(step, Finish):
             if self._response is not None:
                 self._response.finish()

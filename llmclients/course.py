@@ -39,6 +39,7 @@ __all__ = [
     "Progress",
     "Read",
     "Sleep",
+    "Source",
     "Start",
     "Step",
 ]
@@ -57,6 +58,15 @@ class Head(Protocol):
 
     status: int
     headers: Mapping[str, str]
+
+
+class Source(Protocol):
+    """Makes chunks of a body."""
+
+    done: bool
+
+    def chunks(self, data: bytes) -> Iterator[Chunk]:
+        """Those that `data` completes, `b""` being the body's clean end. To be iterated to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +99,12 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hand these chunks to the caller, each when he asks for it: none is decoded before. What they raise is the outcome."""
+    """Read the body, and hand its chunks to the caller, until the source is done. Its errors are the outcome.
 
-    chunks: Iterator[Chunk]
+    Nothing is read, and no chunk decoded, before the caller asks for it.
+    """
+
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)

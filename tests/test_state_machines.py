@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from hypothesis.stateful import (
 from llmclients.call import Call, FallbackCall
 from llmclients.codecs.base import CodecOptions
 from llmclients.config import RetryPolicy, Timeout
-from llmclients.course import Deliver, Finish, Open, Progress, Read, Sleep
+from llmclients.course import READ, Deliver, Finish, Open, Progress, Read, Sleep
 from llmclients.errors import (
     APIConnectionError,
     APIError,
@@ -125,19 +124,19 @@ class CallMachine(RuleBasedStateMachine):
                 assert not self.chunks or self.restart
                 self.clock.sleep(seconds + self.oversleep)
                 self.go(lambda: self.course.send(None))
-            case Deliver(chunks=chunks):
-                failure = self.take(chunks)
-                self.go(lambda: next(self.course) if failure is None else self.course.throw(failure))
+            case Deliver(source=source):
+                self.source = source
             case Finish():
                 assert self.may_end
                 self.go(lambda: next(self.course))
 
-    def take(self, chunks: Iterator[Chunk]) -> APIError | None:
+    def take(self, data: bytes) -> None:
         """As a caller does: one by one, until they end or raise."""
         assert self.streaming
+        assert not self.source.done, "a read after the end"
         again = bool(self.chunks) and self.delivering_attempt != len(self.opens)
         try:
-            for chunk in chunks:
+            for chunk in self.source.chunks(data):
                 assert chunk.restarted == again
                 self.restarts += again
                 again = False
@@ -145,8 +144,11 @@ class CallMachine(RuleBasedStateMachine):
                 self.chunks.append(chunk)
                 assert self.call.response().text == self.delivered
         except APIError as error:
-            return error
-        return None
+            failure = error
+            self.go(lambda: self.course.throw(failure))
+        else:
+            if self.source.done:
+                self.go(lambda: next(self.course))
 
     @property
     def delivered(self) -> str:
@@ -179,8 +181,9 @@ class CallMachine(RuleBasedStateMachine):
 
     # what may happen to it
 
-    def at(self, kind: type[Any]) -> bool:
-        return isinstance(self.step, kind)
+    def at(self, kind: Any) -> bool:
+        """A course that delivers reads as well."""
+        return isinstance(self.step, kind) or (isinstance(self.step, Deliver) and isinstance(READ, kind))
 
     @property
     def late(self) -> bool:
@@ -189,6 +192,8 @@ class CallMachine(RuleBasedStateMachine):
     def answer(self, outcome: Any) -> None:
         if self.late:  # as every transport does
             self.run_out()
+        elif self.at(Deliver):
+            self.take(outcome)
         else:
             self.go(lambda: self.course.send(outcome))
 

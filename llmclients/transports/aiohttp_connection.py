@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import select
+from time import monotonic
 from typing import Any
 
 from aiohttp.client_proto import ResponseHandler
@@ -53,7 +54,7 @@ class Connection(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         if self._body is not None:
             if data:  # nothing: reading goes on after a pause
-                self._last_bytes = self._loop.time()
+                self._last_bytes = monotonic()
                 self._body.receive(data)
             return
         while self._awaits_head and data:
@@ -96,12 +97,12 @@ class Connection(ResponseHandler):
         if self._read_timeout is None:
             self._drop_timeout()
             return
-        self._last_bytes = self._loop.time()
+        self._last_bytes = monotonic()
         if self._read_timeout_handle is None:
             self._read_timeout_handle = self._loop.call_later(self._read_timeout, self._on_read_timeout)
 
     def _on_read_timeout(self) -> None:
-        left = self._last_bytes + (self._read_timeout or 0.0) - self._loop.time()
+        left = self._last_bytes + (self._read_timeout or 0.0) - monotonic()
         if left > 0:
             self._read_timeout_handle = self._loop.call_later(left, self._on_read_timeout)
         else:
@@ -157,7 +158,13 @@ class _ChunkedReader(StreamReader):
             self._connection.close()
             return
         if data:
-            self.feed_data(data)
+            self._buffer.append(data)
+            self._size += len(data)
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+            if self._size > self._high_water:
+                self._connection.pause_reading()
         if framing.done:
             self._connection.end_body(excess=framing.excess)
             self.feed_eof()

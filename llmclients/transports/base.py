@@ -110,8 +110,8 @@ class Response(Protocol):
     def finish(self) -> None:
         """The caller has what he needs: take the body's end off the wire if it comes soon, and free the connection.
 
-        Waits only where the connection can serve another exchange then: for `FINISH_SECONDS`, not past the deadline, and
-        for `FINISH_BYTES`. Does not fail, whatever comes.
+        Waits only where the connection can serve another exchange then: `FINISH_SECONDS`, `FINISH_BYTES` at most,
+        and never past the deadline. Does not fail, whatever comes.
         """
 
     def close(self) -> None:

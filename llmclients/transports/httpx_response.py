@@ -90,10 +90,9 @@ class HttpxResponse:
     async def finish(self) -> None:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
-            if not self._ended and not self._closed and can_serve_again(self.headers):
-                await self._take_end()
-        except Exception:  # noqa: S110 - the answer is complete: at worst its connection is not used again
-            pass
+            with suppress(Exception):  # the answer is complete: at worst its connection is not used again
+                if not self._ended and not self._closed and can_serve_again(self.headers):
+                    await self._take_end()
         except BaseException:  # cancelled
             self.abort()
             raise

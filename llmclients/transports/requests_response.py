@@ -90,10 +90,9 @@ class RequestsResponse:
     def finish(self) -> None:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
-            if self._socket is not None and can_serve_again(self.headers):
-                self._take_end(self._socket)
-        except Exception:  # noqa: S110 - the answer is complete: at worst its connection is not used again
-            pass
+            with suppress(Exception):  # the answer is complete: at worst its connection is not used again
+                if self._socket is not None and can_serve_again(self.headers):
+                    self._take_end(self._socket)
         finally:
             self.close()
 
