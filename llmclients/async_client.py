@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -207,7 +207,9 @@ class AsyncStream(AsyncIterator[Chunk]):
                 for chunk in self._chunks:
                     return chunk
                 if drive.source is not None and not drive.source.done:
-                    self._chunks = drive.source.chunks(await drive.read())
+                    data = await drive.read()
+                    drive.check_open()
+                    self._chunks = drive.source.chunks(data)
                     continue
             except APIError as error:  # the course's to judge
                 failure = error
@@ -258,13 +260,15 @@ class _AsyncDrive(Generic[T]):
             await self.go_on()
         return self._result[0]
 
-    async def read(self) -> bytes:
-        """The body's next bytes."""
-        response = self._response
-        data = await response.read() if response is not None else b""
-        if self._closed:  # meanwhile: what the read brought, even a clean end, means nothing
+    def read(self) -> Awaitable[bytes]:
+        """The body's next bytes. `check_open` then: closed meanwhile, even a clean end means nothing."""
+        if self._response is None:
             raise _closed_early()
-        return data
+        return self._response.read()
+
+    def check_open(self) -> None:
+        if self._closed:
+            raise _closed_early()
 
     async def go_on(self, failure: APIError | None = None) -> None:
         """To the next chunks that the course hands out: those of `source`; or to its end, when that is None.
@@ -297,14 +301,15 @@ class _AsyncDrive(Generic[T]):
 
     async def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Read):
-            return await self.read()
+            data = await self.read()
+            self.check_open()
+            return data
         if isinstance(step, Finish):
             if self._response is not None:
                 await self._response.finish()
             return None
         await self._release()
-        if self._closed:
-            raise _closed_early()
+        self.check_open()
         if isinstance(step, Open):
             self._response = await self._transport.open(step.request, step.timeout, step.deadline)
             return self._response

@@ -143,27 +143,40 @@ class Call(Attempts):
 class _Folding:
     """A decoder's chunks, each folded as it is taken. One at a time: those that nobody keeps die young."""
 
-    __slots__ = ("_decoder", "_deliver", "_fold", "_progress", "at_end", "done")
+    __slots__ = ("_begun", "_decoder", "_deliver", "_fold", "_progress", "at_end", "done")
 
     def __init__(self, decoder: StreamDecoder, fold: Fold, progress: Progress, *, deliver: bool) -> None:
         self._decoder = decoder
         self._fold = fold
         self._progress = progress
         self._deliver = deliver
+        self._begun = False
         self.done = False
         self.at_end = False
 
     def chunks(self, data: bytes) -> Iterator[Chunk]:
-        decoder, fold, progress = self._decoder, self._fold, self._progress
-        for chunk in decoder.feed(data) if data else decoder.finish():
-            if progress.fold is not fold:  # the caller has chunks of an attempt that broke off
-                progress.fold = fold
-                yield _RESTARTED
-            progress.delivered = self._deliver
+        chunks = self._decoder.feed(data) if data else self._decoder.finish()
+        if not self._begun:
+            for first in chunks:
+                yield from self._begin()
+                self._fold.add(first)
+                yield first
+                break
+        fold = self._fold
+        for chunk in chunks:
             fold.add(chunk)
             yield chunk
         self.at_end = not data
-        self.done = self.at_end or decoder.done
+        self.done = self.at_end or self._decoder.done
+
+    def _begin(self) -> Iterator[Chunk]:
+        """Something has come: from now on, this attempt is the one that counts."""
+        self._begun = True
+        progress = self._progress
+        if progress.fold is not self._fold:  # the caller has chunks of an attempt that broke off
+            progress.fold = self._fold
+            yield _RESTARTED
+        progress.delivered = self._deliver
 
 
 class FallbackCall:

@@ -204,7 +204,9 @@ class Stream(Iterator[Chunk]):
                 for chunk in self._chunks:
                     return chunk
                 if drive.source is not None and not drive.source.done:
-                    self._chunks = drive.source.chunks(drive.read())
+                    data = drive.read()
+                    drive.check_open()
+                    self._chunks = drive.source.chunks(data)
                     continue
             except APIError as error:  # the course's to judge
                 failure = error
@@ -256,12 +258,14 @@ class _Drive(Generic[T]):
         return self._result[0]
 
     def read(self) -> bytes:
-        """The body's next bytes."""
-        response = self._response
-        data = response.read() if response is not None else b""
-        if self._closed:  # meanwhile: what the read brought, even a clean end, means nothing
+        """The body's next bytes. `check_open` then: closed meanwhile, even a clean end means nothing."""
+        if self._response is None:
             raise _closed_early()
-        return data
+        return self._response.read()
+
+    def check_open(self) -> None:
+        if self._closed:
+            raise _closed_early()
 
     def go_on(self, failure: APIError | None = None) -> None:
         """To the next chunks that the course hands out: those of `source`; or to its end, when that is None.
@@ -294,14 +298,15 @@ class _Drive(Generic[T]):
 
     def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Read):
-            return self.read()
+            data = self.read()
+            self.check_open()
+            return data
         if isinstance(step, Finish):
             if self._response is not None:
                 self._response.finish()
             return None
         self._release()
-        if self._closed:
-            raise _closed_early()
+        self.check_open()
         if isinstance(step, Open):
             self._response = self._transport.open(step.request, step.timeout, step.deadline)
             return self._response

@@ -105,7 +105,7 @@ class ChunkedBody:
         while (found := data.find(b"\r\n", position, position + _PLAIN_LINE)) > 0:
             start = found + 2
             after = start + _plain_size(data[position:found])
-            if after == start or not data.startswith(b"\r\n", after):
+            if after == start or data[after : after + 2] != b"\r\n":
                 break
             pieces.append(data[start:after])
             position = after + 2
