@@ -18,7 +18,7 @@ import pytest
 
 from llmclients import AsyncClient, Client
 from llmclients.config import Timeout
-from llmclients.errors import APIError, StreamInterruptedError
+from llmclients.errors import APIError, APIResponseError, StreamInterruptedError
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import (
     CHUNKED_HEAD,
@@ -314,6 +314,17 @@ def outcomes(side: str, server: FaultServer, count: int, **options: Any) -> list
 
 
 both = pytest.mark.parametrize("side", ["sync", "async"])
+
+
+@both
+def test_what_came_in_a_packet_before_malformed_chunks_is_handed_out_first(side: str) -> None:
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+    with FaultServer([CHUNKED_HEAD + chunked(event, last=False) + b"zz\r\n", HOLD]) as server:
+        with pytest.raises(APIResponseError, match="malformed") as caught:
+            outcomes(side, server, 1)
+        assert caught.value.partial is not None
+        assert caught.value.partial.text == "Hi"
+        assert server.wait_for(0)
 
 
 @both

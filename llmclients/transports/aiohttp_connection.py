@@ -154,6 +154,7 @@ class _ChunkedReader(StreamReader):
         try:
             data = framing.feed(data)
         except APIError as error:
+            self.feed_data(framing.salvaged)
             self.set_exception(error)
             self._connection.close()
             return

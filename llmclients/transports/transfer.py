@@ -53,12 +53,16 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """Transfer-Encoding: chunked. Takes all the chunks there are in one call, and the beginning of a chunk as well."""
+    """Transfer-Encoding: chunked. Takes all the chunks there are in one call, and the beginning of a chunk as well.
+
+    When `feed` raises for malformed chunks, `salvaged` is what it had of those before.
+    """
 
     def __init__(self) -> None:
         self._rest = b""  # a line that is not complete
         self._left = 0  # of the chunk that is being read
         self._line_due = False  # the line end after a chunk's data
+        self.salvaged = b""
         self._trailers: int | None = None  # bytes of trailers so far, once the last chunk was seen
         self.done = False
         self.excess = False
@@ -70,30 +74,34 @@ class ChunkedBody:
             data, self._rest = self._rest + data, b""
         pieces: list[bytes] = []
         position, end = 0, len(data)
-        while position < end and not self.done:
-            if self._left:
-                piece = data[position : position + self._left]
-                pieces.append(piece)
-                position += len(piece)
-                self._left -= len(piece)
-                self._line_due = not self._left
-            elif self._line_due or self._trailers is not None:
-                after = self._line_end(data, position) if self._line_due else self._trailer(data, position)
-                if after == position:
-                    break
-                position = after
-            elif (after := self._whole_chunks(data, position, pieces)) > position:
-                position = after
-            elif (line := _SIZE_LINE.match(data, position)) is not None:
-                position = line.end()
-                if size := int(line[1], 16):
-                    self._left = size
+        try:
+            while position < end and not self.done:
+                if self._left:
+                    piece = data[position : position + self._left]
+                    pieces.append(piece)
+                    position += len(piece)
+                    self._left -= len(piece)
+                    self._line_due = not self._left
+                elif self._line_due or self._trailers is not None:
+                    after = self._line_end(data, position) if self._line_due else self._trailer(data, position)
+                    if after == position:
+                        break
+                    position = after
+                elif (after := self._whole_chunks(data, position, pieces)) > position:
+                    position = after
+                elif (line := _SIZE_LINE.match(data, position)) is not None:
+                    position = line.end()
+                    if size := int(line[1], 16):
+                        self._left = size
+                    else:
+                        self._trailers = 0
+                elif end - position > _MAX_LINE or data.find(b"\n", position) >= 0:
+                    raise APIResponseError("the response's chunks are malformed")
                 else:
-                    self._trailers = 0
-            elif end - position > _MAX_LINE or data.find(b"\n", position) >= 0:
-                raise APIResponseError("the response's chunks are malformed")
-            else:
-                break
+                    break
+        except APIResponseError:
+            self.salvaged = b"".join(pieces)
+            raise
         if self.done:
             self.excess = position < end
         elif position < end:
