@@ -128,6 +128,7 @@ class Connection(ResponseHandler):
         if exc is not None:
             self._tell_reader(exc)
         super().connection_lost(exc)
+        self._body = None  # they hold each other
 
     def _tell_reader(self, exc: BaseException) -> None:
         body = self._payload

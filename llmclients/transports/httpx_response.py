@@ -99,6 +99,9 @@ class HttpxResponse:
         await self.close()
 
     async def _take_end(self) -> None:
+        if self._direct is not None and self._direct.content.is_eof():  # it is here already, as it mostly is
+            await self._end()
+            return
         exchange, taken = self._exchange, 0
         seconds = FINISH_SECONDS
         if exchange.deadline is not None:
