@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
-from llmclients.course import Course, Deliver, Open, Read, Sleep, Start, Step
+from llmclients.course import Course, Deliver, Finish, Open, Read, Sleep, Source, Start, Step
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.models import ChatResponse, Chunk, Messages
 from llmclients.settings import ClientSettings
@@ -204,16 +204,30 @@ class AsyncStream(AsyncIterator[Chunk]):
         Raises:
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        for chunk in self._chunks:
-            return chunk
-        chunks = await self._drive.delivery()
-        if not chunks:
-            if self._when_complete is not None:
-                self._when_complete(await self._drive.result())
-                self._when_complete = None
-            raise StopAsyncIteration
-        self._chunks = iter(chunks)
-        return next(self._chunks)
+        drive = self._drive
+        while True:
+            failure: APIError | None = None
+            try:
+                for chunk in self._chunks:
+                    return chunk
+                if drive.source is not None and not drive.source.done:
+                    data = await drive.read()
+                    drive.check_open()
+                    self._chunks = drive.source.chunks(data)
+                    continue
+            except APIError as error:  # the course's to judge
+                failure = error
+            except BaseException:
+                drive.abort()
+                raise
+            self._chunks = iter(())
+            await drive.go_on(failure)
+            if drive.source is None:
+                break
+        if self._when_complete is not None:
+            self._when_complete(await drive.result())
+            self._when_complete = None
+        raise StopAsyncIteration
 
     async def close(self) -> None:
         """Free the connection. Idempotent; may be called from another task, which ends a wait for the next chunk."""
@@ -242,26 +256,41 @@ class _AsyncDrive(Generic[T]):
         self._response: AsyncResponse | None = None
         self._result: list[T] = []
         self._closed = False
+        self.source: Source | None = None
 
     async def result(self) -> T:
         """What the course ends with."""
         while not self._result:
-            await self.delivery()
+            await self.go_on()
         return self._result[0]
 
-    async def delivery(self) -> list[Chunk]:
-        """The next chunks that the course hands out; none at its end."""
-        if self._result:
-            return []
+    def read(self) -> Awaitable[bytes]:
+        """The body's next bytes. `check_open` then: closed meanwhile, even a clean end means nothing."""
+        if self._response is None:
+            raise _closed_early()
+        return self._response.read()
+
+    def check_open(self) -> None:
         if self._closed:
             raise _closed_early()
+
+    async def go_on(self, failure: APIError | None = None) -> None:
+        """To the next chunks that the course hands out: those of `source`; or to its end, when that is None.
+
+        `failure` is what the last ones raised.
+        """
+        self.source = None
+        if self._result:
+            return
+        if self._closed and failure is None:
+            raise _closed_early()
         outcome: Any = None
-        failure: BaseException | None = None
         try:
             while True:
                 step = self._course.send(outcome) if failure is None else self._course.throw(failure)
                 if isinstance(step, Deliver):
-                    return step.chunks
+                    self.source = step.source
+                    return
                 outcome = failure = None
                 try:
                     outcome = await self._carry_out(step)
@@ -270,21 +299,21 @@ class _AsyncDrive(Generic[T]):
         except StopIteration as end:
             self._result.append(end.value)
             await self.close()
-            return []
         except BaseException:
             self.abort()
             raise
 
     async def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Read):
-            response = self._response
-            data = await response.read() if response is not None else b""
-            if self._closed:  # by another thread: what the read brought, even a clean end, means nothing
-                raise _closed_early()
+            data = await self.read()
+            self.check_open()
             return data
+        if isinstance(step, Finish):
+            if self._response is not None:
+                await self._response.finish()
+            return None
         await self._release()
-        if self._closed:
-            raise _closed_early()
+        self.check_open()
         if isinstance(step, Open):
             self._response = await self._transport.open(step.request, step.timeout, step.deadline)
             return self._response

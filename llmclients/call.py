@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from llmclients.codecs.base import CodecOptions, Context, WireRequest
-from llmclients.course import READ, RNG, Attempts, Course, Deliver, Progress
+from llmclients.codecs.base import CodecOptions, Context, StreamDecoder, WireRequest
+from llmclients.course import FINISH, READ, RNG, Attempts, Course, Deliver, Progress
 from llmclients.errors import APIError, APITimeoutError
 from llmclients.fold import Fold
 from llmclients.models import ChatRequest, ChatResponse, Chunk, Messages
@@ -129,27 +129,54 @@ class Call(Attempts):
             progress.fold = fold
         head = yield from self._open()
         decoder = self._settings.codec.stream_decoder(head.headers.get("content-type", ""))
-        data = b"-"
-        while data and not decoder.done:
-            data = yield READ
-            chunks: list[Chunk] = []
-            failure: APIError | None = None
-            try:
-                chunks.extend(decoder.feed(data) if data else decoder.finish())
-            except APIError as error:  # the chunks before it are good, and come first
-                failure = error
-            if chunks:
-                if progress.fold is not fold:  # the caller has chunks of an attempt that broke off
-                    progress.fold = fold
-                    chunks.insert(0, _RESTARTED)
-                for chunk in chunks:
-                    fold.add(chunk)
-                if deliver:
-                    progress.delivered = True
-                    yield Deliver(chunks)
-            if failure is not None:
-                raise failure
+        source = _Folding(decoder, fold, progress, deliver=deliver)
+        if deliver:
+            yield Deliver(source)
+        while not source.done:
+            for _ in source.chunks((yield READ)):
+                pass
+        if not source.at_end:
+            yield FINISH
         return self.response()
+
+
+class _Folding:
+    """A decoder's chunks, each folded as it is taken. One at a time: those that nobody keeps die young."""
+
+    __slots__ = ("_begun", "_decoder", "_deliver", "_fold", "_progress", "at_end", "done")
+
+    def __init__(self, decoder: StreamDecoder, fold: Fold, progress: Progress, *, deliver: bool) -> None:
+        self._decoder = decoder
+        self._fold = fold
+        self._progress = progress
+        self._deliver = deliver
+        self._begun = False
+        self.done = False
+        self.at_end = False
+
+    def chunks(self, data: bytes) -> Iterator[Chunk]:
+        chunks = self._decoder.feed(data) if data else self._decoder.finish()
+        if not self._begun:
+            for first in chunks:
+                yield from self._begin()
+                self._fold.add(first)
+                yield first
+                break
+        fold = self._fold
+        for chunk in chunks:
+            fold.add(chunk)
+            yield chunk
+        self.at_end = not data
+        self.done = self.at_end or self._decoder.done
+
+    def _begin(self) -> Iterator[Chunk]:
+        """Something has come: from now on, this attempt is the one that counts."""
+        self._begun = True
+        progress = self._progress
+        if progress.fold is not self._fold:  # the caller has chunks of an attempt that broke off
+            progress.fold = self._fold
+            yield _RESTARTED
+        progress.delivered = self._deliver
 
 
 class FallbackCall:

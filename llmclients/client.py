@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
-from llmclients.course import Course, Deliver, Open, Read, Sleep, Start, Step
+from llmclients.course import Course, Deliver, Finish, Open, Read, Sleep, Source, Start, Step
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.models import ChatResponse, Chunk, Messages
 from llmclients.settings import ClientSettings
@@ -201,16 +201,30 @@ class Stream(Iterator[Chunk]):
         Raises:
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        for chunk in self._chunks:
-            return chunk
-        chunks = self._drive.delivery()
-        if not chunks:
-            if self._when_complete is not None:
-                self._when_complete(self._drive.result())
-                self._when_complete = None
-            raise StopIteration
-        self._chunks = iter(chunks)
-        return next(self._chunks)
+        drive = self._drive
+        while True:
+            failure: APIError | None = None
+            try:
+                for chunk in self._chunks:
+                    return chunk
+                if drive.source is not None and not drive.source.done:
+                    data = drive.read()
+                    drive.check_open()
+                    self._chunks = drive.source.chunks(data)
+                    continue
+            except APIError as error:  # the course's to judge
+                failure = error
+            except BaseException:
+                drive.close()
+                raise
+            self._chunks = iter(())
+            drive.go_on(failure)
+            if drive.source is None:
+                break
+        if self._when_complete is not None:
+            self._when_complete(drive.result())
+            self._when_complete = None
+        raise StopIteration
 
     def close(self) -> None:
         """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""
@@ -239,26 +253,41 @@ class _Drive(Generic[T]):
         self._response: Response | None = None
         self._result: list[T] = []
         self._closed = False
+        self.source: Source | None = None
 
     def result(self) -> T:
         """What the course ends with."""
         while not self._result:
-            self.delivery()
+            self.go_on()
         return self._result[0]
 
-    def delivery(self) -> list[Chunk]:
-        """The next chunks that the course hands out; none at its end."""
-        if self._result:
-            return []
+    def read(self) -> bytes:
+        """The body's next bytes. `check_open` then: closed meanwhile, even a clean end means nothing."""
+        if self._response is None:
+            raise _closed_early()
+        return self._response.read()
+
+    def check_open(self) -> None:
         if self._closed:
             raise _closed_early()
+
+    def go_on(self, failure: APIError | None = None) -> None:
+        """To the next chunks that the course hands out: those of `source`; or to its end, when that is None.
+
+        `failure` is what the last ones raised.
+        """
+        self.source = None
+        if self._result:
+            return
+        if self._closed and failure is None:
+            raise _closed_early()
         outcome: Any = None
-        failure: BaseException | None = None
         try:
             while True:
                 step = self._course.send(outcome) if failure is None else self._course.throw(failure)
                 if isinstance(step, Deliver):
-                    return step.chunks
+                    self.source = step.source
+                    return
                 outcome = failure = None
                 try:
                     outcome = self._carry_out(step)
@@ -267,21 +296,21 @@ class _Drive(Generic[T]):
         except StopIteration as end:
             self._result.append(end.value)
             self.close()
-            return []
         except BaseException:
             self.close()
             raise
 
     def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Read):
-            response = self._response
-            data = response.read() if response is not None else b""
-            if self._closed:  # by another thread: what the read brought, even a clean end, means nothing
-                raise _closed_early()
+            data = self.read()
+            self.check_open()
             return data
+        if isinstance(step, Finish):
+            if self._response is not None:
+                self._response.finish()
+            return None
         self._release()
-        if self._closed:
-            raise _closed_early()
+        self.check_open()
         if isinstance(step, Open):
             self._response = self._transport.open(step.request, step.timeout, step.deadline)
             return self._response

@@ -10,7 +10,7 @@ import logging
 import random
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -27,16 +27,19 @@ from llmclients.settings import ClientSettings
 from llmclients.transports.base import Clock, HTTPRequest
 
 __all__ = [
+    "FINISH",
     "READ",
     "RNG",
     "Attempts",
     "Course",
     "Deliver",
+    "Finish",
     "Head",
     "Open",
     "Progress",
     "Read",
     "Sleep",
+    "Source",
     "Start",
     "Step",
 ]
@@ -55,6 +58,15 @@ class Head(Protocol):
 
     status: int
     headers: Mapping[str, str]
+
+
+class Source(Protocol):
+    """Makes chunks of a body."""
+
+    done: bool
+
+    def chunks(self, data: bytes) -> Iterator[Chunk]:
+        """Those that `data` completes, `b""` being the body's clean end. To be iterated to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +99,24 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hand these chunks to the caller."""
+    """Read the body, and hand its chunks to the caller, until the source is done. Its errors are the outcome.
 
-    chunks: list[Chunk]
+    Nothing is read, and no chunk decoded, before the caller asks for it.
+    """
+
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The answer is complete, its body not yet: take the end off the wire if it comes soon, so that the connection
+    serves another exchange. Has no outcome, and does not fail.
+    """
 
 
 READ = Read()
-Step: TypeAlias = Start | Open | Read | Sleep | Deliver
+FINISH = Finish()
+Step: TypeAlias = Start | Open | Read | Sleep | Deliver | Finish
 Course: TypeAlias = Generator[Step, Any, T]
 
 

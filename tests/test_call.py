@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from llmclients.call import Call, FallbackCall, ModelListing, prepare
 from llmclients.config import RetryPolicy, Timeout
-from llmclients.course import Deliver, Open, Read, Sleep, Start
+from llmclients.course import Deliver, Finish, Open, Read, Sleep, Start
 from llmclients.errors import (
     APIConnectionError,
     APIError,
@@ -85,6 +85,17 @@ class Run:
     error: APIError | None = None
 
 
+def happen(outcomes: Iterator[Any], clock: FakeClock) -> Any:
+    """The script's next outcome."""
+    outcome = next(outcomes)
+    if isinstance(outcome, float):
+        clock.now += outcome
+        outcome = next(outcomes)
+    if isinstance(outcome, APIError):
+        raise outcome
+    return outcome
+
+
 def run(course: Any, script: Iterable[Any], clock: FakeClock) -> Run:
     """Carry out a course's steps from a script: heads, bytes, or errors to throw; a float is time that passes first."""
     outcomes = iter(script)
@@ -97,7 +108,14 @@ def run(course: Any, script: Iterable[Any], clock: FakeClock) -> Run:
             done.steps.append(type(step).__name__)
             outcome, failure = None, None
             if isinstance(step, Deliver):
-                done.delivered += [chunk.text for chunk in step.chunks]
+                try:
+                    while not step.source.done:
+                        done.steps.append("Read")
+                        done.delivered.extend(chunk.text for chunk in step.source.chunks(happen(outcomes, clock)))
+                except APIError as error:
+                    failure = error
+                continue
+            if isinstance(step, Finish):
                 continue
             if isinstance(step, Sleep):
                 done.slept.append(step.seconds)
@@ -106,12 +124,10 @@ def run(course: Any, script: Iterable[Any], clock: FakeClock) -> Run:
             if isinstance(step, Open):
                 done.opened.append(step)
             assert isinstance(step, Open | Read | Start)
-            outcome = next(outcomes)
-            if isinstance(outcome, float):
-                clock.now += outcome
-                outcome = next(outcomes)
-            if isinstance(outcome, APIError):
-                failure, outcome = outcome, None
+            try:
+                outcome = happen(outcomes, clock)
+            except APIError as error:
+                failure = error
     except StopIteration as end:
         done.result = end.value
     except APIError as error:
@@ -139,9 +155,65 @@ def test_a_whole_reply_is_opened_read_to_its_end_and_decoded() -> None:
 
 def test_a_stream_hands_out_the_chunks_of_each_read_and_stops_at_the_end_mark() -> None:
     done = stream([Head(), EVENT % b"The " + EVENT % b"Ni", EVENT % b"le", FINISH + DONE])
-    assert done.steps == ["Open", "Read", "Deliver", "Read", "Deliver", "Read", "Deliver"]
+    assert done.steps == ["Open", "Deliver", "Read", "Read", "Read", "Finish"]
     assert done.delivered == ["The ", "Ni", "le", ""]
     assert done.result.text == "The Nile"
+
+
+def test_chunks_are_decoded_as_the_caller_takes_them_and_count_from_then_on() -> None:
+    made = call(True, settings(), FakeClock())
+    course = made.stream()
+    next(course)
+    deliver = course.send(Head())
+    assert isinstance(deliver, Deliver)
+    chunks = deliver.source.chunks(EVENT % b"The " + EVENT % b"Nile" + b"data: no JSON\n\n")
+    assert made.response().text == ""
+    for text in ("The ", "The Nile"):
+        next(chunks)
+        assert made.response().text == text
+    with pytest.raises(APIResponseError, match="not JSON") as raised:
+        next(chunks)
+    with pytest.raises(APIResponseError, match=r"openai \(host.test\)") as described:
+        course.throw(raised.value)
+    assert described.value.partial is not None
+    assert described.value.partial.text == "The Nile"
+
+
+def test_a_broken_read_of_which_the_caller_took_nothing_is_tried_again() -> None:
+    done = stream([Head(), b'data: {"error":{"type":"server_error"}}\n\n', Head(), EVENT % b"x" + FINISH + DONE])
+    assert done.delivered == ["x", ""]
+    assert done.steps == ["Open", "Deliver", "Read", "Sleep", "Open", "Deliver", "Read", "Finish"]
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_after_a_break_the_restarted_chunk_empties_the_response_first(restart: bool) -> None:
+    clock = FakeClock()
+    made = call(True, settings(), clock, restart=restart)
+    course = made.stream()
+    next(course)
+    deliver = course.send(Head())
+    assert isinstance(deliver, Deliver)
+    assert [chunk.text for chunk in deliver.source.chunks(EVENT % b"old")] == ["old"]
+    if not restart:
+        with pytest.raises(StreamInterruptedError):
+            course.throw(StreamInterruptedError("cut"))
+        return
+    assert isinstance(course.throw(StreamInterruptedError("cut")), Sleep)
+    assert isinstance(course.send(None), Open)
+    deliver = course.send(Head())
+    assert isinstance(deliver, Deliver)
+    chunks = deliver.source.chunks(EVENT % b"new")
+    assert made.response().text == "old"
+    assert next(chunks).restarted
+    assert made.response().text == ""
+    assert next(chunks).text == "new"
+    assert made.response().text == "new"
+
+
+def test_an_answer_that_ends_with_its_body_needs_no_finish() -> None:
+    done = stream([Head(), b"whole", b""], provider="yqcloud")
+    assert done.steps == ["Open", "Deliver", "Read", "Read"]
+    assert done.delivered == ["whole", ""]
 
 
 def test_a_provider_without_whole_replies_is_read_as_a_stream_by_chat() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from llmclients import AsyncClient, Client
 from llmclients.config import Timeout
-from llmclients.errors import APIError, StreamInterruptedError
+from llmclients.errors import APIError, APIResponseError, StreamInterruptedError
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import (
     CHUNKED_HEAD,
@@ -268,3 +268,121 @@ async def test_async_closing_in_another_thread_ends_a_wait(server: FaultServer, 
         await asyncio.wait_for(waiting, AT_ONCE)
     await freed(server, before)
     await client.close()
+
+
+# --- the end of the body, after the answer's --------------------------------------------------------------------------
+
+ANSWER = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+LATE_END = [CHUNKED_HEAD, chunked(ANSWER, last=False), 0.02, b"0\r\n\r\n"]
+NO_END = [CHUNKED_HEAD, chunked(ANSWER, last=False), HOLD]
+ENDLESS_END = [CHUNKED_HEAD, chunked(ANSWER, last=False), Forever([chunked(b": " + b"x" * 2000 + b"\n\n", last=False)])]
+BROKEN_END = [CHUNKED_HEAD, chunked(ANSWER, last=False), 0.02, b"no chunk\r\n"]
+CLOSING = [CHUNKED_HEAD[:-2] + b"Connection: close\r\n\r\n", chunked(ANSWER, last=False), HOLD]
+UNTIL_CLOSE = [b"HTTP/1.1 200 OK\r\n\r\n", ANSWER, HOLD]
+WAIT = 0.1  # as `FINISH_SECONDS`
+
+
+def texts_of(stream: Any) -> tuple[list[str], float]:
+    """A stream's texts, and how long it took to end after the last."""
+    texts, last = [], time.monotonic()
+    for chunk in stream:
+        texts.append(chunk.text)
+        last = time.monotonic()
+    return texts, time.monotonic() - last
+
+
+async def async_texts_of(stream: Any) -> tuple[list[str], float]:
+    texts, last = [], time.monotonic()
+    async for chunk in stream:
+        texts.append(chunk.text)
+        last = time.monotonic()
+    return texts, time.monotonic() - last
+
+
+def outcomes(side: str, server: FaultServer, count: int, **options: Any) -> list[tuple[list[str], float]]:
+    """Streams one after the other, over one client that is still open when they have ended."""
+    arguments = {**OPTIONS, "model": "m", "base_url": server.url, **options}
+    if side == "sync":
+        with Client("openai", **arguments) as client:
+            return [texts_of(client.stream("Hi")) for _ in range(count)]
+
+    async def main() -> list[tuple[list[str], float]]:
+        async with AsyncClient("openai", **arguments) as client:
+            return [await async_texts_of(client.stream("Hi")) for _ in range(count)]
+
+    return asyncio.run(main())
+
+
+both = pytest.mark.parametrize("side", ["sync", "async"])
+
+
+@both
+def test_what_came_in_a_packet_before_malformed_chunks_is_handed_out_first(side: str) -> None:
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+    with FaultServer([CHUNKED_HEAD + chunked(event, last=False) + b"zz\r\n", HOLD]) as server:
+        with pytest.raises(APIResponseError, match="malformed") as caught:
+            outcomes(side, server, 1)
+        assert caught.value.partial is not None
+        assert caught.value.partial.text == "Hi"
+        assert server.wait_for(0)
+
+
+@both
+def test_a_connection_is_kept_though_the_end_of_the_body_comes_after_the_end_mark(side: str) -> None:
+    with FaultServer(LATE_END, per_request=True) as server:
+        assert [texts for texts, _ in outcomes(side, server, 10)] == [["Hi"]] * 10
+        assert server.connections == 1
+        assert server.exchanges == 10
+
+
+@both
+@pytest.mark.parametrize("script", [NO_END, ENDLESS_END, BROKEN_END], ids=["none", "endless", "broken"])
+def test_a_body_that_does_not_end_costs_a_short_wait_and_its_connection(side: str, script: Script) -> None:
+    with FaultServer(script, per_request=True) as server:
+        for texts, wait in outcomes(side, server, 2):
+            assert texts == ["Hi"]
+            assert wait < WAIT + AT_ONCE
+        assert server.connections == 2
+        assert server.wait_for(0)
+
+
+@both
+def test_the_deadline_bounds_the_wait_for_the_end_and_is_no_error_then(side: str) -> None:
+    with FaultServer(NO_END) as server:
+        start = time.monotonic()
+        ((texts, _),) = outcomes(side, server, 1, timeout=Timeout(connect=10, read=20, total=0.05))
+        assert texts == ["Hi"]
+        assert time.monotonic() - start < 0.05 + AT_ONCE
+
+
+@both
+@pytest.mark.parametrize("script", [CLOSING, UNTIL_CLOSE], ids=["close", "no length"])
+def test_a_connection_that_cannot_be_kept_is_not_waited_for(side: str, script: Script) -> None:
+    with FaultServer(script) as server:
+        ((texts, wait),) = outcomes(side, server, 1)
+        assert texts == ["Hi"]
+        assert wait < WAIT
+        assert server.wait_for(0)
+
+
+@needs_proc
+async def test_cancelling_the_wait_for_the_end_frees_the_connection(server: FaultServer) -> None:
+    server.use(NO_END)
+    before = descriptors()
+    async with AsyncClient("openai", model="m", base_url=server.url, **OPTIONS) as client:
+        stream = client.stream("Hi")
+        assert (await anext(stream)).text == "Hi"
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await freed(server, before)
+
+
+@needs_proc
+def test_a_stream_that_is_dropped_with_chunks_not_taken_frees_its_connection(server: FaultServer) -> None:
+    server.use([CHUNKED_HEAD, chunked(ANSWER * 50, last=False), HOLD])
+    with Client("openai", model="m", base_url=server.url, **OPTIONS) as client, freed_at_once(server):
+        next(client.stream("Hi"))

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from llmclients.call import Call, FallbackCall
 from llmclients.codecs.base import CodecOptions
 from llmclients.config import RetryPolicy, Timeout
-from llmclients.course import Deliver, Open, Progress, Read, Sleep
+from llmclients.course import READ, Deliver, Finish, Open, Progress, Read, Sleep
 from llmclients.errors import (
     APIConnectionError,
     APIError,
@@ -82,8 +82,8 @@ class CallMachine(RuleBasedStateMachine):
                     progress=progress, rng=random.Random(7),
                 )
             )  # fmt: skip
-        call = calls[0] if len(calls) == 1 else FallbackCall(calls)
-        self.course = call.stream() if self.streaming else call.reply()
+        self.call = calls[0] if len(calls) == 1 else FallbackCall(calls)
+        self.course = self.call.stream() if self.streaming else self.call.reply()
         self.told_late = False
         self.opens: list[str] = []
         self.failures = 0
@@ -124,17 +124,31 @@ class CallMachine(RuleBasedStateMachine):
                 assert not self.chunks or self.restart
                 self.clock.sleep(seconds + self.oversleep)
                 self.go(lambda: self.course.send(None))
-            case Deliver(chunks=chunks):
-                self.check_delivery(chunks)
+            case Deliver(source=source):
+                self.source = source
+            case Finish():
+                assert self.may_end
                 self.go(lambda: next(self.course))
 
-    def check_delivery(self, chunks: list[Chunk]) -> None:
+    def take(self, data: bytes) -> None:
+        """As a caller does: one by one, until they end or raise."""
         assert self.streaming
+        assert not self.source.done, "a read after the end"
         again = bool(self.chunks) and self.delivering_attempt != len(self.opens)
-        assert [chunk.restarted for chunk in chunks] == [again, *[False] * (len(chunks) - 1)]
-        self.restarts += again
-        self.delivering_attempt = len(self.opens)
-        self.chunks += chunks
+        try:
+            for chunk in self.source.chunks(data):
+                assert chunk.restarted == again
+                self.restarts += again
+                again = False
+                self.delivering_attempt = len(self.opens)
+                self.chunks.append(chunk)
+                assert self.call.response().text == self.delivered
+        except APIError as error:
+            failure = error
+            self.go(lambda: self.course.throw(failure))
+        else:
+            if self.source.done:
+                self.go(lambda: next(self.course))
 
     @property
     def delivered(self) -> str:
@@ -167,8 +181,9 @@ class CallMachine(RuleBasedStateMachine):
 
     # what may happen to it
 
-    def at(self, kind: type[Any]) -> bool:
-        return isinstance(self.step, kind)
+    def at(self, kind: Any) -> bool:
+        """A course that delivers reads as well."""
+        return isinstance(self.step, kind) or (isinstance(self.step, Deliver) and isinstance(READ, kind))
 
     @property
     def late(self) -> bool:
@@ -177,6 +192,8 @@ class CallMachine(RuleBasedStateMachine):
     def answer(self, outcome: Any) -> None:
         if self.late:  # as every transport does
             self.run_out()
+        elif self.at(Deliver):
+            self.take(outcome)
         else:
             self.go(lambda: self.course.send(outcome))
 

@@ -24,6 +24,8 @@ from typing import NamedTuple, Protocol
 from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
 
 __all__ = [
+    "FINISH_BYTES",
+    "FINISH_SECONDS",
     "SYSTEM_CLOCK",
     "AsyncResponse",
     "AsyncTransport",
@@ -34,6 +36,10 @@ __all__ = [
     "Transport",
     "TransportSettings",
 ]
+
+
+FINISH_SECONDS = 0.1
+FINISH_BYTES = 64 * 1024
 
 
 class HTTPRequest(NamedTuple):
@@ -101,6 +107,13 @@ class Response(Protocol):
     def read(self) -> bytes:
         """The next bytes, content-decoded, as soon as there are any; `b""` at the end that the framing defines."""
 
+    def finish(self) -> None:
+        """The caller has what he needs: take the body's end off the wire if it comes soon, and free the connection.
+
+        Waits only where the connection can serve another exchange then: `FINISH_SECONDS`, `FINISH_BYTES` at most,
+        and never past the deadline. Does not fail, whatever comes.
+        """
+
     def close(self) -> None:
         """Free the connection: back to the pool when the body was read to its end, else closed at once. Idempotent.
 
@@ -131,6 +144,8 @@ class AsyncResponse(Protocol):
     headers: Mapping[str, str]
 
     async def read(self) -> bytes: ...
+
+    async def finish(self) -> None: ...
 
     async def close(self) -> None: ...
 

@@ -9,9 +9,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llmclients.transports.base import FINISH_BYTES, FINISH_SECONDS
 from llmclients.transports.body import BodyDecoder
 from llmclients.transports.faults import Exchange, closed_early
 from llmclients.transports.loops import timeout_at
+from llmclients.transports.transfer import can_serve_again
 
 if TYPE_CHECKING:
     import aiohttp
@@ -84,6 +86,32 @@ class HttpxResponse:
                 raise self._exchange.error(error, "read") from error
             raise
         return b""
+
+    async def finish(self) -> None:
+        """Take the body's end off the wire if it comes soon, and free the connection."""
+        try:
+            with suppress(Exception):  # the answer is complete: at worst its connection is not used again
+                if not self._ended and not self._closed and can_serve_again(self.headers):
+                    await self._take_end()
+        except BaseException:  # cancelled
+            self.abort()
+            raise
+        await self.close()
+
+    async def _take_end(self) -> None:
+        if self._direct is not None and self._direct.content.is_eof():  # it is here already, as it mostly is
+            await self._end()
+            return
+        exchange, taken = self._exchange, 0
+        seconds = FINISH_SECONDS
+        if exchange.deadline is not None:
+            seconds = min(seconds, exchange.deadline - exchange.clock.monotonic())
+        async with timeout_at(self._loop.time() + seconds):
+            while not self._ended and taken < FINISH_BYTES:
+                data = await self._receive()
+                taken += len(data)
+                if not data:
+                    await self._end()
 
     def _left_behind(self) -> bytes:
         """What came before a failure: aiohttp's reader tells of the failure first."""

@@ -13,11 +13,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llmclients.errors import APIError
+from llmclients.errors import APIError, APIResponseError
+from llmclients.transports.base import FINISH_BYTES, FINISH_SECONDS
 from llmclients.transports.body import BodyDecoder
 from llmclients.transports.faults import Exchange, closed_early
 from llmclients.transports.head import raw_socket
-from llmclients.transports.transfer import BodyFraming, ChunkedBody, EndlessBody, SizedBody
+from llmclients.transports.transfer import BodyFraming, ChunkedBody, EndlessBody, SizedBody, can_serve_again
 
 if TYPE_CHECKING:
     import requests
@@ -35,6 +36,7 @@ class RequestsResponse:
         self._exchange = exchange
         self._lock = threading.Lock()  # of who gives the connection back
         self._ended = self._closed = False
+        self._failure: APIError | None = None
         self._socket: socket.socket | None = None
         self._framing: BodyFraming = EndlessBody()
         self.status = response.status_code
@@ -70,7 +72,9 @@ class RequestsResponse:
                     raise closed_early()
                 if (remaining := self._exchange.remaining()) is not None and self._socket is not None:
                     self._socket.settimeout(min(self._exchange.timeout.read, remaining))
-                data = self._framing.feed(self._receive(_READ_SIZE))
+                if self._failure is not None:
+                    raise self._failure
+                data = self._unframed(self._receive(_READ_SIZE))
                 if self._framing.done:
                     self._end()
                 if data and (data := self._decoder.feed(data)):
@@ -85,6 +89,42 @@ class RequestsResponse:
                 raise self._exchange.error(error, "read") from error
             raise
         return b""
+
+    def _unframed(self, data: bytes) -> bytes:
+        framing = self._framing
+        try:
+            return framing.feed(data)
+        except APIResponseError as error:
+            if not isinstance(framing, ChunkedBody) or not framing.salvaged:
+                raise
+            self._failure = error  # what came before it comes first
+            return framing.salvaged
+
+    def finish(self) -> None:
+        """Take the body's end off the wire if it comes soon, and free the connection."""
+        try:
+            with suppress(Exception):  # the answer is complete: at worst its connection is not used again
+                if self._socket is not None and can_serve_again(self.headers):
+                    self._take_end(self._socket)
+        finally:
+            self.close()
+
+    def _take_end(self, sock: socket.socket) -> None:
+        exchange, taken = self._exchange, 0
+        until = exchange.clock.monotonic() + FINISH_SECONDS
+        if exchange.deadline is not None:
+            until = min(until, exchange.deadline)
+        while not self._ended and not self._closed and taken < FINISH_BYTES:
+            remaining = until - exchange.clock.monotonic()
+            if remaining <= 0:
+                return
+            sock.settimeout(remaining)
+            data = self._receive(_READ_SIZE)
+            taken += len(data)
+            self._framing.feed(data)
+            if self._framing.done:
+                sock.settimeout(exchange.timeout.read)
+                self._end()
 
     def _end(self) -> None:
         """The body is complete: the connection may serve another exchange."""

@@ -169,6 +169,19 @@ def test_malformed_chunks_however_they_are_cut(data: bytes) -> None:
             unframe(ChunkedBody(), pieces)
 
 
+def test_whole_chunks_before_a_malformed_one_are_not_lost() -> None:
+    framing = ChunkedBody()
+    with pytest.raises(APIResponseError, match="malformed"):
+        framing.feed(b"5\r\nhello\r\n6\r\n world\r\n+7\r\n")
+    assert framing.salvaged == b"hello world"
+
+
+@pytest.mark.parametrize("size", [b"+5", b"0x5", b"5_", b"5_0", b"\xb2", b"5" * 17, b"5 5"])
+def test_what_python_takes_for_a_number_is_no_size(size: bytes) -> None:
+    with pytest.raises(APIResponseError, match="malformed"):
+        ChunkedBody().feed(size + b"\r\nhello\r\n")
+
+
 @pytest.mark.parametrize(
     "data", [b"5;" + b"x" * 9000, b"0" * 9000, b"0\r\n" + b"X: y\r\n" * 9000, b"0\r\nX: " + b"y" * 99_000]
 )
