@@ -88,18 +88,31 @@ class AsyncClient:
         )
         self._transport = async_transport(self._settings.transport, transport)
 
-    async def chat(self, messages: Messages, *, model: str | None = None, **options: Any) -> ChatResponse:
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        **options: Any,
+    ) -> ChatResponse:
         """The whole answer to `messages`: text, a message, a dict, or a list of them.
 
         Args:
             model: the model of this call.
+            run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
+                answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
+            max_turns: how often the model is asked then, at the most.
             options: fields of `ChatRequest`, and the provider's own options.
 
         Raises:
             ConfigurationError: something cannot be sent; nothing was.
-            APIError: the call failed, and so did its retries.
+            APIError: the call failed, and so did its retries. `partial.earlier` is what `run_tools` did until then.
+            StructuredOutputError: the answer is not what `response_format` asked for.
+            ToolLoopError: after `max_turns` there is no answer.
         """
-        return await self._chat(messages, model, options, {})
+        return await self._chat(messages, model, options, {}, max_turns if run_tools else None)
 
     def stream(
         self, messages: Messages, *, model: str | None = None, restart: bool = False, **options: Any
@@ -148,6 +161,27 @@ class AsyncClient:
         return f"AsyncClient({self._settings.label!r})"
 
     async def _chat(
+        self,
+        messages: Messages,
+        model: str | None,
+        options: dict[str, Any],
+        state: Mapping[str, Any],
+        max_turns: int | None = None,
+    ) -> ChatResponse:
+        if max_turns is None:
+            return await self._answer(messages, model, options, state)
+        from llmclients.toolloop import ToolLoop, arun_call
+
+        loop = ToolLoop(messages, options, max_turns)
+        while True:
+            with loop.turn():
+                response = await self._answer(loop.messages, model, loop.options(), state)
+            calls = loop.calls(response)
+            if not calls:
+                return loop.finished(response)
+            loop.add(response, await asyncio.gather(*(arun_call(loop, call) for call in calls)))
+
+    async def _answer(
         self, messages: Messages, model: str | None, options: dict[str, Any], state: Mapping[str, Any]
     ) -> ChatResponse:
         call = prepare(self._settings, self._transport.clock, messages, model, options, state, stream=False)

@@ -316,6 +316,27 @@ def check_base_url(url: Any, argument: str = "base_url") -> str:
     return url.rstrip("/")
 
 
+def address_url(address: str, port: int) -> str:
+    """The URL that a server's own address variable means: `host`, `host:port`, `:port`, or a URL already.
+
+    An address to listen on, which is any of the machine's, becomes the loopback one. Whether the result is a URL is for
+    `check_base_url` to say.
+
+    Args:
+        address: what the variable holds.
+        port: where the server listens when a bare address names no port.
+    """
+    scheme, separator, rest = address.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    if authority.count(":") > 1 and not authority.startswith("["):  # IPv6, bare
+        authority = f"[{authority}]"
+    host, colon, own_port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):
+        host, colon, own_port = authority, "" if separator else ":", "" if separator else str(port)
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    return f"{scheme or 'http'}://{host}{colon}{own_port}{slash}{path}"
+
+
 def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:
     """Header pairs that may go out: names are tokens, values have no line ends (no header can be smuggled in).
 

@@ -8,8 +8,9 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
 from llmclients.errors import ConfigurationError
-from llmclients.models import ChatResponse, Message, Messages, Model, as_messages
+from llmclients.models import ChatResponse, Message, Messages, as_messages
 from llmclients.settings import ClientSettings
+from llmclients.validation import Model
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream
@@ -68,20 +69,20 @@ class SavedConversation(Model):
         return self._client, own, [*system, *self.messages, *own]
 
     def _finish(self, own: list[Message], response: ChatResponse) -> None:
-        self.messages.extend([*own, response.message])
+        self.messages.extend([*own, *response.messages])
 
 
 class Conversation(SavedConversation):
     """A conversation through a `Client`: `client.conversation()`, or a saved one with `bind(client)`."""
 
-    def chat(self, messages: Messages, **options: Any) -> ChatResponse:
+    def chat(self, messages: Messages, *, run_tools: bool = False, max_turns: int = 8, **options: Any) -> ChatResponse:
         """The answer to the next message (or messages), which then are part of the history.
 
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
         client, own, sent = self._turn(messages)
-        response: ChatResponse = client._chat(sent, self.model, options, self.state)
+        response: ChatResponse = client._chat(sent, self.model, options, self.state, max_turns if run_tools else None)
         self._finish(own, response)
         return response
 
@@ -102,14 +103,18 @@ class Conversation(SavedConversation):
 class AsyncConversation(SavedConversation):
     """A conversation through an `AsyncClient`: `Conversation`, awaited."""
 
-    async def chat(self, messages: Messages, **options: Any) -> ChatResponse:
+    async def chat(
+        self, messages: Messages, *, run_tools: bool = False, max_turns: int = 8, **options: Any
+    ) -> ChatResponse:
         """The answer to the next message (or messages), which then are part of the history.
 
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
         client, own, sent = self._turn(messages)
-        response: ChatResponse = await client._chat(sent, self.model, options, self.state)
+        response: ChatResponse = await client._chat(
+            sent, self.model, options, self.state, max_turns if run_tools else None
+        )
         self._finish(own, response)
         return response
 

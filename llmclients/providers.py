@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from llmclients.codecs.base import Codec
 from llmclients.errors import ConfigurationError, UnknownProviderError
+from llmclients.presets import PRESETS
+from llmclients.provider import Endpoint, Provider
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -17,79 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "Provider", "find_provider", "provider_names", "register_provider"]
 
 ENTRY_POINT_GROUP = "llmclients.providers"
-
-
-class Endpoint(Protocol):
-    """Where a server that was started on demand listens, and its key."""
-
-    @property
-    def base_url(self) -> str: ...
-    @property
-    def api_key(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """Everything about a provider that is not its wire format.
-
-    Attributes:
-        name: what `Client` is given. No slash in it.
-        codec: its wire format: a codec, or `"module:Class"` of one, loaded when first used.
-        base_url: what the wire's paths are appended to; None when the caller must say, or `endpoint` does.
-        aliases: other names of the provider.
-        key_variables: environment variables that may hold the API key, the first that is set counts; none: no key.
-        key_required: whether the public service refuses calls without a key.
-        base_url_variable: an environment variable that replaces `base_url`.
-        header_variables: headers taken from environment variables where those are set.
-        models: the models known to be there; empty when it is for the service to say.
-        default_model: the model of a call that names none; None when the caller must say.
-        model_aliases: other names of models.
-        only_listed_models: whether a model outside `models` is refused, because the wire has no field for it.
-        working: whether the public service answers: False when it is known dead, None when nobody knows.
-        notes: a sentence for the table of providers.
-        endpoint: `"module:function"` that starts a server in this process and returns its `Endpoint`.
-    """
-
-    name: str
-    codec: Codec | str
-    base_url: str | None = None
-    aliases: tuple[str, ...] = ()
-    key_variables: tuple[str, ...] = ()
-    key_required: bool = False
-    base_url_variable: str | None = None
-    header_variables: Mapping[str, str] = field(default_factory=dict)
-    models: tuple[str, ...] = ()
-    default_model: str | None = None
-    model_aliases: Mapping[str, str] = field(default_factory=dict)
-    only_listed_models: bool = False
-    working: bool | None = None
-    notes: str = ""
-    endpoint: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in (self.name, *self.aliases):
-            if not name or "/" in name or name != name.strip().lower():
-                raise ConfigurationError(
-                    f"a provider's name is lower case and has no slash or space around it, not {name!r}",
-                    argument="name",
-                )
-
-    def load_codec(self) -> Codec:
-        """The codec; its module is loaded now."""
-        return self.codec if isinstance(self.codec, Codec) else cast(Codec, _load(self.codec)())
-
-    def load_endpoint(self) -> Callable[..., Endpoint] | None:
-        """The function that starts the server, if there is one; its module is loaded now."""
-        return cast("Callable[..., Endpoint]", _load(self.endpoint)) if self.endpoint else None
-
-
-@functools.cache
-def _load(reference: str) -> Any:
-    module, _, name = reference.partition(":")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{reference} does not load: {error}", argument="provider") from error
 
 
 _BUILT_IN = (
@@ -101,6 +27,7 @@ _BUILT_IN = (
         default_model="SmolLM2-135M-Instruct",
         model_aliases={"smollm2": "SmolLM2-135M-Instruct"},
         working=True,
+        dialect={"named_choice": False, "parts": ()},
         notes="A small model in this process. Needs the `local` extra.",
     ),
     Provider(
@@ -111,7 +38,55 @@ _BUILT_IN = (
         key_required=True,
         base_url_variable="OPENAI_BASE_URL",
         header_variables={"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"},
+        dialect={"own_max_tokens": "max_completion_tokens"},
         notes="OpenAI, and with `base_url` any server that speaks chat completions.",
+    ),
+    Provider(
+        "openai-responses",
+        "llmclients.codecs.openai_responses:OpenAIResponsesCodec",
+        "https://api.openai.com/v1",
+        key_variables=("OPENAI_API_KEY",),
+        key_required=True,
+        base_url_variable="OPENAI_BASE_URL",
+        header_variables={"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"},
+        notes="OpenAI's newer wire, and with `base_url` any server that speaks it.",
+    ),
+    Provider(
+        "anthropic",
+        "llmclients.codecs.anthropic:AnthropicCodec",
+        "https://api.anthropic.com",
+        key_variables=("ANTHROPIC_API_KEY",),
+        token_variables=("ANTHROPIC_AUTH_TOKEN",),
+        key_required=True,
+        base_url_variable="ANTHROPIC_BASE_URL",
+        notes="Anthropic Messages, and with `base_url` any server that speaks them.",
+    ),
+    Provider(
+        "gemini",
+        "llmclients.codecs.gemini:GeminiCodec",
+        "https://generativelanguage.googleapis.com",
+        key_variables=("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+        key_required=True,
+        base_url_variable="GOOGLE_GEMINI_BASE_URL",
+        notes="Google's Gemini API.",
+    ),
+    Provider(
+        "cohere",
+        "llmclients.codecs.cohere:CohereCodec",
+        "https://api.cohere.com",
+        key_variables=("CO_API_KEY", "COHERE_API_KEY"),
+        key_required=True,
+        base_url_variable="CO_API_URL",
+        notes="Cohere's second chat API.",
+    ),
+    Provider(
+        "ollama",
+        "llmclients.codecs.ollama:OllamaCodec",
+        "http://localhost:11434",
+        key_variables=("OLLAMA_API_KEY",),
+        base_url_variable="OLLAMA_HOST",
+        base_url_port=11434,
+        notes="Ollama's own wire, on this machine.",
     ),
     Provider(
         "ylokh",
@@ -168,7 +143,7 @@ def register_provider(provider: Provider, *, replace: bool = False) -> None:
     _registered.update(dict.fromkeys((provider.name, *provider.aliases), provider))
 
 
-for _provider in _BUILT_IN:
+for _provider in (*_BUILT_IN, *PRESETS):
     register_provider(_provider)
 
 

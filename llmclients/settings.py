@@ -8,8 +8,17 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llmclients.codecs.base import Codec, CodecOptions
-from llmclients.config import Proxy, RetryPolicy, Timeout, ca_bundle, check_base_url, check_headers, environ
+from llmclients.codecs.base import Codec, CodecOptions, PartRule
+from llmclients.config import (
+    Proxy,
+    RetryPolicy,
+    Timeout,
+    address_url,
+    ca_bundle,
+    check_base_url,
+    check_headers,
+    environ,
+)
 from llmclients.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -18,13 +27,13 @@ from llmclients.errors import (
     UnsupportedOptionError,
 )
 from llmclients.models import ChatRequest, Messages
+from llmclients.parts import MediaPart
 from llmclients.providers import Endpoint, Provider, find_provider
 from llmclients.transports.base import TransportSettings
 
 __all__ = ["ClientSettings"]
 
 _REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
-_NOT_YET = frozenset({"tools", "tool_choice", "response_format"})
 _warned: set[str] = set()
 
 
@@ -78,6 +87,8 @@ class ClientSettings(NamedTuple):
             raise ConfigurationError(f"the model is named twice: {named_model!r} and {model!r}", argument="model")
         own_url = base_url is None
         if base_url is None and found.base_url_variable and (base_url := environ(found.base_url_variable)):
+            if found.base_url_port is not None:
+                base_url = address_url(base_url, found.base_url_port)
             base_url, own_url = check_base_url(base_url, found.base_url_variable), False
         elif base_url is not None:
             base_url = check_base_url(base_url)
@@ -96,14 +107,15 @@ class ClientSettings(NamedTuple):
             raise ConfigurationError(
                 "max_response_bytes must be a positive whole number", argument="max_response_bytes"
             )
+        key = _key(found, api_key, needed=own_url)
         return cls(
             provider=found,
             codec=found.load_codec(),
             model=named_model if slash else model,
             base_url=base_url,
-            api_key=_key(found, api_key, needed=own_url),
+            api_key=key,
             own_service=own_url and start is None,
-            headers=_headers(found, headers, own_service=own_url),
+            headers=_headers(found, headers, own_service=own_url, token=_token(found) if key is None else None),
             timeout=Timeout.of(timeout),
             retry=RetryPolicy.of(retry),
             transport=TransportSettings(
@@ -153,16 +165,25 @@ class ClientSettings(NamedTuple):
         for name, value in options.items():
             if name not in _REQUEST_FIELDS:
                 raise UnsupportedOptionError(f"there is no option {name!r}{_nearest(name, self.codec)}", argument=name)
-            if value is not None and name in _NOT_YET:
-                raise UnsupportedOptionError(f"the option {name!r} is not available yet", argument=name)
             if value is not None and name != "extra" and name not in self.codec.fields:
                 raise UnsupportedOptionError(
                     f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it",
                     argument=name,
                 )
+        request = ChatRequest.of(messages, model=self.model_name(model), **options)
+        self._check_parts(request)
         kind = self.codec.options
-        codec_options = kind(**own) if kind.model_fields else kind.model_construct()
-        return ChatRequest.of(messages, model=self.model_name(model), **options), codec_options
+        return request, kind(**own) if kind.model_fields else kind.model_construct()
+
+    def _check_parts(self, request: ChatRequest) -> None:
+        """Raise UnsupportedOptionError for a part that the wire cannot carry."""
+        for index, message in enumerate(request.messages):
+            for part in message.content if isinstance(message.content, list) else ():
+                if not isinstance(part, MediaPart) or (reason := _unfit(part, self.codec.parts.get(part.type))) is None:
+                    continue
+                raise UnsupportedOptionError(
+                    f"messages[{index}]: {self.provider.name} cannot carry {reason}", argument="messages"
+                )
 
     def model_name(self, model: str | None) -> str:
         """The model of a call, by its own name.
@@ -187,6 +208,21 @@ def _names(fallback: Sequence[str]) -> Sequence[str]:
     if isinstance(fallback, str) or not isinstance(fallback, Sequence):
         raise ConfigurationError("fallback must be a list of providers' names", argument="fallback")
     return fallback
+
+
+def _unfit(part: MediaPart, rule: PartRule | None) -> str | None:
+    """What the rule does not allow of a part, in words."""
+    if rule is None:
+        return f"{part.type} parts"
+    if part.data is None:
+        return None if rule.urls else f"an {part.type} by its URL: give its bytes"
+    if not rule.data:
+        return f"the bytes of an {part.type}: give its URL"
+    if rule.media_types and part.media_type not in rule.media_types:
+        return f"{part.media_type}: it takes {', '.join(sorted(rule.media_types))}"
+    if len(part.data) > rule.max_bytes:
+        return f"an {part.type} of {len(part.data)} bytes: it takes {rule.max_bytes}"
+    return None
 
 
 def _nearest(option: str, codec: Codec) -> str:
@@ -226,18 +262,22 @@ def _key(provider: Provider, api_key: str | None, *, needed: bool) -> str | None
         raise ConfigurationError("api_key must be a non-empty string", argument=argument)
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
         raise ConfigurationError(f"{argument} has a character that no header can carry", argument=argument)
-    if api_key is None and needed and provider.key_required:
-        raise MissingAPIKeyError(
-            f"{provider.name} needs a key: give api_key= or set {' or '.join(provider.key_variables)}",
-            argument="api_key",
-        )
+    if api_key is None and needed and provider.key_required and _token(provider) is None:
+        variables = " or ".join(provider.key_variables + provider.token_variables)
+        raise MissingAPIKeyError(f"{provider.name} needs a key: give api_key= or set {variables}", argument="api_key")
     return api_key
 
 
+def _token(provider: Provider) -> str | None:
+    return next(filter(None, map(environ, provider.token_variables)), None)
+
+
 def _headers(
-    provider: Provider, headers: Mapping[str, str] | None, *, own_service: bool
+    provider: Provider, headers: Mapping[str, str] | None, *, own_service: bool, token: str | None
 ) -> tuple[tuple[str, str], ...]:
     pairs = dict(check_headers(headers))
+    if token is not None and "authorization" not in map(str.lower, pairs):
+        pairs |= check_headers({"Authorization": f"Bearer {token}"})
     if own_service:
         for name, variable in provider.header_variables.items():
             if value := environ(variable):

@@ -127,7 +127,7 @@ class Recording:
 
     @property
     def codec(self) -> Codec:
-        return find_provider(self.provider).load_codec()
+        return find_provider(self.expected.get("provider", self.provider)).load_codec()
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.name}"

@@ -27,7 +27,7 @@ from llmclients import (
     ConfigurationError,
     LLMClientError,
     Timeout,
-    providers,
+    provider,
 )
 from llmclients.codecs.base import Context
 from llmclients.config import Proxy, RetryPolicy
@@ -315,7 +315,7 @@ def test_the_local_servers_key_is_not_shown(listening: list[str], monkeypatch: p
     from llmclients.local import Endpoint
 
     assert not leaks(repr(Endpoint("http://127.0.0.1:1", KEY)))
-    monkeypatch.setattr("llmclients.providers._load", providers._load.__wrapped__)  # it may know the real one by now
+    monkeypatch.setattr("llmclients.provider._load", provider._load.__wrapped__)  # it may know the real one by now
     monkeypatch.setattr("llmclients.local.endpoint", lambda _path=None: Endpoint("http://127.0.0.1:1/v1", KEY))
     mock = MockTransport([Reply(401, ECHO)])
     with pytest.raises(APIStatusError) as caught:

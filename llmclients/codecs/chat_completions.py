@@ -1,19 +1,21 @@
-"""Chat completions, as OpenAI and all who copy it speak it: messages out, replies and streams in (PROTOCOLS 8)."""
+"""Chat completions, as OpenAI and all who copy it speak it: replies, streams and errors in (PROTOCOLS 8)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pydantic_core import from_json
 
 from llmclients.codecs.base import decode_json, error_message, excerpt, status_error
+from llmclients.codecs.chat_members import read_content, read_logprobs
+from llmclients.codecs.chat_members import wrong as _wrong
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
-from llmclients.models import ChatResponse, Chunk, FinishReason, Message, ToolCall, ToolCallDelta, Usage, make_chunk
+from llmclients.errors import APIResponseError, APIStatusError, OverloadedError, StreamInterruptedError
+from llmclients.models import ChatResponse, Chunk, FinishReason, ToolCall, ToolCallDelta, Usage, make_chunk
 
-__all__ = ["decode_reply", "decoder_for", "message_payload", "refused"]
+__all__ = ["ReplyDecoder", "decode_reply", "decoder_for", "refused"]
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -26,6 +28,9 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "content_filter": "content_filter",
 }
 """Whatever is not here is an `error`: an unknown ending must not pass for a good one. Its word stays in `raw`."""
+
+_INTERRUPTIONS = frozenset({"insufficient_system_resource"})
+"""No finish at all: the server gave the answer up half-way, and may well complete it when it is asked again."""
 
 _STATUS_OF_WORD = {
     "invalid_request_error": 400,
@@ -45,26 +50,6 @@ _STATUS_OF_WORD = {
 
 
 _NO_DELTA: tuple[str, str | None, str | None, Sequence[ToolCallDelta], FinishReason | None] = ("", None, None, (), None)
-
-
-# --- messages out ---------------------------------------------------------------------------------------------------
-
-
-def message_payload(message: Message) -> dict[str, Any]:
-    """A message as the wire has it: only what is set, `role` and `content` first."""
-    payload: dict[str, Any] = {"role": message.role, "content": message.content}
-    if isinstance(message.content, list):
-        payload["content"] = [{"type": part.type, "text": part.text} for part in message.content]
-    if message.name is not None:
-        payload["name"] = message.name
-    if message.tool_calls:
-        payload["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id is not None:
-        payload["tool_call_id"] = message.tool_call_id
-    return payload
 
 
 # --- errors in ------------------------------------------------------------------------------------------------------
@@ -142,6 +127,7 @@ def decode_reply(body: bytes) -> ChatResponse:
         model=_word(payload, "model"),
         id=_word(payload, "id"),
         raw=payload,
+        logprobs=read_logprobs(choice.get("logprobs")) or None,
     )
 
 
@@ -155,10 +141,11 @@ def decoder_for(
 
 
 class ReplyDecoder:
-    """A plain JSON reply where a stream was asked for, as one chunk."""
+    """A plain JSON reply where a stream was asked for, as one chunk. `read`: what decodes such a reply."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[bytes], ChatResponse] = decode_reply) -> None:
         self.done = False
+        self._read = read
         self._body: list[bytes] = []
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
@@ -166,9 +153,12 @@ class ReplyDecoder:
         return iter(())
 
     def finish(self) -> Iterator[Chunk]:
-        response = decode_reply(b"".join(self._body))
+        response = self._read(b"".join(self._body))
         self.done = True
-        deltas = [ToolCallDelta(index=index, **call.model_dump()) for index, call in enumerate(response.tool_calls)]
+        deltas = [
+            ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments_text)
+            for index, call in enumerate(response.tool_calls)
+        ]
         yield make_chunk(
             text=response.text,
             role="assistant",
@@ -179,6 +169,8 @@ class ReplyDecoder:
             model=response.model,
             id=response.id,
             raw=response.raw,
+            logprobs=response.logprobs or (),
+            echo=response.echo,
         )
 
 
@@ -246,6 +238,7 @@ class EventDecoder:
             or choice.get("finish_reason") is not None
             or payload.get("usage") is not None
             or "error" in choice
+            or choice.get("logprobs")
             or "error" in payload
             or kind == "error"
         ):
@@ -276,6 +269,7 @@ class EventDecoder:
             _raise_error_event(payload)
         choice = _first_choice(payload)
         text, role, reasoning, calls, reason = _NO_DELTA
+        logprobs = read_logprobs(choice["logprobs"]) if choice is not None and choice.get("logprobs") else ()
         if choice is not None:
             text, role, reasoning, calls = self._read_delta(choice)
             if choice.get("finish_reason") is not None:
@@ -292,6 +286,7 @@ class EventDecoder:
             _word(payload, "model"),
             _word(payload, "id"),
             payload,
+            logprobs,
         )
 
     def _read_delta(self, choice: dict[str, Any]) -> tuple[str, str | None, str | None, Sequence[ToolCallDelta]]:
@@ -334,10 +329,12 @@ def _first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
 
 def _texts(message: dict[str, Any]) -> tuple[str, str | None, bool]:
     """Text, reasoning, and whether the text is a refusal, of a message or delta."""
-    text = message.get("content") or ""
+    text, thoughts = message.get("content") or "", None
+    if type(text) is list:
+        text, thoughts = read_content(text)
     if type(text) is not str:
         raise _wrong("content", text)
-    reasoning = message.get("reasoning_content") or message.get("reasoning") or None
+    reasoning = message.get("reasoning_content") or message.get("reasoning") or thoughts
     if reasoning is not None and type(reasoning) is not str:
         raise _wrong("reasoning", reasoning)
     refusal = message.get("refusal")
@@ -355,6 +352,8 @@ def _finish_reason(choice: dict[str, Any], *, called: bool, refused: bool) -> Fi
         return None
     if type(word) is not str:
         raise _wrong("finish_reason", word)
+    if word in _INTERRUPTIONS:
+        raise OverloadedError(f"the provider gave the answer up half-way: {word}", status_code=529, body=choice)
     reason = FINISH_REASONS.get(word, "error")
     if reason == "stop" and refused:
         return "content_filter"
@@ -451,7 +450,3 @@ def _list(payload: dict[str, Any], name: str) -> list[Any]:
     if type(value) is not list:
         raise _wrong(name, value)
     return value
-
-
-def _wrong(where: str, value: Any) -> APIResponseError:
-    return APIResponseError(f"{where} is {type(value).__name__} in the provider's reply: not what the protocol says")

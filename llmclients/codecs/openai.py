@@ -1,63 +1,76 @@
-"""`openai`: chat completions at OpenAI, and at any server that copies it (PROTOCOLS 8)."""
+"""`openai`: chat completions at OpenAI, and at any server that copies it, by its dialect (PROTOCOLS 8, 9)."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from llmclients.codecs.base import Codec, Context, StreamDecoder, WireRequest, decode_json, encode_json
-from llmclients.codecs.chat_completions import decode_reply, decoder_for, message_payload, refused
-from llmclients.errors import APIResponseError, APIStatusError
-from llmclients.models import ChatRequest, ChatResponse
+from llmclients.codecs.chat_completions import decode_reply, decoder_for, refused
+from llmclients.codecs.chat_echo import EchoDecoder, echoed, entries_of
+from llmclients.codecs.chat_request import choice_payload, field_payload, message_payload
+from llmclients.codecs.dialect import Dialect
+from llmclients.errors import APIResponseError, APIStatusError, AuthenticationError, UnsupportedOptionError
+from llmclients.models import TOOL_CHOICES, ChatRequest, ChatResponse, Message
 
 __all__ = ["OpenAICodec"]
 
-_FIELDS = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "reasoning_effort",
-)
+_SHORT_ID = re.compile("[a-zA-Z0-9]{9}")
 
 
 class OpenAICodec(Codec):
-    """Chat completions. Only what the caller has set is sent."""
+    """Chat completions. Only what the caller has set is sent.
+
+    Args:
+        habits: the attributes of `Dialect` in which the server differs from most.
+    """
 
     name: ClassVar[str] = "openai"
-    fields: ClassVar[frozenset[str]] = frozenset(_FIELDS)
+    request_id_headers: ClassVar[tuple[str, ...]] = (
+        *Codec.request_id_headers,
+        *("mistral-correlation-id", "x-generation-id", "apim-request-id"),
+    )
+
+    def __init__(self, **habits: Any) -> None:
+        self.dialect = Dialect(**habits)
+        self.fields = self.dialect.fields
+        self.parts = self.dialect.part_rules
 
     def encode(self, request: ChatRequest, context: Context) -> WireRequest:
-        payload: dict[str, Any] = {
+        payload = {
             "model": context.model,
-            "messages": [message_payload(message) for message in request.messages],
+            "messages": [self._message(message, index) for index, message in enumerate(request.messages)],
+            **self._fields(request, own_service=context.own_service),
         }
-        # OpenAI's newer models refuse the old name, most other servers know no other.
-        renamed = {"max_tokens": "max_completion_tokens"} if context.own_service else {}
-        for name in _FIELDS:
-            value = getattr(request, name)
-            if value is not None:
-                payload[renamed.get(name, name)] = value
         if context.stream:
             payload["stream"] = True
-            payload["stream_options"] = {"include_usage": True}
-        headers = (("Content-Type", "application/json"), *_headers(context))
-        return WireRequest("/chat/completions", encode_json(payload | (request.extra or {})), headers)
+            if self.dialect.stream_options:
+                payload["stream_options"] = {"include_usage": True}
+        headers = (("Content-Type", "application/json"), *self._headers(context))
+        return WireRequest(self._path(context), encode_json(payload | (request.extra or {})), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
-        return decode_reply(body)
+        response = decode_reply(body)
+        if (member := self.dialect.echoed) and (kept := echoed(member, entries_of(response.raw, "message", member))):
+            response.echo = {self.name: kept}
+        return response
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        return decoder_for(content_type)
+        decoder = decoder_for(content_type, done_required=self.dialect.done_required)
+        return EchoDecoder(decoder, self.name, self.dialect.echoed) if self.dialect.echoed else decoder
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
-        return refused(status, headers, body)
+        error = refused(status, headers, body)
+        message = _unquoted(str(error))
+        if status == 400 and self.dialect.wrong_key and self.dialect.wrong_key in message:
+            return AuthenticationError(message, status_code=status, body=error.body, headers=headers)
+        error.args = (message,)
+        return error
 
     def encode_models(self, context: Context) -> WireRequest:
-        return WireRequest("/models", b"", _headers(context), method="GET")
+        return WireRequest("/models", b"", self._headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
         entries = decode_json(body).get("data")
@@ -65,7 +78,64 @@ class OpenAICodec(Codec):
             raise APIResponseError("the list of models has no data[].id: not what the protocol says")
         return [str(entry["id"]) for entry in entries]
 
+    def _path(self, context: Context) -> str:
+        return "/chat/completions"
 
-def _headers(context: Context) -> tuple[tuple[str, str], ...]:
-    accept = ("Accept", "application/json")
-    return (accept, ("Authorization", f"Bearer {context.api_key}")) if context.api_key else (accept,)
+    def _headers(self, context: Context) -> tuple[tuple[str, str], ...]:
+        accept, name = ("Accept", "application/json"), self.dialect.key_header
+        if not context.api_key:
+            return (accept,)
+        return accept, (name, f"Bearer {context.api_key}" if name == "Authorization" else context.api_key)
+
+    def _fields(self, request: ChatRequest, *, own_service: bool) -> dict[str, Any]:
+        dialect = self.dialect
+        payload = field_payload(request)
+        choice = request.tool_choice
+        if choice is not None and choice not in TOOL_CHOICES and not dialect.named_choice:
+            payload["tools"] = [tool for tool in payload["tools"] if tool["function"]["name"] == choice]
+            choice = "required"
+        if choice is not None:
+            payload["tool_choice"] = choice_payload(choice, required=dialect.required)
+        # OpenAI's newer models refuse the old name, most other servers know no other.
+        most = dialect.own_max_tokens if own_service and dialect.own_max_tokens else dialect.max_tokens
+        renamed = {"max_tokens": most, "seed": dialect.seed}
+        return {renamed.get(name, name): value for name, value in payload.items()}
+
+    def _message(self, message: Message, index: int) -> dict[str, Any]:
+        dialect = self.dialect
+        payload = message_payload(message)
+        if "name" in payload and message.role not in dialect.names:
+            if message.role != "tool":
+                raise UnsupportedOptionError(
+                    f"messages[{index}]: this server takes no name on a message of the role {message.role}",
+                    argument="messages",
+                )
+            del payload["name"]  # the function's: its call has it
+        if dialect.reasoning and message.reasoning and message.tool_calls:
+            payload[dialect.reasoning] = message.reasoning
+        if dialect.echoed and message.echo:
+            kept = message.echo.get(self.name)
+            if isinstance(kept, dict) and dialect.echoed in kept:
+                payload[dialect.echoed] = kept[dialect.echoed]
+        if dialect.short_call_ids:
+            for call in payload.get("tool_calls", ()):
+                call["id"] = _short_id(call["id"])
+            if message.tool_call_id is not None:
+                payload["tool_call_id"] = _short_id(message.tool_call_id)
+        return payload
+
+
+def _short_id(call_id: str) -> str:
+    """The id, or another in its place that is nine letters and digits, always the same."""
+    if _SHORT_ID.fullmatch(call_id):
+        return call_id
+    return hashlib.blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=5).hexdigest()[:9]
+
+
+def _unquoted(message: str) -> str:
+    """A message whose words came percent-encoded, as they were meant; any other as it is."""
+    status, mark, words = message.partition(": ")
+    if "%20" not in words or " " in words:
+        return message
+    plain = re.sub(rb"%([0-9A-Fa-f]{2})", lambda code: bytes([int(code[1], 16)]), words.encode("utf-8", "replace"))
+    return status + mark + plain.decode("utf-8", "replace")

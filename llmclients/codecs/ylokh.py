@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from llmclients.codecs.base import Codec, CodecOptions, Context, StreamDecoder, WireRequest, encode_json
-from llmclients.codecs.chat_completions import decode_reply, decoder_for, message_payload
+from llmclients.codecs.chat_completions import decode_reply, decoder_for
+from llmclients.codecs.chat_request import field_payload, message_payload
+from llmclients.codecs.dialect import Dialect
 from llmclients.models import ChatRequest, ChatResponse
 
 __all__ = ["YlokhCodec"]
@@ -15,7 +17,10 @@ _HEADERS = (
     ("Referer", "https://chat.ylokh.xyz/"),
     ("Content-Type", "application/json"),
 )
-_FIELDS = ("temperature", "presence_penalty", "top_p", "frequency_penalty", "max_tokens", "stop", "seed")
+_FIELDS = (
+    *("temperature", "presence_penalty", "top_p", "frequency_penalty", "max_tokens", "stop", "seed"),
+    *("tools", "tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs"),
+)
 
 
 class YlokhOptions(CodecOptions):
@@ -28,7 +33,8 @@ class YlokhCodec(Codec):
     """Chat completions whose constants are always sent."""
 
     name: ClassVar[str] = "ylokh"
-    fields: ClassVar[frozenset[str]] = frozenset(_FIELDS)
+    fields = frozenset(_FIELDS)
+    parts = Dialect().part_rules
     options: ClassVar[type[CodecOptions]] = YlokhOptions
 
     def encode(self, request: ChatRequest, context: Context) -> WireRequest:
@@ -44,7 +50,7 @@ class YlokhCodec(Codec):
             "stream": context.stream,
         }
         # An option replaces the constant of its name where that stands, or comes last.
-        payload |= {name: value for name in _FIELDS if (value := getattr(request, name)) is not None}
+        payload |= field_payload(request, _FIELDS)
         return WireRequest("/v1/chat/completions", encode_json(payload | (request.extra or {})), _HEADERS)
 
     def decode(self, body: bytes) -> ChatResponse:

@@ -21,11 +21,12 @@ from llmclients.async_client import AsyncClient, AsyncStream
 from llmclients.errors import ConfigurationError, InvalidRequestError, LLMClientError, UnsupportedOptionError
 from llmclients.models import ChatResponse
 from llmclients.relay.ai365vip import Ai365vipWire
-from llmclients.relay.chat_completions import error_body, models_body
+from llmclients.relay.anthropic import AnthropicWire, speaks_it
 from llmclients.relay.exchange import Exchange, Gone, Refused
 from llmclients.relay.failures import Failure
 from llmclients.relay.gate import check_key, refused_at_gate
 from llmclients.relay.openai import OpenAIWire
+from llmclients.relay.openai_responses import OpenAIResponsesWire
 from llmclients.relay.wire import RelayedCall, Stamp, Wire
 from llmclients.relay.ylokh import YlokhWire
 from llmclients.relay.yqcloud import YqcloudWire, is_current
@@ -33,10 +34,11 @@ from llmclients.relay.yqcloud_legacy import YqcloudLegacyWire
 
 __all__ = ["DEFAULT_MAX_REQUEST_BYTES", "WIRES", "create_app"]
 
-DEFAULT_MAX_REQUEST_BYTES = 8 * 1024 * 1024
+DEFAULT_MAX_REQUEST_BYTES = 32 * 1024 * 1024
 
 _OPENAI, _YQCLOUD, _YQCLOUD_LEGACY, _AI365VIP = OpenAIWire(), YqcloudWire(), YqcloudLegacyWire(), Ai365vipWire()
-WIRES: tuple[Wire, ...] = (YlokhWire(), _YQCLOUD, _YQCLOUD_LEGACY, _AI365VIP, _OPENAI)
+_ANTHROPIC, _RESPONSES = AnthropicWire(), OpenAIResponsesWire()
+WIRES: tuple[Wire, ...] = (YlokhWire(), _YQCLOUD, _YQCLOUD_LEGACY, _AI365VIP, _RESPONSES, _OPENAI, _ANTHROPIC)
 
 _log = logging.getLogger("llmclients.relay")
 T = TypeVar("T")
@@ -73,21 +75,24 @@ def create_app(
         if own is not None:
             await own.close()
 
-    def chat(path: str, wire: Wire, other: Wire | None = None) -> Route:
-        return Route(path, _ChatDoor(gate, backing, wire, other), methods=["POST"])
+    def chat(path: str, choose: _Choose) -> Route:
+        return Route(path, _ChatDoor(gate, backing, choose), methods=["POST"])
 
     def models(path: str) -> Route:
-        return Route(path, _ModelsDoor(gate, backing, _OPENAI), methods=["GET"])
+        return Route(path, _ModelsDoor(gate, backing, _openai_or_anthropic), methods=["GET"])
 
     app = Starlette(
         routes=[
-            *(chat(wire.prefix + wire.path, wire) for wire in WIRES),
+            *(chat(wire.prefix + wire.path, _always(wire)) for wire in WIRES),
             models("/openai/v1/models"),
+            models("/anthropic/v1/models"),
             # Without a prefix: where the wires' paths are the same, one has to be chosen.
-            chat("/v1/chat/completions", _OPENAI),
+            chat("/v1/chat/completions", _always(_OPENAI)),
+            chat("/v1/responses", _always(_RESPONSES)),
+            chat("/v1/messages", _always(_ANTHROPIC)),
             models("/v1/models"),
-            chat("/api/generateStream", _YQCLOUD, _YQCLOUD_LEGACY),
-            chat("/api/chat", _AI365VIP),
+            chat("/api/generateStream", _either_yqcloud),
+            chat("/api/chat", _always(_AI365VIP)),
         ],
         lifespan=lifespan,
         exception_handlers={HTTPException: _no_such_door},
@@ -96,11 +101,28 @@ def create_app(
     return app
 
 
+_Choose = Callable[[Mapping[str, str]], Wire]
+"""Which wire a request is of, by its headers."""
+
+
+def _always(wire: Wire) -> _Choose:
+    return lambda headers: wire
+
+
+def _either_yqcloud(headers: Mapping[str, str]) -> Wire:
+    return _YQCLOUD if is_current(headers) else _YQCLOUD_LEGACY
+
+
+def _openai_or_anthropic(headers: Mapping[str, str]) -> Wire:
+    return _ANTHROPIC if speaks_it(headers) else _OPENAI
+
+
 async def _no_such_door(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    doors = ", ".join(wire.prefix for wire in WIRES)
+    doors = ", ".join(dict.fromkeys(wire.prefix for wire in WIRES))
     words = f"{error.detail}: {request.method} {request.url.path}. A base_url ends with one of {doors}"
-    return Response(error_body(Failure(error.status_code, words)), error.status_code, error.headers, "application/json")
+    body = _openai_or_anthropic(request.headers).refusal(Failure(error.status_code, words))
+    return Response(body, error.status_code, error.headers, "application/json")
 
 
 class _Gate:
@@ -169,15 +191,14 @@ class _Backing:
 class _Door(ABC):
     """An address of the relay: an ASGI application of its own, because it has to notice when the client goes away."""
 
-    def __init__(self, gate: _Gate, backing: _Backing, wire: Wire, other: Wire | None = None) -> None:
+    def __init__(self, gate: _Gate, backing: _Backing, choose: _Choose) -> None:
         self._gate = gate
         self._backing = backing
-        self._wire = wire
-        self._other = other
+        self._choose = choose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
-        wire = self._wire if self._other is None or is_current(exchange.headers) else self._other
+        wire = self._choose(exchange.headers)
         begun = time.monotonic()
         outcome = "broken off: the relay stops"
         try:
@@ -198,7 +219,8 @@ class _Door(ABC):
             if exchange.status:  # the answer broke off, and the wire has no words for it: cut the connection
                 return f"broken off: {error}"
             failure = _failure(error)
-            await exchange.reply(failure.status, "application/json", wire.refusal(failure), failure.headers)
+            named = ((wire.request_id_header, failure.request_id),) if failure.request_id else ()
+            await exchange.reply(failure.status, "application/json", wire.refusal(failure), (*failure.headers, *named))
             return failure.message
         return "complete"
 
@@ -209,21 +231,21 @@ class _Door(ABC):
 
 class _ModelsDoor(_Door):
     async def _answer(self, exchange: Exchange, wire: Wire, body: bytes) -> None:
-        await exchange.reply(200, "application/json", models_body(await self._backing.models()))
+        await exchange.reply(200, "application/json", wire.models(await self._backing.models()))
 
 
 class _ChatDoor(_Door):
     async def _answer(self, exchange: Exchange, wire: Wire, body: bytes) -> None:
         call = wire.read(body)
-        stamp = Stamp(f"chatcmpl-{secrets.token_hex(12)}", int(time.time()), call.model or "")
+        stamp = Stamp(wire.id_prefix + secrets.token_hex(12), int(time.time()), call.model or "", call.repeated)
         if call.stream:
             await self._answer_piecewise(exchange, wire, call, stamp)
         else:
             data = wire.reply(await self._backing.chat(call), stamp)
-            await exchange.reply(200, wire.reply_type, data, (("x-request-id", stamp.id),))
+            await exchange.reply(200, wire.reply_type, data, ((wire.request_id_header, stamp.id),))
 
     async def _answer_piecewise(self, exchange: Exchange, wire: Wire, call: RelayedCall, stamp: Stamp) -> None:
-        headers = (("x-request-id", stamp.id), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+        headers = ((wire.request_id_header, stamp.id), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
         encoder = wire.stream_encoder(call, stamp)
         try:
             async with await self._backing.stream(call) as stream:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from llmclients.errors import UnsupportedOptionError
-from llmclients.models import ChatResponse, Chunk, FinishReason, ToolCallDelta, Usage
+from llmclients.errors import InvalidRequestError
+from llmclients.models import TOOL_CHOICES, ChatResponse, Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage
 from llmclients.relay.failures import Failure
-from llmclients.relay.wire import RelayedCall, Stamp, dump
+from llmclients.relay.options import Options, check_neutral, read_format, read_tools
+from llmclients.relay.wire import RelayedCall, Stamp, dump, read_entries
 
-__all__ = ["OPTIONS", "EventEncoder", "error_body", "models_body", "read_options", "reply_body"]
+__all__ = ["HINTS", "OPTIONS", "EventEncoder", "error_body", "error_payload", "read_options", "reply_body"]
 
 OPTIONS = (
     "temperature",
@@ -23,11 +24,12 @@ OPTIONS = (
     "reasoning_effort",
 )
 _READ_ELSEWHERE = frozenset({"messages", "model", "stream", "stream_options"})
-# They are about bookkeeping and speed, never about what the answer says.
-_IGNORED = frozenset(
+_TOOLS_AND_FORMS = frozenset(
+    {"max_completion_tokens", "parallel_tool_calls", "response_format", "tool_choice", "tools", "top_logprobs"}
+)
+HINTS = frozenset(
     {
         "metadata",
-        "parallel_tool_calls",
         "prediction",
         "prompt_cache_key",
         "prompt_cache_retention",
@@ -37,6 +39,9 @@ _IGNORED = frozenset(
         "user",
     }
 )
+"""Members about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So is
+`stream_options.include_obfuscation`."""
+
 # Values that ask for nothing that would not happen anyway.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "functions": ([],),
@@ -44,15 +49,11 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logprobs": (False,),
     "modalities": (["text"],),
     "n": (1,),
-    "response_format": ({"type": "text"},),
-    "tool_choice": ("auto", "none"),
-    "tools": ([],),
-    "top_logprobs": (0,),
     "verbosity": ("medium",),
 }
 
 
-def read_options(payload: dict[str, Any], own: Iterable[str] = ()) -> dict[str, Any]:
+def read_options(payload: dict[str, Any], own: Iterable[str] = ()) -> Options:
     """The request's options, by the library's names. Whatever would change the answer is carried or refused.
 
     Args:
@@ -61,28 +62,40 @@ def read_options(payload: dict[str, Any], own: Iterable[str] = ()) -> dict[str, 
 
     Raises:
         UnsupportedOptionError: naming the member that cannot be carried.
+        InvalidRequestError: naming the member that is wrong.
     """
     carried = {*OPTIONS, *own}
-    options = {}
+    options = Options({name: value for name, value in payload.items() if name in carried})
     for name, value in payload.items():
-        if name in carried:
-            options[name] = value
-        elif name not in _READ_ELSEWHERE and name not in _IGNORED and name != "max_completion_tokens":
-            _check_neutral(name, value)
-    if "max_completion_tokens" in payload:  # the newer name counts
-        options["max_tokens"] = payload["max_completion_tokens"]
+        if name == "logprobs" and value is True:
+            options.add("logprobs", True)
+        elif name == "verbosity" and value != "medium":
+            options.add("verbosity", value)  # for a backing provider that has it
+        elif name not in carried | _READ_ELSEWHERE | _TOOLS_AND_FORMS | HINTS:
+            check_neutral(name, value, _NEUTRAL)
+    options.add("max_tokens", payload.get("max_completion_tokens"))  # the newer name counts
+    options.add("top_logprobs", payload.get("top_logprobs") or None)
+    tools = read_tools(read_entries(payload, "tools") if "tools" in payload else [])
+    options.add_tools(tools, _choice(payload.get("tool_choice")), payload.get("parallel_tool_calls"))
+    if "response_format" in payload:
+        options.add("response_format", read_format(payload["response_format"], "response_format", nested=True))
     return options
 
 
-def _check_neutral(name: str, value: Any) -> None:
-    if name not in _NEUTRAL:
-        raise UnsupportedOptionError(f"the relay does not know the member {name}", argument=name)
-    # The type counts: True equals 1.
-    if not any(value == one and type(value) is type(one) for one in _NEUTRAL[name]):
-        raise UnsupportedOptionError(f"the relay cannot carry this value of {name}", argument=name)
+def _choice(choice: Any) -> str | None:
+    if isinstance(choice, dict) and choice.get("type") == "function" and isinstance(choice.get("function"), dict):
+        choice = choice["function"].get("name")
+        if isinstance(choice, str) and choice:
+            return choice
+    elif choice is None or (isinstance(choice, str) and choice in TOOL_CHOICES):
+        return choice
+    raise InvalidRequestError(
+        "tool_choice: the relay carries none, auto, required, or a function with its name", argument="tool_choice"
+    )
 
 
 def error_payload(failure: Failure) -> dict[str, Any]:
+    """What went wrong, as a status' body and an event say it."""
     error = {"message": failure.message, "type": failure.kind, "param": failure.param, "code": failure.code}
     return {"error": error}
 
@@ -90,12 +103,6 @@ def error_payload(failure: Failure) -> dict[str, Any]:
 def error_body(failure: Failure) -> bytes:
     """The body of an error status."""
     return dump(error_payload(failure))
-
-
-def models_body(names: Iterable[str]) -> bytes:
-    """The answer to the question which models there are."""
-    entries = [{"id": name, "object": "model", "created": 0, "owned_by": "llmclients"} for name in names]
-    return dump({"object": "list", "data": entries})
 
 
 def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
@@ -106,13 +113,13 @@ def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
     if response.tool_calls:
         message["content"] = response.text or None
         message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
             for call in response.tool_calls
         ]
     choice = {
         "index": 0,
         "message": message,
-        "logprobs": None,
+        "logprobs": _logprobs(response.logprobs) if response.logprobs else None,
         "finish_reason": _finish_word(response.finish_reason),
     }
     payload: dict[str, Any] = {
@@ -151,7 +158,7 @@ class EventEncoder:
             delta["reasoning_content"] = chunk.reasoning
         if chunk.tool_calls:
             delta["tool_calls"] = [_piece(piece) for piece in chunk.tool_calls]
-        return events + self._event(delta) if delta else events
+        return events + self._event(delta, logprobs=chunk.logprobs) if delta else events
 
     def finish(self) -> bytes:
         last = self._event({}, _finish_word(self._finish_reason))
@@ -170,8 +177,11 @@ class EventEncoder:
             "model": self._model or self._stamp.model,
         }
 
-    def _event(self, delta: dict[str, Any], finish_word: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_word}
+    def _event(
+        self, delta: dict[str, Any], finish_word: str | None = None, logprobs: Sequence[TokenLogprob] = ()
+    ) -> bytes:
+        found = _logprobs(logprobs) if logprobs else None
+        choice = {"index": 0, "delta": delta, "logprobs": found, "finish_reason": finish_word}
         usage = {"usage": None} if self._include_usage else {}
         return _data({**self._head(), "choices": [choice], **usage})
 
@@ -186,6 +196,17 @@ def _piece(piece: ToolCallDelta) -> dict[str, Any]:
         function = {"name": piece.name, **function}
     opening = {} if piece.id is None else {"id": piece.id, "type": "function"}
     return {"index": piece.index, **opening, "function": function}
+
+
+def _logprobs(entries: Sequence[TokenLogprob]) -> dict[str, Any]:
+    content = [_logprob(entry) | {"top_logprobs": [_logprob(other) for other in entry.top]} for entry in entries]
+    return {"content": content, "refusal": None}
+
+
+def _logprob(entry: TokenLogprob) -> dict[str, Any]:
+    # A token that is a part of a character has no text, and its bytes are not known.
+    found = None if "\ufffd" in entry.token else list(entry.token.encode())
+    return {"token": entry.token, "logprob": entry.logprob, "bytes": found}
 
 
 def _finish_word(reason: FinishReason | None) -> str:

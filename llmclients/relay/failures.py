@@ -41,6 +41,7 @@ class Failure:
         code: more exactly which, if there is a word for it.
         param: the member of the request that is wrong.
         headers: further headers of the reply.
+        request_id: the backing provider's id of the request, where it gave one.
     """
 
     status: int
@@ -49,6 +50,7 @@ class Failure:
     code: str | None = None
     param: str | None = None
     headers: tuple[tuple[str, str], ...] = field(default=())
+    request_id: str | None = None
 
     def __post_init__(self) -> None:
         if not self.kind:
@@ -91,12 +93,17 @@ def _refused_by_provider(error: APIStatusError) -> Failure:
         code=_word(words, "code"),
         param=_word(words, "param"),
         headers=_wait(error.retry_after) + _advice(status, retryable=error.retryable),
+        request_id=_header_value(error.request_id),
     )
 
 
 def _word(words: dict[str, Any], name: str) -> str | None:
     value = words.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _header_value(text: str | None) -> str | None:
+    return text if text and text.isascii() and text.isprintable() else None
 
 
 def _wait(seconds: float | None) -> tuple[tuple[str, str], ...]:

@@ -25,11 +25,13 @@ class OpenAIWire(Wire):
         payload = read_object(body)
         stream = member(payload, "stream", bool, False)
         include_usage = bool(member(payload, "stream_options", dict, {}).get("include_usage"))
+        options = read_options(payload)
         return RelayedCall(
             messages=read_messages(payload),
             model=member(payload, "model", str, "") or None,
-            options=read_options(payload),
+            options=options,
             stream=stream,
+            constants=frozenset(options.constants),
             include_usage=stream and include_usage,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -14,7 +14,18 @@ from llmclients.errors import InvalidRequestError
 from llmclients.models import ChatResponse, Chunk, Message, as_messages
 from llmclients.relay.failures import Failure
 
-__all__ = ["RelayedCall", "Stamp", "StreamEncoder", "Wire", "dump", "member", "read_messages", "read_object"]
+__all__ = [
+    "RelayedCall",
+    "Stamp",
+    "StreamEncoder",
+    "Wire",
+    "as_message",
+    "dump",
+    "member",
+    "read_entries",
+    "read_messages",
+    "read_object",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,7 @@ class RelayedCall:
             cannot carry one does without it.
         model_is_constant: whether the same is true of `model`: the backing provider's own default comes first.
         include_usage: whether a stream is to end with the token counts.
+        repeated: members of the request that the wire's answer has again.
     """
 
     messages: list[Message]
@@ -39,15 +51,24 @@ class RelayedCall:
     constants: frozenset[str] = frozenset()
     model_is_constant: bool = False
     include_usage: bool = False
+    repeated: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a reply carries besides the answer: the relay's own id, the time, a model's name for want of a better."""
+    """What a reply carries besides the answer.
+
+    Attributes:
+        id: the relay's own, in the form of the wire.
+        created: the time, in seconds.
+        model: a model's name, for want of a better.
+        repeated: as in `RelayedCall`.
+    """
 
     id: str
     created: int
     model: str
+    repeated: Mapping[str, Any] = field(default_factory=dict)
 
 
 class StreamEncoder(Protocol):
@@ -77,6 +98,9 @@ class Wire(ABC):
     """What the client appends to it."""
     stream_type: ClassVar[str]
     reply_type: ClassVar[str]
+    id_prefix: ClassVar[str] = "chatcmpl-"
+    """What the ids of the wire's answers begin with."""
+    request_id_header: ClassVar[str] = "x-request-id"
 
     @abstractmethod
     def read(self, body: bytes) -> RelayedCall:
@@ -101,6 +125,11 @@ class Wire(ABC):
     @abstractmethod
     def refusal(self, failure: Failure) -> bytes:
         """The JSON body of an error status."""
+
+    def models(self, names: Iterable[str]) -> bytes:
+        """The answer to the question which models there are; chat completions' form."""
+        entries = [{"id": name, "object": "model", "created": 0, "owned_by": "llmclients"} for name in names]
+        return dump({"object": "list", "data": entries})
 
 
 # --- reading a request ----------------------------------------------------------------------------------------------
@@ -133,25 +162,68 @@ def member(payload: Mapping[str, Any], name: str, kind: type | tuple[type, ...],
     return value
 
 
+def read_entries(payload: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """A member that is a list of objects.
+
+    Raises:
+        InvalidRequestError: it is missing, or something else.
+    """
+    entries = payload.get(name)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InvalidRequestError(f"{name} must be a list of objects", argument=name)
+    return entries
+
+
 # Members of an answer, which clients send back with their history. They mean nothing there.
-_ECHOES = frozenset({"refusal", "annotations", "audio", "function_call", "reasoning", "reasoning_content"})
+_ECHOES = frozenset({"annotations", "audio"})
 
 
 def read_messages(payload: Mapping[str, Any]) -> list[Message]:
-    """The request's list of messages.
+    """The request's list of messages, in the form of chat completions.
 
     Raises:
         InvalidRequestError: it is missing, or one of them cannot be sent.
     """
-    entries = payload.get("messages")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InvalidRequestError("messages must be a list of objects", argument="messages")
-    return as_messages([_without_echoes(entry) for entry in entries])
+    return as_messages([_chat_message(entry) for entry in read_entries(payload, "messages")])
 
 
-def _without_echoes(entry: dict[str, Any]) -> dict[str, Any]:
-    dropped = _ECHOES if entry.get("role") == "assistant" else ()
-    return {name: value for name, value in entry.items() if value is not None and name not in dropped}
+def _chat_message(entry: dict[str, Any]) -> dict[str, Any]:
+    """A message without members that are null; of an assistant's, what only servers write is read, too."""
+    message = {name: value for name, value in entry.items() if value is not None}
+    if message.get("role") != "assistant":
+        return message
+    for name in _ECHOES:
+        message.pop(name, None)
+    thoughts = [message.pop(name, "") for name in ("reasoning_content", "reasoning")]
+    if reasoning := next(filter(None, thoughts), None):
+        message["reasoning"] = reasoning
+    refusal = message.pop("refusal", None)
+    if refusal and not message.get("content"):
+        message["content"] = refusal
+    if isinstance(content := message.get("content"), list):
+        message["content"] = [_said(part) for part in content]
+    return message
+
+
+def _said(part: Any) -> Any:
+    """A part of an assistant's content. A refusal is text here."""
+    if isinstance(part, dict) and part.get("type") == "refusal":
+        return {"type": "text", "text": part.get("refusal")}
+    return part
+
+
+def as_message(entry: Mapping[str, Any], where: str) -> Message:
+    """A message, whose place in the request errors name.
+
+    Raises:
+        InvalidRequestError: it cannot be sent.
+    """
+    try:
+        return as_messages([entry])[0]
+    except InvalidRequestError as error:
+        raise InvalidRequestError(
+            str(error).replace("messages[0]", where, 1), argument=where.partition("[")[0]
+        ) from None
 
 
 # --- writing a reply ------------------------------------------------------------------------------------------------

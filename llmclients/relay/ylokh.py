@@ -36,7 +36,9 @@ class YlokhWire(OpenAIWire):
             model=model,
             options=options,
             stream=member(payload, "stream", bool, True),
-            constants=frozenset(name for name, value in options.items() if _is_constant(name, value)),
+            constants=frozenset(
+                name for name, value in options.items() if name in options.constants or _is_constant(name, value)
+            ),
             model_is_constant=model == _MODEL,
         )
 

@@ -177,6 +177,9 @@ CHUNK: dict[str, Any] = {
                     {"index": 1, "id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
                 ],
             },
+            "logprobs": {
+                "content": [{"token": "a", "logprob": -1.5, "top_logprobs": [{"token": "b", "logprob": -2}]}],
+            },
             "finish_reason": "tool_calls",
         }
     ],
@@ -188,6 +191,12 @@ CHUNK: dict[str, Any] = {
         "completion_tokens_details": {"reasoning_tokens": 0},
     },
 }
+IN_PARTS = copy.deepcopy(CHUNK)
+IN_PARTS["choices"][0]["delta"]["content"] = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "2+2"}]},
+    {"type": "text", "text": "Four"},
+    "teen",
+]
 REPLY = copy.deepcopy(CHUNK)
 REPLY["choices"][0]["message"] = REPLY["choices"][0].pop("delta")
 ERROR: dict[str, Any] = {
@@ -241,11 +250,11 @@ FINISH = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 
 
 def test_the_walk_reaches_every_node() -> None:
-    assert sum(1 for _ in places_in(CHUNK)) == 37
-    assert len(list(variants(CHUNK))) == 37 * len(OTHERS) + 36
+    assert sum(1 for _ in places_in(CHUNK)) == 46
+    assert len(list(variants(CHUNK))) == 46 * len(OTHERS) + 45
 
 
-@pytest.mark.parametrize("sample", [CHUNK, ERROR], ids=["chunk", "error"])
+@pytest.mark.parametrize("sample", [CHUNK, IN_PARTS, ERROR], ids=["chunk", "in parts", "error"])
 def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
     outcomes = set()
     for payload in variants(sample):

@@ -19,12 +19,15 @@ from llmclients.errors import (
     MissingAPIKeyError,
     UnsupportedOptionError,
 )
+from llmclients.formats import ResponseFormat
 from llmclients.models import ChatRequest, Message
 from llmclients.providers import find_provider
 from llmclients.settings import ClientSettings
+from llmclients.tools import Tool
 
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
 ALL = ("ylokh", *RAW_TEXT, "openai")
+NEWER = ("tools", "tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs")
 SHARED = ("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty")
 
 
@@ -50,6 +53,11 @@ def settings(provider: str, **arguments: Any) -> ClientSettings:
 
 # --- option by option -----------------------------------------------------------------------------------------------
 
+WEATHER = {"name": "weather", "description": "Now.", "parameters": {"type": "object"}}
+WEATHER_WIRE = '{"type":"function","function":{"name":"weather","description":"Now.","parameters":{"type":"object"}}}'
+NOW_WIRE = '{"type":"function","function":{"name":"now","parameters":{"type":"object","properties":{}},"strict":true}}'
+NAMED = '{"type":"function","function":{"name":"weather"}}'
+FOUR = ("1", "0", "1", "0")
 HI = '{"model":"m","messages":[{"role":"user","content":"Hi"}]%s}'
 OPENAI = [
     ({}, ""),
@@ -63,6 +71,23 @@ OPENAI = [
     ({"presence_penalty": -2}, ',"presence_penalty":-2'),
     ({"frequency_penalty": 0.5}, ',"frequency_penalty":0.5'),
     ({"reasoning_effort": "high"}, ',"reasoning_effort":"high"'),
+    ({"tools": [WEATHER]}, f',"tools":[{WEATHER_WIRE}]'),
+    ({"tools": [Tool("now", strict=True)]}, f',"tools":[{NOW_WIRE}]'),
+    ({"tools": []}, ""),
+    ({"tools": [WEATHER], "tool_choice": "auto"}, f',"tools":[{WEATHER_WIRE}],"tool_choice":"auto"'),
+    ({"tools": [WEATHER], "tool_choice": "none"}, f',"tools":[{WEATHER_WIRE}],"tool_choice":"none"'),
+    ({"tools": [WEATHER], "tool_choice": "required"}, f',"tools":[{WEATHER_WIRE}],"tool_choice":"required"'),
+    ({"tools": [WEATHER], "tool_choice": "weather"}, f',"tools":[{WEATHER_WIRE}],"tool_choice":{NAMED}'),
+    ({"tools": [WEATHER], "parallel_tool_calls": False}, f',"tools":[{WEATHER_WIRE}],"parallel_tool_calls":false'),
+    ({"response_format": "json"}, ',"response_format":{"type":"json_object"}'),
+    ({"response_format": "text"}, ""),
+    (
+        {"response_format": ResponseFormat(name="n", json_schema={"type": "object"}, description="d", strict=False)},
+        ',"response_format":{"type":"json_schema","json_schema":'
+        '{"name":"n","schema":{"type":"object"},"description":"d","strict":false}}',
+    ),
+    ({"logprobs": False}, ',"logprobs":false'),
+    ({"logprobs": True, "top_logprobs": 0}, ',"logprobs":true,"top_logprobs":0'),
     ({"extra": {"n": 1, "user": None}}, ',"n":1,"user":null'),
     ({"extra": {}}, ""),
     ({"temperature": None, "stop": None, "extra": None}, ""),
@@ -92,12 +117,42 @@ YLOKH = (
         ({"max_tokens": 100}, ("1", "0", "1", "0", "true", ',"max_tokens":100')),
         ({"stop": "END"}, ("1", "0", "1", "0", "true", ',"stop":"END"')),
         ({"seed": 7}, ("1", "0", "1", "0", "true", ',"seed":7')),
+        (
+            {"tools": [WEATHER], "tool_choice": "weather", "parallel_tool_calls": False},
+            (
+                "1",
+                "0",
+                "1",
+                "0",
+                "true",
+                f',"tools":[{WEATHER_WIRE}],"tool_choice":{NAMED},"parallel_tool_calls":false',
+            ),
+        ),
+        (
+            {"response_format": "json", "logprobs": True, "top_logprobs": 2},
+            (*FOUR, "true", ',"response_format":{"type":"json_object"},"logprobs":true,"top_logprobs":2'),
+        ),
         ({"extra": {"n": 1, "temperature": 2}}, ("2", "0", "1", "0", "true", ',"n":1')),
     ],
     ids=repr,
 )
 def test_ylokh_sends_its_constants_unless_overridden(options: dict[str, Any], values: tuple[str, ...]) -> None:
     assert encoded("ylokh", **options) == YLOKH % values
+
+
+@pytest.mark.parametrize("provider", ["openai", "ylokh"])
+def test_parts_go_out_as_they_were_given(provider: str) -> None:
+    parts = [
+        {"type": "text", "text": "See."},
+        {"type": "image_url", "image_url": {"url": "https://x.example/a.png", "detail": "low"}},
+        {"type": "input_audio", "input_audio": {"data": "SUQzLi4u", "format": "mp3"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0x"}},
+    ]
+    request, _ = settings(provider).request({"role": "user", "content": parts}, "m", {})
+    codec = codec_of(provider)
+    payload = json.loads(codec.encode(request, Context(model="m", options=codec.options())).body)
+
+    assert payload["messages"] == [{"role": "user", "content": parts}]
 
 
 @pytest.mark.parametrize("provider", ALL)
@@ -154,9 +209,11 @@ REFUSED = {
     "reasoning_effort": "low",
     "tools": [{"type": "function", "function": {"name": "f"}}],
     "tool_choice": "auto",
+    "parallel_tool_calls": True,
     "response_format": {"type": "json_object"},
+    "logprobs": True,
+    "top_logprobs": 2,
 }
-LATER = {"tools", "tool_choice", "response_format"}
 
 
 @pytest.mark.parametrize(
@@ -164,21 +221,15 @@ LATER = {"tools", "tool_choice", "response_format"}
     [(provider, option) for provider in ALL for option in REFUSED if option not in codec_of(provider).fields],
 )
 def test_an_option_without_a_field_on_the_wire_is_refused_by_name(provider: str, option: str) -> None:
-    words = (
-        f"the option '{option}' is not available yet"
-        if option in LATER
-        else f"{provider} cannot carry the option '{option}'"
-    )
-
-    with pytest.raises(UnsupportedOptionError, match=words) as caught:
+    with pytest.raises(UnsupportedOptionError, match=f"{provider} cannot carry the option '{option}'") as caught:
         settings(provider).request("Hi", None if provider != "openai" else "m", {option: REFUSED[option]})
 
     assert caught.value.argument == option
 
 
 def test_what_each_wire_carries() -> None:
-    assert codec_of("openai").fields == {*SHARED, "reasoning_effort"}
-    assert codec_of("ylokh").fields == set(SHARED)
+    assert codec_of("openai").fields == {*SHARED, *NEWER, "reasoning_effort"}
+    assert codec_of("ylokh").fields == {*SHARED, *NEWER}
     assert all(codec_of(provider).fields == set() for provider in RAW_TEXT)
 
 

@@ -17,14 +17,19 @@ from llmclients.relay import RelayServer
 from llmclients.transports.mock import MockTransport, Reply
 
 PROVIDERS = ("ylokh", "yqcloud", "yqcloud-legacy", "ai365vip", "openai")
+DOORS = (*PROVIDERS, "anthropic", "openai-responses")
+"""All wires; the clients here speak the first ones, the official SDKs the rest."""
+
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
-PREFIX = {name: f"/{name}" for name in PROVIDERS} | {"openai": "/openai/v1"}
+PREFIX = {name: f"/{name}" for name in DOORS} | {"openai": "/openai/v1", "openai-responses": "/openai/v1"}
 PATH = {
     "ylokh": "/v1/chat/completions",
     "yqcloud": "/api/generateStream",
     "yqcloud-legacy": "/api/generateStream",
     "ai365vip": "/api/chat",
     "openai": "/chat/completions",
+    "anthropic": "/v1/messages",
+    "openai-responses": "/responses",
 }
 HI = [{"role": "user", "content": "Hi"}]
 BODY: dict[str, dict[str, Any]] = {
@@ -33,6 +38,8 @@ BODY: dict[str, dict[str, Any]] = {
     "yqcloud-legacy": {"prompt": "Hi"},
     "ai365vip": {"messages": HI},
     "openai": {"messages": HI, "stream": True},
+    "anthropic": {"messages": HI, "stream": True, "max_tokens": 9},
+    "openai-responses": {"input": "Hi", "stream": True},
 }
 """The least that each wire takes for a streamed answer."""
 
@@ -96,7 +103,9 @@ class Answer:
         self.status = status
         self.headers = {name.lower(): value for name, value in headers.items()}
         self.raw = body
-        self.body = re.sub(rb'"created":\d+', b'"created":0', re.sub(rb"chatcmpl-[0-9a-f]{24}", b"ID", body))
+        self.body = re.sub(
+            rb'"(created|created_at)":\d+', rb'"\1":0', re.sub(rb"(chatcmpl-|msg_|resp_)[0-9a-f]{24}", b"ID", body)
+        )
 
     @property
     def json(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from relaytools import (
     BODY,
     DONE,
+    DOORS,
     PATH,
     PREFIX,
     PROVIDERS,
@@ -76,7 +78,7 @@ REFUSALS: list[tuple[Any, int, dict[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", DOORS)
 @pytest.mark.parametrize(("fault", "status", "headers"), REFUSALS)
 def test_an_upstream_failure_before_the_answer_is_a_status(
     scripted: Any, provider: str, fault: Any, status: int, headers: dict[str, str]
@@ -112,7 +114,10 @@ BREAKS = [
 ]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+ENDS = {"anthropic": b"event: message_stop", "openai-responses": b"event: response.completed"}
+
+
+@pytest.mark.parametrize("provider", DOORS)
 @pytest.mark.parametrize("broken", BREAKS)
 def test_an_answer_that_breaks_off_never_looks_complete(scripted: Any, provider: str, broken: Reply) -> None:
     url, mock, script = scripted
@@ -121,18 +126,25 @@ def test_an_answer_that_breaks_off_never_looks_complete(scripted: Any, provider:
     if provider in RAW_TEXT:
         assert data.endswith(b"3\r\nHel\r\n")  # and no last chunk
     else:
-        last = data.split(b"\ndata: ")[-1]
-        assert last.startswith(b'{"error":{"message":"openai (upstream): ')
         assert data.endswith(b"\n\n\r\n0\r\n\r\n")
-        assert b"\ndata: [DONE]" not in data
+        last = json.loads(data.split(b"\ndata: ")[-1].partition(b"\n")[0])
+        assert last["error"]["message"].startswith("openai (upstream): ")
+        assert ENDS.get(provider, b"\ndata: [DONE]") not in data
         assert b'"finish_reason":"' not in data
+        assert b'"stop_reason":"' not in data
+        assert b'"status":"completed"' not in data
+    assert mock.open_exchanges == 0
+    if provider in PROVIDERS:
+        _the_librarys_own_client_notices(url, provider)
+
+
+def _the_librarys_own_client_notices(url: str, provider: str) -> None:
     with Client(**client_of(url, provider)) as client:
         stream = client.stream("Hi")
         with pytest.raises(errors.APIError) as caught:
             list(stream)
     assert caught.value.partial is not None
     assert caught.value.partial.text == "Hel"
-    assert mock.open_exchanges == 0
 
 
 @pytest.mark.parametrize("provider", RAW_TEXT)
@@ -149,8 +161,8 @@ def test_chat_completions_carry_every_finish_reason() -> None:
             assert f'"finish_reason":"{reason}"'.encode() in post(relay.url, "openai").body
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"{}", b'{"messages": 5, "prompt": 5}'])
+@pytest.mark.parametrize("provider", DOORS)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"{}", b'{"messages": 5, "prompt": 5, "input": 5}'])
 def test_a_malformed_request_is_a_400(url: str, provider: str, body: bytes) -> None:
     answer = post(url, provider, body)
     assert answer.status == 400

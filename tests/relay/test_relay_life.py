@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from relaytools import (
     BODY,
+    DOORS,
     GOOD_STREAM,
     PATH,
     PREFIX,
@@ -41,7 +42,7 @@ def url() -> Iterator[str]:
 # --- the gate ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", DOORS)
 def test_with_a_key_set_every_wire_needs_it(provider: str) -> None:
     with relay_over(api_key="sesame") as (relay, mock):
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic sesame"}, {"x-api-key": "é"}):
@@ -50,11 +51,16 @@ def test_with_a_key_set_every_wire_needs_it(provider: str) -> None:
         assert not mock.requests
         assert post(relay.url, provider, headers={"Authorization": "bearer sesame"}).status == 200
         assert post(relay.url, provider, headers={"X-API-Key": "sesame"}).status == 200
+        assert send(relay.url, "/v1/models", method="GET").status == 401
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_librarys_clients_give_the_key_as_a_header(provider: str) -> None:
+    with relay_over(api_key="sesame") as (relay, _):
         with Client(**client_of(relay.url, provider, headers={"Authorization": "Bearer sesame"})) as client:
             assert client.chat("Hi").text == "Hello 😀"
         with Client(**client_of(relay.url, provider)) as client, pytest.raises(errors.AuthenticationError):
             client.chat("Hi")
-        assert send(relay.url, "/v1/models", method="GET").status == 401
 
 
 def test_without_a_key_only_loopback_names_are_answered(url: str) -> None:
@@ -98,7 +104,7 @@ def test_unknown_paths_and_methods_say_where_to_go(url: str) -> None:
 
 @pytest.mark.parametrize("begun", [True, False])
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("wire", ["openai", "yqcloud"])
+@pytest.mark.parametrize("wire", ["openai", "yqcloud", "anthropic", "openai-responses"])
 def test_a_client_that_leaves_ends_the_upstream_call_at_once(wire: str, stream: bool, begun: bool) -> None:
     with (
         SlowProvider(first=begun) as upstream,

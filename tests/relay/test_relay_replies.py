@@ -108,10 +108,13 @@ def test_raw_text_has_no_good_end_for_an_empty_or_failed_answer(name: str) -> No
 
 def test_a_failure_inside_an_answer_is_an_event_or_a_cut() -> None:
     failure = Failure(529, "busy", code="c", param="p")
-    for name, wire in WIRE.items():
-        said = wire.stream_encoder(RelayedCall([]), STAMP).fail(failure)
-        words = b'data: {"error":{"message":"busy","type":"overloaded_error","param":"p","code":"c"}}\n\n'
-        assert said == (None if name in RAW_TEXT else words)
+    words = b'"error":{"message":"busy","type":"overloaded_error","param":"p","code":"c"}}\n\n'
+    said = dict.fromkeys(RAW_TEXT) | dict.fromkeys(("openai", "ylokh"), b"data: {" + words)
+    said["openai-responses"] = b'event: error\ndata: {"type":"error","sequence_number":0,' + words
+    said["anthropic"] = (
+        b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"},"request_id":null}\n\n'
+    )
+    assert {name: wire.stream_encoder(RelayedCall([]), STAMP).fail(failure) for name, wire in WIRE.items()} == said
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -122,6 +125,9 @@ FAILURES: list[tuple[Exception, int, str, dict[str, str]]] = [
     (errors.UnsupportedOptionError("m", argument="seed"), 400, "invalid_request_error", {}),
     (errors.ConfigurationError("weights are missing"), 500, "server_error", {"x-should-retry": "false"}),
     (errors.AuthenticationError("m", status_code=401), 401, "authentication_error", {}),
+    (errors.APIStatusError("m", status_code=402), 402, "invalid_request_error", {}),
+    (errors.APIStatusError("m", status_code=413, request_id="req_9"), 413, "invalid_request_error", {}),
+    (errors.APIStatusError("m", status_code=413, request_id="a\r\nb: c"), 413, "invalid_request_error", {}),
     (errors.PermissionDeniedError("m", status_code=403), 403, "permission_error", {}),
     (errors.NotFoundError("m", status_code=404), 404, "not_found_error", {}),
     (errors.ConflictError("m", status_code=409), 409, "invalid_request_error", {}),
@@ -153,6 +159,18 @@ FAILURES: list[tuple[Exception, int, str, dict[str, str]]] = [
 ]
 
 
+ANTHROPICS_WORDS = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
 @pytest.mark.parametrize(("error", "status", "kind", "headers"), FAILURES)
 def test_every_error_has_a_status_and_words(error: Exception, status: int, kind: str, headers: dict[str, str]) -> None:
     failure = Failure.of(error)
@@ -162,10 +180,19 @@ def test_every_error_has_a_status_and_words(error: Exception, status: int, kind:
         body = json.loads(wire.refusal(failure))
         if wire.name in RAW_TEXT:
             assert body == {"code": status, "message": failure.message}
+        elif wire.name == "anthropic":
+            usual = "api_error" if status >= 500 else "invalid_request_error"
+            words = {"type": ANTHROPICS_WORDS.get(status, usual), "message": failure.message}
+            assert body == {"type": "error", "error": words, "request_id": failure.request_id}
         else:
             assert body == {
                 "error": {"message": failure.message, "type": kind, "param": failure.param, "code": failure.code}
             }
+
+
+def test_the_providers_id_of_the_request_is_named_where_a_header_can_carry_it() -> None:
+    for given, named in (("req_9", "req_9"), ("a\r\nb: c", None), ("", None), (None, None), ("é", None)):
+        assert Failure.of(errors.RateLimitError("m", status_code=429, request_id=given)).request_id == named
 
 
 def test_every_error_class_of_the_library_has_a_failure() -> None:

@@ -9,6 +9,7 @@ import pytest
 from relaytools import (
     BODY,
     DONE,
+    DOORS,
     HI,
     PATH,
     PREFIX,
@@ -119,7 +120,7 @@ def test_a_whole_reply_byte_for_byte(url: str) -> None:
     assert post(url, "yqcloud", {"prompt": "Hi", "stream": False}).body == "Hello 😀".encode()
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", DOORS)
 def test_each_piece_goes_out_at_once(provider: str) -> None:
     with (
         SlowProvider() as upstream,

@@ -1,0 +1,186 @@
+"""The Responses API: requests, option by option and message by message."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from llmclients.codecs.base import Context
+from llmclients.codecs.openai_responses import OpenAIResponsesCodec
+from llmclients.config import RetryPolicy
+from llmclients.errors import APIResponseError, InvalidRequestError, UnsupportedOptionError
+from llmclients.models import ChatRequest, Message, ToolCall
+from llmclients.parts import AudioPart, FilePart, ImagePart, TextPart
+from llmclients.settings import ClientSettings
+
+CODEC = OpenAIResponsesCodec()
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def encoded(messages: Any = "Hi", *, own: dict[str, Any] | None = None, stream: bool = False, **options: Any) -> Any:
+    context = Context(model="m", options=CODEC.options(**own or {}), stream=stream)
+    body = CODEC.encode(ChatRequest.of(messages, **options), context).body
+    payload = json.loads(body)
+    assert json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() == body
+    return payload
+
+
+HI = {"model": "m", "input": [{"type": "message", "role": "user", "content": "Hi"}], "store": False}
+ENCRYPTED, LOGPROBS = "reasoning.encrypted_content", "message.output_text.logprobs"
+TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False}
+
+
+@pytest.mark.parametrize(
+    ("options", "own", "more"),
+    [
+        ({}, {}, {}),
+        ({"temperature": 0}, {}, {"temperature": 0}),
+        ({"top_p": 0.5}, {}, {"top_p": 0.5}),
+        ({"max_tokens": 5}, {}, {"max_output_tokens": 5}),
+        ({"logprobs": True}, {}, {"include": [LOGPROBS]}),
+        ({"logprobs": False}, {}, {}),
+        ({"top_logprobs": 0}, {}, {"top_logprobs": 0, "include": [LOGPROBS]}),
+        ({"top_logprobs": 2, "logprobs": False}, {}, {"top_logprobs": 2}),
+        ({"reasoning_effort": "low"}, {}, {"reasoning": {"effort": "low"}, "include": [ENCRYPTED]}),
+        ({}, {"summary": "auto"}, {"reasoning": {"summary": "auto"}, "include": [ENCRYPTED]}),
+        ({}, {"encrypted_reasoning": True}, {"include": [ENCRYPTED]}),
+        ({"reasoning_effort": "low"}, {"encrypted_reasoning": False}, {"reasoning": {"effort": "low"}}),
+        ({"reasoning_effort": "low"}, {"store": True}, {"reasoning": {"effort": "low"}, "store": True}),
+        ({}, {"store": True, "encrypted_reasoning": True}, {"include": [ENCRYPTED], "store": True}),
+        ({}, {"previous_response_id": "r"}, {"previous_response_id": "r"}),
+        ({}, {"truncation": "auto"}, {"truncation": "auto"}),
+        ({}, {"verbosity": "low"}, {"text": {"verbosity": "low"}}),
+        ({"response_format": "json"}, {}, {"text": {"format": {"type": "json_object"}}}),
+        (
+            {"response_format": {"type": "object", "title": "A b"}},
+            {"verbosity": "high"},
+            {
+                "text": {
+                    "format": {"type": "json_schema", "name": "A_b", "schema": {"type": "object", "title": "A b"}},
+                    "verbosity": "high",
+                }
+            },
+        ),
+        ({"tools": [{"name": "f"}]}, {}, {"tools": [TOOL]}),
+        ({"tools": [{"name": "f", "strict": True}]}, {}, {"tools": [TOOL | {"strict": True}]}),
+        ({"tools": [{"name": "f"}], "tool_choice": "none"}, {}, {"tools": [TOOL], "tool_choice": "none"}),
+        (
+            {"tools": [{"name": "f"}], "tool_choice": "f", "parallel_tool_calls": False},
+            {},
+            {"tools": [TOOL], "tool_choice": {"type": "function", "name": "f"}, "parallel_tool_calls": False},
+        ),
+        ({"extra": {"store": True, "include": []}}, {}, {"store": True, "include": []}),
+    ],
+    ids=repr,
+)
+def test_what_is_set_is_sent_and_nothing_else(options: dict[str, Any], own: dict[str, Any], more: Any) -> None:
+    assert encoded(own=own, **options) == HI | more
+    assert encoded(own=own, stream=True, **options) == HI | more | {"stream": True}
+
+
+@pytest.mark.parametrize("name", ["stop", "seed", "presence_penalty", "frequency_penalty"])
+def test_what_the_wire_has_no_field_for_is_refused(name: str) -> None:
+    with pytest.raises(UnsupportedOptionError, match="its wire has no field for it") as caught:
+        settings().request("Hi", "m", {name: "END" if name == "stop" else 1})
+
+    assert caught.value.argument == name
+
+
+def settings() -> ClientSettings:
+    arguments: dict[str, Any] = dict.fromkeys(("model", "model_path", "headers", "timeout", "proxy"))
+    arguments |= {"retry": RetryPolicy(), "fallback": (), "trust_env": False, "verify": True}
+    return ClientSettings.of(
+        "openai-responses", api_key="k", base_url="http://127.0.0.1:1", max_response_bytes=1000, **arguments
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (AudioPart(b"RIFF\0\0\0\0WAVE"), "audio parts"),
+        (ImagePart(b"BM", media_type="image/bmp"), "image/bmp"),
+        (FilePart(b"x" * 50_000_001, media_type="text/plain"), "of 50000001 bytes"),
+    ],
+    ids=["audio", "bitmap", "large"],
+)
+def test_a_part_that_the_wire_does_not_take_is_refused(part: Any, words: str) -> None:
+    with pytest.raises(UnsupportedOptionError, match=words):
+        settings().request([Message("user", [part])], "m", {})
+
+
+@pytest.mark.parametrize(
+    ("part", "sent"),
+    [
+        (TextPart(text="x"), {"type": "input_text", "text": "x"}),
+        (ImagePart("https://a/b"), {"type": "input_image", "image_url": "https://a/b", "detail": "auto"}),
+        (
+            ImagePart(PNG, detail="high"),
+            {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "high"},
+        ),
+        (FilePart("https://a/b.pdf", name="b"), {"type": "input_file", "file_url": "https://a/b.pdf"}),
+        (
+            FilePart(b"%PDF-"),
+            {"type": "input_file", "filename": "file.pdf", "file_data": "data:application/pdf;base64,JVBERi0="},
+        ),
+        (FilePart(b"a"), {"type": "input_file", "filename": "file.txt", "file_data": "data:text/plain;base64,YQ=="}),
+        (
+            FilePart(b"a", name="a.py"),
+            {"type": "input_file", "filename": "a.py", "file_data": "data:text/plain;base64,YQ=="},
+        ),
+    ],
+    ids=repr,
+)
+def test_parts(part: Any, sent: dict[str, Any]) -> None:
+    for role, where in (("user", "content"), ("tool", "output")):
+        message = Message(role, [part], tool_call_id="c" if role == "tool" else None)  # type: ignore[arg-type]
+        assert encoded([message])["input"][0][where] == [sent]
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (Message("tool", "4"), "needs the tool_call_id"),
+        (Message("assistant", [ImagePart(PNG)]), "has text only on this wire, no image"),
+        (Message("user", [AudioPart(b"RIFF\0\0\0\0WAVE")]), "there is no audio"),
+        (Message("assistant", "x", echo={"openai-responses": {}}), "is not a list of items"),
+    ],
+)
+def test_a_message_that_has_no_form_on_the_wire_is_refused(message: Message, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=rf"messages\[1\]: .*{words}") as caught:
+        encoded(["Hi", message])
+
+    assert caught.value.argument == "messages"
+
+
+def test_an_answer_goes_back_as_it_came() -> None:
+    items = [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "g"}, {"type": "message"}]
+    response = CODEC.decode(json.dumps({"status": "completed", "output": items}).encode())
+
+    assert encoded(["Hi", response.message])["input"][1:] == items
+    assert encoded(["Hi", response.message.model_copy(update={"echo": None, "content": "x"})])["input"][1] == {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "x"}],
+    }
+
+
+def test_an_answer_without_anything_opaque_is_made_anew() -> None:
+    message = Message("assistant", "I ask.", tool_calls=[ToolCall("c", "f", '{ "a":1}')], reasoning="Hm.")
+
+    assert encoded(["Hi", message])["input"][1:] == [
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I ask."}]},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{ "a":1}'},
+    ]
+
+
+def test_the_models_are_asked_for_and_read_as_elsewhere_at_openai() -> None:
+    wire = CODEC.encode_models(Context(api_key="k"))
+
+    assert (wire.method, wire.path, wire.body) == ("GET", "/models", b"")
+    assert wire.headers == (("Accept", "application/json"), ("Authorization", "Bearer k"))
+    assert CODEC.decode_models(b'{"data":[{"id":"b"},{"id":"a"}]}') == ["b", "a"]
+    for body in (b"", b"{}", b'{"data":{}}', b'{"data":["a"]}', b'{"data":[{}]}'):
+        with pytest.raises(APIResponseError):
+            CODEC.decode_models(body)

@@ -1,0 +1,306 @@
+"""OpenAI's own SDK as the client of a running relay: chat completions, in front of a provider that carries everything."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+from pydantic import BaseModel
+from scripted import Scripted, failing, scripted_relay
+
+from llmclients.codecs.base import CodecOptions
+from llmclients.models import ChatResponse, Chunk, TokenLogprob, ToolCall, ToolCallDelta, Usage
+from llmclients.transports.mock import Cut, Reply
+
+HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER: ChatCompletionToolParam = {
+    "type": "function",
+    "function": {"name": "weather", "description": "How warm it is", "parameters": SCHEMA, "strict": True},
+}
+TOOL = {"name": "weather", "description": "How warm it is", "parameters": SCHEMA, "strict": True}
+CALL = ToolCall("call_1", "weather", '{"city":"Oslo"}')
+PNG_URL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 8).decode()
+WAV_64 = base64.b64encode(b"RIFF0000WAVE").decode()
+TOKENS = [TokenLogprob(token="Hé", logprob=-0.5, top=[TokenLogprob(token="\ufffd", logprob=-1.5)])]
+
+
+@pytest.fixture(scope="module")
+def _relay() -> Iterator[tuple[openai.OpenAI, Scripted]]:
+    with scripted_relay() as (url, script), sdk(url) as client:
+        yield client, script
+
+
+@pytest.fixture
+def client(_relay: Any) -> openai.OpenAI:
+    return _relay[0]
+
+
+@pytest.fixture
+def script(_relay: Any) -> Scripted:
+    script: Scripted = _relay[1]
+    script.__init__()  # type: ignore[misc]
+    return script
+
+
+def sdk(url: str, prefix: str = "/openai/v1", **arguments: Any) -> openai.OpenAI:
+    return openai.OpenAI(base_url=url + prefix, **({"api_key": "none", "max_retries": 0} | arguments))
+
+
+def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, script: Scripted) -> None:
+    client.chat.completions.create(
+        model="asked",
+        messages=[
+            {"role": "developer", "content": "Be brief."},
+            {
+                "role": "user",
+                "name": "ann",
+                "content": [
+                    {"type": "text", "text": "What is this?"},
+                    {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "low"}},
+                    {"type": "input_audio", "input_audio": {"data": WAV_64, "format": "wav"}},
+                    {
+                        "type": "file",
+                        "file": {"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "a.pdf"},
+                    },
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+                ],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": "4 degrees"},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+            {"role": "user", "content": "Why?"},
+        ],
+        tools=[WEATHER],
+        tool_choice={"type": "function", "function": {"name": "weather"}},
+        parallel_tool_calls=False,
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "where", "schema": SCHEMA, "strict": True, "description": "a city"},
+        },
+        max_completion_tokens=9,
+        reasoning_effort="low",
+        logprobs=True,
+        top_logprobs=2,
+        seed=7,
+        stop=["END"],
+        verbosity="low",
+        user="u",
+        store=True,
+        metadata={"a": "b"},
+    )
+    assert script.own == {"verbosity": "low"}
+    assert script.asked == {
+        "model": "asked",
+        "stream": False,
+        "max_tokens": 9,
+        "reasoning_effort": "low",
+        "seed": 7,
+        "stop": ["END"],
+        "logprobs": True,
+        "top_logprobs": 2,
+        "tools": [TOOL],
+        "tool_choice": "weather",
+        "parallel_tool_calls": False,
+        "response_format": {"name": "where", "json_schema": SCHEMA, "strict": True, "description": "a city"},
+        "messages": [
+            {"role": "developer", "content": "Be brief."},
+            {
+                "role": "user",
+                "name": "ann",
+                "content": [
+                    {"type": "text", "text": "What is this?"},
+                    {"type": "image", "data": PNG_URL.partition(",")[2], "media_type": "image/png", "detail": "low"},
+                    {"type": "audio", "data": WAV_64, "media_type": "audio/wav"},
+                    {"type": "file", "data": "JVBERi0=", "media_type": "application/pdf", "name": "a.pdf"},
+                ],
+            },
+            {"role": "assistant", "tool_calls": [{"id": "call_1", "name": "weather", "arguments": "{}"}]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "4 degrees"},
+            {"role": "assistant", "content": [{"type": "text", "text": "No."}]},
+            {"role": "user", "content": "Why?"},
+        ],
+    }
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", "required"])
+def test_the_words_for_a_choice_of_tools(client: openai.OpenAI, script: Scripted, choice: Any) -> None:
+    client.chat.completions.create(model="m", messages=HI, tools=[WEATHER], tool_choice=choice)
+    assert script.asked["tool_choice"] == choice
+
+
+class Answer(BaseModel):
+    city: str
+
+
+def test_structured_output_is_asked_for_and_read(client: openai.OpenAI, script: Scripted) -> None:
+    script.answer = ChatResponse(text='{"city":"Oslo"}', finish_reason="stop")
+    found = client.chat.completions.parse(model="m", messages=HI, response_format=Answer)
+    assert found.choices[0].message.parsed == Answer(city="Oslo")
+    assert script.asked["response_format"]["name"] == "Answer"
+    assert script.asked["response_format"]["strict"] is True
+    # Whether it is what was asked for is for the client to find: the relay passes on what comes.
+    script.answer = ChatResponse(text="no JSON", finish_reason="stop")
+    loose = client.chat.completions.create(model="m", messages=HI, response_format={"type": "json_object"})
+    assert loose.choices[0].message.content == "no JSON"
+    assert script.asked["response_format"] == {"name": "answer"}
+    script.streams(Chunk(text="no JSON"), Chunk(finish_reason="stop"))
+    with client.chat.completions.stream(model="m", messages=HI, response_format={"type": "json_object"}) as stream:
+        assert stream.get_final_completion().choices[0].message.content == "no JSON"
+
+
+def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_refused() -> None:
+    with scripted_relay(frozenset({"tools"}), CodecOptions) as (url, script), sdk(url) as client:
+        create: Any = client.chat.completions.create
+        create(model="m", messages=HI, tools=[WEATHER], tool_choice="auto", parallel_tool_calls=True)
+        create(model="m", messages=HI, tool_choice="none", parallel_tool_calls=False)
+        create(model="m", messages=HI, logprobs=False, verbosity="medium", response_format={"type": "text"})
+        script.asked = {}
+        for name, choice in (
+            ("tool_choice", {"tools": [WEATHER], "tool_choice": "required"}),
+            ("parallel_tool_calls", {"tools": [WEATHER], "parallel_tool_calls": False}),
+            ("response_format", {"response_format": {"type": "json_object"}}),
+            ("logprobs", {"logprobs": True}),
+            ("verbosity", {"verbosity": "low"}),
+            ("n", {"n": 2}),
+            ("audio", {"audio": {"voice": "a", "format": "wav"}}),
+        ):
+            with pytest.raises(openai.BadRequestError) as caught:
+                create(model="m", messages=HI, **choice)
+            assert (caught.value.param, caught.value.code) == (name, "unsupported_parameter")
+        assert script.asked == {}
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_answer(client: openai.OpenAI, script: Scripted) -> None:
+    script.answer = ChatResponse(
+        text="Hé",
+        reasoning="hm",
+        tool_calls=[CALL],
+        finish_reason="tool_calls",
+        model="s-9",
+        usage=Usage(input_tokens=7, output_tokens=3, total_tokens=10, cached_tokens=2),
+        logprobs=TOKENS,
+    )
+    found = client.chat.completions.create(model="m", messages=HI)
+    choice = found.choices[0]
+    assert (found.model, choice.finish_reason, choice.message.content) == ("s-9", "tool_calls", "Hé")
+    assert choice.message.model_extra == {"reasoning_content": "hm"}
+    assert choice.message.tool_calls is not None
+    call: Any = choice.message.tool_calls[0]
+    assert (call.id, call.function.name, call.function.arguments) == ("call_1", "weather", '{"city":"Oslo"}')
+    assert choice.logprobs is not None
+    assert choice.logprobs.content is not None
+    token = choice.logprobs.content[0]
+    assert (token.token, token.logprob, token.bytes) == ("Hé", -0.5, list("Hé".encode()))
+    assert [(other.token, other.bytes) for other in token.top_logprobs] == [("\ufffd", None)]
+    assert found.usage is not None
+    assert (found.usage.prompt_tokens, found.usage.total_tokens) == (7, 10)
+
+
+def test_the_answer_goes_back_with_the_next_turn(client: openai.OpenAI, script: Scripted) -> None:
+    script.answer = ChatResponse(reasoning="hm", tool_calls=[CALL], finish_reason="tool_calls")
+    message: Any = client.chat.completions.create(model="m", messages=HI, tools=[WEATHER]).choices[0].message
+    result: Any = {"role": "tool", "tool_call_id": "call_1", "content": "4"}
+    client.chat.completions.create(model="m", messages=[*HI, message, result], tools=[WEATHER])
+    calls = [{"id": "call_1", "name": "weather", "arguments": '{"city":"Oslo"}'}]
+    assert script.asked["messages"][1:] == [
+        {"role": "assistant", "reasoning": "hm", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "call_1", "content": "4"},
+    ]
+
+
+def test_a_stream(client: openai.OpenAI, script: Scripted) -> None:
+    script.streams(
+        Chunk(role="assistant", model="s-9"),
+        Chunk(text="Hé", logprobs=TOKENS),
+        Chunk(tool_calls=[ToolCallDelta(index=0, id="a", name="weather")]),
+        Chunk(tool_calls=[ToolCallDelta(index=0, arguments='{"city":"Oslo"}')]),
+        Chunk(tool_calls=[ToolCallDelta(index=1, id="b", name="clock", arguments="{")]),
+        Chunk(tool_calls=[ToolCallDelta(index=1, arguments="}")]),
+        Chunk(finish_reason="tool_calls", usage=Usage(input_tokens=7, output_tokens=3, total_tokens=10)),
+    )
+    with client.chat.completions.stream(
+        model="m", messages=HI, tools=[WEATHER], stream_options={"include_usage": True}
+    ) as stream:
+        found = stream.get_final_completion()
+    choice = found.choices[0]
+    assert (choice.message.content, choice.finish_reason, found.model) == ("Hé", "tool_calls", "s-9")
+    assert [(call.id, call.function.arguments) for call in choice.message.tool_calls or ()] == [
+        ("a", '{"city":"Oslo"}'),
+        ("b", "{}"),
+    ]
+    assert choice.logprobs is not None
+    assert [token.token for token in choice.logprobs.content or ()] == ["Hé"]
+    assert found.usage is not None
+    assert found.usage.total_tokens == 10
+    plain = list(client.chat.completions.create(model="m", messages=HI, stream=True))
+    assert all(chunk.usage is None for chunk in plain)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [Chunk(text="Hel"), Cut()],
+        [Chunk(text="Hel"), Chunk(finish_reason="stop")],
+        [Chunk(text="Hel"), failing(529, "busy")],
+    ],
+)
+def test_an_answer_that_breaks_off_is_an_error(client: openai.OpenAI, script: Scripted, pieces: list[Any]) -> None:
+    script.answer = pieces
+    chunks: list[Any] = []
+    with pytest.raises(openai.APIError, match="scripted"):
+        chunks.extend(client.chat.completions.create(model="m", messages=HI, stream=True))
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, openai.BadRequestError),
+        (401, openai.AuthenticationError),
+        (403, openai.PermissionDeniedError),
+        (404, openai.NotFoundError),
+        (409, openai.ConflictError),
+        (422, openai.UnprocessableEntityError),
+        (429, openai.RateLimitError),
+        (500, openai.InternalServerError),
+        (529, openai.InternalServerError),
+    ],
+)
+def test_every_status_is_the_sdks_class(
+    client: openai.OpenAI, script: Scripted, status: int, kind: type[openai.APIStatusError]
+) -> None:
+    script.answer = Reply(status, json={"error": {"message": "no", "code": "c"}}, headers={"x-request-id": "req_7"})
+    asks: list[Any] = [
+        lambda stream: client.chat.completions.create(model="m", messages=HI, stream=stream),
+        lambda stream: client.responses.create(model="m", input="Hi", stream=stream),
+    ]
+    for ask in asks:
+        for stream in (False, True):
+            with pytest.raises(kind) as caught:
+                ask(stream)
+            assert (type(caught.value), caught.value.code, caught.value.request_id) == (kind, "c", "req_7")
+
+
+def test_the_gate_takes_the_key_and_models_have_this_wires_form() -> None:
+    with scripted_relay(api_key="sesame") as (url, script):
+        with sdk(url, api_key="sesame") as client:
+            assert [model.id for model in client.models.list()] == ["s-1", "s-2"]
+            script.answer = ChatResponse(text="Hello", finish_reason="stop")
+            assert client.responses.create(model="m", input="Hi").output_text == "Hello"
+        with sdk(url, "/v1", api_key="sesame") as client:
+            assert client.responses.create(model="m", input="Hi").output_text == "Hello"
+        with sdk(url) as client, pytest.raises(openai.AuthenticationError):
+            client.models.list()
