@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from llmclients.errors import InvalidRequestError, UnsupportedOptionError
@@ -155,7 +155,7 @@ def _messages(payload: Mapping[str, Any]) -> list[Message]:
     messages = []
     system = payload.get("system")
     if system:
-        messages.append(as_message({"role": "system", "content": _content(system, "system", {"text"})}, "system"))
+        messages.append(as_message({"role": "system", "content": _content(system, "system", ("text",))}, "system"))
     for index, entry in enumerate(read_entries(payload, "messages")):
         where = f"messages[{index}]"
         check_members(entry, {"role", "content"}, where, argument="messages")
@@ -177,7 +177,7 @@ def _blocks(content: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _system(content: Any, where: str) -> Iterator[dict[str, Any]]:
-    yield {"role": "system", "content": _content(content, where, {"text"})}
+    yield {"role": "system", "content": _content(content, where, ("text",))}
 
 
 def _user(content: Any, where: str) -> Iterator[dict[str, Any]]:
@@ -218,7 +218,7 @@ def _assistant(content: Any, where: str) -> Iterator[dict[str, Any]]:
             signed = True
         else:
             texts.append({name: value for name, value in block.items() if name != "citations"})
-    message: dict[str, Any] = {"role": "assistant", "content": _content(texts, where, {"text"}) if texts else None}
+    message: dict[str, Any] = {"role": "assistant", "content": _content(texts, where, ("text",)) if texts else None}
     message |= {"tool_calls": calls or None, "reasoning": "".join(thoughts) or None}
     if signed:  # unsigned thinking is another provider's: Anthropic would refuse it
         message["echo"] = {ECHO: blocks}
@@ -227,7 +227,7 @@ def _assistant(content: Any, where: str) -> Iterator[dict[str, Any]]:
     yield message
 
 
-def _content(content: Any, where: str, kinds: Collection[Any] = ("text", "image", "document")) -> Any:
+def _content(content: Any, where: str, kinds: Sequence[str] = ("text", "image", "document")) -> Any:
     """Blocks as text, where they are only that, or as parts."""
     if isinstance(content, str):
         return content

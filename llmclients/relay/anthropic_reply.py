@@ -7,7 +7,7 @@ from typing import Any
 
 from llmclients.errors import APIResponseError
 from llmclients.models import ChatResponse, Chunk, FinishReason, TokenLogprob, ToolCall, Usage
-from llmclients.relay.blocks import Block, BlockEncoder
+from llmclients.relay.blocks import Block, BlockEncoder, Kind
 from llmclients.relay.failures import Failure
 from llmclients.relay.wire import Stamp, dump
 
@@ -141,9 +141,12 @@ def usage_payload(usage: Usage | None) -> dict[str, Any]:
 class MessageEncoder(BlockEncoder):
     """A stream of events.
 
-    What only this wire has, the signatures of thinking and redacted thinking, passes on where the backing provider
-    speaks it, too: its own events, which chunks have as `raw`, say where it belongs.
+    What only this wire has, such as the signatures of thinking and redacted thinking, passes on where the backing
+    provider speaks it, too: its own events, which chunks have as `raw`, say where it belongs.
     """
+
+    own: Any = None
+    """The block of the wire's own that begins."""
 
     def head(self) -> bytes:
         message = _message(self.stamp, self.model) | {"usage": usage_payload(self.usage)}
@@ -153,6 +156,8 @@ class MessageEncoder(BlockEncoder):
         start: dict[str, Any] = {"type": "text", "text": ""}
         if block.kind == "reasoning":
             start = {"type": "thinking", "thinking": "", "signature": ""}
+        elif block.kind == "opaque":
+            start = self.own
         elif block.kind == "call":
             start = {"type": "tool_use", "id": block.call_id, "name": block.name, "input": {}}
         return _start(block.index, start)
@@ -167,27 +172,32 @@ class MessageEncoder(BlockEncoder):
     def end(self, block: Block, *, cut: bool) -> bytes:
         return _stop(block.index)
 
-    def opaque(self, chunk: Chunk) -> bytes:
-        raw = chunk.raw if isinstance(chunk.raw, dict) else {}
-        if raw.get("type") == "content_block_start":
-            return self._started(raw.get("content_block"))
-        delta = raw.get("delta") if raw.get("type") == "content_block_delta" else None
-        if isinstance(delta, dict) and delta.get("type") == "signature_delta":
-            data = b"" if self.is_open("reasoning") else self.open("reasoning", chunk)
-            return data + _delta(self.blocks[-1].index, delta)
+    def before(self, chunk: Chunk) -> bytes:
+        if chunk.raw.get("type") == "content_block_start":
+            return self._started(chunk.raw.get("content_block"))
+        if chunk.raw.get("type") == "content_block_delta" and isinstance(delta := chunk.raw.get("delta"), dict):
+            return self._other_delta(delta)
         return b""
 
     def _started(self, entry: Any) -> bytes:
-        """The backing provider has begun a block that brings nothing yet, or nothing that can be read."""
+        """The backing provider has begun a block. One with text or a call begins here with what it brings."""
         data = self.close()
         kind = entry.get("type") if isinstance(entry, dict) else None
         if kind == "thinking":
             return data + self.open("reasoning", None)
-        if kind == "redacted_thinking":
-            self.blocks.append(Block("reasoning", len(self.blocks)))
-            index = self.blocks[-1].index
-            return data + _start(index, entry) + _stop(index)
-        return data
+        if kind is None or kind in ("text", "tool_use"):
+            return data
+        self.own = entry
+        return data + self.open("opaque", None)
+
+    def _other_delta(self, delta: dict[str, Any]) -> bytes:
+        """A delta that brings neither text nor reasoning nor arguments of a call, as it is."""
+        kind = delta.get("type")
+        if kind in ("text_delta", "thinking_delta", "input_json_delta") and not self.is_open("opaque"):
+            return b""
+        usual: Kind = "reasoning" if kind == "signature_delta" else "text"
+        data = b"" if self.is_open(usual) or self.is_open("opaque") else self.open(usual, None)
+        return data + _delta(self.blocks[-1].index, delta)
 
     def tail(self) -> bytes:
         delta = {"stop_reason": _stop_reason(self.finish_reason), "stop_sequence": None}

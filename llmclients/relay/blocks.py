@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic_core import from_json
-
 from llmclients.errors import APIResponseError
 from llmclients.models import Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage
 from llmclients.relay.wire import Stamp
 
-__all__ = ["Block", "BlockEncoder"]
+__all__ = ["Block", "BlockEncoder", "CallBeginning", "Kind"]
 
-Kind = Literal["reasoning", "text", "call"]
+Kind = Literal["reasoning", "text", "call", "opaque"]
+"""`opaque`: what only the wire's own server has, passed on as it is."""
 
 
 @dataclass(slots=True)
@@ -45,12 +45,26 @@ class Block:
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """What has come of a call that has not begun on the wire."""
+class CallBeginning:
+    """What has come of a call that has not begun on the wire: that wants its id and its name first."""
 
+    index: int
     id: str = ""
     name: str = ""
-    arguments: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+
+    def take(self, delta: ToolCallDelta) -> bool:
+        """Take the next piece. Whether the call can begin."""
+        self.id = self.id or delta.id or ""
+        self.name = self.name or delta.name or ""
+        self.pieces.append(delta.arguments)
+        return bool(self.id and self.name)
+
+    def whole(self) -> ToolCallDelta:
+        """All of it, as one piece."""
+        return ToolCallDelta(
+            index=self.index, id=self.id or f"call_{self.index}", name=self.name, arguments="".join(self.pieces)
+        )
 
 
 class BlockEncoder(ABC):
@@ -71,7 +85,7 @@ class BlockEncoder(ABC):
         self._open: Block | None = None
         self._open_call: int | None = None
         self._ended_calls: set[int] = set()
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, CallBeginning] = {}
         self._mixed = False
 
     # --- what the wire says -----------------------------------------------------------------------------------------
@@ -96,8 +110,15 @@ class BlockEncoder(ABC):
     def tail(self) -> bytes:
         """What comes after the last block."""
 
-    def opaque(self, chunk: Chunk) -> bytes:
-        """What a chunk brings that has neither text nor reasoning nor calls."""
+    def before(self, chunk: Chunk) -> bytes:
+        """What to say before a chunk's text, reasoning and calls, where the backing provider speaks this wire, too.
+
+        Its own event is in `raw`.
+        """
+        return b""
+
+    def after(self, chunk: Chunk) -> bytes:
+        """What to say after them."""
         return b""
 
     # --- chunks in ----------------------------------------------------------------------------------------------------
@@ -112,15 +133,15 @@ class BlockEncoder(ABC):
             data = self.head()
         if chunk.echo is not None:
             self.echo = chunk.echo
+        if own := type(chunk.raw) is dict:
+            data += self.before(chunk)
         if chunk.reasoning:
             data += self._say("reasoning", chunk.reasoning, (), chunk)
         if chunk.text:
             data += self._say("text", chunk.text, chunk.logprobs, chunk)
         for delta in chunk.tool_calls:
             data += self._call(delta, chunk)
-        if not (chunk.reasoning or chunk.text or chunk.tool_calls):
-            data += self.opaque(chunk)
-        return data
+        return data + self.after(chunk) if own else data
 
     def finish(self) -> bytes:
         data = b"" if self._begun else self.head()
@@ -165,11 +186,8 @@ class BlockEncoder(ABC):
             if delta.arguments:
                 raise APIResponseError("a call goes on after its end in the backing answer")
             return b""
-        waiting = self._waiting.setdefault(delta.index, _Waiting())
-        waiting.id = waiting.id or delta.id or ""
-        waiting.name = waiting.name or delta.name or ""
-        waiting.arguments.append(delta.arguments)
-        if self._mixed or not waiting.name:
+        known = self._waiting.setdefault(delta.index, CallBeginning(delta.index)).take(delta)
+        if self._mixed or not known:
             return b""
         if self._open_call is not None and not self._is_whole():
             self._mixed = True
@@ -177,17 +195,16 @@ class BlockEncoder(ABC):
         return self._begin_call(delta.index, chunk)
 
     def _begin_call(self, index: int, chunk: Chunk | None) -> bytes:
-        call = self._waiting.pop(index)
-        data = self.open("call", chunk, call.id, call.name)
+        call = self._waiting.pop(index).whole()
+        data = self.open("call", chunk, call.id or "", call.name or "")
         self._open_call = index
-        arguments = "".join(call.arguments)
-        return data + self._say("call", arguments, (), chunk) if arguments else data
+        return data + self._say("call", call.arguments, (), chunk) if call.arguments else data
 
     def _is_whole(self) -> bool:
         """Whether the arguments of the open call are complete."""
         assert self._open is not None
         try:
-            from_json(self._open.text)
-        except ValueError:
+            json.loads(self._open.text)
+        except (ValueError, RecursionError):
             return False
         return True

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from llmclients.errors import InvalidRequestError
 from llmclients.models import TOOL_CHOICES, ChatResponse, Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage
+from llmclients.relay.blocks import CallBeginning
 from llmclients.relay.failures import Failure
 from llmclients.relay.options import Options, check_neutral, read_format, read_tools
-from llmclients.relay.wire import RelayedCall, Stamp, dump, read_entries
+from llmclients.relay.wire import CHAT_ECHO, RelayedCall, Stamp, dump, read_entries
 
 __all__ = ["HINTS", "OPTIONS", "EventEncoder", "error_body", "error_payload", "read_options", "reply_body"]
 
@@ -116,6 +117,7 @@ def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
             for call in response.tool_calls
         ]
+    message |= _echoed(response.echo)
     choice = {
         "index": 0,
         "message": message,
@@ -143,6 +145,8 @@ class EventEncoder:
         self._model = ""
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
+        self._calls: set[int] = set()  # those that have begun
+        self._beginnings: dict[int, CallBeginning] = {}
 
     def feed(self, chunk: Chunk) -> bytes:
         self._finish_reason = chunk.finish_reason or self._finish_reason
@@ -156,18 +160,30 @@ class EventEncoder:
             delta["content"] = chunk.text
         if chunk.reasoning:
             delta["reasoning_content"] = chunk.reasoning
-        if chunk.tool_calls:
-            delta["tool_calls"] = [_piece(piece) for piece in chunk.tool_calls]
+        if pieces := [_piece(piece) for call in chunk.tool_calls for piece in self._pieces(call)]:
+            delta["tool_calls"] = pieces
+        if chunk.echo is not None:
+            delta |= _echoed(chunk.echo)
         return events + self._event(delta, logprobs=chunk.logprobs) if delta else events
 
     def finish(self) -> bytes:
-        last = self._event({}, _finish_word(self._finish_reason))
+        calls = [_piece(beginning.whole()) for beginning in self._beginnings.values()]
+        last = self._event({"tool_calls": calls}) if calls else b""
+        last += self._event({}, _finish_word(self._finish_reason))
         if self._include_usage and self._usage is not None:
             last += _data({**self._head(), "choices": [], "usage": usage_payload(self._usage)})
         return last + b"data: [DONE]\n\n"
 
     def fail(self, failure: Failure) -> bytes:
         return _data(error_payload(failure))
+
+    def _pieces(self, delta: ToolCallDelta) -> Iterator[ToolCallDelta]:
+        """A piece of a call, and what had to wait for the call's id and name."""
+        if delta.index in self._calls:
+            yield ToolCallDelta(index=delta.index, arguments=delta.arguments)
+        elif self._beginnings.setdefault(delta.index, CallBeginning(delta.index)).take(delta):
+            self._calls.add(delta.index)
+            yield self._beginnings.pop(delta.index).whole()
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -188,6 +204,12 @@ class EventEncoder:
 
 def _data(payload: dict[str, Any]) -> bytes:
     return b"data: " + dump(payload) + b"\n\n"
+
+
+def _echoed(echo: dict[str, Any] | None) -> dict[str, Any]:
+    """What another server of this wire wants back with the next turn."""
+    members = (echo or {}).get(CHAT_ECHO)
+    return {"reasoning_details": members["reasoning_details"]} if members and "reasoning_details" in members else {}
 
 
 def _piece(piece: ToolCallDelta) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from llmclients.errors import InvalidRequestError, UnsupportedOptionError
 from llmclients.models import TOOL_CHOICES, ChatResponse, Message
 from llmclients.relay.chat_completions import error_body
 from llmclients.relay.failures import Failure
-from llmclients.relay.openai_responses_reply import ECHO, ResponseEncoder, reply_body
+from llmclients.relay.openai_responses_reply import ECHO, ResponseEncoder, is_opaque, reply_body
 from llmclients.relay.options import Options, check_members, check_neutral, read_format, read_tools
 from llmclients.relay.wire import RelayedCall, Stamp, Wire, as_message, member, read_entries, read_object
 
@@ -245,7 +245,7 @@ def _assistant(items: list[dict[str, Any]], where: str) -> Message:
     message["content"] = [{"type": "text", "text": text} for text in texts] if len(texts) > 1 else "".join(texts)
     if calls and not texts:
         message["content"] = None
-    if _is_opaque(items):
+    if is_opaque(items):
         message["echo"] = {ECHO: items}
     return as_message(message, where)
 
@@ -264,12 +264,3 @@ def _words(part: Any, kinds: tuple[str, ...], where: str) -> str:
             f"{where}: the relay does not carry a part of type {kind!r} of an answer", argument="input"
         )
     return str(member(part, "refusal" if kind == "refusal" else "text", str, ""))
-
-
-def _is_opaque(items: list[dict[str, Any]]) -> bool:
-    """Whether the wire's own server wants them back as they are, and can read them: reasoning that is not encrypted is
-    a mere reference to what it has kept, or another provider's."""
-    reasoning = [item for item in items if item.get("type") == "reasoning"]
-    if not all(item.get("encrypted_content") for item in reasoning):
-        return False
-    return bool(reasoning) or any(item.get("phase") is not None for item in items)

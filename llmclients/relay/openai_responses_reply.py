@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmclients.models import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 from llmclients.relay.blocks import Block, BlockEncoder
@@ -11,7 +11,7 @@ from llmclients.relay.chat_completions import error_payload
 from llmclients.relay.failures import Failure
 from llmclients.relay.wire import Stamp, dump
 
-__all__ = ["ECHO", "ResponseEncoder", "reply_body"]
+__all__ = ["ECHO", "ResponseEncoder", "is_opaque", "reply_body"]
 
 ECHO = "openai-responses"
 """Under this name a message's `echo` has its items as this wire has them."""
@@ -36,10 +36,22 @@ def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
     for index, block in enumerate(blocks):
         block.item_id = _item_id(stamp, block, index)
     status = _status(response.finish_reason)
-    output = (response.echo or {}).get(ECHO)
-    if output is None:
-        output = _items(blocks, status)
+    echoed = (response.echo or {}).get(ECHO)
+    output = echoed if is_opaque(echoed) else _items(blocks, status)
     return dump(_response(stamp, response.model or stamp.model, response.finish_reason, output, response.usage))
+
+
+def is_opaque(items: Any) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether the wire's own server wants these items back as they are, and can read them.
+
+    Reasoning that is not encrypted is a mere reference to what it has kept, or another provider's.
+    """
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        return False
+    reasoning = [item for item in items if item.get("type") == "reasoning"]
+    if not all(item.get("encrypted_content") for item in reasoning):
+        return False
+    return bool(reasoning) or any(item.get("phase") is not None for item in items)
 
 
 def _status(reason: FinishReason | None) -> str:
@@ -157,6 +169,8 @@ class ResponseEncoder(BlockEncoder):
         super().__init__(stamp)
         self._number = 0
         self._ids: set[str] = set()
+        self._own_item: dict[str, Any] | None = None
+        self._told: set[Any] = set()  # ids of the reasoning that has gone out encrypted
 
     def head(self) -> bytes:
         response = _head(self.stamp, self.model, "in_progress")
@@ -191,6 +205,9 @@ class ResponseEncoder(BlockEncoder):
             found = _logprobs(logprobs) if logprobs else []
             return self._of("response.output_text.delta", block, content_index=0, delta=text, logprobs=found)
         if block.kind == "reasoning":
+            if len(block.pieces) == 1 and block.index and self.blocks[block.index - 1].kind == "reasoning":
+                # An item of its own: what sets it apart from the one before, where both are one text, has no use.
+                text = block.pieces[0] = text.removeprefix("\n\n")
             return self._of("response.reasoning_summary_text.delta", block, summary_index=0, delta=text)
         return self._of("response.function_call_arguments.delta", block, delta=text)
 
@@ -210,28 +227,46 @@ class ResponseEncoder(BlockEncoder):
                 block.pieces.append("{}")
                 data += self.piece(block, "{}", ())
             data += self._of("response.function_call_arguments.done", block, name=block.name, arguments=block.text)
-        item = _item(block, "incomplete" if cut else "completed")
+        item = self._encrypted(block) or _item(block, "incomplete" if cut else "completed")
         return data + self._event("response.output_item.done", output_index=block.index, item=item)
+
+    def _encrypted(self, block: Block) -> dict[str, Any] | None:
+        """The item that reasoning is where the backing provider speaks this wire, if it is known by its end."""
+        items = [] if self._own_item is None else [self._own_item]
+        if not items and is_opaque(echoed := self.echo.get(ECHO)):
+            items = [item for item in echoed if item.get("id") not in self._told]
+        found = next((item for item in items if item.get("type") == "reasoning"), None)
+        if block.kind != "reasoning" or found is None:
+            return None
+        self._told.add(found.get("id"))
+        # Its paragraphs have gone out as one part.
+        return found | {"id": block.item_id, "summary": _item(block, "completed")["summary"]}
+
+    def after(self, chunk: Chunk) -> bytes:
+        """Encrypted reasoning ends with its own item. There may have been nothing of it to read."""
+        item = chunk.raw.get("item") if chunk.raw.get("type") == "response.output_item.done" else None
+        if not isinstance(item, dict) or item.get("type") != "reasoning" or not item.get("encrypted_content"):
+            return b""
+        data = b"" if self.is_open("reasoning") else self.open("reasoning", chunk)
+        self._own_item = item
+        data += self.close()
+        self._own_item = None
+        return data
 
     def tail(self) -> bytes:
         status = _status(self.finish_reason)
-        output = self._echoed()
-        if output is None:
-            output = _items(self.blocks, status)
+        output = self._echoed() if is_opaque(self.echo.get(ECHO)) else _items(self.blocks, status)
         response = _response(self.stamp, self.model, self.finish_reason, output, self.usage)
         return self._event(f"response.{status}", response=response)
 
-    def _echoed(self) -> list[Any] | None:
+    def _echoed(self) -> list[Any]:
         """The items as the backing provider had them; a call keeps the id under which it has gone out."""
-        items = self.echo.get(ECHO)
-        if not isinstance(items, list):
-            return None
         ids = {block.call_id: block.item_id for block in self.blocks if block.kind == "call"}
         return [
             item | {"id": ids[item["call_id"]]}
-            if isinstance(item, dict) and item.get("type") == "function_call" and item.get("call_id") in ids
+            if item.get("type") == "function_call" and item.get("call_id") in ids
             else item
-            for item in items
+            for item in self.echo[ECHO]
         ]
 
     def fail(self, failure: Failure) -> bytes:

@@ -15,6 +15,7 @@ from llmclients.models import ChatResponse, Chunk, Message, as_messages
 from llmclients.relay.failures import Failure
 
 __all__ = [
+    "CHAT_ECHO",
     "RelayedCall",
     "Stamp",
     "StreamEncoder",
@@ -174,6 +175,9 @@ def read_entries(payload: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return entries
 
 
+CHAT_ECHO = "openai"
+"""Under this name a message's `echo` has the members that chat completions want back unchanged."""
+
 # Members of an answer, which clients send back with their history. They mean nothing there.
 _ECHOES = frozenset({"annotations", "audio"})
 
@@ -197,6 +201,8 @@ def _chat_message(entry: dict[str, Any]) -> dict[str, Any]:
     thoughts = [message.pop(name, "") for name in ("reasoning_content", "reasoning")]
     if reasoning := next(filter(None, thoughts), None):
         message["reasoning"] = reasoning
+    if "reasoning_details" in message:  # signed or encrypted, where the backing provider speaks this wire, too
+        message["echo"] = {CHAT_ECHO: {"reasoning_details": message.pop("reasoning_details")}}
     refusal = message.pop("refusal", None)
     if refusal and not message.get("content"):
         message["content"] = refusal

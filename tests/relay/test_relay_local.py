@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import anthropic
+import openai
 import pytest
 from relaytools import PREFIX, PROVIDERS
 
@@ -56,6 +58,48 @@ async def test_the_model_answers_the_async_client_through_every_wire(url: str, p
         assert len(texts) > 1
         assert "".join(texts) == stream.response.text == response.text
         assert stream.response.finish_reason == response.finish_reason == "stop"
+
+
+# --- the official SDKs ------------------------------------------------------------------------------------------------
+
+
+def test_the_model_answers_openais_sdk_through_both_its_doors(url: str) -> None:
+    question: Any = MESSAGES
+    with openai.OpenAI(base_url=url + "/openai/v1", api_key="none", max_retries=0) as client:
+        chat = client.chat.completions.create(model=MODEL, messages=question)
+        response = client.responses.create(model=MODEL, input=question)
+        assert "Paris" in response.output_text
+        assert chat.choices[0].message.content == response.output_text
+        assert (chat.choices[0].finish_reason, response.status, response.model) == ("stop", "completed", MODEL)
+        assert response.usage is not None
+        assert response.usage.output_tokens > 1
+        with client.responses.stream(model=MODEL, input=question) as stream:
+            pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        assert len(pieces) > 1
+        assert "".join(pieces) == response.output_text
+        with client.chat.completions.stream(model=MODEL, messages=question) as chunks:
+            assert chunks.get_final_completion().choices[0].message.content == response.output_text
+        short = client.responses.create(model=MODEL, input=question, max_output_tokens=3)
+        assert short.incomplete_details is not None
+        assert (short.status, short.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+
+
+def test_the_model_answers_anthropics_sdk(url: str) -> None:
+    asked: Any = {"model": MODEL, "max_tokens": 24, "system": MESSAGES[0]["content"], "messages": MESSAGES[1:]}
+    with anthropic.Anthropic(base_url=url + "/anthropic", api_key="none", max_retries=0) as client:
+        message = client.messages.create(**asked)
+        (block,) = message.content
+        assert block.type == "text"
+        assert "Paris" in block.text
+        assert (message.stop_reason, message.model) == ("end_turn", MODEL)
+        assert message.usage.input_tokens > 1
+        with client.messages.stream(**asked) as stream:
+            pieces = list(stream.text_stream)
+            assert stream.get_final_message().stop_reason == "end_turn"
+        assert len(pieces) > 1
+        assert "".join(pieces) == block.text
+        assert client.messages.create(**(asked | {"max_tokens": 3})).stop_reason == "max_tokens"
+        assert [model.id for model in client.models.list()] == [MODEL]
 
 
 def test_the_answers_of_chat_completions_name_the_model_that_gave_them(url: str) -> None:

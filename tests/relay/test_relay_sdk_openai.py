@@ -10,11 +10,10 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel
-from scripted import Scripted, failing, scripted_relay
+from scripted import Scripted, scripted_relay
 
 from llmclients.codecs.base import CodecOptions
-from llmclients.models import ChatResponse, Chunk, TokenLogprob, ToolCall, ToolCallDelta, Usage
-from llmclients.transports.mock import Cut, Reply
+from llmclients.models import ChatResponse, Chunk, TokenLogprob, ToolCall, Usage
 
 HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -219,88 +218,3 @@ def test_the_answer_goes_back_with_the_next_turn(client: openai.OpenAI, script: 
         {"role": "assistant", "reasoning": "hm", "tool_calls": calls},
         {"role": "tool", "tool_call_id": "call_1", "content": "4"},
     ]
-
-
-def test_a_stream(client: openai.OpenAI, script: Scripted) -> None:
-    script.streams(
-        Chunk(role="assistant", model="s-9"),
-        Chunk(text="Hé", logprobs=TOKENS),
-        Chunk(tool_calls=[ToolCallDelta(index=0, id="a", name="weather")]),
-        Chunk(tool_calls=[ToolCallDelta(index=0, arguments='{"city":"Oslo"}')]),
-        Chunk(tool_calls=[ToolCallDelta(index=1, id="b", name="clock", arguments="{")]),
-        Chunk(tool_calls=[ToolCallDelta(index=1, arguments="}")]),
-        Chunk(finish_reason="tool_calls", usage=Usage(input_tokens=7, output_tokens=3, total_tokens=10)),
-    )
-    with client.chat.completions.stream(
-        model="m", messages=HI, tools=[WEATHER], stream_options={"include_usage": True}
-    ) as stream:
-        found = stream.get_final_completion()
-    choice = found.choices[0]
-    assert (choice.message.content, choice.finish_reason, found.model) == ("Hé", "tool_calls", "s-9")
-    assert [(call.id, call.function.arguments) for call in choice.message.tool_calls or ()] == [
-        ("a", '{"city":"Oslo"}'),
-        ("b", "{}"),
-    ]
-    assert choice.logprobs is not None
-    assert [token.token for token in choice.logprobs.content or ()] == ["Hé"]
-    assert found.usage is not None
-    assert found.usage.total_tokens == 10
-    plain = list(client.chat.completions.create(model="m", messages=HI, stream=True))
-    assert all(chunk.usage is None for chunk in plain)
-
-
-@pytest.mark.parametrize(
-    "pieces",
-    [
-        [Chunk(text="Hel"), Cut()],
-        [Chunk(text="Hel"), Chunk(finish_reason="stop")],
-        [Chunk(text="Hel"), failing(529, "busy")],
-    ],
-)
-def test_an_answer_that_breaks_off_is_an_error(client: openai.OpenAI, script: Scripted, pieces: list[Any]) -> None:
-    script.answer = pieces
-    chunks: list[Any] = []
-    with pytest.raises(openai.APIError, match="scripted"):
-        chunks.extend(client.chat.completions.create(model="m", messages=HI, stream=True))
-    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None]
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, openai.BadRequestError),
-        (401, openai.AuthenticationError),
-        (403, openai.PermissionDeniedError),
-        (404, openai.NotFoundError),
-        (409, openai.ConflictError),
-        (422, openai.UnprocessableEntityError),
-        (429, openai.RateLimitError),
-        (500, openai.InternalServerError),
-        (529, openai.InternalServerError),
-    ],
-)
-def test_every_status_is_the_sdks_class(
-    client: openai.OpenAI, script: Scripted, status: int, kind: type[openai.APIStatusError]
-) -> None:
-    script.answer = Reply(status, json={"error": {"message": "no", "code": "c"}}, headers={"x-request-id": "req_7"})
-    asks: list[Any] = [
-        lambda stream: client.chat.completions.create(model="m", messages=HI, stream=stream),
-        lambda stream: client.responses.create(model="m", input="Hi", stream=stream),
-    ]
-    for ask in asks:
-        for stream in (False, True):
-            with pytest.raises(kind) as caught:
-                ask(stream)
-            assert (type(caught.value), caught.value.code, caught.value.request_id) == (kind, "c", "req_7")
-
-
-def test_the_gate_takes_the_key_and_models_have_this_wires_form() -> None:
-    with scripted_relay(api_key="sesame") as (url, script):
-        with sdk(url, api_key="sesame") as client:
-            assert [model.id for model in client.models.list()] == ["s-1", "s-2"]
-            script.answer = ChatResponse(text="Hello", finish_reason="stop")
-            assert client.responses.create(model="m", input="Hi").output_text == "Hello"
-        with sdk(url, "/v1", api_key="sesame") as client:
-            assert client.responses.create(model="m", input="Hi").output_text == "Hello"
-        with sdk(url) as client, pytest.raises(openai.AuthenticationError):
-            client.models.list()

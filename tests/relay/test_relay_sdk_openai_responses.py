@@ -8,12 +8,11 @@ from typing import Any
 import openai
 import pytest
 from openai.types.responses import FunctionToolParam
-from scripted import Scripted, failing, scripted_relay
+from scripted import Scripted, scripted_relay
 from test_relay_sdk_openai import CALL, PNG_URL, SCHEMA, TOKENS, Answer, sdk
 
 from llmclients.codecs.base import CodecOptions
-from llmclients.models import ChatResponse, Chunk, ToolCall, ToolCallDelta, Usage
-from llmclients.transports.mock import Cut
+from llmclients.models import ChatResponse, Chunk, Usage
 
 WEATHER: FunctionToolParam = {
     "type": "function",
@@ -260,51 +259,3 @@ def test_every_reason_is_a_status(
         assert (found.status, details and details.reason) == (status, why)
         assert item.status == ("completed" if status == "completed" else "incomplete")  # type: ignore[union-attr]
         assert (found.error is not None) is (status == "failed")
-
-
-def test_encrypted_reasoning_passes_through_unchanged(client: openai.OpenAI, script: Scripted) -> None:
-    echo = {"openai-responses": ENCRYPTED}
-    script.answer = ChatResponse(reasoning="hm", tool_calls=[CALL], finish_reason="tool_calls", echo=echo)
-    found = client.responses.create(model="m", input="Hi", include=["reasoning.encrypted_content"])
-    assert [item.to_dict() for item in found.output] == ENCRYPTED
-    delta = ToolCallDelta(index=0, id="call_1", name="weather", arguments=CALL.arguments_text)
-    raw = {"type": "response.output_item.added", "item": {"id": "fc_a"}}
-    for source in (raw, None):
-        script.streams(
-            Chunk(reasoning="hm"), Chunk(tool_calls=[delta], raw=source), Chunk(finish_reason="tool_calls", echo=echo)
-        )
-        with client.responses.stream(model="m", input="Hi") as stream:
-            ids = [event.item.id for event in stream if event.type == "response.output_item.done"]
-            reasoning, call = stream.get_final_response().output
-        assert reasoning.to_dict() == ENCRYPTED[0]
-        assert (call.id, call.call_id) == (ids[1], "call_1")  # type: ignore[union-attr]
-        assert (ids[1] == "fc_a") is (source is not None)
-
-
-# --- breaks -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "pieces",
-    [
-        [Chunk(text="Hel"), Cut()],
-        [Chunk(text="Hel"), Chunk(finish_reason="stop")],
-        [Chunk(text="Hel"), failing(529, "busy")],
-        [Chunk(tool_calls=[ToolCallDelta(index=0, id="a", name="f", arguments="{}")]), Cut()],
-    ],
-)
-def test_an_answer_that_breaks_off_is_an_error(client: openai.OpenAI, script: Scripted, pieces: list[Any]) -> None:
-    script.answer = pieces
-    kinds: list[str] = []
-    with pytest.raises(openai.APIError, match="scripted"):
-        kinds.extend(event.type for event in client.responses.create(model="m", input="Hi", stream=True))
-    assert kinds[:3] == ["response.created", "response.in_progress", "response.output_item.added"]
-    assert not {"response.completed", "response.incomplete", "response.output_item.done"} & set(kinds)
-    with client.responses.stream(model="m", input="Hi") as stream, pytest.raises(openai.APIError):
-        stream.get_final_response()
-
-
-def test_half_a_call_arrives_as_it_is(client: openai.OpenAI, script: Scripted) -> None:
-    script.answer = ChatResponse(tool_calls=[ToolCall("c", "f", '{"ci')], finish_reason="length")
-    found = client.responses.create(model="m", input="Hi")
-    assert (found.status, found.output[0].arguments) == ("incomplete", '{"ci')  # type: ignore[union-attr]

@@ -14,7 +14,6 @@ from llmclients import Client, errors
 from llmclients.codecs.prompt import format_prompt
 from llmclients.models import Message
 from llmclients.relay.app import WIRES
-from llmclients.relay.failures import Failure
 from llmclients.relay.raw_text import unflatten
 from llmclients.relay.wire import RelayedCall, Stamp, Wire
 from llmclients.relay.yqcloud import is_current
@@ -127,89 +126,6 @@ def test_ai365vip_names_a_model_and_a_constant_temperature() -> None:
     assert (call.model, call.model_is_constant) == ("gpt-4o", False)
     assert call.options == {"temperature": 1}
     assert call.constants == {"temperature"}
-
-
-BAD_JSON = [
-    b"",
-    b"{",
-    b"nonsense",
-    b"[]",
-    b'"text"',
-    b"null",
-    b"\xff\xfe",
-    b"[" * 100_000,
-    b'{"a": NaN}',
-    b'{"a": "\\ud800"}',
-]
-MESSAGE = {"role": "user", "content": "Q"}
-BAD_CHATS: list[dict[str, Any]] = [
-    {},
-    {"messages": None},
-    {"messages": []},
-    {"messages": "Q"},
-    {"messages": ["Q"]},
-    {"messages": [{}]},
-    {"messages": [{"role": "user"}]},
-    {"messages": [{"role": "user", "content": ""}]},
-    {"messages": [{"role": "judge", "content": "Q"}]},
-    {"messages": [{"role": "user", "content": 5}]},
-    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-    {"messages": [{**MESSAGE, "surprise": 1}]},
-    {"messages": [MESSAGE], "model": 5},
-    {"messages": [MESSAGE], "stream": "yes"},
-    {"messages": [MESSAGE], "n": 2},
-    {"messages": [MESSAGE], "n": True},
-    {"messages": [MESSAGE], "tools": [{"type": "function"}]},
-    {"messages": [MESSAGE], "response_format": {"type": "grammar"}},
-    {"messages": [MESSAGE], "response_format": {"type": "json_schema"}},
-    {"messages": [MESSAGE], "response_format": {"type": "json_schema", "json_schema": 5}},
-    {"messages": [MESSAGE], "tools": [{"type": "custom", "custom": {"name": "f"}}]},
-    {"messages": [MESSAGE], "tools": 5},
-    {"messages": [MESSAGE], "tool_choice": {"type": "allowed_tools", "allowed_tools": {}}},
-    {"messages": [MESSAGE], "tool_choice": "sometimes"},
-    {"messages": [MESSAGE], "logprobs": 1},
-    {"messages": [MESSAGE, {"role": "assistant", "content": "A", "function_call": {"name": "f"}}]},
-    {"messages": [MESSAGE], "self": 1},
-    {"messages": [MESSAGE], "extra": {"model": "dear"}},
-    {"messages": [MESSAGE], "restart": True},
-]
-BAD_PROMPTS: list[dict[str, Any]] = [
-    {},
-    {"prompt": ""},
-    {"prompt": None},
-    {"prompt": ["Q"]},
-    {"prompt": "Q", "system": 5},
-    {"prompt": "Q", "network": "yes"},
-]
-BAD_PAGES: list[dict[str, Any]] = [
-    {},
-    {"messages": []},
-    {"messages": "Q"},
-    {"messages": [MESSAGE], "model": "gpt-4o"},
-    {"messages": [MESSAGE], "model": {"id": 5}},
-    {"messages": [MESSAGE], "prompt": []},
-    {"messages": [MESSAGE], "temperature": "hot"},
-]
-BAD = {
-    "openai": [*BAD_CHATS, {"messages": [MESSAGE], "stream_options": []}],
-    "ylokh": BAD_CHATS,
-    "yqcloud": [*BAD_PROMPTS, {"prompt": "Q", "stream": 1}],
-    "yqcloud-legacy": BAD_PROMPTS,
-    "ai365vip": BAD_PAGES,
-}
-MALFORMED = [
-    *((name, body) for name in PROVIDERS for body in BAD_JSON),
-    *((name, json.dumps(body).encode()) for name in PROVIDERS for body in BAD[name]),
-]
-
-
-@pytest.mark.parametrize(("name", "body"), MALFORMED)
-def test_a_malformed_request_is_refused_as_one(name: str, body: bytes) -> None:
-    with pytest.raises((errors.InvalidRequestError, errors.UnsupportedOptionError)) as caught:
-        WIRE[name].read(body)
-    failure = Failure.of(caught.value)
-    assert failure.status == 400
-    assert json.loads(WIRE[name].refusal(failure))
 
 
 # --- flattened prompts ----------------------------------------------------------------------------------------------

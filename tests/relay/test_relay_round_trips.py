@@ -1,0 +1,89 @@
+"""Every recorded stream of every provider through each door: what the door's client reads is what the provider said."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+from helpers import Recording, decode, plain, recordings
+
+from llmclients.codecs.base import Codec
+from llmclients.errors import APIError
+from llmclients.models import ChatResponse, Chunk
+from llmclients.providers import find_provider
+from llmclients.relay.app import WIRES
+from llmclients.relay.failures import Failure
+from llmclients.relay.openai_responses_reply import is_opaque
+from llmclients.relay.wire import RelayedCall, Stamp, Wire
+
+DOORS = ("openai", "anthropic", "openai-responses")
+WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
+STREAMS = recordings("streams")
+
+
+@cache
+def codec_of(provider: str) -> Codec:
+    return find_provider(provider).load_codec()
+
+
+def chunks_of(recording: Recording) -> tuple[list[Chunk], bool]:
+    """The chunks of a recording, and whether it ends well."""
+    decoder = recording.codec.stream_decoder(recording.expected.get("content_type", ""))
+    chunks: list[Chunk] = []
+    try:
+        chunks.extend(decoder.feed(recording.data))
+        chunks.extend(decoder.finish())
+    except APIError:
+        return chunks, False
+    return chunks, True
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("recording", STREAMS, ids=str)
+def test_a_stream_is_the_same_behind_each_door(recording: Recording, door: str) -> None:
+    chunks, good = chunks_of(recording)
+    wire = WIRE[door]
+    encoder = wire.stream_encoder(RelayedCall([], include_usage=True), Stamp(f"{wire.id_prefix}0", 0, "asked"))
+    data = b""
+    try:
+        for chunk in chunks:
+            data += encoder.feed(chunk)
+        data += encoder.finish() if good else encoder.fail(Failure(502, "it broke off")) or b""
+    except APIError as error:
+        good = False
+        data += encoder.fail(Failure.of(error)) or b""
+    found = decode(codec_of(door).stream_decoder("text/event-stream"), [data])
+    original = decode(recording.codec.stream_decoder(recording.expected.get("content_type", "")), [recording.data])
+    if not good or (original.response.finish_reason == "error" and door != "openai"):
+        assert found.error is not None  # only chat completions have a word for it
+        return
+    assert found.error is None
+    if (str(recording), door) not in EXCEPTIONS:
+        assert _essence(found.response, door) == _essence(original.response, door)
+    echo = (original.response.echo or {}).get(door)
+    if door == "openai-responses" and is_opaque(echo):
+        last = json.loads(data.rpartition(b"\ndata: ")[2])
+        assert [_without_id(item) for item in last["response"]["output"]] == [_without_id(item) for item in echo]
+
+
+EXCEPTIONS = {
+    ("openai/calls-equal-ids-with-their-own-index.sse", "openai-responses"),  # nothing else tells its calls apart
+    ("openai/finish-reason-function_call.sse", "openai-responses"),  # it has no such word, and there is no call
+}
+
+
+def _essence(response: ChatResponse, door: str) -> dict[str, Any]:
+    """What the door's wire can say of an answer."""
+    told = plain(response)
+    for name in ("id", "model", "usage", "echo", *(("logprobs",) if door == "anthropic" else ())):
+        told.pop(name, None)
+    told.setdefault("finish_reason", "tool_calls" if response.tool_calls else "stop")
+    if door == "anthropic" and (echo := (response.echo or {}).get(door)) is not None:
+        told["echo"] = echo
+    return told
+
+
+def _without_id(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "id"}
