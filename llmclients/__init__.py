@@ -36,17 +36,22 @@ from llmclients.errors import (
     RateLimitError,
     ResponseTooLargeError,
     StreamInterruptedError,
+    StructuredOutputError,
+    ToolLoopError,
     UnknownProviderError,
     UnprocessableEntityError,
     UnsupportedOptionError,
 )
-from llmclients.models import ChatRequest, ChatResponse, Chunk, Message, TextPart, ToolCall, ToolCallDelta, Usage
+from llmclients.models import ChatRequest, ChatResponse, Chunk, Message, TokenLogprob, ToolCall, ToolCallDelta, Usage
+from llmclients.parts import AudioPart, FilePart, ImagePart, TextPart
 from llmclients.providers import Provider, provider_names, register_provider
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream
     from llmclients.client import Client, Stream
     from llmclients.conversation import AsyncConversation, Conversation
+    from llmclients.formats import ResponseFormat
+    from llmclients.tools import Tool
 
 __all__ = [
     "APIConnectionError",
@@ -58,6 +63,7 @@ __all__ = [
     "AsyncClient",
     "AsyncConversation",
     "AsyncStream",
+    "AudioPart",
     "AuthenticationError",
     "BadRequestError",
     "ChatRequest",
@@ -67,6 +73,8 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "Conversation",
+    "FilePart",
+    "ImagePart",
     "InternalServerError",
     "InvalidRequestError",
     "LLMClientError",
@@ -79,14 +87,19 @@ __all__ = [
     "ProviderWarning",
     "Proxy",
     "RateLimitError",
+    "ResponseFormat",
     "ResponseTooLargeError",
     "RetryPolicy",
     "Stream",
     "StreamInterruptedError",
+    "StructuredOutputError",
     "TextPart",
     "Timeout",
+    "TokenLogprob",
+    "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolLoopError",
     "UnknownProviderError",
     "UnprocessableEntityError",
     "UnsupportedOptionError",
@@ -102,7 +115,9 @@ _LAZY = {
     "AsyncStream": "llmclients.async_client",
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
+    "ResponseFormat": "llmclients.formats",
     "Stream": "llmclients.client",
+    "Tool": "llmclients.tools",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmclients.codecs.base import CodecOptions, Context, WireRequest
 from llmclients.course import READ, RNG, Attempts, Course, Deliver, Progress
-from llmclients.errors import APIError, APITimeoutError
+from llmclients.errors import APIError, APITimeoutError, StructuredOutputError
 from llmclients.fold import Fold
 from llmclients.models import ChatRequest, ChatResponse, Chunk, Messages
 from llmclients.settings import ClientSettings
@@ -77,6 +77,7 @@ class Call(Attempts):
     ) -> None:
         self._request = request
         self._restart = restart
+        self._final: ChatResponse | None = None
         context = Context(
             model=request.model or "",
             stream=stream,
@@ -100,7 +101,7 @@ class Call(Attempts):
 
     def response(self) -> ChatResponse:
         """What has come of a stream so far."""
-        return self._completed(self.progress.fold.response())
+        return self._final or self._completed(self.progress.fold.response())
 
     def _encode(self, context: Context) -> WireRequest:
         return self._settings.codec.encode(self._request, context)
@@ -117,10 +118,26 @@ class Call(Attempts):
         response.request_id = self._request_id
         return response
 
+    def _finished(self, response: ChatResponse) -> ChatResponse:
+        """The whole answer, read as the request asked for."""
+        form = self._request.response_format
+        if form is not None and response.finish_reason != "tool_calls":
+            try:
+                response.parsed = form.parse(response.text)
+            except ValueError as error:
+                cut = ": the answer was cut off" if response.finish_reason == "length" else ""
+                raise StructuredOutputError(
+                    f"the answer is not what response_format asks for ({error}){cut}",
+                    text=response.text,
+                    partial=self._completed(response),
+                ) from None
+        self._final = self._completed(response)
+        return self._final
+
     def _whole_reply(self) -> Course[ChatResponse]:
         yield from self._open()
         body = yield from self._body()
-        return self._completed(self._settings.codec.decode(body))
+        return self._finished(self._settings.codec.decode(body))
 
     def _streamed_reply(self, *, deliver: bool = False) -> Course[ChatResponse]:
         progress = self.progress
@@ -149,7 +166,7 @@ class Call(Attempts):
                     yield Deliver(chunks)
             if failure is not None:
                 raise failure
-        return self.response()
+        return self._finished(fold.response())
 
 
 class FallbackCall:

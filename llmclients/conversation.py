@@ -8,8 +8,9 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
 from llmclients.errors import ConfigurationError
-from llmclients.models import ChatResponse, Message, Messages, Model, as_messages
+from llmclients.models import ChatResponse, Message, Messages, as_messages
 from llmclients.settings import ClientSettings
+from llmclients.validation import Model
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream
@@ -68,7 +69,7 @@ class SavedConversation(Model):
         return self._client, own, [*system, *self.messages, *own]
 
     def _finish(self, own: list[Message], response: ChatResponse) -> None:
-        self.messages.extend([*own, response.message])
+        self.messages.extend([*own, *response.messages])
 
 
 class Conversation(SavedConversation):

@@ -35,6 +35,8 @@ __all__ = [
     "RateLimitError",
     "ResponseTooLargeError",
     "StreamInterruptedError",
+    "StructuredOutputError",
+    "ToolLoopError",
     "UnknownProviderError",
     "UnprocessableEntityError",
     "UnsupportedOptionError",
@@ -48,6 +50,18 @@ class ProviderWarning(UserWarning):
 
 class LLMClientError(Exception):
     """Base of every error of this library."""
+
+
+class ToolLoopError(LLMClientError):
+    """`run_tools` came to `max_turns` while the model still asks for calls.
+
+    Attributes:
+        response: the last answer, whose calls were not made; its `messages` are the whole loop, to go on with.
+    """
+
+    def __init__(self, message: str, *, response: ChatResponse) -> None:
+        super().__init__(message)
+        self.response = response
 
 
 # --- the caller's mistakes ------------------------------------------------------------------------------------------
@@ -148,6 +162,14 @@ class APIResponseError(APIError):
 
 class ResponseTooLargeError(APIResponseError):
     """The response, or one event of it, went over the limit in bytes."""
+
+
+class StructuredOutputError(APIResponseError):
+    """The answer is complete, but not what its `response_format` asked for. `text` is the answer."""
+
+    def __init__(self, message: str, *, text: str = "", **details: Any) -> None:
+        super().__init__(message, **details)
+        self.text = text
 
 
 RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})

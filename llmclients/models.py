@@ -1,29 +1,23 @@
-"""What goes in and what comes out: messages, requests, chunks, responses. The pydantic layer.
-
-A model's errors are the library's own: constructing or loading one raises `InvalidRequestError`, never pydantic's
-`ValidationError`.
-"""
+"""What goes in and what comes out: messages, requests, chunks, responses. The pydantic layer."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
 from typing_extensions import Self
 
-from llmclients.errors import InvalidRequestError
+from llmclients.errors import APIResponseError, InvalidRequestError
+from llmclients.parts import Part, TextPart, as_part
+from llmclients.validation import Model, Text
+
+if TYPE_CHECKING:
+    from llmclients.formats import ResponseFormat
+    from llmclients.tools import Tool
+else:  # loaded by the first request that has one
+    ResponseFormat = Tool = Any
 
 __all__ = [
     "ChatRequest",
@@ -34,7 +28,7 @@ __all__ = [
     "MessageLike",
     "Messages",
     "Role",
-    "TextPart",
+    "TokenLogprob",
     "ToolCall",
     "ToolCallDelta",
     "Usage",
@@ -45,99 +39,61 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
 
-class Model(BaseModel):
-    """A pydantic model that raises `InvalidRequestError`, naming the field, where pydantic would raise its own."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-    def __init__(self, *values: Any, **fields: Any) -> None:
-        # Positional values fill the fields in their order; pydantic itself calls this with keywords only.
-        names = tuple(type(self).model_fields)
-        if len(values) > len(names):
-            raise TypeError(f"{type(self).__name__} takes at most {len(names)} values, not {len(values)}")
-        try:
-            super().__init__(**dict(zip(names, values, strict=False)), **fields)
-        except ValidationError as error:
-            raise _invalid(type(self).__name__, error) from None
-
-    @classmethod
-    def model_validate(cls, *args: Any, **kwargs: Any) -> Self:
-        try:
-            return super().model_validate(*args, **kwargs)
-        except ValidationError as error:
-            raise _invalid(cls.__name__, error) from None
-
-    @classmethod
-    def model_validate_json(cls, *args: Any, **kwargs: Any) -> Self:
-        try:
-            return super().model_validate_json(*args, **kwargs)
-        except ValidationError as error:
-            raise _invalid(cls.__name__, error) from None
-
-
-_BRANCHES = frozenset({"str", "int", "float"})
-
-
-def _invalid(what: str, error: ValidationError) -> InvalidRequestError:
-    """Pydantic's findings in one line. Values are not repeated: they may be long, or secret."""
-    findings = []
-    for finding in error.errors(include_url=False, include_context=False, include_input=False):
-        # A union reports every branch it tried; the branches' names in the location mean nothing to a caller.
-        steps = [str(step) for step in finding["loc"]]
-        path = ".".join(step for step in steps if step.isdigit() or (step.isidentifier() and step not in _BRANCHES))
-        message = finding["msg"].removeprefix("Value error, ")
-        text = f"{path}: {message}" if path else message
-        if text not in findings:
-            findings.append(text)
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
-    argument = str(first[0]) if first else None
-    return InvalidRequestError(f"{what}: {'; '.join(findings[:5])}", argument=argument)
-
-
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
-def _encodable(text: str) -> str:
-    """A Python string may hold lone surrogates; UTF-8, and so every wire, cannot."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"text has a lone surrogate at position {error.start}: no UTF-8 can carry it") from None
-    return text
-
-
-Text = Annotated[StrictStr, AfterValidator(_encodable)]
-
-
-class TextPart(Model):
-    """A piece of text in a message that has several parts."""
-
-    type: Literal["text"] = "text"
-    text: Text
-
-    if TYPE_CHECKING:
-
-        def __init__(self, *, text: str, type: Literal["text"] = "text") -> None: ...
-
-
 class ToolCall(Model):
-    """A call of a function that the model asks for. `arguments` is the JSON text as the model wrote it.
+    """A call of a function that the model asks for.
 
     The nested form of chat completions, `{"id", "type", "function": {"name", "arguments"}}`, is read as well.
+
+    Args:
+        id: what the result refers to.
+        name: the function's.
+        arguments: JSON text as the model wrote it, or a mapping.
+
+    Attributes:
+        arguments_text: the arguments as JSON text, as the model wrote it: whole only if the answer is.
     """
 
     id: Text
     name: Text
-    arguments: Text
+    arguments_text: Text
+
+    if TYPE_CHECKING:
+
+        def __init__(self, id: str, name: str, arguments: str | Mapping[str, Any]) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
     def _flat(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and isinstance(value.get("function"), Mapping):
-            others = {name: item for name, item in value.items() if name not in ("function", "type")}
-            return {**others, **value["function"]}
-        return value
+        if not isinstance(value, Mapping):
+            return value
+        fields = dict(value)
+        if isinstance(function := fields.get("function"), Mapping):
+            del fields["function"]
+            fields.pop("type", None)
+            fields.update(function)
+        if "arguments" in fields:
+            fields["arguments_text"] = fields.pop("arguments")
+        if isinstance(arguments := fields.get("arguments_text"), Mapping):
+            fields["arguments_text"] = json.dumps(arguments, ensure_ascii=False)
+        return fields
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments, parsed anew by every access.
+
+        Raises:
+            APIResponseError: the text is not a JSON object: the model was cut off, or erred.
+        """
+        try:
+            arguments = json.loads(self.arguments_text or "{}")
+        except ValueError as error:
+            raise APIResponseError(f"the arguments of the call of {self.name} are not JSON: {error}") from None
+        if not isinstance(arguments, dict):
+            raise APIResponseError(f"the arguments of the call of {self.name} are not a JSON object")
+        return arguments
 
 
 class ToolCallDelta(Model):
@@ -155,52 +111,63 @@ class Message(Model):
     Args:
         role: `system`, `developer`, `user`, `assistant` or `tool`.
         content: text, or a list of parts; None only for an assistant message that consists of tool calls.
-        name: the author's name, where the wire has one.
+        name: the author's name, where the wire has one; of a `tool` message, the function's.
         tool_calls: what an assistant message asked for.
         tool_call_id: in a `tool` message, the call it answers.
+        is_error: in a `tool` message, that the call failed, where the wire can say so.
+        reasoning: the reasoning behind an assistant message.
+        echo: by codec, the assistant message as its wire had it, signatures and encrypted reasoning included. Sent back
+            unchanged, in place of the rest, to a provider with that wire; set it to None when you change the message.
 
     Raises:
         InvalidRequestError: naming the field that is wrong.
     """
 
     role: Role
-    content: Text | list[TextPart] | None = None
+    content: Text | list[Part] | None = None
     name: Text | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: Text | None = None
+    is_error: StrictBool = False
+    reasoning: Text | None = None
+    echo: dict[str, Any] | None = None
 
     @field_validator("content", mode="before")
     @classmethod
-    def _only_text(cls, content: Any) -> Any:
+    def _parts(cls, content: Any) -> Any:
         if content is None or isinstance(content, str):
             return content
-        if not isinstance(content, list | tuple):
-            raise ValueError(f"must be text or a list of parts, not {type(content).__name__}")
-        for part in content:
-            kind = part.get("type", "text") if isinstance(part, Mapping) else "text"
-            if kind != "text":
-                raise ValueError(f"a part of type {kind!r} cannot be sent: only text parts can")
-            if not isinstance(part, Mapping | TextPart):
-                raise ValueError(f"a part must be a TextPart or a dict, not {type(part).__name__}")
-        return list(content)
+        if isinstance(content, list | tuple):
+            return [as_part(part) for part in content]
+        raise ValueError(f"must be text or a list of parts, not {type(content).__name__}")
 
     if TYPE_CHECKING:
 
         def __init__(
             self,
             role: Role,
-            content: str | Sequence[TextPart | Mapping[str, Any]] | None = None,
+            content: str | Sequence[Part | Mapping[str, Any]] | None = None,
             name: str | None = None,
             tool_calls: Sequence[ToolCall | Mapping[str, Any]] | None = None,
             tool_call_id: str | None = None,
+            is_error: bool = False,
+            reasoning: str | None = None,
+            echo: dict[str, Any] | None = None,
         ) -> None: ...
 
     @property
     def text(self) -> str:
         """The text alone, parts joined without a separator."""
         if isinstance(self.content, list):
-            return "".join(part.text for part in self.content)
+            return "".join(part.text for part in self.content if isinstance(part, TextPart))
         return self.content or ""
+
+    @property
+    def parts(self) -> list[Part]:
+        """The content as parts, also where it is plain text. Empty text has none."""
+        if isinstance(self.content, list):
+            return self.content
+        return [TextPart(text=self.content)] if self.content else []
 
     def __str__(self) -> str:
         return self.text
@@ -212,6 +179,8 @@ Messages: TypeAlias = MessageLike | Sequence[MessageLike]
 
 # --- the request ----------------------------------------------------------------------------------------------------
 
+TOOL_CHOICES = frozenset({"auto", "none", "required"})
+
 Number: TypeAlias = StrictInt | StrictFloat  # an int stays an int: it goes over the wire as the caller wrote it
 Positive = Annotated[StrictInt, Field(ge=1)]
 
@@ -222,6 +191,12 @@ class ChatRequest(Model):
     Ranges are the provider's business and differ by model; here only what no provider could mean is refused.
 
     Args:
+        tools: functions, pydantic models, or dicts with name, description and JSON Schema; kept as `Tool`.
+        tool_choice: `auto`, `none`, `required`, or the name of the tool to call.
+        response_format: a pydantic model or another type, a JSON Schema, or `"json"`; kept as `ResponseFormat`.
+        reasoning_effort: the provider's own word, such as `low` or `high`.
+        logprobs: whether to send the tokens' log probabilities.
+        top_logprobs: of how many alternatives for each token.
         extra: members merged into the provider's payload last: they replace or add, as they are.
 
     Raises:
@@ -237,11 +212,51 @@ class ChatRequest(Model):
     seed: StrictInt | None = None
     presence_penalty: Number | None = None
     frequency_penalty: Number | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
-    response_format: Any = None
+    tools: list[Tool] | None = None
+    tool_choice: Text | None = None
+    parallel_tool_calls: StrictBool | None = None
+    response_format: ResponseFormat | None = None
     reasoning_effort: Text | None = None
+    logprobs: StrictBool | None = None
+    top_logprobs: Annotated[StrictInt, Field(ge=0)] | None = None
     extra: dict[str, Any] | None = None
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _tools(cls, tools: Any) -> Any:
+        if tools is None:
+            return None
+        from llmclients.tools import as_tools
+
+        return as_tools(tools) or None
+
+    @field_validator("tool_choice", mode="before")
+    @classmethod
+    def _choice(cls, choice: Any) -> Any:
+        """The named form of chat completions, `{"type": "function", "function": {"name"}}`, is read as well."""
+        if isinstance(choice, Mapping):
+            inner = choice.get("function", choice)
+            return inner.get("name", choice) if isinstance(inner, Mapping) else choice
+        return choice
+
+    @field_validator("response_format", mode="before")
+    @classmethod
+    def _format(cls, form: Any) -> Any:
+        if form is None:
+            return None
+        from llmclients.formats import as_response_format
+
+        return as_response_format(form)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = {tool.name for tool in self.tools or ()}
+        if self.tool_choice is not None and self.tool_choice not in TOOL_CHOICES and self.tool_choice not in names:
+            raise ValueError(f"tool_choice: there is no tool {self.tool_choice!r} in tools")
+        for option in ("tool_choice", "parallel_tool_calls"):
+            if getattr(self, option) is not None and not names:
+                raise ValueError(f"{option} needs tools")
+        return self
 
     @classmethod
     def of(cls, messages: Messages, **options: Any) -> ChatRequest:
@@ -290,7 +305,9 @@ def _as_message(item: Any, where: str) -> Message:
     # An assistant may have had nothing to say; nobody else sends nothing.
     if (message.content is None and message.tool_calls) or (message.content == "" and message.role == "assistant"):
         return message
-    if not message.text:
+    if not message.content or not (
+        message.text or len(message.parts) > 1 or not isinstance(message.parts[0], TextPart)
+    ):
         raise InvalidRequestError(f"{where}: the {message.role} message has no content", argument="messages")
     return message
 
@@ -308,6 +325,14 @@ class Usage(Model):
     cached_tokens: int | None = None
 
 
+class TokenLogprob(Model):
+    """A token's natural log probability; `top`: the likeliest tokens in its place, as far as they were asked for."""
+
+    token: str
+    logprob: float
+    top: list[TokenLogprob] = Field(default_factory=list)
+
+
 class Chunk(Model):
     """One piece of a streamed answer. `str(chunk)` is its new text.
 
@@ -321,6 +346,8 @@ class Chunk(Model):
         model: the model that answers, as the provider names it.
         id: the provider's id of the answer.
         raw: the provider's own event, parsed; for a raw-text provider None.
+        logprobs: of the new text's tokens, where they were asked for.
+        echo: what `Message.echo` is to hold, once it is complete.
         restarted: the answer begins anew with the next chunk: discard what came before.
     """
 
@@ -335,6 +362,8 @@ class Chunk(Model):
     model: str | None = None
     id: str | None = None
     raw: Any = None
+    logprobs: Sequence[TokenLogprob] = ()
+    echo: dict[str, Any] | None = None
     restarted: bool = False
 
     def __str__(self) -> str:
@@ -356,11 +385,14 @@ class ChatResponse(Model):
         request_id: the provider's id of the request (a header).
         parsed: the answer as the `response_format` asked for, or None.
         raw: the provider's reply, parsed; of a stream, the event that carried the finish reason.
+        logprobs: of the text's tokens, where they were asked for.
+        echo: what the provider wants back unchanged in the next turn; `message` has it.
+        earlier: with `run_tools`, the calls and their results that came before this answer.
     """
 
     text: str = ""
     reasoning: str | None = None
-    tool_calls: list[ToolCall] = []
+    tool_calls: list[ToolCall] = Field(default_factory=list)
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     model: str | None = None
@@ -369,13 +401,22 @@ class ChatResponse(Model):
     request_id: str | None = None
     parsed: Any = None
     raw: Any = None
+    logprobs: list[TokenLogprob] | None = None
+    echo: dict[str, Any] | None = None
+    earlier: list[Message] = Field(default_factory=list)
 
     @property
     def message(self) -> Message:
         """The answer as a message, to go on with: `messages + [response.message]`."""
-        if self.tool_calls:
-            return Message("assistant", self.text or None, tool_calls=self.tool_calls)
-        return Message("assistant", self.text)
+        content = self.text or None if self.tool_calls else self.text
+        return Message(
+            "assistant", content, tool_calls=self.tool_calls or None, reasoning=self.reasoning, echo=self.echo
+        )
+
+    @property
+    def messages(self) -> list[Message]:
+        """All that the call adds to its conversation: what came `earlier`, and `message`."""
+        return [*self.earlier, self.message]
 
     def __str__(self) -> str:
         return self.text
@@ -401,6 +442,8 @@ def make_chunk(
     model: str | None = None,
     id: str | None = None,
     raw: Any = None,
+    logprobs: Sequence[TokenLogprob] = (),
+    echo: dict[str, Any] | None = None,
 ) -> Chunk:
     """A `Chunk` of values that a codec has already checked, without validating them again.
 
@@ -419,6 +462,8 @@ def make_chunk(
             "model": model,
             "id": id,
             "raw": raw,
+            "logprobs": logprobs,
+            "echo": echo,
             "restarted": False,
         },
     )

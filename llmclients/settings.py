@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmclients.codecs.base import Codec, CodecOptions
+from llmclients.codecs.base import Codec, CodecOptions, PartRule
 from llmclients.config import Proxy, RetryPolicy, Timeout, ca_bundle, check_base_url, check_headers, environ
 from llmclients.errors import (
     ConfigurationError,
@@ -19,13 +19,13 @@ from llmclients.errors import (
     UnsupportedOptionError,
 )
 from llmclients.models import ChatRequest, Messages
+from llmclients.parts import MediaPart
 from llmclients.providers import Endpoint, Provider, find_provider
 from llmclients.transports.base import TransportSettings
 
 __all__ = ["ClientSettings"]
 
 _REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
-_NOT_YET = frozenset({"tools", "tool_choice", "response_format"})
 _warned: set[str] = set()
 
 
@@ -152,14 +152,24 @@ class ClientSettings:
         for name, value in options.items():
             if name not in _REQUEST_FIELDS:
                 raise UnsupportedOptionError(f"there is no option {name!r}{_nearest(name, self.codec)}", argument=name)
-            if value is not None and name in _NOT_YET:
-                raise UnsupportedOptionError(f"the option {name!r} is not available yet", argument=name)
             if value is not None and name != "extra" and name not in self.codec.fields:
                 raise UnsupportedOptionError(
                     f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it",
                     argument=name,
                 )
-        return ChatRequest.of(messages, model=self.model_name(model), **options), self.codec.options(**own)
+        request = ChatRequest.of(messages, model=self.model_name(model), **options)
+        self._check_parts(request)
+        return request, self.codec.options(**own)
+
+    def _check_parts(self, request: ChatRequest) -> None:
+        """Raise UnsupportedOptionError for a part that the wire cannot carry."""
+        for index, message in enumerate(request.messages):
+            for part in message.content if isinstance(message.content, list) else ():
+                if not isinstance(part, MediaPart) or (reason := _unfit(part, self.codec.parts.get(part.type))) is None:
+                    continue
+                raise UnsupportedOptionError(
+                    f"messages[{index}]: {self.provider.name} cannot carry {reason}", argument="messages"
+                )
 
     def model_name(self, model: str | None) -> str:
         """The model of a call, by its own name.
@@ -184,6 +194,21 @@ def _names(fallback: Sequence[str]) -> Sequence[str]:
     if isinstance(fallback, str) or not isinstance(fallback, Sequence):
         raise ConfigurationError("fallback must be a list of providers' names", argument="fallback")
     return fallback
+
+
+def _unfit(part: MediaPart, rule: PartRule | None) -> str | None:
+    """What the rule does not allow of a part, in words."""
+    if rule is None:
+        return f"{part.type} parts"
+    if part.data is None:
+        return None if rule.urls else f"an {part.type} by its URL: give its bytes"
+    if not rule.data:
+        return f"the bytes of an {part.type}: give its URL"
+    if rule.media_types and part.media_type not in rule.media_types:
+        return f"{part.media_type}: it takes {', '.join(sorted(rule.media_types))}"
+    if len(part.data) > rule.max_bytes:
+        return f"an {part.type} of {len(part.data)} bytes: it takes {rule.max_bytes}"
+    return None
 
 
 def _nearest(option: str, codec: Codec) -> str:

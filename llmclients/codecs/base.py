@@ -13,12 +13,15 @@ from typing import Any, ClassVar, Protocol
 from pydantic_core import from_json
 
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError, status_error_class
-from llmclients.models import ChatRequest, ChatResponse, Chunk, Model
+from llmclients.models import ChatRequest, ChatResponse, Chunk
+from llmclients.parts import MAX_PART_BYTES
+from llmclients.validation import Model
 
 __all__ = [
     "Codec",
     "CodecOptions",
     "Context",
+    "PartRule",
     "StreamDecoder",
     "WireRequest",
     "decode_json",
@@ -30,6 +33,23 @@ __all__ = [
 
 class CodecOptions(Model):
     """Base of a codec's own options: a pydantic model, one field for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartRule:
+    """What a wire takes of one kind of part.
+
+    Attributes:
+        media_types: the types it takes; empty for any.
+        data: whether the bytes themselves can be sent.
+        urls: whether an address for the provider to fetch can be.
+        max_bytes: of one part, before base64.
+    """
+
+    media_types: frozenset[str] = frozenset()
+    data: bool = True
+    urls: bool = True
+    max_bytes: int = MAX_PART_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +107,10 @@ class Codec(ABC):
     """One wire format: encodes a request, decodes a reply, a stream and an error body."""
 
     name: ClassVar[str]
-    fields: ClassVar[frozenset[str]] = frozenset()
+    fields: frozenset[str] = frozenset()
     """The fields of `ChatRequest` that the wire can carry, besides messages, model and extra."""
+    parts: Mapping[str, PartRule] = {}
+    """The parts besides text that a message may have: `image`, `audio`, `file`."""
     options: ClassVar[type[CodecOptions]] = CodecOptions
     """The codec's own options."""
     whole_replies: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Chat completions, as OpenAI and all who copy it speak it: messages out, replies and streams in (PROTOCOLS 8)."""
+"""Chat completions, as OpenAI and all who copy it speak it: replies, streams and errors in (PROTOCOLS 8)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic_core import from_json
 from llmclients.codecs.base import decode_json, error_message, excerpt, status_error
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
-from llmclients.models import ChatResponse, Chunk, FinishReason, Message, ToolCall, ToolCallDelta, Usage, make_chunk
+from llmclients.models import ChatResponse, Chunk, FinishReason, ToolCall, ToolCallDelta, Usage, make_chunk
 
-__all__ = ["decode_reply", "decoder_for", "message_payload", "refused"]
+__all__ = ["decode_reply", "decoder_for", "refused"]
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -45,26 +45,6 @@ _STATUS_OF_WORD = {
 
 
 _NO_DELTA: tuple[str, str | None, str | None, Sequence[ToolCallDelta], FinishReason | None] = ("", None, None, (), None)
-
-
-# --- messages out ---------------------------------------------------------------------------------------------------
-
-
-def message_payload(message: Message) -> dict[str, Any]:
-    """A message as the wire has it: only what is set, `role` and `content` first."""
-    payload: dict[str, Any] = {"role": message.role, "content": message.content}
-    if isinstance(message.content, list):
-        payload["content"] = [{"type": part.type, "text": part.text} for part in message.content]
-    if message.name is not None:
-        payload["name"] = message.name
-    if message.tool_calls:
-        payload["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id is not None:
-        payload["tool_call_id"] = message.tool_call_id
-    return payload
 
 
 # --- errors in ------------------------------------------------------------------------------------------------------
@@ -168,7 +148,10 @@ class ReplyDecoder:
     def finish(self) -> Iterator[Chunk]:
         response = decode_reply(b"".join(self._body))
         self.done = True
-        deltas = [ToolCallDelta(index=index, **call.model_dump()) for index, call in enumerate(response.tool_calls)]
+        deltas = [
+            ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments_text)
+            for index, call in enumerate(response.tool_calls)
+        ]
         yield make_chunk(
             text=response.text,
             role="assistant",

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from llmclients.codecs.base import Codec, Context, StreamDecoder, WireRequest, decode_json, encode_json
-from llmclients.codecs.chat_completions import decode_reply, decoder_for, message_payload, refused
+from llmclients.codecs.chat_completions import decode_reply, decoder_for, refused
+from llmclients.codecs.chat_request import message_payload
 from llmclients.errors import APIResponseError, APIStatusError
 from llmclients.models import ChatRequest, ChatResponse
 
@@ -28,7 +29,7 @@ class OpenAICodec(Codec):
     """Chat completions. Only what the caller has set is sent."""
 
     name: ClassVar[str] = "openai"
-    fields: ClassVar[frozenset[str]] = frozenset(_FIELDS)
+    fields = frozenset(_FIELDS)
 
     def encode(self, request: ChatRequest, context: Context) -> WireRequest:
         payload: dict[str, Any] = {

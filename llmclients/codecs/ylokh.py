@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from llmclients.codecs.base import Codec, CodecOptions, Context, StreamDecoder, WireRequest, encode_json
-from llmclients.codecs.chat_completions import decode_reply, decoder_for, message_payload
+from llmclients.codecs.chat_completions import decode_reply, decoder_for
+from llmclients.codecs.chat_request import message_payload
 from llmclients.models import ChatRequest, ChatResponse
 
 __all__ = ["YlokhCodec"]
@@ -28,7 +29,7 @@ class YlokhCodec(Codec):
     """Chat completions whose constants are always sent."""
 
     name: ClassVar[str] = "ylokh"
-    fields: ClassVar[frozenset[str]] = frozenset(_FIELDS)
+    fields = frozenset(_FIELDS)
     options: ClassVar[type[CodecOptions]] = YlokhOptions
 
     def encode(self, request: ChatRequest, context: Context) -> WireRequest:

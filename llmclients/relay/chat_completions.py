@@ -106,7 +106,7 @@ def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
     if response.tool_calls:
         message["content"] = response.text or None
         message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
             for call in response.tool_calls
         ]
     choice = {

@@ -1,0 +1,74 @@
+"""The base of every model: pydantic, but errors are the library's own, and text is text that a wire can carry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StrictStr, ValidationError
+from typing_extensions import Self
+
+from llmclients.errors import InvalidRequestError
+
+__all__ = ["Model", "Text"]
+
+
+class Model(BaseModel):
+    """A pydantic model that raises `InvalidRequestError`, naming the field, where pydantic would raise its own."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+    def __init__(self, *values: Any, **fields: Any) -> None:
+        # Positional values fill the fields in their order; pydantic itself calls this with keywords only.
+        names = tuple(type(self).model_fields)
+        if len(values) > len(names):
+            raise TypeError(f"{type(self).__name__} takes at most {len(names)} values, not {len(values)}")
+        try:
+            super().__init__(**dict(zip(names, values, strict=False)), **fields)
+        except ValidationError as error:
+            raise _invalid(type(self).__name__, error) from None
+
+    @classmethod
+    def model_validate(cls, *args: Any, **kwargs: Any) -> Self:
+        try:
+            return super().model_validate(*args, **kwargs)
+        except ValidationError as error:
+            raise _invalid(cls.__name__, error) from None
+
+    @classmethod
+    def model_validate_json(cls, *args: Any, **kwargs: Any) -> Self:
+        try:
+            return super().model_validate_json(*args, **kwargs)
+        except ValidationError as error:
+            raise _invalid(cls.__name__, error) from None
+
+
+_BRANCHES = frozenset({"str", "int", "float"})
+
+
+def _invalid(what: str, error: ValidationError) -> InvalidRequestError:
+    """Pydantic's findings in one line. Values are not repeated: they may be long, or secret."""
+    findings = []
+    for finding in error.errors(include_url=False, include_context=False, include_input=False):
+        # A union reports every branch it tried; the branches' names in the location mean nothing to a caller.
+        steps = [str(step) for step in finding["loc"]]
+        path = ".".join(step for step in steps if step.isdigit() or (step.isidentifier() and step not in _BRANCHES))
+        message = finding["msg"].removeprefix("Value error, ")
+        text = f"{path}: {message}" if path else message
+        if text not in findings:
+            findings.append(text)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
+    argument = str(first[0]) if first else None
+    return InvalidRequestError(f"{what}: {'; '.join(findings[:5])}", argument=argument)
+
+
+def _encodable(text: str) -> str:
+    """A Python string may hold lone surrogates; UTF-8, and so every wire, cannot."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"text has a lone surrogate at position {error.start}: no UTF-8 can carry it") from None
+    return text
+
+
+Text = Annotated[StrictStr, AfterValidator(_encodable)]
