@@ -59,7 +59,7 @@ class ToolLoopError(LLMClientError):
         response: the last answer, whose calls were not made; its `messages` are the whole loop, to go on with.
     """
 
-    def __init__(self, message: str, *, response: ChatResponse) -> None:
+    def __init__(self, message: str, *, response: ChatResponse | None = None) -> None:
         super().__init__(message)
         self.response = response
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
-from llmclients.models import ChatResponse, Chunk, FinishReason, ToolCall, ToolCallDelta, Usage
+from llmclients.models import ChatResponse, Chunk, FinishReason, TokenLogprob, ToolCall, ToolCallDelta, Usage
 
 __all__ = ["Fold"]
 
@@ -23,6 +23,8 @@ class Fold:
         self._calls: dict[int, _Call] = {}
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
+        self._logprobs: list[TokenLogprob] = []
+        self._echo: dict[str, Any] | None = None
         self._model: str | None = None
         self._id: str | None = None
         self._raw: Any = None
@@ -45,6 +47,10 @@ class Fold:
             self._raw = chunk.raw
         if chunk.usage is not None:
             self._usage = chunk.usage
+        if chunk.logprobs:
+            self._logprobs.extend(chunk.logprobs)
+        if chunk.echo is not None:
+            self._echo = chunk.echo
         self._model = chunk.model or self._model
         self._id = chunk.id or self._id
 
@@ -59,6 +65,8 @@ class Fold:
             model=self._model,
             id=self._id,
             raw=self._raw,
+            logprobs=self._logprobs or None,
+            echo=self._echo,
         )
 
 

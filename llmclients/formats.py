@@ -95,6 +95,8 @@ def _of_dict(form: Mapping[str, Any]) -> ResponseFormat | None:
         inner = form.get("json_schema", {key: value for key, value in form.items() if key != "type"})
         fields = {("json_schema" if key == "schema" else key): value for key, value in inner.items()}
         return ResponseFormat.model_validate(fields)
+    if "json_schema" in form:  # as it saves
+        return ResponseFormat.model_validate(dict(form))
     title = _NOT_IN_A_NAME.sub("_", str(form.get("title", "")))[:64]
     return ResponseFormat(name=title or "answer", json_schema=_object(dict(form)))
 

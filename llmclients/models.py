@@ -6,11 +6,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import Self
 
 from llmclients.errors import APIResponseError, InvalidRequestError
-from llmclients.parts import Part, TextPart, as_part
+from llmclients.parts import MediaPart, Part, TextPart, as_part
 from llmclients.validation import Model, Text
 
 if TYPE_CHECKING:
@@ -80,6 +90,10 @@ class ToolCall(Model):
             fields["arguments_text"] = json.dumps(arguments, ensure_ascii=False)
         return fields
 
+    @model_serializer
+    def _as_it_is_given(self) -> dict[str, str]:
+        return {"id": self.id, "name": self.name, "arguments": self.arguments_text}
+
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments, parsed anew by every access.
@@ -128,7 +142,7 @@ class Message(Model):
     name: Text | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: Text | None = None
-    is_error: StrictBool = False
+    is_error: StrictBool | None = None
     reasoning: Text | None = None
     echo: dict[str, Any] | None = None
 
@@ -150,7 +164,7 @@ class Message(Model):
             name: str | None = None,
             tool_calls: Sequence[ToolCall | Mapping[str, Any]] | None = None,
             tool_call_id: str | None = None,
-            is_error: bool = False,
+            is_error: bool | None = None,
             reasoning: str | None = None,
             echo: dict[str, Any] | None = None,
         ) -> None: ...
@@ -302,12 +316,12 @@ def _as_message(item: Any, where: str) -> Message:
             raise InvalidRequestError(f"expected text, a Message or a dict, not {type(item).__name__}")
     except (InvalidRequestError, TypeError) as error:  # TypeError: a dict whose names are no strings
         raise InvalidRequestError(f"{where}: {error}", argument="messages") from None
-    # An assistant may have had nothing to say; nobody else sends nothing.
-    if (message.content is None and message.tool_calls) or (message.content == "" and message.role == "assistant"):
+    # An assistant, or a tool, may have had nothing to say; nobody else sends nothing.
+    if message.content == "" and (message.role == "assistant" or message.tool_call_id is not None):
         return message
-    if not message.content or not (
-        message.text or len(message.parts) > 1 or not isinstance(message.parts[0], TextPart)
-    ):
+    if message.content is None and message.tool_calls:
+        return message
+    if not any(isinstance(part, MediaPart) or part.text for part in message.parts):
         raise InvalidRequestError(f"{where}: the {message.role} message has no content", argument="messages")
     return message
 

@@ -65,6 +65,7 @@ class MediaPart(Model):
     """
 
     model_config = ConfigDict(ser_json_bytes="base64")
+    _type: ClassVar[str] = ""
     _of: ClassVar[str] = ""  # what a media type begins with
 
     type: str
@@ -75,6 +76,7 @@ class MediaPart(Model):
     def __init__(self, source: str | bytes | os.PathLike[str] | None = None, **fields: Any) -> None:
         if source is not None:
             fields |= _from_source(source, fields)
+        fields.setdefault("type", self._type)  # no default of the field: it is saved even where defaults are not
         super().__init__(**fields)
 
     @field_validator("data", mode="before")
@@ -122,9 +124,10 @@ class ImagePart(MediaPart):
     `detail`: how closely the model looks, where the wire has it.
     """
 
+    _type: ClassVar[str] = "image"
     _of: ClassVar[str] = "image/"
 
-    type: Literal["image"] = "image"
+    type: Literal["image"]
     detail: Literal["auto", "low", "high"] | None = None
 
     if TYPE_CHECKING:
@@ -144,9 +147,10 @@ class ImagePart(MediaPart):
 class AudioPart(MediaPart):
     """Recorded sound, such as WAV or MP3."""
 
+    _type: ClassVar[str] = "audio"
     _of: ClassVar[str] = "audio/"
 
-    type: Literal["audio"] = "audio"
+    type: Literal["audio"]
 
     if TYPE_CHECKING:
 
@@ -170,7 +174,9 @@ class AudioPart(MediaPart):
 class FilePart(MediaPart):
     """A document, such as a PDF. `name`: what the file is called; a path brings its own."""
 
-    type: Literal["file"] = "file"
+    _type: ClassVar[str] = "file"
+
+    type: Literal["file"]
     name: Text | None = None
 
     if TYPE_CHECKING:

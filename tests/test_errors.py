@@ -32,6 +32,8 @@ from llmclients.errors import (
     RateLimitError,
     ResponseTooLargeError,
     StreamInterruptedError,
+    StructuredOutputError,
+    ToolLoopError,
     UnknownProviderError,
     UnprocessableEntityError,
     UnsupportedOptionError,
@@ -41,6 +43,7 @@ from llmclients.models import ChatResponse, ToolCall, Usage
 
 TREE: dict[type[Exception], type[Exception]] = {
     LLMClientError: Exception,
+    ToolLoopError: LLMClientError,
     ConfigurationError: LLMClientError,
     UnknownProviderError: ConfigurationError,
     MissingAPIKeyError: ConfigurationError,
@@ -52,6 +55,7 @@ TREE: dict[type[Exception], type[Exception]] = {
     APITimeoutError: APIError,
     APIResponseError: APIError,
     ResponseTooLargeError: APIResponseError,
+    StructuredOutputError: APIResponseError,
     APIStatusError: APIError,
     BadRequestError: APIStatusError,
     AuthenticationError: APIStatusError,

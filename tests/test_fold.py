@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.fold import Fold
-from llmclients.models import ChatResponse, Chunk, ToolCall, ToolCallDelta, Usage, make_chunk
+from llmclients.models import ChatResponse, Chunk, TokenLogprob, ToolCall, ToolCallDelta, Usage, make_chunk
 
 
 def folded(*chunks: Chunk) -> ChatResponse:
@@ -113,8 +113,8 @@ def test_a_response_so_far_does_not_stop_the_fold_nor_change_with_it() -> None:
     early = fold.response()
     fold.add(Chunk(text="b", tool_calls=[delta(arguments="}")]))
 
-    assert (early.text, early.tool_calls[0].arguments) == ("a", "{")
-    assert (fold.response().text, fold.response().tool_calls[0].arguments) == ("ab", "{}")
+    assert (early.text, early.tool_calls[0].arguments_text) == ("a", "{")
+    assert (fold.response().text, fold.response().tool_calls[0].arguments_text) == ("ab", "{}")
     assert fold.response() == fold.response()
 
 
@@ -138,6 +138,8 @@ CHUNKS = st.lists(
         usage=st.none() | st.builds(Usage, input_tokens=st.integers(0, 9)),
         model=st.sampled_from([None, "m", "n"]),
         id=st.sampled_from([None, "c1", "c2"]),
+        logprobs=st.lists(st.builds(TokenLogprob, token=TEXT, logprob=st.floats(-9, 0)), max_size=2),
+        echo=st.sampled_from([None, {"a": [1]}, {"b": []}]),
         restarted=st.sampled_from([False] * 9 + [True]),
     ),
     max_size=12,
@@ -156,7 +158,9 @@ def pieces(chunk: Chunk) -> list[Chunk]:
             for call in chunk.tool_calls
             for part in (call.arguments or [""])
         ),
+        *(Chunk(logprobs=[token]) for token in chunk.logprobs),
         Chunk(usage=chunk.usage),
+        Chunk(echo=chunk.echo),
         Chunk(model=chunk.model),
         Chunk(id=chunk.id),
         Chunk(finish_reason=chunk.finish_reason),
@@ -182,11 +186,13 @@ def test_a_fold_is_the_plain_sum_of_its_chunks(chunks: list[Chunk]) -> None:
     assert response.finish_reason == next(
         (chunk.finish_reason for chunk in reversed(live) if chunk.finish_reason), None
     )
+    assert (response.logprobs or []) == [token for chunk in live for token in chunk.logprobs]
+    assert response.echo == next((chunk.echo for chunk in reversed(live) if chunk.echo is not None), None)
     deltas = [call for chunk in live for call in chunk.tool_calls]
     for call, index in zip(response.tool_calls, sorted({call.index for call in deltas}), strict=True):
         own = [delta for delta in deltas if delta.index == index]
         assert (call.id, call.name) == (own[0].id, own[0].name)
-        assert call.arguments == ("".join(delta.arguments for delta in own) or "{}")
+        assert call.arguments_text == ("".join(delta.arguments for delta in own) or "{}")
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------

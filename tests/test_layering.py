@@ -16,21 +16,28 @@ import llmclients
 
 ROOT = Path(llmclients.__file__).parent
 
+SHARED_CODEC_PARTS = ("base", "framing", "prompt", "raw_text", "chat_completions", "chat_request")
+
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
     "masking": set(),
-    "models": {"errors"},
+    "validation": {"errors"},
+    "parts": {"validation", "errors"},
+    "docstrings": set(),
+    "models": {"validation", "parts", "tools", "formats", "errors"},
+    "tools": {"validation", "parts", "docstrings", "models", "errors"},
+    "formats": {"validation", "errors"},
     "config": {"errors"},
     "fold": {"models", "errors"},
     "codecs": set(),
-    "codecs.base": {"models", "errors"},
+    "codecs.base": {"validation", "parts", "models", "errors"},
     "codecs.framing": {"errors"},
     "codecs.prompt": {"models", "errors"},
     "codecs.raw_text": {"codecs.framing", "models", "errors"},
     "codecs.chat_completions": {"codecs.base", "codecs.framing", "models", "errors"},
-    "codecs.*": {f"codecs.{part}" for part in ("base", "framing", "prompt", "raw_text", "chat_completions")}
-    | {"models", "errors"},
+    "codecs.chat_request": {"parts", "models"},
+    "codecs.*": {f"codecs.{part}" for part in SHARED_CODEC_PARTS} | {"parts", "models", "errors"},
     "transports": {"transports.*", "errors"},
     "transports.*": {"transports.*", "config", "errors", "_version"},
     "retry": {"config", "errors"},
@@ -70,9 +77,9 @@ LIBRARIES: dict[str, set[str]] = {
     "starlette": {"relay.*"},
     "uvicorn": {"relay.*"},
     "xllamacpp": {"local"},
-    "pydantic": {"models", "conversation"},
-    "pydantic_core": {"codecs.base", "codecs.chat_completions", "relay.wire"},
-    "typing_extensions": {"models", "conversation"},
+    "pydantic": {"validation", "parts", "models", "tools", "formats", "conversation"},
+    "pydantic_core": {"codecs.*", "tools", "relay.wire"},
+    "typing_extensions": {"validation", "parts", "models", "tools", "conversation"},
 }
 """The only importers of each. Nothing else from outside the standard library is imported at all."""
 
@@ -189,8 +196,7 @@ def test_no_provider_is_known_outside_its_codec_and_the_registry() -> None:
     of_one_provider = {
         module
         for module in KNOWN
-        if module.startswith("codecs.")
-        and module.partition(".")[2] not in ("base", "framing", "prompt", "raw_text", "chat_completions")
+        if module.startswith("codecs.") and module.partition(".")[2] not in SHARED_CODEC_PARTS
     }
     importers = {module for module in KNOWN if OWN[module] & of_one_provider}
 

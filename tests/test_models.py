@@ -12,21 +12,23 @@ from hypothesis import strategies as st
 
 from llmclients.conversation import AsyncConversation, Conversation
 from llmclients.errors import InvalidRequestError
+from llmclients.formats import ResponseFormat
 from llmclients.models import (
     ChatRequest,
     ChatResponse,
     Chunk,
     Message,
-    Model,
-    TextPart,
+    TokenLogprob,
     ToolCall,
     ToolCallDelta,
     Usage,
     as_messages,
     make_chunk,
 )
+from llmclients.parts import AudioPart, FilePart, ImagePart, TextPart
+from llmclients.tools import Tool
+from llmclients.validation import Model
 
-IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
@@ -77,10 +79,16 @@ BAD_MESSAGES = [
     pytest.param(user(5), "content: must be text or a list of parts, not int", id="a number as content"),
     pytest.param(user(b"Hi"), "not bytes", id="bytes as content"),
     pytest.param(user({"text": "Hi"}), "not dict", id="a dict as content"),
-    pytest.param(user(["Hi"]), "a part must be a TextPart or a dict, not str", id="text as a part"),
+    pytest.param(
+        user(["Hi"]), "a part must be a TextPart, an ImagePart or another part, or a dict, not str", id="text as a part"
+    ),
     pytest.param(user([None]), "a part must be", id="None as a part"),
-    pytest.param(user([IMAGE]), "a part of type 'image_url' cannot be sent", id="an image"),
-    pytest.param(user([{"text": "a"}, {"type": "input_audio"}]), "'input_audio' cannot be sent", id="audio"),
+    pytest.param(user([{"text": ""}, {"text": ""}]), "has no content", id="several empty parts"),
+    pytest.param(user([{"type": "image_url"}]), "needs either a url or data", id="an image of nothing"),
+    pytest.param(
+        user([{"text": "a"}, {"type": "input_audio"}]), "no part of type 'input_audio'", id="audio of nothing"
+    ),
+    pytest.param(user([{"type": "video"}]), "there is no part of type 'video'", id="an unknown part"),
     pytest.param(user([{"type": "text"}]), "text: Field required", id="a part without text"),
     pytest.param(user([{"type": "text", "text": 5}]), "text: ", id="a part whose text is a number"),
     pytest.param(user([{"type": "text", "text": "a", "x": 1}]), "x: Extra inputs", id="an unknown member of a part"),
@@ -97,9 +105,9 @@ BAD_MESSAGES = [
     pytest.param({"role": "assistant", "tool_calls": [{"id": "a"}]}, "Field required", id="a tool call without a name"),
     pytest.param({"role": "assistant", "tool_calls": []}, "has no content", id="no tool calls"),
     pytest.param(
-        {"role": "assistant", "tool_calls": [{"id": "a", "name": "f", "arguments": {"x": 1}}]},
-        "arguments: ",
-        id="arguments that are no text",
+        {"role": "assistant", "tool_calls": [{"id": "a", "name": "f", "arguments": [1]}]},
+        "arguments_text: ",
+        id="arguments that are neither text nor an object",
     ),
 ]
 
@@ -242,8 +250,8 @@ def test_positional_and_named_fields_are_the_same() -> None:
     assert Message("assistant", "x", "n", calls, "i") == Message(
         role="assistant", content="x", name="n", tool_calls=calls, tool_call_id="i"
     )
-    with pytest.raises(TypeError, match="Message takes at most 5 values, not 6"):
-        Message("user", "x", None, None, None, "y")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="Message takes at most 8 values, not 9"):
+        Message("user", "x", None, None, None, None, None, None, "y")  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         Message("user", role="user")  # type: ignore[misc]
 
@@ -276,14 +284,13 @@ def test_lists_are_not_shared_between_models() -> None:
 
 TEXT = st.text(st.characters(codec="utf-8"))
 NAMES = st.none() | TEXT
-CALLS = st.builds(ToolCall, id=TEXT, name=TEXT, arguments=TEXT)
-MESSAGES = st.builds(
-    Message,
-    role=st.sampled_from(["system", "developer", "user", "assistant", "tool"]),
-    content=st.none() | TEXT | st.lists(st.builds(TextPart, text=TEXT), max_size=3),
-    name=NAMES,
-    tool_calls=st.none() | st.lists(CALLS, max_size=2),
-    tool_call_id=NAMES,
+CALLS = st.builds(ToolCall, id=TEXT, name=TEXT, arguments_text=TEXT)
+DATA = st.binary(min_size=1, max_size=20)
+PARTS = st.one_of(
+    st.builds(TextPart, text=TEXT),
+    st.builds(ImagePart, data=DATA, media_type=st.just("image/png"), detail=st.sampled_from([None, "auto", "low"])),
+    st.builds(AudioPart, data=DATA, media_type=st.just("audio/wav")),
+    st.builds(FilePart, url=st.just("https://a.example/b"), media_type=NAMES, name=NAMES),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | TEXT,
@@ -291,6 +298,22 @@ JSON = st.recursive(
     max_leaves=6,
 )
 OBJECTS = st.dictionaries(TEXT, JSON, max_size=3)
+MESSAGES = st.builds(
+    Message,
+    role=st.sampled_from(["system", "developer", "user", "assistant", "tool"]),
+    content=st.none() | TEXT | st.lists(PARTS, max_size=3),
+    name=NAMES,
+    tool_calls=st.none() | st.lists(CALLS, max_size=2),
+    tool_call_id=NAMES,
+    is_error=st.sampled_from([None, False, True]),
+    reasoning=NAMES,
+    echo=st.none() | OBJECTS,
+)
+NAME_OF_A_TOOL = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.:-]{0,9}", fullmatch=True).filter(
+    lambda name: name not in ("auto", "none", "required")
+)
+TOOLS = st.builds(Tool, NAME_OF_A_TOOL, NAMES, OBJECTS, st.none() | st.booleans())
+FORMATS = st.builds(ResponseFormat, name=TEXT, json_schema=st.none() | OBJECTS, description=NAMES, strict=st.booleans())
 NUMBERS = st.none() | st.integers(0, 10**6) | st.floats(0, 10**6)
 REQUESTS = st.builds(
     ChatRequest,
@@ -303,9 +326,13 @@ REQUESTS = st.builds(
     seed=st.none() | st.integers(-(2**40), 2**40),
     presence_penalty=NUMBERS,
     frequency_penalty=NUMBERS,
-    tools=st.none() | st.lists(OBJECTS, max_size=2),
-    tool_choice=JSON,
+    tools=st.lists(TOOLS, min_size=1, max_size=2, unique_by=lambda tool: tool.name),
+    tool_choice=st.sampled_from([None, "auto", "none", "required"]),
+    parallel_tool_calls=st.none() | st.booleans(),
+    response_format=st.none() | FORMATS,
     reasoning_effort=NAMES,
+    logprobs=st.none() | st.booleans(),
+    top_logprobs=st.none() | st.integers(0, 20),
     extra=st.none() | OBJECTS,
 )
 COUNTS = st.none() | st.integers(0, 2**60)
@@ -324,6 +351,9 @@ RESPONSES = st.builds(
     request_id=NAMES,
     parsed=JSON,
     raw=JSON,
+    logprobs=st.none() | st.lists(st.builds(TokenLogprob, token=TEXT, logprob=st.floats(-9, 0)), max_size=2),
+    echo=st.none() | OBJECTS,
+    earlier=st.lists(MESSAGES, max_size=1),
 )
 CONVERSATIONS = st.builds(
     Conversation, provider=TEXT, model=NAMES, system=NAMES, messages=st.lists(MESSAGES, max_size=3), state=OBJECTS
