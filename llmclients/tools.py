@@ -111,10 +111,10 @@ class Tool(Model):
         inner = getattr(function, "func", function)  # of a functools.partial
         name = getattr(inner, "__name__", type(inner).__name__)
         for parameter in inspect.signature(function).parameters.values():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
                 raise InvalidRequestError(f"{name}: a model gives arguments by name: {parameter}", argument="tools")
         try:
-            schema = _adapter(function).json_schema(schema_generator=_WithoutTitles)
+            schema = _adapter(_bound(function)).json_schema(schema_generator=_WithoutTitles)
         except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, NameError) as error:
             reason = str(error).partition("\n")[0]
             raise InvalidRequestError(
@@ -163,19 +163,19 @@ def _adapter(function: Any) -> TypeAdapter[Any]:
 
 
 def _bound(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
-    """A function of the same signature that returns its arguments: they are checked apart from the call itself."""
+    """A function of the same signature that returns its arguments: they are checked apart from the call itself.
+
+    Its annotations are evaluated where the function was written, which pydantic does for plain functions only.
+    """
 
     def arguments(**given: Any) -> dict[str, Any]:
         return given
 
-    arguments.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
-    arguments.__annotations__ = inspect.get_annotations(_plain(function), eval_str=True)
+    signature = inspect.signature(function, eval_str=True)
+    parameters = signature.parameters.values()
+    arguments.__signature__ = signature.replace(return_annotation=signature.empty)  # type: ignore[attr-defined]
+    arguments.__annotations__ = {one.name: one.annotation for one in parameters if one.annotation is not one.empty}
     return arguments
-
-
-def _plain(function: Any) -> Any:
-    inner = inspect.unwrap(getattr(function, "func", function))
-    return inner if inspect.isroutine(inner) else type(inner).__call__
 
 
 def as_tools(tools: Any) -> list[Tool]:
