@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -14,7 +15,7 @@ from llmclients.errors import ConfigurationError, UnknownProviderError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Endpoint", "Provider", "find_provider", "provider_names", "register_provider"]
+__all__ = ["Endpoint", "Provider", "find_provider", "provider_names", "register_provider", "registered"]
 
 ENTRY_POINT_GROUP = "llmclients.providers"
 
@@ -215,6 +216,18 @@ def register_provider(provider: Provider, *, replace: bool = False) -> None:
 
 for _provider in _BUILT_IN:
     register_provider(_provider)
+
+
+@contextmanager
+def registered(provider: Provider) -> Iterator[None]:
+    """Make a provider known for as long as the block runs, also in the place of another of its name: for tests."""
+    before = dict(_registered)
+    register_provider(provider, replace=True)
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
 
 
 def find_provider(name: str) -> Provider:
