@@ -24,7 +24,8 @@ class Recording(codec_suite.Recording):
 
     @property
     def provider(self) -> str:
-        return self.folder
+        name: str = self.expected.get("provider", self.folder)
+        return name
 
     @property
     def codec(self) -> Codec:

@@ -55,7 +55,7 @@ class CodecSuite(RequestChecks, ReplyChecks, StreamChecks, CallChecks):
         streams: `(bytes, Content-Type, fields)`, `(…, the error's class)`, or both, for one that breaks off.
         errors: `(status, headers, bytes, the error's class)`.
         model: the model's name in the requests that the checks make.
-        has_end_mark: False for a wire whose answer ends with the HTTP body.
+        has_end_mark: False for a wire whose answer ends with the HTTP body, so that `done` is set by `finish` alone.
         field_values: by field of `ChatRequest`, values to try where the suite's own do not fit the wire.
         option_values: by option of the codec's own, values to try besides those guessed from its type.
     """

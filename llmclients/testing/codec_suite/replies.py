@@ -25,9 +25,10 @@ class ReplyChecks(Checks):
         assert any(not case.fails for case in self.recorded("streams")), "no stream ends well"
 
     def test_a_whole_reply_is_read(self, reply: Recording) -> None:
-        with sealed(self.codec):
-            found = self._decoded(reply.data)
+        found = self._decoded(reply.data)
         reply.check(found)
+        with sealed(self.codec):  # now that what is loaded when it is first needed is loaded
+            assert self._decoded(reply.data) == found, f"{reply} comes to something else when it is read again"
         if not reply.fails:
             assert found.response.raw is not None, f"{reply}: raw is to hold the provider's reply"
 

@@ -67,16 +67,23 @@ class StreamChecks(Checks):
         for end in range(len(data)):
             early = decode(self.decoder(good_stream), [data[:end]])
             assert whole.text.startswith(early.response.text), f"{good_stream} has other text after {end} bytes"
-            if early.error is None and self.has_end_mark:
+            if early.error is None:
+                assert early.response.finish_reason, f"{good_stream} ends well after {end} bytes, without finish reason"
                 # The finish reason is an end mark, too: what may come after it is counts.
-                assert _answer(early.response) == _answer(whole), f"{good_stream} looks whole after {end} bytes"
+                assert not self.has_end_mark or _answer(early.response) == _answer(whole), (
+                    f"{good_stream} looks whole after {end} bytes"
+                )
 
     def test_what_follows_the_end_mark_changes_nothing(self, good_stream: Recording) -> None:
         if not self._ends_by_itself(good_stream):
             return
         data = good_stream.data
         trailing = (b"\n", b"\r\n\r\n", data, b'data: {"error":{"message":"too late"}}\n\n', *GARBAGE[1:4], b"{}\n[]\n")
-        every_split(data, lambda pieces: decode(self.decoder(good_stream), pieces), trailing)
+        alone = decode(self.decoder(good_stream), [data])
+        for extra in trailing:
+            for pieces in ([data + extra], [data, extra], list(_bytes(data + extra))):
+                found = decode(self.decoder(good_stream), pieces)
+                assert found == alone, f"{good_stream} with {extra!r} after its end comes to {found}"
 
     def test_chunks_before_an_error_come_first(self, failing_stream: Recording) -> None:
         in_one_read = decode(self.decoder(failing_stream), [failing_stream.data])
