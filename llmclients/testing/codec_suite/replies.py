@@ -8,7 +8,7 @@ from llmclients.testing.codec_suite.base import Checks
 from llmclients.testing.codec_suite.decoding import Outcome
 from llmclients.testing.codec_suite.purity import sealed
 from llmclients.testing.codec_suite.recording import Recording
-from llmclients.testing.codec_suite.samples import GARBAGE, mutations
+from llmclients.testing.codec_suite.samples import GARBAGE, mutations, named
 
 __all__ = ["ReplyChecks"]
 
@@ -34,12 +34,14 @@ class ReplyChecks(Checks):
 
     def test_what_is_no_reply_is_an_error(self) -> None:
         for data in GARBAGE:
-            found = self._decoded(data)
+            with named(repr(data[:50])):
+                found = self._decoded(data)
             assert found.error is not None, f"{data[:50]!r} is no reply, but comes to {found.response!r}"
 
     def test_a_reply_with_wrong_types_crashes_nothing(self, reply: Recording) -> None:
-        for _, body in mutations([(str(reply), reply.data)]):
-            self._decoded(body)
+        for what, body in mutations([(str(reply), reply.data)]):
+            with named(what):
+                self._decoded(body)
 
     def test_an_error_body_becomes_its_error(self, refusal: Recording) -> None:
         status, headers = refusal.expected["status"], refusal.expected.get("headers", {})
@@ -53,7 +55,8 @@ class ReplyChecks(Checks):
         bodies = [(str(case), case.data) for kind in ("errors", "replies", "streams") for case in self.recorded(kind)]
         for what, body in [*bodies, *((repr(data[:50]), data) for data in GARBAGE), *mutations(bodies)]:
             for status in _STATUSES if len(body) < 100_000 else _STATUSES[:1]:
-                error = self.codec.decode_error(status, {}, body)
+                with named(what):
+                    error = self.codec.decode_error(status, {}, body)
                 assert isinstance(error, APIStatusError), f"{what} is {error!r}"
                 assert error.status_code == status, f"{what} with status {status} has {error.status_code}"
 

@@ -6,6 +6,7 @@ import base64
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import llmclients.parts
@@ -120,8 +121,10 @@ class RequestChecks(Checks):
     def test_an_option_of_its_own_reaches_the_wire(self, own_option: str) -> None:
         for asked in self.recorded("requests"):
             own = dict(asked.expected.get("codec_options", {}))
-            if own_option in own:
-                del own[own_option]
+            if own_option not in own:
+                continue
+            del own[own_option]
+            with suppress(ConfigurationError):  # another option needs it
                 if self._recorded(asked, codec_options=own) != self._recorded(asked):
                     return
         annotation = self.codec.options.model_fields[own_option].annotation

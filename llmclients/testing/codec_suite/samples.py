@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import Any, Literal, get_args, get_origin
 
-__all__ = ["FIELD_VALUES", "GARBAGE", "SPECIAL_TEXT", "TOOLS", "guesses", "in_events", "mutations", "strings"]
+__all__ = ["FIELD_VALUES", "GARBAGE", "SPECIAL_TEXT", "TOOLS", "guesses", "in_events", "mutations", "named", "strings"]
 
 TOOLS: list[Mapping[str, Any]] = [
     {
@@ -66,6 +67,17 @@ def strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for member in value:
             yield from strings(member)
+
+
+@contextmanager
+def named(what: str) -> Iterator[None]:
+    """Let a crash over one input of many say which it was."""
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 # --- what is no protocol --------------------------------------------------------------------------------------------

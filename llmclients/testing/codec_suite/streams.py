@@ -12,7 +12,7 @@ from llmclients.testing.codec_suite.base import Checks
 from llmclients.testing.codec_suite.decoding import cut_at, decode, every_split
 from llmclients.testing.codec_suite.purity import sealed
 from llmclients.testing.codec_suite.recording import Recording
-from llmclients.testing.codec_suite.samples import GARBAGE, in_events, mutations
+from llmclients.testing.codec_suite.samples import GARBAGE, in_events, mutations, named
 
 __all__ = ["StreamChecks"]
 
@@ -117,15 +117,17 @@ class StreamChecks(Checks):
     def test_wrong_types_in_a_stream_crash_nothing(self) -> None:
         for content_type in self._content_types():
             bodies = [(str(case), case.data) for case in self.recorded("streams") if case.content_type == content_type]
-            for _, body in mutations(bodies) if _is_json(content_type) else in_events(bodies):
-                decode(self.codec.stream_decoder(content_type), [body])
+            for what, body in mutations(bodies) if _is_json(content_type) else in_events(bodies):
+                with named(what):
+                    decode(self.codec.stream_decoder(content_type), [body])
 
     def test_garbage_in_a_stream_crashes_nothing(self) -> None:
         good = next(case for case in self.recorded("streams") if not case.fails)
         for content_type in self._content_types():
             for garbage in GARBAGE:
                 for body in (garbage, good.data[: len(good.data) // 2] + garbage, garbage + good.data):
-                    found = decode(self.codec.stream_decoder(content_type), [body])
+                    with named(repr(body[:50])):
+                        found = decode(self.codec.stream_decoder(content_type), [body])
                     assert found.error is not None or not self.has_end_mark or good.data in body, (
                         f"{body[:50]!r} has no end mark, but ends well"
                     )
