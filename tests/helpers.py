@@ -1,18 +1,39 @@
-"""The recordings under `wire/`; and by its old name what the codec suite has for those who decode."""
+"""The recordings under `wire/`, and the providers they are for; and what the codec suite has for those who decode."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from llmclients.codecs.base import Codec
-from llmclients.providers import find_provider
+from llmclients.providers import find_provider, provider_names
 from llmclients.testing import codec_suite
 from llmclients.testing.codec_suite import Outcome, chunks_of, cut_at, decode, every_split, load_recordings, plain
 
-__all__ = ["WIRE", "Outcome", "Recording", "chunks_of", "cut_at", "decode", "every_split", "plain", "recordings"]
+__all__ = [
+    "WIRE",
+    "Outcome",
+    "Recording",
+    "chunks_of",
+    "cut_at",
+    "decode",
+    "every_provider",
+    "every_split",
+    "model_of",
+    "plain",
+    "recordings",
+    "recordings_for",
+    "recordings_of_wire",
+]
 
 WIRE = Path(__file__).parent / "wire"
+LATER = {"anthropic", "cohere", "gemini", "ollama", "openai-responses"}  # merge: delete this line, and `- LATER` below
+
+
+def every_provider() -> list[str]:
+    """Every provider there is."""
+    return sorted(set(provider_names()) - LATER)
 
 
 @dataclass(frozen=True)
@@ -32,7 +53,32 @@ class Recording(codec_suite.Recording):
         return find_provider(self.provider).load_codec()
 
 
+@cache
+def _all(kind: str) -> tuple[Recording, ...]:
+    folders = sorted(path for path in WIRE.iterdir() if path.is_dir())
+    return tuple(Recording(**vars(case)) for folder in folders for case in load_recordings(folder, kind))
+
+
 def recordings(kind: str) -> list[Recording]:
     """All recordings of a kind: `requests`, `replies`, `streams` or `errors`."""
-    folders = sorted(path for path in WIRE.iterdir() if path.is_dir())
-    return [Recording(**vars(case)) for folder in folders for case in load_recordings(folder, kind)]
+    return list(_all(kind))
+
+
+def recordings_for(provider: str, kind: str) -> list[Recording]:
+    """Those for a provider; for a preset, which shares its codec with another provider, that codec's samples, too."""
+    if kind == "requests":  # a preset may write them otherwise
+        return [case for case in _all(kind) if case.provider == provider]
+    wire = recordings_of_wire(provider, kind)
+    return [case for case in wire if case.provider == provider or case.name.startswith("sample")]
+
+
+def recordings_of_wire(provider: str, kind: str) -> list[Recording]:
+    """Those for a provider, or else for the one that its codec is named after."""
+    names = {provider} if (WIRE / provider).exists() else {provider, find_provider(provider).load_codec().name}
+    return [case for case in _all(kind) if case.provider in names]
+
+
+def model_of(provider: str) -> str:
+    """A model's name that the provider takes."""
+    asked = (case.expected["model"] for case in recordings_for(provider, "requests"))
+    return find_provider(provider).default_model or next(filter(None, asked), "model")
