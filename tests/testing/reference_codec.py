@@ -16,9 +16,10 @@ from llmclients.codecs.base import (
     encode_json,
 )
 from llmclients.codecs.framing import LineDecoder
-from llmclients.errors import APIResponseError, InternalServerError, StreamInterruptedError
+from llmclients.errors import APIResponseError, InternalServerError, RateLimitError, StreamInterruptedError
 from llmclients.models import ChatRequest, ChatResponse, Chunk, FinishReason, Message, Usage
 from llmclients.parts import TextPart
+from llmclients.testing.codec_suite import CodecSuite
 
 REASONS: dict[str, FinishReason] = {"done": "stop", "tired": "length"}
 
@@ -138,3 +139,31 @@ class TalkDecoder:
         if not self.done:
             raise StreamInterruptedError("the stream ended without its last line")
         return iter(())
+
+
+# --- its recordings -------------------------------------------------------------------------------------------------
+
+STREAM = '{"say": "Grüß"}\n{"say": " dich!"}\n{"end": "done", "count": 2}\n'.encode()
+
+
+class TalkSuite(CodecSuite):
+    requests = (
+        (
+            {"messages": "Hi", "options": {"max_tokens": 5}, "path": "/talk", "method": "POST"},
+            b'{"talk":[{"who":"user","what":["Hi"]}],"mood":"cheerful","stream":false,"max_tokens":5}',
+        ),
+    )
+    replies = (
+        (b'{"say": "Hi.", "end": "done"}', {"text": "Hi.", "finish_reason": "stop"}),
+        (b'{"oops": "asleep"}', InternalServerError),
+    )
+    streams = (
+        (
+            STREAM,
+            "application/x-ndjson",
+            {"text": "Grüß dich!", "finish_reason": "stop", "usage": {"output_tokens": 2}},
+        ),
+        (b'{"say": "Hel"}\n{"say": "lo"}\n{"oops": "asleep"}\n', "", {"text": "Hello"}, InternalServerError),
+        (b'{"say": "Hel"}\n[]\n', "", APIResponseError),
+    )
+    errors = ((429, {"retry-after": "2"}, b'{"oops": "slowly"}', RateLimitError), (500, {}, b"", InternalServerError))
