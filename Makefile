@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 BENCH  := .venv-bench
 
-.PHONY: venv test demo lint types docs cov fuzz soak reliability bench bench-micro clean
+.PHONY: venv test demo lint types docs cov fuzz soak reliability features bench bench-micro clean
 .NOTPARALLEL:  # both stamps below install into the same .venv
 
 venv: $(VENV)/.test
@@ -45,6 +45,10 @@ soak: $(VENV)/.test
 
 reliability: $(VENV)/.test
 	$(RUN) -m tests.reliability
+
+# Writes the tables of docs/providers.md.
+features: $(VENV)/.test
+	$(RUN) -m tests.features
 
 # Writes docs/benchmarks.md. QUICK=1 does with fewer and smaller runs, in about two minutes.
 bench: $(BENCH)/.bench

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from llmclients.errors import ConfigurationError, UnknownProviderError
@@ -13,7 +14,7 @@ from llmclients.provider import Endpoint, Provider
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Endpoint", "Provider", "find_provider", "provider_names", "register_provider"]
+__all__ = ["Endpoint", "Provider", "find_provider", "provider_names", "register_provider", "registered"]
 
 ENTRY_POINT_GROUP = "llmclients.providers"
 
@@ -145,6 +146,18 @@ def register_provider(provider: Provider, *, replace: bool = False) -> None:
 
 for _provider in (*_BUILT_IN, *PRESETS):
     register_provider(_provider)
+
+
+@contextmanager
+def registered(provider: Provider) -> Iterator[None]:
+    """Make a provider known for as long as the block runs, also in the place of another of its name: for tests."""
+    before = dict(_registered)
+    register_provider(provider, replace=True)
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
 
 
 def find_provider(name: str) -> Provider:

@@ -1,146 +1,83 @@
-"""What the tests of the pure rooms share: every way to cut bytes, and the recordings under `wire/`."""
+"""The recordings under `wire/`, and the providers they are for; and what the codec suite has for those who decode."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
 
-from llmclients.codecs.base import Codec, StreamDecoder
-from llmclients.errors import APIError, APIStatusError
-from llmclients.fold import Fold
-from llmclients.models import ChatResponse, Chunk
-from llmclients.providers import find_provider
+from llmclients.codecs.base import Codec
+from llmclients.providers import find_provider, provider_names
+from llmclients.testing import codec_suite
+from llmclients.testing.codec_suite import Outcome, chunks_of, cut_at, decode, every_split, load_recordings, plain
+
+__all__ = [
+    "WIRE",
+    "Outcome",
+    "Recording",
+    "chunks_of",
+    "cut_at",
+    "decode",
+    "every_provider",
+    "every_split",
+    "model_of",
+    "plain",
+    "recordings",
+    "recordings_for",
+    "recordings_of_wire",
+]
 
 WIRE = Path(__file__).parent / "wire"
-SHORT = 90
-"""Bytes of data up to which every pair of cuts is tried: some four thousand ways."""
-
-T = TypeVar("T")
 
 
-# --- cutting --------------------------------------------------------------------------------------------------------
-
-
-def splittings(data: bytes) -> Iterator[list[bytes]]:
-    """`data` whole, byte by byte, in two at every place, and, when it is short, in three at every pair of places."""
-    yield [data]
-    yield [data[at : at + 1] for at in range(len(data))]
-    for cut in range(len(data) + 1):
-        yield [data[:cut], data[cut:]]
-    if len(data) <= SHORT:
-        for first, second in combinations(range(1, len(data)), 2):
-            yield [data[:first], data[first:second], data[second:]]
-
-
-def cut_at(data: bytes, places: Iterable[int]) -> list[bytes]:
-    """`data` in pieces that begin at these places."""
-    edges = [0, *sorted({place for place in places if 0 < place < len(data)}), len(data)]
-    return [data[start:end] for start, end in pairwise(edges)]
-
-
-def every_split(data: bytes, run: Callable[[Sequence[bytes]], T], trailing: Sequence[bytes] = ()) -> T:
-    """What `run` makes of `data`, after checking that it makes the same of it however it is cut.
-
-    `trailing`: what may follow the end mark without a difference, glued to the last piece or as a piece of its own.
-    """
-    expected = run([data])
-    for pieces in splittings(data):
-        assert run(pieces) == expected, pieces
-    for extra in trailing:
-        assert run([data + extra]) == expected, extra
-        assert run([data, extra]) == expected, extra
-        assert run([(data + extra)[at : at + 1] for at in range(len(data + extra))]) == expected, extra
-    return expected
-
-
-# --- decoding -------------------------------------------------------------------------------------------------------
+def every_provider() -> list[str]:
+    """Every provider there is."""
+    return provider_names()
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a stream came to: what its chunks make together, and the error that ended it, if one did."""
-
-    response: ChatResponse
-    error: type[APIError] | None = None
-    message: str = ""
-    status: int | None = None
-    retryable: bool | None = None
-    done: bool = False
-
-    def __eq__(self, other: object) -> bool:
-        # The words of an error may quote what was there when it was found, so they depend on the cut.
-        return isinstance(other, Outcome) and self._essence() == other._essence()
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _essence(self) -> tuple[Any, ...]:
-        return self.response, self.error, self.status, self.retryable, self.done
-
-
-def decode(decoder: StreamDecoder, pieces: Iterable[bytes]) -> Outcome:
-    """Feed the pieces, then the end, to the first error. Anything but an APIError is the decoder's bug."""
-    fold = Fold()
-
-    def take(chunks: Iterator[Chunk]) -> None:
-        for chunk in chunks:
-            assert type(chunk) is Chunk
-            fold.add(chunk)
-
-    try:
-        for piece in pieces:
-            take(decoder.feed(piece))
-        take(decoder.finish())
-    except APIError as error:
-        status = error.status_code if isinstance(error, APIStatusError) else None
-        return Outcome(fold.response(), type(error), str(error), status, error.retryable, decoder.done)
-    return Outcome(fold.response(), done=decoder.done)
-
-
-def chunks_of(decoder: StreamDecoder, *pieces: bytes) -> list[Chunk]:
-    """Every chunk of a stream that ends well."""
-    return [chunk for piece in pieces for chunk in decoder.feed(piece)] + list(decoder.finish())
-
-
-def plain(response: ChatResponse) -> dict[str, Any]:
-    """What a response holds besides its defaults and `raw`, as JSON values."""
-    return response.model_dump(mode="json", exclude={"raw"}, exclude_defaults=True)
-
-
-# --- recordings -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Recording:
+class Recording(codec_suite.Recording):
     """Bytes as they go over the wire, and what they come to: `wire/PROVIDER/KIND/NAME`, and the same with `.json`.
 
     A case is added by adding the two files. `expected` of each kind is described in `wire/README.md`.
     """
 
-    provider: str
-    name: str
-    data: bytes
-    expected: dict[str, Any]
+    @property
+    def provider(self) -> str:
+        name: str = self.expected.get("provider", self.folder)
+        return name
 
     @property
     def codec(self) -> Codec:
-        return find_provider(self.expected.get("provider", self.provider)).load_codec()
+        return find_provider(self.provider).load_codec()
 
-    def __str__(self) -> str:
-        return f"{self.provider}/{self.name}"
+
+@cache
+def _all(kind: str) -> tuple[Recording, ...]:
+    folders = sorted(path for path in WIRE.iterdir() if path.is_dir())
+    return tuple(Recording(**vars(case)) for folder in folders for case in load_recordings(folder, kind))
 
 
 def recordings(kind: str) -> list[Recording]:
     """All recordings of a kind: `requests`, `replies`, `streams` or `errors`."""
-    found = []
-    for path in sorted(WIRE.glob(f"*/{kind}/*")):
-        if path.suffix == ".json":
-            assert path.with_suffix("").exists(), f"{path} describes no recording"
-            continue
-        described = path.with_name(path.name + ".json")
-        expected = json.loads(described.read_text(encoding="utf-8"))
-        found.append(Recording(path.parent.parent.name, path.name, path.read_bytes(), expected))
-    return found
+    return list(_all(kind))
+
+
+def recordings_for(provider: str, kind: str) -> list[Recording]:
+    """Those for a provider; for a preset, which shares its codec with another provider, that codec's samples, too."""
+    if kind == "requests":  # a preset may write them otherwise
+        return [case for case in _all(kind) if case.provider == provider]
+    wire = recordings_of_wire(provider, kind)
+    return [case for case in wire if case.provider == provider or case.name.startswith("sample")]
+
+
+def recordings_of_wire(provider: str, kind: str) -> list[Recording]:
+    """Those for a provider, or else for the one that its codec is named after."""
+    names = {provider} if (WIRE / provider).exists() else {provider, find_provider(provider).load_codec().name}
+    return [case for case in _all(kind) if case.provider in names]
+
+
+def model_of(provider: str) -> str:
+    """A model's name that the provider takes."""
+    asked = (case.expected["model"] for case in recordings_for(provider, "requests"))
+    return find_provider(provider).default_model or next(filter(None, asked), "model")

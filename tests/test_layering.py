@@ -73,6 +73,8 @@ FLOORS: dict[str, float] = {
     "local": 6.1,
     "testing": 6.1,
     "testing.*": 6.1,
+    "testing.codec_suite": 6.15,
+    "testing.codec_suite.*": 6.15,
     "": 6.2,
     "relay": 6.3,
     "relay.*": 6.3,

@@ -1,0 +1,116 @@
+"""Checks from end to end: both clients, with a scripted transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from llmclients.async_client import AsyncClient
+from llmclients.client import Client
+from llmclients.errors import APIError
+from llmclients.fold import Fold
+from llmclients.models import ChatResponse
+from llmclients.testing.codec_suite.base import KEY, Checks
+from llmclients.testing.codec_suite.decoding import Outcome, decode
+from llmclients.testing.codec_suite.recording import Recording
+from llmclients.transports.mock import Cut, MockTransport, Reply
+
+__all__ = ["CallChecks"]
+
+_MESSAGE = "Hello!"
+_CUTS = 5
+
+
+class CallChecks(Checks):
+    """`Client` and `AsyncClient` with the codec."""
+
+    def test_chat_brings_the_answer(self, good_answer: Recording) -> None:
+        for side, found in self._outcomes(lambda: _replay(good_answer), _chat, _achat):
+            assert found.error is None, f"{side}: {found.message}"
+            good_answer.check(self._without_names(found, good_answer))
+
+    def test_a_stream_brings_the_answer(self, stream: Recording) -> None:
+        for _, found in self._outcomes(lambda: _replay(stream), _stream, _astream):
+            stream.check(self._without_names(found, stream))
+
+    def test_a_refusal_is_raised(self, refusal: Recording) -> None:
+        status, headers = refusal.expected["status"], refusal.expected.get("headers", {})
+        for calls in ((_chat, _achat), (_stream, _astream)):
+            for _, found in self._outcomes(lambda: Reply(status, refusal.data, headers=headers), *calls):
+                refusal.check_error(found)
+
+    def test_a_cut_is_never_an_answer(self, good_stream: Recording) -> None:
+        data = good_stream.data
+        whole = decode(self.decoder(good_stream), [data]).response
+        for place in sorted({len(data) * part // _CUTS for part in range(_CUTS + 1)}):
+            reply = lambda place=place: _replay(good_stream, [data[:place], Cut()])  # noqa: E731
+            for side, found in self._outcomes(reply, _stream, _astream):
+                assert whole.text.startswith(found.response.text), f"{side}: other text after {place} bytes"
+                if found.error is None:  # the end mark came before the cut
+                    good_stream.check(self._without_names(found, good_stream))
+
+    # --- helpers ----------------------------------------------------------------------------------------------------
+
+    def _outcomes(
+        self,
+        reply: Callable[[], Reply],
+        call: Callable[[Client], ChatResponse],
+        acall: Callable[[AsyncClient], Awaitable[ChatResponse]],
+    ) -> Iterator[tuple[str, Outcome]]:
+        """What the same call comes to by each client."""
+        with self.client([reply()]) as (client, mock):
+            yield "Client", _outcome(lambda: call(client))
+        assert mock.open_exchanges == 0, "Client leaves a connection open"
+        mock = MockTransport([reply()])
+
+        async def run() -> ChatResponse:
+            with self.provider() as name:
+                async with AsyncClient(name, api_key=KEY, retry=None, transport=mock) as client:
+                    return await acall(client)
+
+        yield "AsyncClient", _outcome(lambda: asyncio.run(run()))
+        assert mock.open_exchanges == 0, "AsyncClient leaves a connection open"
+
+    def _without_names(self, found: Outcome, case: Recording) -> Outcome:
+        """Without what the client adds to what the codec read."""
+        response = found.response.model_copy(update={"provider": None, "request_id": None})
+        if response.model == self.model and "model" not in case.expected.get("response", {}):
+            response.model = None
+        return Outcome(response, found.error, found.message, found.status, found.retryable, found.done)
+
+
+def _replay(case: Recording, chunks: list[Any] | None = None) -> Reply:
+    headers = {"content-type": case.content_type} if case.content_type else {}
+    return Reply(chunks=[case.data] if chunks is None else chunks, headers=headers)
+
+
+def _outcome(call: Callable[[], ChatResponse]) -> Outcome:
+    try:
+        return Outcome(call())
+    except APIError as error:
+        return Outcome.of(error, error.partial or ChatResponse())
+
+
+def _chat(client: Client) -> ChatResponse:
+    return client.chat(_MESSAGE)
+
+
+async def _achat(client: AsyncClient) -> ChatResponse:
+    return await client.chat(_MESSAGE)
+
+
+def _stream(client: Client) -> ChatResponse:
+    fold = Fold()
+    with client.stream(_MESSAGE) as stream:
+        for chunk in stream:
+            fold.add(chunk)
+    assert fold.response().text == stream.response.text
+    return stream.response
+
+
+async def _astream(client: AsyncClient) -> ChatResponse:
+    async with client.stream(_MESSAGE) as stream:
+        async for _ in stream:
+            pass
+    return stream.response

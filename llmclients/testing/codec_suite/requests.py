@@ -1,0 +1,272 @@
+"""Checks of what goes out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import llmclients.parts
+from llmclients.codecs.base import Codec, Context, WireRequest
+from llmclients.errors import APIError, ConfigurationError, UnsupportedOptionError
+from llmclients.models import ChatRequest, Message, Messages, ToolCall
+from llmclients.testing.codec_suite.base import KEY, PARTS, TIME, Checks
+from llmclients.testing.codec_suite.purity import sealed
+from llmclients.testing.codec_suite.recording import Recording
+from llmclients.testing.codec_suite.samples import (
+    FIELD_VALUES,
+    GARBAGE,
+    SPECIAL_TEXT,
+    TOOLS,
+    guesses,
+    mutations,
+    strings,
+)
+
+__all__ = ["RequestChecks"]
+
+_MEDIA_TYPES = {"image": "image/png", "audio": "audio/wav", "file": "application/pdf"}
+_DATA = b"The bytes of a part."
+_PART_URL = "https://codec.test/part"
+_NOT_OPTIONS = {"messages", "model", "extra"}
+
+
+class RequestChecks(Checks):
+    """What `encode` must do, and what must be refused before it."""
+
+    _lone_surrogates: ClassVar[Sequence[str]] = ("\ud800", "x\udfff")
+
+    def test_the_codec_describes_itself(self) -> None:
+        codec = self.codec
+        assert isinstance(codec, Codec)
+        assert isinstance(codec.name, str) and codec.name == codec.name.strip().lower() and codec.name, "name"  # noqa: PT018
+        unknown = set(codec.fields) - (set(ChatRequest.model_fields) - _NOT_OPTIONS)
+        assert not unknown, f"fields that are none of ChatRequest's options: {unknown}"
+        assert set(codec.parts) <= set(PARTS), f"parts that there are not: {set(codec.parts) - set(PARTS)}"
+        taken = set(codec.options.model_fields) & set(ChatRequest.model_fields)
+        assert not taken, f"options of its own with names of ChatRequest's: {taken}"
+
+    def test_a_recorded_request_goes_out_byte_for_byte(self, asked: Recording) -> None:
+        expected = asked.expected
+        wire = self._recorded(asked)
+
+        assert wire.body == asked.data, f"{asked}: the body is\n{wire.body!r}\nnot\n{asked.data!r}"
+        for name in ("path", "method"):
+            if name in expected:
+                assert getattr(wire, name) == expected[name], f"{asked}: the {name} is {getattr(wire, name)!r}"
+        if "headers" in expected:
+            assert [list(header) for header in wire.headers] == expected["headers"], f"{asked}: {wire.headers}"
+
+    def test_the_same_request_is_the_same_bytes(self) -> None:
+        first = self.encode()
+        self.encode("Something else.")
+        assert self.encode() == first, "the same request again is other bytes: something is kept, or made up"
+        assert isinstance(first, WireRequest)
+        assert first.path.startswith("/")
+
+    def test_encoding_asks_nothing_of_the_world(self) -> None:
+        request, context = self.request(), self.context()
+        self.codec.encode(request, context)  # what is loaded when it is first needed is loaded now
+        with sealed(self.codec):
+            self.codec.encode(request, context)
+
+    def test_encoding_leaves_the_request_as_it_was(self) -> None:
+        messages = [Message("system", "Be brief."), Message("user", "Hello!"), Message("assistant", "Hi.")]
+        tools = {"tools": TOOLS} if "tools" in self.codec.fields else {}
+        request = self.request([*messages, Message("user", "And now?")], extra={"x": {"y": [1]}}, **tools)
+        before = request.model_copy(deep=True)
+        for stream in (False, True):
+            self.codec.encode(request, self.context(stream=stream))
+            assert request == before, f"encode changed the request: {request!r}"
+
+    def test_the_body_is_json_in_utf8(self) -> None:
+        for stream in (False, True):
+            wire = self.codec.encode(self.request(SPECIAL_TEXT), self.context(stream=stream))
+            assert isinstance(_payload(wire), dict)
+            assert _says(wire, SPECIAL_TEXT), f"the text went out otherwise: {wire.body!r}"
+
+    def test_what_utf8_cannot_carry_is_refused(self) -> None:
+        for text in self._lone_surrogates:
+            for extra in ({"x": text}, {"x": [{text: 1}]}):
+                assert self._refuses(extra=extra), f"a lone surrogate goes out: {extra!r}"
+
+    def test_extra_comes_last(self) -> None:
+        plain = _payload(self.encode())
+        first = next(iter(plain))
+        extra = {"suite_member": [1, None], first: "replaced"}
+        assert _payload(self.encode(extra=extra)) == plain | extra
+
+    def test_the_key_is_for_the_headers(self) -> None:
+        wire = self.encode()
+        assert KEY not in wire.path, "an address is logged, and the key with it"
+        assert KEY not in repr(wire)
+
+    def test_a_field_of_the_wire_reaches_it(self, field: str) -> None:
+        needed, values = FIELD_VALUES[field]
+        needed = {name: value for name, value in needed.items() if name in self.codec.fields}
+        values = self.field_values.get(field, values)
+        plain, refused = self.encode(**needed), 0
+        for value in values:
+            try:
+                wire = self.encode(**needed, **{field: value})
+            except ConfigurationError:  # a value that this wire or model has not; another it must have
+                refused += 1
+            else:
+                assert wire != plain, f"{field}={value!r} is dropped silently"
+        assert refused < len(values), f"{field} is among the codec's fields, but each of {values} is refused"
+
+    def test_an_option_of_its_own_reaches_the_wire(self, own_option: str) -> None:
+        for asked in self.recorded("requests"):
+            own = dict(asked.expected.get("codec_options", {}))
+            if own_option not in own:
+                continue
+            del own[own_option]
+            with suppress(ConfigurationError):  # another option needs it
+                if self._recorded(asked, codec_options=own) != self._recorded(asked):
+                    return
+        annotation = self.codec.options.model_fields[own_option].annotation
+        plain, request = self.encode(), self.request()
+        for value in (*self.option_values.get(own_option, ()), *guesses(annotation)):
+            try:
+                wire = self.codec.encode(request, self.context(**{own_option: value}))
+            except ConfigurationError:
+                continue
+            if wire != plain:
+                return
+        raise AssertionError(
+            f"the option {own_option} goes nowhere; if it takes special values, give option_values, or record a request"
+        )
+
+    def test_a_field_that_the_wire_lacks_is_refused(self, missing_field: str) -> None:
+        needed, (value, *_) = FIELD_VALUES[missing_field]
+        needed = {name: given for name, given in needed.items() if name in self.codec.fields}
+        with self.client() as (client, mock):
+            try:
+                client.chat("Hello!", **needed, **{missing_field: value})
+            except UnsupportedOptionError as error:
+                refused = error.argument
+            else:
+                refused = None
+            assert refused == missing_field, f"{missing_field} is not refused"
+            assert mock.requests == [], "it is refused, but only when sent"
+
+    def test_a_part_of_the_wire_reaches_it(self, part: str) -> None:
+        kind, form = part.split()
+        media_types = sorted(self.codec.parts[kind].media_types) or [_MEDIA_TYPES[kind]]
+        for media_type in media_types if form == "data" else media_types[:1]:
+            wires = list(self._with_part(kind, form, media_type))
+            assert wires, f"{part} ({media_type}) is among the codec's parts, but is refused"
+            for wire in wires:
+                marks = [_PART_URL] if form == "url" else [base64.b64encode(_DATA).decode(), _DATA.decode()]
+                assert any(_says(wire, mark) for mark in marks), f"{part} ({media_type}) is dropped silently"
+                assert _says(wire, "Look at this."), "the text beside it is dropped silently"
+
+    def test_a_part_that_the_wire_lacks_is_refused(self, missing_part: str) -> None:
+        kind, form = missing_part.split()
+        with self.client() as (client, mock):
+            for given in _parts(kind, form, _MEDIA_TYPES[kind]):
+                try:
+                    client.chat(Message("user", [{"type": "text", "text": "Look at this."}, given]))
+                except UnsupportedOptionError:
+                    continue
+                raise AssertionError(f"{missing_part} is not refused")
+            assert mock.requests == []
+
+    def test_tool_calls_and_their_results_are_carried_or_refused(self) -> None:
+        call = ToolCall("call_suite", "weather_now", '{"city": "Tromsø"}')
+        messages = [
+            Message("user", "How warm is it?"),
+            Message("assistant", "I look.", tool_calls=[call]),
+            Message("tool", "4 degrees below", tool_call_id="call_suite"),
+        ]
+        has_tools = "tools" in self.codec.fields
+        self._carried_or_refused(
+            messages,
+            ["weather_now", "Tromsø", "I look.", "4 degrees below"],
+            must=has_tools,
+            **({"tools": TOOLS} if has_tools else {}),
+        )
+
+    def test_every_role_is_carried_or_refused(self) -> None:
+        for role in ("system", "developer", "user", "assistant"):
+            message = Message.model_validate({"role": role, "content": f"I am {role}."})
+            before = [Message("user", "Before.")] if role == "assistant" else []
+            self._carried_or_refused(
+                [*before, message, Message("user", "Now.")], [f"I am {role}."], must=role == "user"
+            )
+
+    def test_the_list_of_models_is_a_list_or_an_error(self) -> None:
+        wire = self.codec.encode_models(self.context())
+        answers = [("models", b'{"data": [{"id": "a", "name": "b"}], "models": [{"id": "a", "name": "b"}]}')]
+        for what, body in [*((repr(data[:50]), data) for data in GARBAGE), *mutations(answers)]:
+            try:
+                names = self.codec.decode_models(body)
+            except APIError:
+                continue
+            assert wire is not None, "there is no question for the models, but an answer"
+            assert isinstance(names, list) and all(type(name) is str for name in names), f"{what} is {names!r}"  # noqa: PT018
+
+    # --- helpers ----------------------------------------------------------------------------------------------------
+
+    def _refuses(self, messages: Messages = "Hello!", **options: Any) -> bool:
+        try:
+            self.encode(messages, **options)
+        except ConfigurationError:
+            return True
+        return False
+
+    def _carried_or_refused(
+        self, messages: Sequence[Message], marks: Sequence[str], *, must: bool, **options: Any
+    ) -> None:
+        if not must and self._refuses(messages, **options):
+            return
+        wire = self.encode(messages, **options)
+        lost = [mark for mark in marks if not _says(wire, mark)]
+        assert not lost, f"dropped silently: {lost}"
+
+    def _recorded(self, asked: Recording, **changed: Any) -> WireRequest:
+        """What the codec makes of what was asked."""
+        expected = {**asked.expected, **changed}
+        context = Context(
+            model=expected.get("model", self.model),
+            stream=expected.get("stream", False),
+            api_key=expected.get("api_key"),
+            own_service=expected.get("own_service", True),
+            options=self.codec.options(**expected.get("codec_options", {})),
+            state=expected.get("state", {}),
+            unix_time=TIME,
+            random=random.Random(1),
+        )
+        return self.codec.encode(ChatRequest.of(expected["messages"], **expected.get("options", {})), context)
+
+    def _with_part(self, kind: str, form: str, media_type: str) -> Iterator[WireRequest]:
+        for given in _parts(kind, form, media_type):
+            message = Message("user", [{"type": "text", "text": "Look at this."}, given])
+            try:
+                yield self.encode(message)
+            except ConfigurationError:
+                continue
+
+
+def _parts(kind: str, form: str, media_type: str) -> Iterator[Any]:
+    """The part as it may be given: some wires want an address's type, and others have no place for it."""
+    part: Any = getattr(llmclients.parts, f"{kind.capitalize()}Part")
+    if form == "data":
+        yield part(_DATA, media_type=media_type)
+    else:
+        yield part(_PART_URL)
+        yield part(_PART_URL, media_type=media_type)
+
+
+def _payload(wire: WireRequest) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(wire.body.decode())
+    return payload
+
+
+def _says(wire: WireRequest, text: str) -> bool:
+    """Whether the text is in one of the body's strings, also in JSON inside JSON."""
+    found: Mapping[str, Any] = _payload(wire)
+    return any(text in string for string in strings(found))
