@@ -28,8 +28,12 @@ _not_the_readers = re.compile(r"(\w+_)?proxy|OPENAI_\w+|LLMCLIENTS_\w+", re.IGNO
 
 
 def _start(names: dict[str, Any]) -> None:
-    """A page sees no proxy and no key of whoever runs the tests."""
-    names |= {"_environment": dict(os.environ), "_printed": io.StringIO()}
+    """A page sees no proxy and no key of whoever runs the tests, and the providers that it registers end with it."""
+    from llmclients import providers
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(providers, "_registered", dict(providers._registered))
+    names |= {"_environment": dict(os.environ), "_printed": io.StringIO(), "_patch": patch}
     for name in filter(_not_the_readers.fullmatch, list(os.environ)):
         del os.environ[name]
 
@@ -37,6 +41,7 @@ def _start(names: dict[str, Any]) -> None:
 def _end(names: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(names["_environment"])
+    names["_patch"].undo()
 
 
 def _run(example: Example) -> None:

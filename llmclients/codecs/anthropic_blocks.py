@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmclients.codecs.anthropic_request import JSON_TOOL
-from llmclients.codecs.members import count_member, string_member, wrong
+from llmclients.codecs.members import count_member, list_member, string_member, wrong
 from llmclients.errors import APIResponseError
 from llmclients.models import Usage
 
@@ -86,7 +86,7 @@ class Block:
         self._entry = self._entry | members
 
     def cite(self, citation: Any) -> None:
-        self.set(citations=[*(self._entry.get("citations") or ()), citation])
+        self.set(citations=[*list_member(self._entry, "citations"), citation])
 
     @property
     def opaque(self) -> bool:

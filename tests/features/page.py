@@ -47,7 +47,7 @@ def features() -> str:
 
 
 def _key(provider: Provider) -> str:
-    names = " or ".join(f"`{name}`" for name in provider.key_variables)
+    names = " or ".join(f"`{name}`" for name in (*provider.key_variables, *provider.token_variables))
     return names + ("" if provider.key_required else ", if there is one") if names else "none"
 
 
