@@ -97,7 +97,10 @@ class Answer:
         self._items.append(item)
         brought = _Brought()
         self._take(brought, item, _key(payload, "item_id", item), payload.get("output_index"), frozenset())
-        return self._chunk(brought, payload)
+        chunk = self._chunk(brought, payload)
+        if chunk is None and item.get("encrypted_content"):  # nothing to read, and yet a piece of the answer
+            return make_chunk(raw=payload)
+        return chunk
 
     def end(self, response: dict[str, Any], status: Any, raw: dict[str, Any]) -> Chunk:
         """The last chunk: what has not come yet, and how it all ended."""

@@ -15,6 +15,7 @@ from responses_wire import Answer, answers, event
 
 from llmclients.codecs.openai_responses import OpenAIResponsesCodec
 from llmclients.errors import APIError, APIResponseError, APIStatusError, StreamInterruptedError
+from llmclients.models import Chunk
 
 CODEC = OpenAIResponsesCodec()
 
@@ -175,3 +176,13 @@ def test_an_error_body_can_be_anything(body: bytes, status: int) -> None:
 
     assert isinstance(error, APIStatusError)
     assert error.status_code == status
+
+
+def test_encrypted_reasoning_without_a_word_to_read_is_a_chunk_all_the_same() -> None:
+    item = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA=="}
+    event = {"type": "response.output_item.done", "output_index": 0, "item": item}
+    decoder = CODEC.stream_decoder("text/event-stream")
+
+    (chunk,) = decoder.feed(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+    assert chunk == Chunk(raw=event)
