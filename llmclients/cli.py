@@ -130,7 +130,8 @@ def _relay(arguments: argparse.Namespace) -> int:
         if start is not None and arguments.base_url is None:
             start()  # what is missing for it is to be known now, not with the first request
         print(f"relay: {arguments.provider} at {url}, with a key: {'yes' if api_key else 'no'}")
-        for name, prefix in (("yqcloud, say", "/yqcloud"), ("OpenAI programs", "/openai/v1")):
+        doors = {"yqcloud, say": "/yqcloud", "OpenAI programs": "/openai/v1", "Anthropic programs": "/anthropic"}
+        for name, prefix in doors.items():
             print(f"  base_url for {name}: {url}{prefix}")
         print("Ctrl-C ends it.", flush=True)
 

@@ -149,9 +149,12 @@ def _hang_up(served: Endpoint) -> None:
     except OSError:  # Windows
         return
     for descriptor in sorted(descriptors):  # in this order the listening socket comes before what it accepted
-        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:  # most are no sockets
-            if end.family == socket.AF_INET and end.getsockname() == (address.hostname, address.port):
-                end.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it may be closed by now
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(descriptor)) as end:
+                if end.family == socket.AF_INET and end.getsockname() == (address.hostname, address.port):
+                    end.shutdown(socket.SHUT_RDWR)
 
 
 def _engine() -> Any:

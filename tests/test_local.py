@@ -243,6 +243,19 @@ def test_a_server_stops_at_once_even_right_after_its_start():
 
 @needs_model
 @pytest.mark.local
+@pytest.mark.usefixtures("_fresh")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no program can list its descriptors")
+def test_stopping_leaves_no_descriptor_behind():
+    local.endpoint()
+    local.shutdown()
+    before = os.listdir("/proc/self/fd")
+    local.endpoint()
+    local.shutdown()
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
+
+
+@needs_model
+@pytest.mark.local
 def test_without_the_key_nothing_is_answered():
     served = local.endpoint()
     for key in ("", "wrong"):
