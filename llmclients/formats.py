@@ -32,7 +32,7 @@ class ResponseFormat(Model):
     """
 
     name: Text = "answer"
-    json_schema: dict[str, Any] | None = None
+    json_schema: dict[str, Any] | None
     description: Text | None = None
     strict: StrictBool | None = None
     adapter: Any = Field(default=None, exclude=True, repr=False)
@@ -43,7 +43,7 @@ class ResponseFormat(Model):
             self,
             *,
             name: str = "answer",
-            json_schema: dict[str, Any] | None = None,
+            json_schema: dict[str, Any] | None,
             description: str | None = None,
             strict: bool | None = None,
             adapter: TypeAdapter[Any] | None = None,
@@ -80,7 +80,7 @@ def as_response_format(form: Any) -> ResponseFormat | None:
     if isinstance(form, str):
         if form not in ("json", "json_object", "text"):
             raise ValueError(f"there is no format {form!r}: give a pydantic model, a JSON Schema or 'json'")
-        return None if form == "text" else ResponseFormat()
+        return None if form == "text" else ResponseFormat(json_schema=None)
     try:
         return _of_dict(form) if isinstance(form, Mapping) else _of_type(form)
     except InvalidRequestError as error:
@@ -94,7 +94,7 @@ def _of_dict(form: Mapping[str, Any]) -> ResponseFormat | None:
     if kind == "json_schema":
         inner = form.get("json_schema", {key: value for key, value in form.items() if key != "type"})
         fields = {("json_schema" if key == "schema" else key): value for key, value in inner.items()}
-        return ResponseFormat.model_validate(fields)
+        return ResponseFormat.model_validate({"json_schema": None} | fields)
     if "json_schema" in form:  # as it saves
         return ResponseFormat.model_validate(dict(form))
     title = _NOT_IN_A_NAME.sub("_", str(form.get("title", "")))[:64]

@@ -102,9 +102,9 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 @pytest.mark.parametrize(
     ("given", "form"),
     [
-        ("json", ResponseFormat()),
-        ("json_object", ResponseFormat()),
-        ({"type": "json_object"}, ResponseFormat()),
+        ("json", ResponseFormat(json_schema=None)),
+        ("json_object", ResponseFormat(json_schema=None)),
+        ({"type": "json_object"}, ResponseFormat(json_schema=None)),
         ("text", None),
         ({"type": "text"}, None),
         (None, None),

@@ -15,7 +15,7 @@ from llmclients.models import ChatResponse, Message, ToolCall
 from llmclients.providers import find_provider
 
 # A wire is added here, and in the tables below if it says something else there.
-WIRES = ("openai", "openai-responses")
+WIRES = ("openai", "openai-responses", "anthropic")
 ABOVE_V1 = ("anthropic",)
 """Whose paths begin with `/v1` themselves."""
 AT_THE_LIMIT = {"openai-responses": "stop"}

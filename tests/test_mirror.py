@@ -85,7 +85,9 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
     ]
     assert found["provider"] == ("POSITIONAL_OR_KEYWORD", "local")
     assert all(kind == "KEYWORD_ONLY" for name, (kind, _) in found.items() if name != "provider")
-    assert [name for name, kind, _, _ in parameters(Client.chat)] == ["self", "messages", "model", "options"]
+    assert [name for name, kind, _, _ in parameters(Client.chat)] == [
+        *("self", "messages", "model", "run_tools", "max_turns", "options"),
+    ]
     assert [name for name, kind, _, _ in parameters(Client.stream)] == [
         "self",
         "messages",

@@ -22,11 +22,9 @@ def read_content(content: list[Any]) -> tuple[str, str | None]:
     texts: list[str] = []
     thoughts: list[str] = []
     for part in content:
-        if type(part) is str:
-            texts.append(part)
-        elif type(part) is not dict:
+        if type(part) is not dict:
             raise wrong("content[]", part)
-        elif part.get("type") == "text":
+        if part.get("type") == "text":
             texts.append(_text(part.get("text"), "content[].text"))
         elif part.get("type") == "thinking":
             inner = part.get("thinking")

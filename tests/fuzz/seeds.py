@@ -16,6 +16,9 @@ WORDS = (
     '"error"', '"code"', '"type"', '"refusal"', '"reasoning_content"', '"object":"error"', '"error_message"', "null",
     '"stop"', '"\\ud800"', "1e400", "NaN", "-1", '"role"', '"text"', '"detail"', '"prompt_tokens_details"',
     "insufficient_quota", "sorry, 您的ip已由于触发防滥用检测而被封禁", "<!doctype html>", "<title>", "0\r\n\r\n",
+    "content_block_delta", "message_stop", '"partial_json"', '"content_block"', '"candidates"', '"parts"', '"finishReason"',
+    '"functionCall"', '"args"', '"thought"', "content-delta", "message-end", "tool-call-delta", '"done":true',
+    "response.output_text.delta", "response.completed", '"item"', '"output"', '"status"',
     "Retry-After", "Wed, 21 Oct 2099 07:28:00 GMT", "socks5h://", "http://", "https://", "@", "[::1]", "%0d%0a",
 )  # fmt: skip
 """The fuzzer's dictionary."""

@@ -22,7 +22,8 @@ from llmclients.retry import retry_after
 from llmclients.transports.body import BodyDecoder
 from llmclients.transports.transfer import ChunkedBody
 
-PROVIDERS = ("openai", "openai-responses", "ylokh", "yqcloud", "yqcloud-legacy", "ai365vip")
+EVENTS = ("openai", "openai-responses", "ylokh", "anthropic", "gemini", "cohere", "ollama")
+PROVIDERS = (*EVENTS, "yqcloud", "yqcloud-legacy", "ai365vip")
 CANARY = "c4n4ry"
 
 _HEADER = 4  # bytes at the start of an input that are not data
@@ -146,7 +147,7 @@ def replies(data: bytes) -> None:
                 found = decode(data)
             except APIError:
                 continue
-            assert provider in ("openai", "openai-responses", "ylokh"), "a reply on a wire that has none"
+            assert provider in EVENTS, "a reply on a wire that has none"
             if not isinstance(found, list):
                 found.model_dump_json()
 
