@@ -106,7 +106,7 @@ def read_format(form: Any, where: str, *, nested: bool) -> UncheckedFormat | Non
     if kind == "text":
         return None
     if kind == "json_object":
-        return UncheckedFormat()
+        return UncheckedFormat(json_schema=None)
     if kind != "json_schema":
         raise InvalidRequestError(f"{where}: its type is text, json_object or json_schema", argument=where)
     inner = form.get("json_schema") if nested else {name: value for name, value in form.items() if name != "type"}
