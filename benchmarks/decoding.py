@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from benchmarks import wire
 from llmclients.codecs.base import Codec
@@ -11,7 +14,78 @@ from llmclients.providers import find_provider, provider_names
 
 __all__ = ["EVENT_CODECS", "codecs", "count_chunks", "decode", "reads"]
 
-EVENT_CODECS = frozenset({"openai", "ylokh"})
+
+@dataclass(frozen=True)
+class _Form:
+    """How a wire streams an answer: what comes before its texts, one of them, and what comes after."""
+
+    text: Callable[[str], bytes]
+    before: bytes = b""
+    after: tuple[bytes, ...] = ()
+    content_type: str = "text/event-stream"
+
+
+def _named(name: str, **members: Any) -> bytes:
+    """An event with a name, which its data repeats."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), _json({"type": name, **members}))
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _candidate(text: str, **members: Any) -> bytes:
+    content = {"parts": [{"text": text}], "role": "model"}
+    usage = {"promptTokenCount": 12, "candidatesTokenCount": 34, "totalTokenCount": 46}
+    payload = {
+        "candidates": [{"content": content, **members, "index": 0}],
+        "usageMetadata": usage,
+        "modelVersion": "gemini-2.5-flash",
+        "responseId": "r1",
+    }
+    return b"data: %s\r\n\r\n" % json.dumps(payload).encode()
+
+
+def _line(text: str, **members: Any) -> bytes:
+    payload = {"model": "llama3.2", "created_at": "2026-01-01T00:00:00.123456789Z", "done": False}
+    return _json(payload | {"message": {"role": "assistant", "content": text}} | members) + b"\n"
+
+
+_CHAT = _Form(lambda text: wire.event({"content": text}), after=(wire.event({}, "stop"), b"data: [DONE]\n\n"))
+_RAW = _Form(str.encode, content_type="text/plain")
+_PLACE = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+_EVENTS: Mapping[str, _Form] = {
+    "openai": _CHAT,
+    "ylokh": _CHAT,
+    "openai-responses": _Form(
+        lambda text: _named("response.output_text.delta", sequence_number=7, **_PLACE, delta=text, logprobs=[]),
+        _named("response.created", response={"id": "resp_1", "model": "gpt-5-mini", "status": "in_progress"}),
+        (_named("response.completed", response={"id": "resp_1", "status": "completed", "output": []}),),
+    ),
+    "anthropic": _Form(
+        lambda text: _named("content_block_delta", index=0, delta={"type": "text_delta", "text": text}),
+        _named(
+            "message_start", message={"id": "msg_1", "model": "claude-sonnet-4-5", "role": "assistant", "content": []}
+        )
+        + _named("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        (
+            _named("content_block_stop", index=0),
+            _named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 34}),
+            _named("message_stop"),
+        ),
+    ),
+    "gemini": _Form(_candidate, after=(_candidate("", finishReason="STOP"),)),
+    "cohere": _Form(
+        lambda text: _named("content-delta", index=0, delta={"message": {"content": {"text": text}}}),
+        _named("message-start", id="c-1", delta={"message": {"role": "assistant", "content": [], "tool_calls": []}})
+        + _named("content-start", index=0, delta={"message": {"content": {"type": "text", "text": ""}}}),
+        (_named("content-end", index=0), _named("message-end", delta={"finish_reason": "COMPLETE"})),
+    ),
+    "ollama": _Form(
+        _line, after=(_line("", done=True, done_reason="stop", eval_count=34),), content_type="application/x-ndjson"
+    ),
+}
+EVENT_CODECS = frozenset(_EVENTS)
 """The codecs whose body is events; the others' is the text itself."""
 
 
@@ -23,17 +97,15 @@ def codecs() -> dict[str, Codec]:
 
 def reads(codec: str, count: int, per_read: int) -> list[bytes]:
     """A body of `count` texts as the network may bring it, so many texts at a time."""
-    if codec in EVENT_CODECS:
-        parts = [wire.event({"content": text}) for text in wire.texts(count)]
-        ends = [wire.event({}, "stop"), b"data: [DONE]\n\n"]
-    else:
-        parts, ends = [text.encode() for text in wire.texts(count)], []
-    return [b"".join(parts[start : start + per_read]) for start in range(0, count, per_read)] + ends
+    form = _EVENTS.get(codec, _RAW)
+    parts = [form.text(text) for text in wire.texts(count)]
+    together = (b"".join(parts[start : start + per_read]) for start in range(0, count, per_read))
+    return [*filter(None, (form.before, *together)), *form.after]
 
 
 def decode(codec: Codec, parts: list[bytes]) -> Iterator[Chunk]:
     """The chunks of a body."""
-    decoder = codec.stream_decoder("text/event-stream" if codec.name in EVENT_CODECS else "text/plain")
+    decoder = codec.stream_decoder(_EVENTS.get(codec.name, _RAW).content_type)
     for part in parts:
         yield from decoder.feed(part)
     yield from decoder.finish()
