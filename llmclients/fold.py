@@ -31,28 +31,30 @@ class Fold:
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk. One marked `restarted` discards what came before it."""
-        if chunk.restarted:
+        found = chunk.__dict__  # ten attributes of each chunk of each stream: a dict's members take half the time
+        if found["restarted"]:
             self.__init__()  # type: ignore[misc]
             return
         self.started = True
-        if chunk.text:
-            self._text.write(chunk.text)
-        if chunk.reasoning:
+        if text := found["text"]:
+            self._text.write(text)
+        if reasoning := found["reasoning"]:
             self._reasoning = self._reasoning or StringIO()
-            self._reasoning.write(chunk.reasoning)
-        for delta in chunk.tool_calls:
-            self._calls.setdefault(delta.index, _Call()).add(delta)
-        if chunk.finish_reason is not None:
-            self._finish_reason = chunk.finish_reason
-            self._raw = chunk.raw
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        if chunk.logprobs:
-            self._logprobs.extend(chunk.logprobs)
-        if chunk.echo is not None:
-            self._echo = chunk.echo
-        self._model = chunk.model or self._model
-        self._id = chunk.id or self._id
+            self._reasoning.write(reasoning)
+        if calls := found["tool_calls"]:
+            for delta in calls:
+                self._calls.setdefault(delta.index, _Call()).add(delta)
+        if found["finish_reason"] is not None:
+            self._finish_reason = found["finish_reason"]
+            self._raw = found["raw"]
+        if found["usage"] is not None:
+            self._usage = found["usage"]
+        if found["logprobs"]:
+            self._logprobs.extend(found["logprobs"])
+        if found["echo"] is not None:
+            self._echo = found["echo"]
+        self._model = found["model"] or self._model
+        self._id = found["id"] or self._id
 
     def response(self) -> ChatResponse:
         """The response so far."""

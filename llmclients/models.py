@@ -42,6 +42,7 @@ __all__ = [
     "ToolCallDelta",
     "Usage",
     "make_chunk",
+    "make_text_chunk",
 ]
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -456,6 +457,29 @@ class _OpenChunk(Chunk):
     __delattr__ = object.__delattr__  # the interpreter has one slot for the two: only both make it fast
 
 
+_PLAIN = {**dict.fromkeys(Chunk.model_fields), "tool_calls": (), "logprobs": (), "restarted": False}
+
+
+def make_text_chunk(text: str, model: str | None, id: str | None, raw: Any) -> Chunk:
+    """A `Chunk` of new text and nothing else, of values that a codec has already checked.
+
+    Nearly every chunk of every stream is made here, and validation would cost more than the rest of its decoding.
+    """
+    members = _PLAIN.copy()
+    members["text"] = text
+    members["model"] = model
+    members["id"] = id
+    members["raw"] = raw
+    chunk = _new(_OpenChunk)
+    # The four things that pydantic's own constructor sets.
+    chunk.__dict__ = members
+    chunk.__pydantic_fields_set__ = _ALL_FIELDS
+    chunk.__pydantic_extra__ = None
+    chunk.__pydantic_private__ = None
+    chunk.__class__ = Chunk  # type: ignore[assignment]
+    return chunk
+
+
 def make_chunk(
     text: str = "",
     role: str | None = None,
@@ -469,28 +493,15 @@ def make_chunk(
     logprobs: Sequence[TokenLogprob] = (),
     echo: dict[str, Any] | None = None,
 ) -> Chunk:
-    """A `Chunk` of values that a codec has already checked, without validating them again.
-
-    Every chunk of every stream is made here, and validation would cost more than the rest of its decoding.
-    """
-    chunk = _new(_OpenChunk)
-    # The four things that pydantic's own constructor sets.
-    chunk.__dict__ = {
-        "text": text,
-        "role": role,
-        "reasoning": reasoning,
-        "tool_calls": tool_calls,
-        "finish_reason": finish_reason,
-        "usage": usage,
-        "model": model,
-        "id": id,
-        "raw": raw,
-        "logprobs": logprobs,
-        "echo": echo,
-        "restarted": False,
-    }
-    chunk.__pydantic_fields_set__ = _ALL_FIELDS
-    chunk.__pydantic_extra__ = None
-    chunk.__pydantic_private__ = None
-    chunk.__class__ = Chunk  # type: ignore[assignment]
+    """The same, with everything that a chunk can have."""
+    chunk = make_text_chunk(text, model, id, raw)
+    chunk.__dict__.update(
+        role=role,
+        reasoning=reasoning,
+        tool_calls=tool_calls,
+        finish_reason=finish_reason,
+        usage=usage,
+        logprobs=logprobs,
+        echo=echo,
+    )
     return chunk

@@ -13,7 +13,7 @@ from llmclients.codecs.base import decode_json, error_message, excerpt, status_e
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.members import string_member, word_member, wrong
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError, status_error_class
-from llmclients.models import ChatResponse, Chunk, FinishReason, ToolCall, ToolCallDelta, make_chunk
+from llmclients.models import ChatResponse, Chunk, FinishReason, ToolCall, ToolCallDelta, make_chunk, make_text_chunk
 
 __all__ = ["decode_reply", "decoder_for", "refused"]
 
@@ -177,7 +177,7 @@ class EventDecoder:
                     text = delta.get("text")
                     if type(text) is str:  # nearly every event of every stream
                         self._blocks.at(payload.get("index")).add(text)
-                        yield make_chunk(text, None, None, (), None, None, None, None, payload)
+                        yield make_text_chunk(text, None, None, payload)
                         continue
                 yield self._delta(payload, delta)
             elif kind == "message_stop":

@@ -13,7 +13,16 @@ from llmclients.codecs.chat_members import read_content, read_logprobs
 from llmclients.codecs.chat_members import wrong as _wrong
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.errors import APIResponseError, APIStatusError, OverloadedError, StreamInterruptedError
-from llmclients.models import ChatResponse, Chunk, FinishReason, ToolCall, ToolCallDelta, Usage, make_chunk
+from llmclients.models import (
+    ChatResponse,
+    Chunk,
+    FinishReason,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    make_chunk,
+    make_text_chunk,
+)
 
 __all__ = ["ReplyDecoder", "decode_reply", "decoder_for", "refused"]
 
@@ -246,7 +255,7 @@ class EventDecoder:
         model, id = payload.get("model"), payload.get("id")
         if type(model) is not str or type(id) is not str:
             model, id = _word(payload, "model"), _word(payload, "id")
-        return make_chunk(text, None, None, (), None, None, model or None, id or None, payload)
+        return make_text_chunk(text, model or None, id or None, payload)
 
     def _no_json(self, event: bytes, error: ValueError) -> Chunk | None:
         """What an event means that is not JSON: the end, or nothing, or it is an error."""

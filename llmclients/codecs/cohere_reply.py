@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmclients.codecs.base import decode_json
@@ -18,6 +18,7 @@ from llmclients.models import (
     ToolCallDelta,
     Usage,
     make_chunk,
+    make_text_chunk,
 )
 
 __all__ = ["EventDecoder", "decode_reply"]
@@ -130,8 +131,6 @@ def _logprob(entry: Any) -> TokenLogprob:
 
 # --- streams --------------------------------------------------------------------------------------------------------
 
-_NOTHING: Sequence[ToolCallDelta] = ()
-
 
 class EventDecoder:
     """A chunk for each event that says something new; `message-end` is the end, `[DONE]` after it only manners."""
@@ -211,7 +210,7 @@ def _content(payload: dict[str, Any]) -> Chunk | None:
         raise wrong("delta.message.content", content)
     text, thinking, logprobs = content.get("text"), content.get("thinking"), payload.get("logprobs")
     if thinking is None and logprobs is None and type(text) is str:  # nearly every event of every stream
-        return make_chunk(text, None, None, _NOTHING, None, None, None, None, payload) if text else None
+        return make_text_chunk(text, None, None, payload) if text else None
     text, thinking = string_member(content, "text"), string_member(content, "thinking")
     if not text and not thinking and logprobs is None:
         return None

@@ -14,7 +14,7 @@ from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.members import wrong
 from llmclients.codecs.openai_responses_reply_items import ENDED, Answer
 from llmclients.errors import APIResponseError, StreamInterruptedError
-from llmclients.models import ChatResponse, Chunk, ToolCall, make_chunk
+from llmclients.models import ChatResponse, Chunk, ToolCall, make_text_chunk
 
 __all__ = ["decode_reply", "decoder_for"]
 
@@ -150,7 +150,7 @@ class EventDecoder:
                 text = payload.get("delta")
                 place = payload.get("output_index"), payload.get("item_id"), payload.get("content_index")
                 if place == self._place and type(text) is str and text and not payload.get("logprobs"):
-                    yield make_chunk(text, None, None, (), None, None, None, None, payload)
+                    yield make_text_chunk(text, None, None, payload)
                     continue
                 if (chunk := self._chunk(kind, name, payload)) is not None:
                     self._place = place

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmclients.codecs.framing import TextDecoder
 from llmclients.errors import AccessBlockedError, APIResponseError, InvalidRequestError
-from llmclients.models import ChatRequest, Chunk, make_chunk
+from llmclients.models import ChatRequest, Chunk, make_chunk, make_text_chunk
 
 __all__ = ["BLOCKED_NOTICE", "RawTextDecoder", "refuse_tool_calls"]
 
@@ -67,7 +67,7 @@ class RawTextDecoder:
 
     def _chunk(self, text: str) -> Chunk:
         self._empty = False
-        return make_chunk(text=text)
+        return make_text_chunk(text, None, None, None)
 
 
 def refuse_tool_calls(request: ChatRequest) -> None:
