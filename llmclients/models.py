@@ -495,13 +495,12 @@ def make_chunk(
 ) -> Chunk:
     """The same, with everything that a chunk can have."""
     chunk = make_text_chunk(text, model, id, raw)
-    chunk.__dict__.update(
-        role=role,
-        reasoning=reasoning,
-        tool_calls=tool_calls,
-        finish_reason=finish_reason,
-        usage=usage,
-        logprobs=logprobs,
-        echo=echo,
-    )
+    members = chunk.__dict__
+    members["role"] = role
+    members["reasoning"] = reasoning
+    members["tool_calls"] = tool_calls
+    members["finish_reason"] = finish_reason
+    members["usage"] = usage
+    members["logprobs"] = logprobs
+    members["echo"] = echo
     return chunk

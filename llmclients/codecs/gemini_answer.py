@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmclients.codecs.members import count_member, list_member, word_member, wrong
-from llmclients.models import Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage, make_chunk
+from llmclients.models import Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage, make_chunk, make_text_chunk
 
 __all__ = ["Answer"]
 
@@ -62,6 +62,33 @@ class Answer:
         Raises:
             APIResponseError: a member is not of the type that the protocol says.
         """
+        try:  # nearly every event of every stream is new text, and says how many tokens it is by now
+            (candidate,) = payload["candidates"]
+            content = candidate["content"]
+            (part,) = content["parts"]
+            text = part["text"]
+            usage = payload["usageMetadata"]
+        except (LookupError, TypeError, ValueError):
+            return self._other_chunk(payload)
+        if (
+            type(text) is not str
+            or len(part) != 1
+            or content.get("role") != "model"
+            or candidate.get("index")
+            or candidate.get("finishReason")
+            or candidate.get("logprobsResult")
+        ):
+            return self._other_chunk(payload)
+        self.begun = True
+        self._content.add_text(text)
+        chunk = make_text_chunk(text, word_member(payload, "modelVersion"), word_member(payload, "responseId"), payload)
+        members = chunk.__dict__
+        members["role"] = "assistant"
+        members["usage"] = None if usage is None else _usage(usage)
+        return chunk
+
+    def _other_chunk(self, payload: dict[str, Any]) -> Chunk:
+        """The chunk of an object that may be anything."""
         text, role, reasoning = "", None, None
         calls: Sequence[ToolCallDelta] = ()
         reason: FinishReason | None = None
@@ -104,11 +131,6 @@ class Answer:
         """The new text, that of the reasoning, and the calls."""
         if type(parts) is not list:
             raise wrong("content.parts", parts)
-        if len(parts) == 1 and type(parts[0]) is dict and len(parts[0]) == 1:
-            text = parts[0].get("text")
-            if type(text) is str:  # new text and nothing else: nearly every event of every stream
-                self._content.add_text(text)
-                return text, None, ()
         text, thoughts = "", None
         calls: list[ToolCallDelta] = []
         for part in parts:
