@@ -14,13 +14,17 @@ _LINEAR = 1.2  # twice as long may take this much more than twice the time
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One line of the bar against one run; `outcome` is `met`, `not met` or `not judged`."""
+    """One line of the bar against one run; `outcome` is `met`, `not met` or `not judged`.
+
+    `floor`: where a line is of another library, what the bare socket comes to: nobody can be below it.
+    """
 
     number: int
     line: str
     value: str
     bar: str
     outcome: str
+    floor: str = ""
 
 
 def judge(results: Results) -> list[Verdict]:
@@ -32,22 +36,64 @@ def _streams(results: Results) -> list[Verdict]:
     ratio = results.compare
     many = "paced 1000"
     rate = "steady_cpu_us"
-    few, most = (results.values(task, "llmclients", rate) for task in ("paced 100", "paced 2000"))
-    growth = [most[number] / few[number] for number in most if number in few]
+
+    def floor(task: str, peer: str, metric: str = "cpu_us") -> str:
+        value = ratio(task, metric, to=peer, own="floor")
+        return "" if value is None else f"{value:.3g}"
+
     return [
-        _at_most(1, "sync burst, of the requests loop", ratio("sync burst 1", "cpu_us", to="requests"), 0.75),
-        _at_most(1, "sync burst, of openai", ratio("sync burst 1", "cpu_us", to="openai"), 1 / 5),
+        _at_most(
+            1,
+            "sync burst, of the requests loop",
+            ratio("sync burst 1", "cpu_us", to="requests"),
+            0.75,
+            floor=floor("sync burst 1", "requests"),
+        ),
+        _at_most(
+            1,
+            "sync burst, of openai",
+            ratio("sync burst 1", "cpu_us", to="openai"),
+            1 / 5,
+            floor=floor("sync burst 1", "openai"),
+        ),
         _at_most(2, "async burst, of the floor", ratio("async burst 1", "cpu_us", to="floor"), 4),
-        _at_most(2, "async burst, of openai", ratio("async burst 1", "cpu_us", to="openai"), 1 / 12),
+        _at_most(
+            2,
+            "async burst, of openai",
+            ratio("async burst 1", "cpu_us", to="openai"),
+            1 / 12,
+            floor=floor("async burst 1", "openai"),
+        ),
         _at_most(3, "100 paced streams, of the floor", ratio("paced 100", rate, to="floor"), 1.3),
-        _at_most(3, "100 paced streams, of openai", ratio("paced 100", rate, to="openai"), 1 / 5),
-        _at_most(3, "100 paced streams, of litellm", ratio("paced 100", rate, to="litellm"), 1 / 10),
+        _at_most(
+            3,
+            "100 paced streams, of openai",
+            ratio("paced 100", rate, to="openai"),
+            1 / 5,
+            floor=floor("paced 100", "openai", rate),
+        ),
+        _at_most(
+            3,
+            "100 paced streams, of litellm",
+            ratio("paced 100", rate, to="litellm"),
+            1 / 10,
+            floor=floor("paced 100", "litellm", rate),
+        ),
         _at_most(4, "1,000 paced streams, of the floor", ratio(many, rate, to="floor"), 2.2),
         _at_most(4, "1,000 paced streams, wall time, of the floor's", ratio(many, "wall_s", to="floor"), 1.15),
         _at_most(4, "1,000 paced streams, lateness at p99", _own_median(results, many, "late_p99_ms"), 250, " ms"),
-        _at_most(4, "2,000 paced streams, of 100", statistics.median(growth) if growth else None, 1.2),
+        _at_most(
+            4, "2,000 paced streams, of 100", _growth(results), 1.2, floor=f"{_growth(results, 'floor') or 0:.3g}"
+        ),
         _at_most(4, "1,000 paced streams, resident memory", _own_median(results, many, "resident_mb"), 90, " MB"),
     ]
+
+
+def _growth(results: Results, runner: str = "llmclients") -> float | None:
+    """A chunk's cost at 2,000 streams, of that at 100."""
+    few, most = (results.values(task, runner, "steady_cpu_us") for task in ("paced 100", "paced 2000"))
+    ratios = [most[number] / few[number] for number in most if number in few]
+    return statistics.median(ratios) if ratios else None
 
 
 def _calls(results: Results) -> list[Verdict]:
@@ -95,8 +141,8 @@ def _own_median(results: Results, task: str, metric: str) -> float | None:
     return results.median(task, "llmclients", metric)
 
 
-def _at_most(number: int, line: str, value: float | None, limit: float, unit: str = "") -> Verdict:
+def _at_most(number: int, line: str, value: float | None, limit: float, unit: str = "", *, floor: str = "") -> Verdict:
     bar = f"at most {limit:.3g}{unit}"
     if value is None:
         return Verdict(number, line, "–", bar, "not judged")
-    return Verdict(number, line, f"{value:.3g}{unit}", bar, "met" if value <= limit else "not met")
+    return Verdict(number, line, f"{value:.3g}{unit}", bar, "met" if value <= limit else "not met", floor)

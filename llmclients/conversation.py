@@ -69,7 +69,13 @@ class SavedConversation(Model):
         return self._client, own, [*system, *self.messages, *own]
 
     def _finish(self, own: list[Message], response: ChatResponse) -> None:
-        self.messages.extend([*own, *response.messages])
+        message = response.message
+        whole = [call for call in response.tool_calls if call.is_readable]
+        if response.finish_reason == "length" and len(whole) < len(response.tool_calls):
+            # Half a call can neither be answered nor, on some wires, be sent.
+            content = message.content or response.text
+            message = message.model_copy(update={"tool_calls": whole or None, "content": content, "echo": None})
+        self.messages.extend([*own, *response.earlier, message])
 
 
 class Conversation(SavedConversation):

@@ -53,10 +53,11 @@ class LLMClientError(Exception):
 
 
 class ToolLoopError(LLMClientError):
-    """`run_tools` came to `max_turns` while the model still asks for calls.
+    """`run_tools` cannot go on: `max_turns` are over while the model still asks for calls, or a result cannot be sent.
 
     Attributes:
-        response: the last answer, whose calls were not made; its `messages` are the whole loop, to go on with.
+        response: the last answer, whose calls were not made, or an empty one; its `messages` are the whole loop, to go
+            on with, its `earlier` all but the answer.
     """
 
     def __init__(self, message: str, *, response: ChatResponse | None = None) -> None:

@@ -56,7 +56,10 @@ class ResponseFormat(Model):
             ValueError: it is not JSON, or does not fit; the message says where.
         """
         if self.adapter is None:
-            value = json.loads(text)
+            try:
+                value = json.loads(text)
+            except RecursionError:  # a model that opens brackets until it is stopped
+                raise ValueError("it is nested too deeply") from None
             if not isinstance(value, dict):
                 raise ValueError("it is not a JSON object")
             return value
@@ -93,8 +96,10 @@ def _of_dict(form: Mapping[str, Any]) -> ResponseFormat | None:
         return as_response_format(kind)
     if kind == "json_schema":
         inner = form.get("json_schema", {key: value for key, value in form.items() if key != "type"})
-        fields = {("json_schema" if key == "schema" else key): value for key, value in inner.items()}
-        return ResponseFormat.model_validate({"json_schema": None} | fields)
+        if not isinstance(inner, Mapping) or not isinstance(inner.get("schema"), Mapping):
+            raise ValueError("a json_schema needs its schema, a dict")
+        fields = {key: value for key, value in inner.items() if key != "schema"}
+        return ResponseFormat.model_validate({**fields, "json_schema": _object(dict(inner["schema"]))})
     if "json_schema" in form:  # as it saves
         return ResponseFormat.model_validate(dict(form))
     title = _NOT_IN_A_NAME.sub("_", str(form.get("title", "")))[:64]
@@ -115,8 +120,9 @@ def _of_type(form: Any) -> ResponseFormat:
 
 
 def _object(schema: dict[str, Any]) -> dict[str, Any]:
-    if schema.get("type", "object") != "object":
-        raise ValueError(f"an answer must be a JSON object, not {schema['type']!r}: put it in a field of a model")
+    kind = schema.get("type", "a choice of several" if schema.keys() & {"anyOf", "oneOf"} else "object")
+    if kind != "object":
+        raise ValueError(f"an answer must be a JSON object, not {kind!r}: put it in a field of a model")
     return schema
 
 

@@ -103,11 +103,19 @@ class ToolCall(Model):
         """
         try:
             arguments = json.loads(self.arguments_text or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise APIResponseError(f"the arguments of the call of {self.name} are not JSON: {error}") from None
         if not isinstance(arguments, dict):
             raise APIResponseError(f"the arguments of the call of {self.name} are not a JSON object")
         return arguments
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the arguments are a JSON object. Those of an answer that was cut off may not be."""
+        try:
+            return isinstance(self.arguments, dict)
+        except APIResponseError:
+            return False
 
 
 class ToolCallDelta(Model):

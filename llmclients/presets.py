@@ -85,6 +85,7 @@ PRESETS = (
         dialect={
             "without": ("seed", "parallel_tool_calls", "reasoning_effort"),
             "parts": (),
+            "developer": False,
             "reasoning": "reasoning_content",
             "stream_options": False,
         },
@@ -144,6 +145,7 @@ PRESETS = (
         "azure",
         "llmclients.codecs.azure:AzureCodec",
         key_variables=("AZURE_OPENAI_API_KEY",),
+        token_variables=("AZURE_OPENAI_AD_TOKEN",),
         base_url_variable="AZURE_OPENAI_ENDPOINT",
         dialect={"max_tokens": "max_completion_tokens", "key_header": "api-key"},
         notes="Azure OpenAI: base_url is the resource's endpoint, the model is the deployment's name.",

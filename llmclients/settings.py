@@ -95,6 +95,8 @@ class ClientSettings(NamedTuple):
         elif found.base_url is not None:
             base_url = check_base_url(found.base_url)
             _warn_if_dead(found)
+        # Its own address counts as its own, whoever says it.
+        own_url = own_url or (found.base_url is not None and base_url == check_base_url(found.base_url))
         start = None
         if base_url is None:
             endpoint = found.load_endpoint()

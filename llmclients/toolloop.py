@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from llmclients.errors import APIError, APIResponseError, InvalidRequestError, ToolLoopError
+from llmclients.errors import APIError, APIResponseError, ConfigurationError, InvalidRequestError, ToolLoopError
 from llmclients.models import ChatResponse, Message, Messages, ToolCall, Usage, as_messages
 from llmclients.tools import ToolFailure, as_tools, result_message
 
@@ -56,9 +56,18 @@ class ToolLoop:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Around a turn: when it fails, the error keeps what the turns before it have done."""
+        """Around a turn: when it fails, the error keeps what the turns before it have done.
+
+        Raises:
+            ToolLoopError: what a tool returned cannot be sent.
+        """
         try:
             yield
+        except ConfigurationError as error:
+            if not self._earlier:
+                raise
+            response = self.finished(ChatResponse())
+            raise ToolLoopError(f"what the tools returned cannot be sent: {error}", response=response) from error
         except APIError as error:
             if self._earlier:
                 error.partial = error.partial or ChatResponse()
@@ -107,7 +116,11 @@ class ToolLoop:
 
     def add(self, response: ChatResponse, results: Sequence[Message]) -> None:
         """The model's calls and their results are part of the chat."""
-        self._earlier += [response.message, *results]
+        calls = [
+            call if call.is_readable else ToolCall(id=call.id, name=call.name, arguments="{}")
+            for call in response.tool_calls  # some wires cannot carry what is no JSON, and its result says what it was
+        ]
+        self._earlier += [response.message.model_copy(update={"tool_calls": calls or None}), *results]
 
     def finished(self, response: ChatResponse) -> ChatResponse:
         """The answer, with what came before it and the token counts of all turns."""
@@ -119,7 +132,8 @@ class ToolLoop:
 def failure_message(call: ToolCall, error: Exception) -> Message:
     """What the model is told of a call that failed."""
     words = str(error) if isinstance(error, ToolFailure) else f"{type(error).__name__}: {error}"
-    return result_message(call, f"Error: {words}", is_error=True)
+    sendable = words.encode("utf-8", "replace").decode()  # the model may have made half a surrogate pair
+    return result_message(call, f"Error: {sendable}", is_error=True)
 
 
 def run_call(loop: ToolLoop, call: ToolCall) -> Message:
@@ -138,12 +152,25 @@ async def arun_call(loop: ToolLoop, call: ToolCall) -> Message:
     import asyncio
 
     try:
-        result = loop.make(call) if loop.is_async(call) else await asyncio.to_thread(loop.make, call)
+        if loop.is_async(call):
+            result, failure = loop.make(call), None
+        else:
+            result, failure = await asyncio.to_thread(_made, loop, call)
+        if failure is not None:
+            return failure_message(call, failure)
         if inspect.isawaitable(result):
             result = await result
         return result_message(call, result)
     except Exception as error:  # noqa: BLE001
         return failure_message(call, error)
+
+
+def _made(loop: ToolLoop, call: ToolCall) -> tuple[Any, Exception | None]:
+    """What the call gives, or why not: asyncio waits for ever for a thread that ends with a StopIteration."""
+    try:
+        return loop.make(call), None
+    except Exception as error:  # noqa: BLE001
+        return None, error
 
 
 def _waited_for(awaitable: Any) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field, PydanticSchemaGenerationError, PydanticUserError, StrictBool, TypeAdapter
+from pydantic import BaseModel, Field, StrictBool, TypeAdapter
 from pydantic import ValidationError as PydanticError
-from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs, to_json
 from typing_extensions import Self
@@ -22,7 +22,7 @@ from llmclients.validation import Model, Text
 
 __all__ = ["Tool", "ToolFailure", "as_tools"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,127}")
 
 
 class ToolFailure(Exception):
@@ -82,7 +82,9 @@ class Tool(Model):
         if isinstance(tool, Mapping):
             return cls._of_dict(tool)
         if isinstance(tool, type) and issubclass(tool, BaseModel):
-            return cls(tool.__name__, inspect.getdoc(tool) if tool.__doc__ else None, tool.model_json_schema())
+            with _schema_of(tool.__name__):
+                schema = tool.model_json_schema()
+            return cls(tool.__name__, inspect.getdoc(tool) if tool.__doc__ else None, schema)
         if callable(tool) and not isinstance(tool, type):
             return cls._of_function(tool)
         raise InvalidRequestError(
@@ -111,16 +113,13 @@ class Tool(Model):
     def _of_function(cls, function: Callable[..., Any]) -> Self:
         inner = getattr(function, "func", function)  # of a functools.partial
         name = getattr(inner, "__name__", type(inner).__name__)
-        for parameter in inspect.signature(function).parameters.values():
+        with _schema_of(name):
+            parameters = inspect.signature(function).parameters.values()
+        for parameter in parameters:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
                 raise InvalidRequestError(f"{name}: a model gives arguments by name: {parameter}", argument="tools")
-        try:
+        with _schema_of(name):
             schema = _adapter(_bound(function)).json_schema(schema_generator=_WithoutTitles)
-        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, NameError) as error:
-            reason = str(error).partition("\n")[0]
-            raise InvalidRequestError(
-                f"{name}: its parameters have no JSON Schema: {reason}", argument="tools"
-            ) from None
         about = described(inspect.getdoc(inner) or "")
         for parameter_name, words in about.parameters.items():
             if parameter_name in schema.get("properties", {}):
@@ -151,6 +150,20 @@ class Tool(Model):
         return self.function(**bound)
 
 
+@contextmanager
+def _schema_of(name: str) -> Iterator[None]:
+    """Around whatever looks at a function's or a model's types, which may be anything.
+
+    Raises:
+        InvalidRequestError: they have no JSON Schema.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - annotations are evaluated, and may run code of any kind
+        reason = str(error).partition("\n")[0]
+        raise InvalidRequestError(f"{name}: its parameters have no JSON Schema: {reason}", argument="tools") from None
+
+
 class _WithoutTitles(GenerateJsonSchema):
     """A parameter's title repeats its name, and costs tokens."""
 
@@ -172,11 +185,28 @@ def _bound(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     def arguments(**given: Any) -> dict[str, Any]:
         return given
 
-    signature = inspect.signature(function, eval_str=True)
+    signature = _evaluated(function)
     parameters = signature.parameters.values()
     arguments.__signature__ = signature.replace(return_annotation=signature.empty)  # type: ignore[attr-defined]
     arguments.__annotations__ = {one.name: one.annotation for one in parameters if one.annotation is not one.empty}
     return arguments
+
+
+def _evaluated(function: Callable[..., Any]) -> inspect.Signature:
+    """A signature whose annotations are types. What the function returns may be a name that only type checkers know."""
+    try:
+        return inspect.signature(function, eval_str=True)
+    except NameError:
+        inner = inspect.unwrap(getattr(function, "func", function))
+        inner = inner if inspect.isroutine(inner) else type(inner).__call__
+        names = getattr(inner, "__globals__", {})
+        signature = inspect.signature(function)
+        return signature.replace(
+            parameters=[
+                one.replace(annotation=eval(one.annotation, names)) if isinstance(one.annotation, str) else one
+                for one in signature.parameters.values()
+            ]
+        )
 
 
 def as_tools(tools: Any) -> list[Tool]:
@@ -202,7 +232,9 @@ def result_message(call: ToolCall, result: Any, *, is_error: bool = False) -> Me
     content: Any
     if isinstance(result, str):
         content = result
-    elif isinstance(result, TextPart | MediaPart):
+    elif isinstance(result, TextPart):
+        content = result.text
+    elif isinstance(result, MediaPart):
         content = [result]
     elif isinstance(result, list) and result and all(isinstance(part, TextPart | MediaPart) for part in result):
         content = result

@@ -197,3 +197,18 @@ def test_an_empty_answer_does_not_spoil_the_next_turn() -> None:
     conversation.chat("a")
     conversation.chat("b")
     assert [message["content"] for message in bodies(mock)[1]["messages"]] == ["a", "", "b"]
+
+
+def test_half_a_call_does_not_spoil_the_next_turn() -> None:
+    calls = [
+        {"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}}
+        for id, arguments in (("a", "{}"), ("b", '{"city": "Os'))
+    ]
+    cut = {"choices": [{"message": {"content": None, "tool_calls": calls}, "finish_reason": "length"}]}
+    made, _ = client(Reply(json=cut), provider="openai", model="m", api_key="k")
+    conversation = made.conversation()
+
+    response = conversation.chat("Hi")
+
+    assert [call.id for call in response.tool_calls] == ["a", "b"], "the caller sees both"
+    assert [call.id for call in conversation.messages[1].tool_calls or ()] == ["a"]

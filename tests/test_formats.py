@@ -136,7 +136,11 @@ def test_a_format_may_be_given_as_a_word_a_schema_or_in_the_form_of_chat_complet
         ({"type": "array"}, "not 'array'"),
         (int, "not 'integer'"),
         (object(), "has no JSON Schema"),
-        ({"type": "json_schema", "json_schema": {"name": "n", "scheme": {}}}, "scheme: Extra inputs"),
+        (Line | None, "not 'a choice of several'"),
+        ({"type": "json_schema", "json_schema": {"name": "n", "scheme": {}}}, "a json_schema needs its schema"),
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "strikt": True}}, "strikt: Extra inputs"),
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "array"}}}, "not 'array'"),
+        ({"type": "json_schema", "json_schema": None}, "a json_schema needs its schema"),
     ],
 )
 def test_what_is_no_format_is_refused(given: Any, words: str) -> None:
@@ -171,6 +175,7 @@ def test_an_answer_is_read_as_what_was_asked_for(given: Any, text: str, parsed: 
         (Point, '{"x":"a","y":2}', "x: Input should be a valid integer"),
         ("json", "[1]", "it is not a JSON object"),
         ("json", "Here you are: {}", "Expecting value"),
+        ("json", '{"a":' + "[" * 100_000, "nested too deeply"),
     ],
 )
 def test_an_answer_that_does_not_fit_says_where(given: Any, text: str, words: str) -> None:

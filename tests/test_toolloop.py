@@ -20,6 +20,7 @@ from llmclients.errors import (
     UnsupportedOptionError,
 )
 from llmclients.models import ChatResponse, Message, ToolCall, Usage
+from llmclients.parts import ImagePart
 from llmclients.testing import MockTransport, Reply
 
 
@@ -37,6 +38,16 @@ async def clock(zone: str) -> str:
 def broken() -> None:
     """Fails."""
     raise RuntimeError("the sensor is wet")
+
+
+def exhausted() -> None:
+    """Ends as an iterator does."""
+    return next(iter(()))
+
+
+def half() -> None:
+    """Says what no UTF-8 can."""
+    raise ValueError("no \ud83d")
 
 
 class Place(BaseModel):
@@ -148,18 +159,48 @@ def test_calls_are_made_and_their_results_are_told_until_there_is_an_answer(side
             "Error: the arguments do not fit: city: Missing required argument; town: ",
         ),
         (("a", "weather", '{"city": "Os'), "Error: the arguments of the call of weather are not JSON"),
-        (("a", "wether", "{}"), "Error: there is no tool 'wether': there are weather, broken"),
+        (("a", "weather", '{"a":' * 3000), "Error: the arguments of the call of weather are not JSON"),
+        (("a", "exhausted", "{}"), "Error: StopIteration: "),
+        (("a", "half", "{}"), "Error: ValueError: no ?"),
+        (("a", "wether", "{}"), "Error: there is no tool 'wether': there are weather, broken, exhausted, half"),
     ],
 )
 def test_the_model_is_told_what_went_wrong(side: Sides, call: tuple[str, str, str], words: str) -> None:
     mock = MockTransport([asks(call), says("Sorry.")])
 
-    response = side.chat(mock, tools=[weather, broken])
+    response = side.chat(mock, tools=[weather, broken, exhausted, half])
 
     assert response.text == "Sorry."
     assert response.earlier[1].text.startswith(words)
     assert response.earlier[1].is_error is True
     assert sent(mock)[1]["messages"][-1]["content"].startswith(words)
+
+
+def test_a_call_that_is_no_json_goes_back_as_one_that_every_wire_can_carry(side: Sides) -> None:
+    mock = MockTransport([asks(("a", "weather", '{"city": "Os')), says("Sorry.")])
+
+    response = side.chat(mock, tools=[weather])
+
+    assert sent(mock)[1]["messages"][1]["tool_calls"][0]["function"] == {"name": "weather", "arguments": "{}"}
+    assert [message.role for message in response.messages] == ["assistant", "tool", "assistant"]
+
+
+def test_a_result_that_cannot_be_sent_ends_the_loop_and_loses_nothing(side: Sides) -> None:
+    def look() -> ImagePart:
+        return ImagePart(b"\x89PNG\r\n\x1a\n")
+
+    mock = MockTransport([asks(("a", "look", "{}"))])
+
+    with pytest.raises(
+        ToolLoopError, match=r"what the tools returned cannot be sent: .*only a user's message"
+    ) as caught:
+        side.chat(mock, tools=[look])
+
+    assert len(mock.requests) == 1
+    response = caught.value.response
+    assert response is not None
+    assert [message.role for message in response.earlier] == ["assistant", "tool"]
+    assert response.usage == Usage(input_tokens=10, output_tokens=2)
 
 
 def test_what_is_no_exception_of_the_tool_s_ends_the_call(side: Sides) -> None:

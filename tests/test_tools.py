@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -106,6 +107,36 @@ def test_a_partial_and_an_object_that_can_be_called_are_tools() -> None:
 
     assert (partial.name, partial.call({"city": "Oslo"})) == ("weather", "Oslo, f, 1")
     assert (station.name, station.call({"depth": "3"})) == ("Station", 3)
+
+
+def test_what_only_type_checkers_know_of_the_result_does_not_matter() -> None:
+    namespace: dict[str, Any] = {}
+    exec("from __future__ import annotations\ndef f(city: str, days: int = 1) -> Forecast: ...", namespace)
+
+    schema = Tool.of(namespace["f"]).parameters
+
+    assert schema["properties"] == {"city": {"type": "string"}, "days": {"type": "integer", "default": 1}}
+
+
+class _Unknown(BaseModel):
+    function: Callable[[], None]
+
+
+@pytest.mark.parametrize(
+    "annotation", ["'the name of the city'", "'json.Nothing'", "'5 | int'", "'Unheard'", "object()"]
+)
+def test_annotations_that_are_no_types_are_refused(annotation: str) -> None:
+    namespace: dict[str, Any] = {}
+    exec(f"import json\ndef f(city: {annotation}): ...", namespace)
+
+    with pytest.raises(InvalidRequestError, match="f: its parameters have no JSON Schema"):
+        Tool.of(namespace["f"])
+
+
+@pytest.mark.parametrize("tool", [_Unknown, max])
+def test_what_tells_no_schema_is_refused(tool: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="its parameters have no JSON Schema"):
+        Tool.of(tool)
 
 
 def test_a_function_without_words_or_parameters_is_a_tool() -> None:

@@ -91,15 +91,21 @@ class Block:
     @property
     def opaque(self) -> bool:
         """Whether the provider wants it back as it is: text and calls can be written anew, and so can open thinking."""
-        if self.kind == "thinking":
-            return bool(self._entry.get("signature"))
-        return self.kind not in ("text", "tool_use")
+        return self.kind not in ("text", "tool_use") and not self.is_unsigned
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether it is thinking that was cut off before its signature: the provider would refuse it."""
+        return self.kind == "thinking" and not self._entry.get("signature")
 
     def whole(self) -> dict[str, Any]:
         """The block as the wire would have it in a whole reply. Raises ValueError where its input is no object."""
-        added, member = "".join(self._added), _CONTENT.get(self.kind)
-        if member is None or not added:
+        added = "".join(self._added)
+        if not added:
             return dict(self._entry)
+        member = _CONTENT.get(self.kind) or ("input" if "input" in self._entry else None)
+        if member is None:
+            raise ValueError("pieces of nobody knows what")
         if member == "input":
             value = from_json(added)
             if type(value) is not dict:
@@ -164,7 +170,7 @@ class Blocks:
         if not self.opaque or not self._whole:
             return None
         try:
-            return [block.whole() for _, block in sorted(self._by_index.items())]
+            return [block.whole() for _, block in sorted(self._by_index.items()) if not block.is_unsigned]
         except ValueError:  # an input that was cut off
             return None
 

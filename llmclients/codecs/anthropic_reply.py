@@ -104,7 +104,7 @@ def decode_reply(body: bytes, *, echo_as: str) -> ChatResponse:
         model=word_member(payload, "model"),
         id=word_member(payload, "id"),
         raw=payload,
-        echo={echo_as: content} if blocks.opaque else None,
+        echo=None if (echo := blocks.echo()) is None else {echo_as: echo},
     )
 
 

@@ -109,7 +109,7 @@ def request_payload(request: ChatRequest, model: str, options: AnthropicOptions,
     }
     if form is not None and forced_tool:
         optional["tools"] = [_json_tool(form)]
-        optional["tool_choice"] = {"type": "tool", "name": JSON_TOOL}
+        optional["tool_choice"] = {"type": "tool", "name": JSON_TOOL, "disable_parallel_tool_use": True}
     elif form is not None:
         output = {"type": "json_schema", "schema": closed_schema(form.json_schema or {})}
         optional["output_config"] = {**(optional["output_config"] or {}), "format": output}

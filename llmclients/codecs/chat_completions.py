@@ -125,13 +125,14 @@ def decode_reply(body: bytes) -> ChatResponse:
         for place, entry in enumerate(_list(message, "tool_calls"))  # each is a whole call, whatever index it names
         for piece in calls.take({**entry, "index": place} if type(entry) is dict else entry)
     ]
+    reason = _finish_reason(choice, called=bool(pieces), refused=refusal)
     return ChatResponse.model_construct(
         text=text,
         reasoning=reasoning,
         tool_calls=[
             ToolCall(id=piece.id or "", name=piece.name or "", arguments=piece.arguments or "{}") for piece in pieces
         ],
-        finish_reason=_finish_reason(choice, called=bool(pieces), refused=refusal),
+        finish_reason=reason or ("tool_calls" if pieces else None),  # some servers give an empty one
         usage=_usage(payload.get("usage")),
         model=_word(payload, "model"),
         id=_word(payload, "id"),

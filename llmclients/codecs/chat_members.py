@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmclients.errors import APIResponseError
 from llmclients.models import TokenLogprob
 
-__all__ = ["read_content", "read_logprobs", "wrong"]
+__all__ = ["is_logprob", "read_content", "read_logprobs", "wrong"]
 
+
+_INFINITE = float("inf")
 _MOST = 2**53
 """A whole number beyond it is no logarithm of anything, and may be beyond what a float holds."""
 
@@ -46,12 +48,17 @@ def read_logprobs(logprobs: Any) -> list[TokenLogprob]:
     return [_token(entry) for entry in content]
 
 
+def is_logprob(value: Any) -> TypeGuard[float]:
+    """Whether a value can be the logarithm of a probability: a number that a float holds, and no infinity."""
+    return abs(value) < _INFINITE if type(value) is float else type(value) is int and abs(value) <= _MOST
+
+
 def _token(entry: Any, *, is_top: bool = False) -> TokenLogprob:
     where = "logprobs.content[].top_logprobs[]" if is_top else "logprobs.content[]"
     if type(entry) is not dict:
         raise wrong(where, entry)
     logprob, top = entry.get("logprob"), None if is_top else entry.get("top_logprobs")
-    if type(logprob) is not float and (type(logprob) is not int or abs(logprob) > _MOST):
+    if not is_logprob(logprob):
         raise wrong(f"{where}.logprob", logprob)
     if top is not None and type(top) is not list:
         raise wrong(f"{where}.top_logprobs", top)

@@ -51,6 +51,20 @@ def message_payload(message: Message) -> dict[str, Any]:
     return payload
 
 
+def file_name(part: FilePart) -> str:
+    """A file's name. One without, whose ending tells the type, is refused."""
+    return part.name or "file" + _SUFFIXES.get(part.media_type or "", "")
+
+
+_SUFFIXES = {
+    "application/pdf": ".pdf",
+    "text/plain": ".txt",
+    "text/csv": ".csv",
+    "text/html": ".html",
+    "text/markdown": ".md",
+}
+
+
 def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, ImagePart):
         detail = {} if part.detail is None else {"detail": part.detail}
@@ -58,8 +72,8 @@ def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, AudioPart):
         return {"type": "input_audio", "input_audio": {"data": part.base64, "format": part.format}}
     if isinstance(part, FilePart):
-        name = {} if part.name is None else {"filename": part.name}
-        return {"type": "file", "file": {**name, "file_data": part.any_url}}
+        name = file_name(part) if part.data is not None else part.name
+        return {"type": "file", "file": {**({} if name is None else {"filename": name}), "file_data": part.any_url}}
     return {"type": "text", "text": part.text}
 
 

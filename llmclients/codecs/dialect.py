@@ -29,6 +29,7 @@ class Dialect:
         named_choice: whether `tool_choice` can name a tool. Where not, that tool alone is sent, as required.
         without: the fields of `ChatRequest` that the server refuses or does not heed.
         parts: what a message may have besides text: `image`, `image-url` (an address), `audio`, `file`, `file-url`.
+        developer: whether there is that role. Where not, it is `system`.
         names: the roles whose messages may have a `name`.
         reasoning: the member in which an assistant message with tool calls brings its reasoning back.
         echoed: the member of an assistant message that goes back as it came, a list: signed or encrypted reasoning.
@@ -46,6 +47,7 @@ class Dialect:
     named_choice: bool = True
     without: Collection[str] = ()
     parts: Collection[str] = ("image", "image-url", "audio", "file")
+    developer: bool = True
     names: Collection[str] = ("system", "developer", "user", "assistant", "tool")
     reasoning: str | None = None
     echoed: str | None = None

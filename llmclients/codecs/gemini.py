@@ -18,6 +18,7 @@ from llmclients.codecs.base import (
     encode_json,
 )
 from llmclients.codecs.gemini_reply import decode_reply, decoder_for, refused
+from llmclients.codecs.members import list_member
 from llmclients.errors import APIResponseError, APIStatusError
 from llmclients.models import ChatRequest, ChatResponse, Positive
 
@@ -118,7 +119,7 @@ class GeminiCodec(Codec):
         return [
             entry["name"].removeprefix("models/")
             for entry in entries
-            if "generateContent" in (entry.get("supportedGenerationMethods") or ["generateContent"])
+            if "generateContent" in (list_member(entry, "supportedGenerationMethods") or ["generateContent"])
         ]
 
 

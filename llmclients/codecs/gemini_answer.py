@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,9 @@ class _OpenUsage(Usage, defer_build=True):  # nothing is ever validated as one
     __delattr__ = object.__delattr__  # the interpreter has one slot for the two: only both make it fast
 
 
+_NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_-]+")
+
+
 class Answer:
     """Takes the objects one by one, and makes a chunk of each.
 
@@ -54,6 +58,7 @@ class Answer:
         self.begun = False
         self.finished = False
         self._calls = 0
+        self._response_id = ""
         self._content = _Content()
 
     def chunk(self, payload: dict[str, Any]) -> Chunk:
@@ -77,6 +82,7 @@ class Answer:
             or candidate.get("index")
             or candidate.get("finishReason")
             or candidate.get("logprobsResult")
+            or self.finished
         ):
             return self._other_chunk(payload)
         self.begun = True
@@ -89,6 +95,7 @@ class Answer:
 
     def _other_chunk(self, payload: dict[str, Any]) -> Chunk:
         """The chunk of an object that may be anything."""
+        self._response_id = self._response_id or word_member(payload, "responseId") or ""
         text, role, reasoning = "", None, None
         calls: Sequence[ToolCallDelta] = ()
         reason: FinishReason | None = None
@@ -161,10 +168,14 @@ class Answer:
         self._calls += 1
         return ToolCallDelta(
             index=index,
-            id=word_member(call, "id") or f"call_{index}",  # gemini_request knows these ids again
+            id=word_member(call, "id") or self._invented_id(index),
             name=name,
             arguments=json.dumps(arguments or {}, ensure_ascii=False),
         )
+
+    def _invented_id(self, index: int) -> str:
+        """An id that no other call of a conversation has. gemini_request knows it again."""
+        return "_".join(filter(None, ("llmclients", _NOT_IN_AN_ID.sub("-", self._response_id), str(index))))
 
     def _finish_reason(self, word: Any) -> FinishReason:
         if type(word) is not str:

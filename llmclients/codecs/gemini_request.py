@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["contents", "generation_config", "system_instruction", "thinking_config", "tool_config", "tools"]
 
-_INVENTED_ID = re.compile(r"call_[0-9]+")
+_INVENTED_ID = re.compile(r"llmclients_.*", re.DOTALL)
 """The ids that this library gives to calls which came without one: they have never been on the wire."""
 
 _TYPE_OF_SUFFIX = {
@@ -161,6 +161,10 @@ def tools(declared: Iterable[Tool]) -> list[dict[str, Any]]:
 
 def _declarations(declared: Iterable[Tool]) -> Iterator[dict[str, Any]]:
     for tool in declared:
+        if not (tool.name[0].isalpha() or tool.name[0] == "_"):
+            raise InvalidRequestError(
+                f"tools: {tool.name!r}: on this wire a name begins with a letter or _", argument="tools"
+            )
         about = {} if tool.description is None else {"description": tool.description}
         yield {"name": tool.name, **about, "parametersJsonSchema": tool.parameters}
 

@@ -14,6 +14,7 @@ from llmclients.codecs.chat_request import choice_payload, field_payload, messag
 from llmclients.codecs.dialect import Dialect
 from llmclients.errors import APIResponseError, APIStatusError, AuthenticationError, UnsupportedOptionError
 from llmclients.models import TOOL_CHOICES, ChatRequest, ChatResponse, Message
+from llmclients.parts import MediaPart
 
 __all__ = ["OpenAICodec"]
 
@@ -73,7 +74,8 @@ class OpenAICodec(Codec):
         return WireRequest("/models", b"", self._headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
-        entries = decode_json(body).get("data")
+        # Together's is a bare list.
+        entries = decode_json(b'{"data":%s}' % body if body.lstrip()[:1] == b"[" else body).get("data")
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and "id" in entry for entry in entries):
             raise APIResponseError("the list of models has no data[].id: not what the protocol says")
         return [str(entry["id"]) for entry in entries]
@@ -104,6 +106,13 @@ class OpenAICodec(Codec):
     def _message(self, message: Message, index: int) -> dict[str, Any]:
         dialect = self.dialect
         payload = message_payload(message)
+        content = message.content
+        if message.role != "user" and isinstance(content, list) and any(isinstance(one, MediaPart) for one in content):
+            raise UnsupportedOptionError(
+                f"messages[{index}]: on this wire only a user's message has images, sound or files", argument="messages"
+            )
+        if message.role == "developer" and not dialect.developer:
+            payload["role"] = "system"
         if "name" in payload and message.role not in dialect.names:
             if message.role != "tool":
                 raise UnsupportedOptionError(

@@ -16,6 +16,7 @@ from llmclients.codecs.base import (
     encode_json,
 )
 from llmclients.codecs.chat_completions import refused
+from llmclients.codecs.chat_request import file_name
 from llmclients.codecs.openai_responses_reply import decode_reply, decoder_for
 from llmclients.codecs.openai_responses_reply_items import CODEC_NAME
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
@@ -163,18 +164,7 @@ def _part(part: Part, index: int) -> dict[str, Any]:
         raise _unfit(index, f"there is no {part.type} on this wire")
     if part.url is not None:
         return {"type": "input_file", "file_url": part.url}
-    # Without a name, whose ending tells the type, the file is refused.
-    name = part.name or "file" + _SUFFIXES.get(part.media_type or "", "")
-    return {"type": "input_file", "filename": name, "file_data": part.any_url}
-
-
-_SUFFIXES = {
-    "application/pdf": ".pdf",
-    "text/plain": ".txt",
-    "text/csv": ".csv",
-    "text/html": ".html",
-    "text/markdown": ".md",
-}
+    return {"type": "input_file", "filename": file_name(part), "file_data": part.any_url}
 
 
 def _said(part: Part, index: int) -> dict[str, Any]:

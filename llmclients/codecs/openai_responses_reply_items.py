@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
+from llmclients.codecs.chat_members import is_logprob
 from llmclients.codecs.members import count_member, list_member, word_member, wrong
 from llmclients.models import Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage, make_chunk
 
@@ -276,7 +277,7 @@ def _logprobs(entries: Any) -> list[TokenLogprob]:
 
 def _logprob(entry: Any, top: list[Any]) -> TokenLogprob:
     token, value = (entry.get("token"), entry.get("logprob")) if type(entry) is dict else (None, None)
-    if type(token) is not str or not (type(value) is float or type(value) is int):
+    if type(token) is not str or not is_logprob(value):
         raise wrong("logprobs[]", entry)
     return TokenLogprob(token=token, logprob=value, top=[_logprob(other, []) for other in top])
 

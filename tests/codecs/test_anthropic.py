@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 import pytest
+from helpers import decode
 from pydantic import BaseModel, Field
 
 from llmclients.codecs.anthropic import AnthropicCodec
@@ -145,7 +146,8 @@ def test_a_schema_goes_the_way_that_the_model_knows(model: str, native: bool) ->
     else:
         tool = {"name": "llmclients_answer", "description": "Give the answer (n: d)", "input_schema": SCHEMA}
         assert body["tools"] == [tool]
-        assert body["tool_choice"] == {"type": "tool", "name": "llmclients_answer"}
+        answer = {"type": "tool", "name": "llmclients_answer", "disable_parallel_tool_use": True}
+        assert body["tool_choice"] == answer
         assert "output_config" not in body
 
 
@@ -291,3 +293,46 @@ def test_all_system_text_is_one_at_the_top_in_its_order() -> None:
 
     assert body["system"] == "ab\n\nc"
     assert body["messages"] == [user([text("u"), text("v")])]
+
+
+# --- what goes back -------------------------------------------------------------------------------------------------
+
+
+def echoed(*blocks: tuple[dict[str, Any], dict[str, Any] | None]) -> Any:
+    """The echo of a stream of these blocks: what each starts with, and its delta."""
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m", "content": []}}]
+    for index, (start, delta) in enumerate(blocks):
+        events.append({"type": "content_block_start", "index": index, "content_block": start})
+        if delta is not None:
+            events.append({"type": "content_block_delta", "index": index, "delta": delta})
+        events.append({"type": "content_block_stop", "index": index})
+    events += [{"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}, {"type": "message_stop"}]
+    stream = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    found = decode(CODEC.stream_decoder("text/event-stream"), [stream.encode()])
+    assert found.done, found.message
+    return (found.response.echo or {}).get("anthropic")
+
+
+SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": "S"}
+
+
+def test_thinking_that_was_cut_before_its_signature_does_not_go_back() -> None:
+    cut = {"type": "thinking", "thinking": "", "signature": ""}, {"type": "thinking_delta", "thinking": "We"}
+
+    assert echoed((SIGNED, None), cut) == [SIGNED]
+    assert echoed(cut) is None
+    reply = {"content": [SIGNED, {"type": "thinking", "thinking": "We", "signature": ""}], "stop_reason": "max_tokens"}
+    assert CODEC.decode(json.dumps(reply).encode()).echo == {"anthropic": [SIGNED]}
+
+
+def test_the_input_of_a_call_of_any_kind_is_put_together() -> None:
+    start = {"type": "mcp_tool_use", "id": "a", "name": "f", "server_name": "s", "input": {}}
+    delta = {"type": "input_json_delta", "partial_json": '{"city": "Oslo"}'}
+
+    assert echoed((SIGNED, None), (start, delta)) == [SIGNED, start | {"input": {"city": "Oslo"}}]
+
+
+def test_what_got_pieces_of_nobody_knows_what_does_not_go_back() -> None:
+    delta = {"type": "input_json_delta", "partial_json": "{}"}
+
+    assert echoed((SIGNED, None), ({"type": "novel"}, delta)) is None

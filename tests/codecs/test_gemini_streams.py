@@ -68,7 +68,7 @@ def streams(draw: st.DrawFn) -> Generated:
     expected |= {name: text for name, text in told.items() if text}
     if calls:
         expected["tool_calls"] = [
-            {"id": f"call_{place}", "name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+            {"id": f"llmclients_{place}", "name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
             for place, (name, arguments) in enumerate(calls)
         ]
     if signature:
@@ -260,3 +260,18 @@ def test_json_nested_too_deeply_is_refused(opening: bytes, end: bytes) -> None:
     assert read([FINISH + nested]).error is StreamInterruptedError
     with pytest.raises(APIResponseError):
         CODEC.decode(nested)
+
+
+def test_text_after_a_finish_reason_is_part_of_what_goes_back() -> None:
+    signed = {"text": "a", "thoughtSignature": "S"}
+    late = answer({"text": "b"}) | {"usageMetadata": {"totalTokenCount": 2}}
+
+    found = read([event(answer(signed, finishReason="STOP")) + event(late)]).response
+
+    assert found.text == "ab"
+    assert found.echo == {"gemini": [signed, {"text": "b"}]}
+
+
+def test_a_list_of_models_that_says_nonsense_is_refused() -> None:
+    with pytest.raises(APIResponseError, match="supportedGenerationMethods is int"):
+        CODEC.decode_models(b'{"models":[{"name":"models/x","supportedGenerationMethods":1}]}')

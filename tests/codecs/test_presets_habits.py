@@ -19,8 +19,10 @@ from llmclients.errors import (
     ConfigurationError,
     OverloadedError,
     PermissionDeniedError,
+    UnsupportedOptionError,
 )
 from llmclients.models import ChatRequest, Message
+from llmclients.parts import ImagePart
 from llmclients.presets import PRESETS
 from llmclients.provider import Provider
 from llmclients.providers import find_provider
@@ -243,3 +245,35 @@ def test_a_habit_that_no_dialect_knows_is_refused() -> None:
 def test_the_defaults_are_those_of_most() -> None:
     assert Dialect().fields == find_provider("openai").load_codec().fields
     assert set(Dialect().part_rules) == {"image", "audio", "file"}
+
+
+def test_deepseek_has_no_developers() -> None:
+    mock = MockTransport([SERVED])
+    with Client("deepseek/m", api_key="k", transport=mock) as client:
+        client.chat([{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
+
+    assert json.loads(mock.requests[0].body)["messages"][0] == {"role": "system", "content": "Be brief."}
+
+
+def test_a_list_of_models_may_be_bare() -> None:
+    with Client("together/m", api_key="k", transport=MockTransport([Reply(json=[{"id": "a"}, {"id": "b"}])])) as client:
+        assert client.models() == ["a", "b"]
+
+
+@pytest.mark.parametrize("role", ["system", "assistant", "tool"])
+def test_only_a_user_s_message_has_images(role: str) -> None:
+    mock = MockTransport([])
+    said = Message(role, [ImagePart(b"\x89PNG\r\n\x1a\n")], tool_call_id="a" if role == "tool" else None)
+    made, words = Client("openai/m", api_key="k", transport=mock), "only a user's message has images"
+    with made, pytest.raises(UnsupportedOptionError, match=words):
+        made.chat(["Hi", said])
+
+    assert mock.requests == []
+
+
+def test_its_own_address_counts_as_its_own_whoever_says_it() -> None:
+    mock = MockTransport([SERVED])
+    with Client("openai/m", api_key="k", base_url="https://api.openai.com/v1/", transport=mock) as client:
+        client.chat("Hi", max_tokens=5)
+
+    assert json.loads(mock.requests[0].body)["max_completion_tokens"] == 5

@@ -430,6 +430,7 @@ def test_the_others_have_no_such_question(provider: str) -> None:
     [
         (b'{"object":"list","data":[{"id":"b"},{"id":"a","owned_by":"x"}]}', ["b", "a"]),
         (b'{"data":[]}', []),
+        (b' [{"id":"b"}]', ["b"]),
     ],
 )
 def test_the_names_of_models_are_read(body: bytes, names: list[str]) -> None:
@@ -437,7 +438,7 @@ def test_the_names_of_models_are_read(body: bytes, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"data":null}', b'{"data":{}}', b'{"data":["a"]}', b'{"data":[{}]}']
+    "body", [b"", b"[5]", b"{}", b'{"data":null}', b'{"data":{}}', b'{"data":["a"]}', b'{"data":[{}]}']
 )
 def test_what_is_no_list_of_models_is_refused(body: bytes) -> None:
     with pytest.raises(APIResponseError):

@@ -92,7 +92,7 @@ def model_turns(draw: st.DrawFn) -> tuple[list[Message], list[types.Content]]:
         ]
         plain[-1]["thoughtSignature"] = base64.b64encode(signature).decode()
         echo = {"gemini": plain}
-    ids = [wire_id or f"call_{place}" for place, (_, _, wire_id) in enumerate(calls)]
+    ids = [wire_id or f"llmclients_{place}" for place, (_, _, wire_id) in enumerate(calls)]
     asked = [ToolCall(ours, name, args) for ours, (name, args, _) in zip(ids, calls, strict=True)]
     messages = [Message("assistant", text, tool_calls=asked or None, echo=echo)]
     contents = [types.ModelContent(parts=parts)]

@@ -66,7 +66,9 @@ def check(ours: ChatResponse, chunks: list[types.GenerateContentResponse]) -> No
     assert (ours.reasoning or "") == "".join(part.text for part in parts if part.text and part.thought)
     calls = [call for chunk in chunks for call in chunk.function_calls or ()]
     assert [(call.name, call.arguments) for call in ours.tool_calls] == [(call.name, call.args or {}) for call in calls]
-    assert [call.id for call in ours.tool_calls] == [call.id or f"call_{place}" for place, call in enumerate(calls)]
+    assert [call.id for call in ours.tool_calls] == [
+        call.id or f"llmclients_r_{place}" for place, call in enumerate(calls)
+    ]
     reason = chunks[-1].candidates[0].finish_reason.value
     expected = FINISH_REASONS.get(reason, "error")
     assert ours.finish_reason == ("tool_calls" if expected == "stop" and calls else expected)

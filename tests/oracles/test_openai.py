@@ -59,7 +59,7 @@ PARTS = st.one_of(
     part(
         "file",
         file=st.fixed_dictionaries(
-            {"file_data": BASE64.map("data:application/pdf;base64,{}".format)}, optional={"filename": WORDS}
+            {"filename": WORDS, "file_data": BASE64.map("data:application/pdf;base64,{}".format)}
         ),
     ),
 )
