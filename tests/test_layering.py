@@ -21,7 +21,7 @@ ROOT = Path(llmclients.__file__).parent
 
 SHARED_CODEC_PARTS = (
     *("base", "framing", "members", "prompt", "raw_text"),
-    *("chat_completions", "chat_echo", "chat_members", "chat_request", "dialect"),
+    *("chat_calls", "chat_completions", "chat_echo", "chat_errors", "chat_members", "chat_request", "dialect"),
     *("anthropic_blocks", "anthropic_messages", "anthropic_reply", "anthropic_request"),
     *("gemini_answer", "gemini_reply", "gemini_request"),
 )
@@ -45,8 +45,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codecs.prompt": {"models", "errors"},
     "codecs.raw_text": {"codecs.framing", "models", "errors"},
     "codecs.members": {"errors"},
-    "codecs.chat_completions": {"codecs.base", "codecs.chat_members", "codecs.framing", "models", "errors"},
-    "codecs.chat_members": {"models", "errors"},
+    "codecs.chat_completions": {
+        *("codecs.base", "codecs.chat_calls", "codecs.chat_errors", "codecs.chat_members", "codecs.framing"),
+        *("codecs.members", "models", "errors"),
+    },
+    "codecs.chat_calls": {"codecs.members", "models"},
+    "codecs.chat_errors": {"codecs.base", "errors"},
+    "codecs.chat_members": {"codecs.members", "models", "errors"},
     "codecs.chat_echo": {"codecs.base", "models"},
     "codecs.chat_request": {"models", "parts"},
     "codecs.dialect": {"codecs.base", "codecs.chat_request"},

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from llmclients.codecs.base import Codec, Context, StreamDecoder, WireRequest, decode_json, encode_json
-from llmclients.codecs.chat_completions import decode_reply, decoder_for, refused
+from llmclients.codecs.chat_completions import decode_reply, decoder_for
 from llmclients.codecs.chat_echo import EchoDecoder, echoed, entries_of
+from llmclients.codecs.chat_errors import refused
 from llmclients.codecs.chat_request import choice_payload, field_payload, message_payload
 from llmclients.codecs.dialect import Dialect
 from llmclients.errors import APIResponseError, APIStatusError, AuthenticationError, UnsupportedOptionError

@@ -15,7 +15,7 @@ from llmclients.codecs.base import (
     decode_json,
     encode_json,
 )
-from llmclients.codecs.chat_completions import refused
+from llmclients.codecs.chat_errors import refused
 from llmclients.codecs.chat_request import file_name
 from llmclients.codecs.openai_responses_reply import decode_reply, decoder_for
 from llmclients.codecs.openai_responses_reply_items import CODEC_NAME

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 from pydantic_core import from_json
 
 from llmclients.codecs.base import decode_json, error_message, excerpt
-from llmclients.codecs.chat_completions import ReplyDecoder, refused
+from llmclients.codecs.chat_completions import ReplyDecoder
+from llmclients.codecs.chat_errors import refused
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.members import wrong
 from llmclients.codecs.openai_responses_reply_items import ENDED, Answer
