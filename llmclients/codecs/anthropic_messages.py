@@ -26,12 +26,14 @@ def message_payloads(messages: Sequence[Message], echo_of: str) -> tuple[str | N
     """
     system: list[str] = []
     turns: list[tuple[str, list[Block]]] = []
+    uses: dict[str, int] = {}
     for index, message in enumerate(messages):
         try:
             if message.role in ("system", "developer"):
                 system.append(_system_text(message))
                 continue
             role, blocks = _blocks(message, echo_of)
+            blocks = [_with_own_id(block, uses) for block in blocks]
         except (InvalidRequestError, APIResponseError) as error:
             raise InvalidRequestError(f"messages[{index}]: {error}", argument="messages") from None
         if turns and turns[-1][0] == role:
@@ -41,6 +43,21 @@ def message_payloads(messages: Sequence[Message], echo_of: str) -> tuple[str | N
     if not turns:
         raise InvalidRequestError("messages: there is a system text, but nothing to answer", argument="messages")
     return "\n\n".join(system) or None, [{"role": role, "content": _content(blocks)} for role, blocks in turns]
+
+
+def _with_own_id(block: Block, uses: dict[str, int]) -> Block:
+    """A call's or a result's block with an id that no earlier call has: the API refuses one that comes twice.
+
+    Calls that came without an id, from another provider, were counted anew in each answer. `uses`: of each id so far.
+    """
+    if block.get("type") == "tool_use":
+        uses[block["id"]] = uses.get(block["id"], -1) + 1
+        number, member = uses[block["id"]], "id"
+    elif block.get("type") == "tool_result":
+        number, member = uses.get(block["tool_use_id"], 0), "tool_use_id"
+    else:
+        return block
+    return {**block, member: f"{block[member]}_{number}"} if number else block
 
 
 def _system_text(message: Message) -> str:

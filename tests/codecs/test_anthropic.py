@@ -336,3 +336,16 @@ def test_what_got_pieces_of_nobody_knows_what_does_not_go_back() -> None:
     delta = {"type": "input_json_delta", "partial_json": "{}"}
 
     assert echoed((SIGNED, None), ({"type": "novel"}, delta)) is None
+
+
+def test_ids_that_come_twice_are_told_apart() -> None:
+    turn = [
+        {"role": "assistant", "tool_calls": [{"id": "call_0", "name": "f", "arguments": "{}"}]},
+        {"role": "tool", "content": "4", "tool_call_id": "call_0"},
+    ]
+
+    messages = payload([{"role": "user", "content": "Hi"}, *turn, *turn])["messages"]
+
+    assert [block.get("id", block.get("tool_use_id")) for message in messages[1:] for block in message["content"]] == [
+        *("call_0", "call_0", "call_0_1", "call_0_1")
+    ]

@@ -100,6 +100,9 @@ CHOICES = {"auto": {"type": "auto"}, "required": {"type": "any"}, "none": {"type
 def requests(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     """The same request twice: the SDK's arguments, and ours."""
     turns = draw(conversations())
+    blocks = [block for turn in turns if isinstance(turn["content"], list) for block in turn["content"]]
+    for number, block in enumerate(block for block in blocks if block["type"] == "tool_use"):
+        block["id"] += f"-{number}"  # the API refuses ids that come twice
     theirs: dict[str, Any] = {"model": MODEL, "messages": turns, "max_tokens": draw(st.integers(1025, 9000))}
     own: dict[str, Any] = {"messages": messages_of(turns), "max_tokens": theirs["max_tokens"]}
     if draw(st.booleans()):
