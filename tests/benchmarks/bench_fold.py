@@ -32,4 +32,4 @@ def test_tool_calls(benchmark: BenchmarkFixture) -> None:
     ]
     pieces = [Chunk(tool_calls=[ToolCallDelta(index=n % 2, arguments="12")]) for n in range(SIZE)]
     response = benchmark(fold, first + pieces)
-    assert [len(call.arguments) for call in response.tool_calls] == [SIZE, SIZE]
+    assert [len(call.arguments_text) for call in response.tool_calls] == [SIZE, SIZE]
