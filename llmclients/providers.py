@@ -28,7 +28,8 @@ _BUILT_IN = (
         default_model="SmolLM2-135M-Instruct",
         model_aliases={"smollm2": "SmolLM2-135M-Instruct"},
         working=True,
-        dialect={"named_choice": False, "parts": ()},
+        # Its prompt has no place for tools, and the engine drops what has none.
+        dialect={"without": ("tools", "tool_choice", "parallel_tool_calls"), "parts": ()},
         notes="A small model in this process. Needs the `local` extra.",
     ),
     Provider(
