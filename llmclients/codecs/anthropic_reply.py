@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from pydantic_core import from_json
 
 from llmclients.codecs.anthropic_blocks import Block, Blocks, TokenCounts
 from llmclients.codecs.base import decode_json, error_message, excerpt, status_error
+from llmclients.codecs.chat_completions import ReplyDecoder
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.members import string_member, word_member, wrong
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError, status_error_class
@@ -111,41 +113,8 @@ def decode_reply(body: bytes, *, echo_as: str) -> ChatResponse:
 def decoder_for(content_type: str, *, echo_as: str) -> EventDecoder | ReplyDecoder:
     """The decoder for a reply to `"stream": true`: an error may be one plain JSON body all the same."""
     if content_type.partition(";")[0].strip().lower() == "application/json":
-        return ReplyDecoder(echo_as)
+        return ReplyDecoder(partial(decode_reply, echo_as=echo_as))
     return EventDecoder(echo_as)
-
-
-class ReplyDecoder:
-    """A plain JSON reply where a stream was asked for, as one chunk."""
-
-    def __init__(self, echo_as: str) -> None:
-        self.done = False
-        self._echo_as = echo_as
-        self._body: list[bytes] = []
-
-    def feed(self, data: bytes) -> Iterator[Chunk]:
-        self._body.append(data)
-        return iter(())
-
-    def finish(self) -> Iterator[Chunk]:
-        response = decode_reply(b"".join(self._body), echo_as=self._echo_as)
-        self.done = True
-        deltas = [
-            ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments_text)
-            for index, call in enumerate(response.tool_calls)
-        ]
-        yield make_chunk(
-            text=response.text,
-            role="assistant",
-            reasoning=response.reasoning,
-            tool_calls=deltas,
-            finish_reason=response.finish_reason,
-            usage=response.usage,
-            model=response.model,
-            id=response.id,
-            raw=response.raw,
-            echo=response.echo,
-        )
 
 
 class EventDecoder:
