@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, StrictBool, TypeAdapter
 from pydantic import ValidationError as PydanticError
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs, to_json
 from typing_extensions import Self
@@ -114,12 +115,14 @@ class Tool(Model):
         inner = getattr(function, "func", function)  # of a functools.partial
         name = getattr(inner, "__name__", type(inner).__name__)
         with _schema_of(name):
-            parameters = inspect.signature(function).parameters.values()
+            parameters = _evaluated(function).parameters.values()
         for parameter in parameters:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
                 raise InvalidRequestError(f"{name}: a model gives arguments by name: {parameter}", argument="tools")
         with _schema_of(name):
             schema = _adapter(_bound(function)).json_schema(schema_generator=_WithoutTitles)
+        for parameter in parameters:
+            _mend(schema["properties"][parameter.name], parameter)
         about = described(inspect.getdoc(inner) or "")
         for parameter_name, words in about.parameters.items():
             if parameter_name in schema.get("properties", {}):
@@ -169,6 +172,15 @@ class _WithoutTitles(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+
+def _mend(schema: dict[str, Any], parameter: inspect.Parameter) -> None:
+    """What older pydantics have otherwise in a parameter's schema: a title in any case, no words of its annotation."""
+    if schema.get("title") == parameter.name.replace("_", " ").title():
+        del schema["title"]
+    for given in getattr(parameter.annotation, "__metadata__", ()):
+        if isinstance(given, FieldInfo) and given.description:
+            schema.setdefault("description", given.description)
 
 
 def _adapter(function: Any) -> TypeAdapter[Any]:

@@ -411,7 +411,8 @@ def test_a_plain_chat_builds_no_validator(program: str, reply: bytes) -> None:
     with FaultServer([reply]) as server:
         done = run(program.format(url=server.url) + BUILT)
 
-    assert done == str(not _BUILT_ON_FIRST_USE)
+    # An older pydantic builds all but those that nothing is ever validated as.
+    assert set(done.split()) == ({"False"} if _BUILT_ON_FIRST_USE else {"False", "True"})
 
 
 def test_what_was_never_built_is_serialized_as_if_it_were() -> None:

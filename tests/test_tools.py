@@ -196,7 +196,7 @@ def odd(a: object()) -> None:  # type: ignore[valid-type]
         ({"description": "d"}, "name: Field required"),
         ({"name": "f", "color": 1}, "color: Extra inputs"),
         (lambda x: x, "'<lambda>' is no name for a tool"),
-        (positional, "positional: a model gives arguments by name: a: 'int'"),
+        (positional, "positional: a model gives arguments by name: a: int"),
         (several, "several: a model gives arguments by name"),
         (odd, "odd: its parameters have no JSON Schema"),
     ],
