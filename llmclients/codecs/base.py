@@ -24,9 +24,11 @@ __all__ = [
     "PartRule",
     "StreamDecoder",
     "WireRequest",
+    "bearer_headers",
     "decode_json",
     "encode_json",
     "error_message",
+    "model_ids",
     "status_error",
 ]
 
@@ -191,6 +193,24 @@ def decode_json(data: bytes, what: str = "reply") -> dict[str, Any]:
     if type(value) is not dict:
         raise APIResponseError(f"the {what} is not a JSON object: {excerpt(data)}")
     return value
+
+
+def model_ids(body: bytes) -> list[str]:
+    """The ids in a list of models as OpenAI has it, or in a bare list, as Together has it.
+
+    Raises:
+        APIResponseError: it is none.
+    """
+    entries = decode_json(b'{"data":%s}' % body if body.lstrip()[:1] == b"[" else body).get("data")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and "id" in entry for entry in entries):
+        raise APIResponseError("the list of models has no data[].id: not what the protocol says")
+    return [str(entry["id"]) for entry in entries]
+
+
+def bearer_headers(context: Context) -> tuple[tuple[str, str], ...]:
+    """`Accept`, and the key where there is one, as most wires have them."""
+    accept = ("Accept", "application/json")
+    return (accept, ("Authorization", f"Bearer {context.api_key}")) if context.api_key else (accept,)
 
 
 def excerpt(data: bytes, most: int = 120) -> str:

@@ -13,6 +13,7 @@ from llmclients.codecs.base import (
     PartRule,
     StreamDecoder,
     WireRequest,
+    bearer_headers,
     decode_json,
     encode_json,
     status_error,
@@ -69,7 +70,7 @@ class CohereCodec(Codec):
         members |= {"thinking": _thinking(request, options), **_tools(request), **_format(request)}
         payload |= {name: value for name, value in members.items() if value is not None}
         payload["stream"] = context.stream
-        headers = (("Content-Type", "application/json"), *_headers(context))
+        headers = (("Content-Type", "application/json"), *bearer_headers(context))
         return WireRequest("/v2/chat", encode_json(payload | (request.extra or {})), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
@@ -88,7 +89,7 @@ class CohereCodec(Codec):
 
     def encode_models(self, context: Context) -> WireRequest:
         # A page has at most a thousand models: all there are.
-        return WireRequest("/v1/models?page_size=1000&endpoint=chat", b"", _headers(context), method="GET")
+        return WireRequest("/v1/models?page_size=1000&endpoint=chat", b"", bearer_headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
         entries = decode_json(body).get("models")
@@ -98,11 +99,6 @@ class CohereCodec(Codec):
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
-
-
-def _headers(context: Context) -> tuple[tuple[str, str], ...]:
-    accept = ("Accept", "application/json")
-    return (accept, ("Authorization", f"Bearer {context.api_key}")) if context.api_key else (accept,)
 
 
 def _message(index: int, message: Message) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from llmclients.codecs.base import (
     Context,
     PartRule,
     WireRequest,
+    bearer_headers,
     decode_json,
     encode_json,
 )
@@ -70,7 +71,7 @@ class OllamaCodec(Codec):
         payload: dict[str, Any] = {"model": context.model, "messages": _messages(request.messages)}
         payload |= {name: value for name, value in members.items() if value is not None}
         payload["stream"] = context.stream  # left out, it is true
-        headers = (("Content-Type", "application/json"), *_headers(context))
+        headers = (("Content-Type", "application/json"), *bearer_headers(context))
         return WireRequest("/api/chat", encode_json(payload | (request.extra or {})), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
@@ -80,7 +81,7 @@ class OllamaCodec(Codec):
         return StreamDecoder()  # one plain reply is a stream of one line
 
     def encode_models(self, context: Context) -> WireRequest:
-        return WireRequest("/api/tags", b"", _headers(context), method="GET")
+        return WireRequest("/api/tags", b"", bearer_headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
         entries = decode_json(body).get("models")
@@ -90,11 +91,6 @@ class OllamaCodec(Codec):
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
-
-
-def _headers(context: Context) -> tuple[tuple[str, str], ...]:
-    accept = ("Accept", "application/json")
-    return (accept, ("Authorization", f"Bearer {context.api_key}")) if context.api_key else (accept,)
 
 
 def _messages(messages: list[Message]) -> list[dict[str, Any]]:

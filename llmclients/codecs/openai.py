@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from llmclients.codecs.base import Codec, Context, StreamDecoder, WireRequest, decode_json, encode_json
+from llmclients.codecs.base import Codec, Context, StreamDecoder, WireRequest, encode_json, model_ids
 from llmclients.codecs.chat_completions import decode_reply, decoder_for
 from llmclients.codecs.chat_echo import EchoDecoder, echoed, entries_of
 from llmclients.codecs.chat_errors import refused
 from llmclients.codecs.chat_request import choice_payload, field_payload, message_payload
 from llmclients.codecs.dialect import Dialect
-from llmclients.errors import APIResponseError, APIStatusError, AuthenticationError, UnsupportedOptionError
+from llmclients.errors import APIStatusError, AuthenticationError, UnsupportedOptionError
 from llmclients.models import TOOL_CHOICES, ChatRequest, ChatResponse, Message
 from llmclients.parts import MediaPart
 
@@ -75,11 +75,7 @@ class OpenAICodec(Codec):
         return WireRequest("/models", b"", self._headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
-        # Together's is a bare list.
-        entries = decode_json(b'{"data":%s}' % body if body.lstrip()[:1] == b"[" else body).get("data")
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) and "id" in entry for entry in entries):
-            raise APIResponseError("the list of models has no data[].id: not what the protocol says")
-        return [str(entry["id"]) for entry in entries]
+        return model_ids(body)
 
     def _path(self, context: Context) -> str:
         return "/chat/completions"

@@ -12,14 +12,15 @@ from llmclients.codecs.base import (
     PartRule,
     StreamDecoder,
     WireRequest,
-    decode_json,
+    bearer_headers,
     encode_json,
+    model_ids,
 )
 from llmclients.codecs.chat_errors import refused
 from llmclients.codecs.chat_request import file_name
 from llmclients.codecs.openai_responses_reply import decode_reply, decoder_for
 from llmclients.codecs.openai_responses_reply_items import CODEC_NAME
-from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
+from llmclients.errors import APIStatusError, InvalidRequestError
 from llmclients.models import TOOL_CHOICES, ChatRequest, ChatResponse, Message
 from llmclients.parts import FilePart, ImagePart, Part, TextPart
 
@@ -97,7 +98,7 @@ class OpenAIResponsesCodec(Codec):
                 payload[name] = value
         if context.stream:
             payload["stream"] = True
-        headers = (("Content-Type", "application/json"), *_headers(context))
+        headers = (("Content-Type", "application/json"), *bearer_headers(context))
         return WireRequest("/responses", encode_json(payload | (request.extra or {})), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
@@ -110,18 +111,10 @@ class OpenAIResponsesCodec(Codec):
         return refused(status, headers, body)
 
     def encode_models(self, context: Context) -> WireRequest:
-        return WireRequest("/models", b"", _headers(context), method="GET")
+        return WireRequest("/models", b"", bearer_headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
-        entries = decode_json(body).get("data")
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) and "id" in entry for entry in entries):
-            raise APIResponseError("the list of models has no data[].id: not what the protocol says")
-        return [str(entry["id"]) for entry in entries]
-
-
-def _headers(context: Context) -> tuple[tuple[str, str], ...]:
-    accept = ("Accept", "application/json")
-    return (accept, ("Authorization", f"Bearer {context.api_key}")) if context.api_key else (accept,)
+        return model_ids(body)
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
