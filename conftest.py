@@ -29,7 +29,7 @@ _not_the_readers = re.compile(r"(\w+_)?proxy|OPENAI_\w+|LLMCLIENTS_\w+", re.IGNO
 
 def _start(names: dict[str, Any]) -> None:
     """A page sees no proxy and no key of whoever runs the tests, and the providers that it registers end with it."""
-    from llmclients import providers
+    from llmclients.providers import registry as providers
 
     patch = pytest.MonkeyPatch()
     patch.setattr(providers, "_registered", dict(providers._registered))

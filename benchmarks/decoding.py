@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks import wire
 from llmclients.codecs.base import Codec
-from llmclients.models import Chunk
-from llmclients.providers import find_provider, provider_names
+from llmclients.providers.registry import find_provider, provider_names
+from llmclients.types.messages import Chunk
 
 __all__ = ["EVENT_CODECS", "codecs", "count_chunks", "decode", "reads"]
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llmclients._version import __version__
-from llmclients.config import Proxy, RetryPolicy, Timeout
+from llmclients.config.values import Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
     AccessBlockedError,
     APIConnectionError,
@@ -42,16 +42,25 @@ from llmclients.errors import (
     UnprocessableEntityError,
     UnsupportedOptionError,
 )
-from llmclients.models import ChatRequest, ChatResponse, Chunk, Message, TokenLogprob, ToolCall, ToolCallDelta, Usage
-from llmclients.parts import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.providers import Provider, provider_names, register_provider
+from llmclients.providers.registry import Provider, provider_names, register_provider
+from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
+from llmclients.types.messages import (
+    ChatRequest,
+    ChatResponse,
+    Chunk,
+    Message,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream
     from llmclients.client import Client, Stream
     from llmclients.conversation import AsyncConversation, Conversation
-    from llmclients.formats import ResponseFormat
-    from llmclients.tools import Tool
+    from llmclients.types.response_format import ResponseFormat
+    from llmclients.types.tools import Tool
 
 __all__ = [
     "APIConnectionError",
@@ -115,9 +124,9 @@ _LAZY = {
     "AsyncStream": "llmclients.async_client",
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
-    "ResponseFormat": "llmclients.formats",
+    "ResponseFormat": "llmclients.types.response_format",
     "Stream": "llmclients.client",
-    "Tool": "llmclients.tools",
+    "Tool": "llmclients.types.tools",
 }
 
 

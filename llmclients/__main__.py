@@ -2,7 +2,7 @@
 
 import sys
 
-from llmclients.cli import main
+from llmclients.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from llmclients.call import Call, FallbackCall, ModelListing, prepare
-from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
-from llmclients.course import Course, Deliver, Finish, Open, Read, Sleep, Source, Start, Step
+from llmclients.calls.base import Course, Deliver, Finish, Open, Read, Sleep, Source, Start, Step
+from llmclients.calls.chat import Call, FallbackCall, ModelListing, prepare
+from llmclients.config.client import ClientSettings
+from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import APIError, StreamInterruptedError
-from llmclients.models import ChatResponse, Chunk, Messages
-from llmclients.settings import ClientSettings
 from llmclients.transports import Response, Transport, sync_transport
+from llmclients.types.messages import ChatResponse, Chunk, Messages
 
 if TYPE_CHECKING:
     import requests
@@ -167,7 +167,7 @@ class Client:
     ) -> ChatResponse:
         if max_turns is None:
             return self._answer(messages, model, options, state)
-        from llmclients.toolloop import ToolLoop, run_call
+        from llmclients.calls.tool_loop import ToolLoop, run_call
 
         loop = ToolLoop(messages, options, max_turns)
         while True:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, overload
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
+from llmclients.config.client import ClientSettings
 from llmclients.errors import ConfigurationError
-from llmclients.models import ChatResponse, Message, Messages, as_messages
-from llmclients.settings import ClientSettings
-from llmclients.validation import Model
+from llmclients.types.base import Model
+from llmclients.types.messages import ChatResponse, Message, Messages, as_messages
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from llmclients import local
 from llmclients._version import __version__
 from llmclients.async_client import AsyncClient
 from llmclients.client import Client
 from llmclients.conversation import Conversation
 from llmclients.errors import LLMClientError
-from llmclients.models import ChatResponse
+from llmclients.local import engine as local
 from llmclients.relay import RelayServer
+from llmclients.types.messages import ChatResponse
 
 __all__ = ["run"]
 

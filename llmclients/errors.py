@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:  # for the annotation only: this module stands on nothing
-    from llmclients.models import ChatResponse
+    from llmclients.types.messages import ChatResponse
 
 __all__ = [
     "RETRIED_STATUSES",

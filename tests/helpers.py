@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from llmclients.codecs.base import Codec
-from llmclients.providers import find_provider, provider_names
+from llmclients.providers.registry import find_provider, provider_names
 from llmclients.testing import codec_suite
 from llmclients.testing.codec_suite import Outcome, chunks_of, cut_at, decode, every_split, load_recordings, plain
 

@@ -17,7 +17,7 @@ import pytest
 import requests
 import responses
 
-import llmclients.settings
+import llmclients.config.client
 from llmclients import (
     APIError,
     APIStatusError,
@@ -339,7 +339,7 @@ def test_the_nearest_provider_is_named() -> None:
 
 
 def test_a_service_known_dead_is_warned_of_once_and_only_without_a_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llmclients.settings, "_warned", set())
+    monkeypatch.setattr(llmclients.config.client, "_warned", set())
     for provider in ("ylokh", "aichatos", "ai365vip"):
         with pytest.warns(ProviderWarning, match="base_url") as caught:
             Client(provider, transport=MockTransport())
@@ -374,7 +374,7 @@ def test_a_model_is_chosen_by_the_client_the_name_or_the_call() -> None:
 def test_a_model_alias_is_resolved() -> None:
     aliased = Provider(
         "aliased-test",
-        "llmclients.codecs.ylokh:YlokhCodec",
+        "llmclients.codecs.openai_chat.ylokh:YlokhCodec",
         URL,
         default_model="short",
         model_aliases={"short": "long-name-1"},

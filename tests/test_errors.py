@@ -39,7 +39,7 @@ from llmclients.errors import (
     UnsupportedOptionError,
     status_error_class,
 )
-from llmclients.models import ChatResponse, ToolCall, Usage
+from llmclients.types.messages import ChatResponse, ToolCall, Usage
 
 TREE: dict[type[Exception], type[Exception]] = {
     LLMClientError: Exception,

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from llmclients import AsyncClient, Client
-from llmclients.config import Timeout
+from llmclients.config.values import Timeout
 from llmclients.errors import APIError, APIResponseError, StreamInterruptedError
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import (

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from pydantic_core import from_json
 
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError, status_error_class
-from llmclients.models import ChatRequest, ChatResponse, Chunk
-from llmclients.parts import MAX_PART_BYTES
-from llmclients.validation import Model
+from llmclients.types.base import Model
+from llmclients.types.content import MAX_PART_BYTES
+from llmclients.types.messages import ChatRequest, ChatResponse, Chunk
 
 __all__ = [
     "Codec",

@@ -19,18 +19,18 @@ from starlette.types import Receive, Scope, Send
 
 from llmclients.async_client import AsyncClient, AsyncStream
 from llmclients.errors import ConfigurationError, InvalidRequestError, LLMClientError, UnsupportedOptionError
-from llmclients.models import ChatResponse
-from llmclients.relay.ai365vip import Ai365vipWire
-from llmclients.relay.anthropic import AnthropicWire, speaks_it
-from llmclients.relay.exchange import Exchange, Gone, Refused
-from llmclients.relay.failures import Failure
-from llmclients.relay.gate import check_key, refused_at_gate
-from llmclients.relay.openai import OpenAIWire
-from llmclients.relay.openai_responses import OpenAIResponsesWire
-from llmclients.relay.wire import RelayedCall, Stamp, Wire
-from llmclients.relay.ylokh import YlokhWire
-from llmclients.relay.yqcloud import YqcloudWire, is_current
-from llmclients.relay.yqcloud_legacy import YqcloudLegacyWire
+from llmclients.relay.access import check_key, refused_at_gate
+from llmclients.relay.asgi import Exchange, Gone, Refused
+from llmclients.relay.codecs.ai365vip import Ai365vipWire
+from llmclients.relay.codecs.anthropic import AnthropicWire, speaks_it
+from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
+from llmclients.relay.codecs.openai import OpenAIWire
+from llmclients.relay.codecs.openai_responses import OpenAIResponsesWire
+from llmclients.relay.codecs.ylokh import YlokhWire
+from llmclients.relay.codecs.yqcloud import YqcloudWire, is_current
+from llmclients.relay.codecs.yqcloud_legacy import YqcloudLegacyWire
+from llmclients.relay.errors import Failure
+from llmclients.types.messages import ChatResponse
 
 __all__ = ["DEFAULT_MAX_REQUEST_BYTES", "WIRES", "create_app"]
 

@@ -16,8 +16,8 @@ from starlette.applications import Starlette
 
 from llmclients.async_client import AsyncClient
 from llmclients.errors import ConfigurationError, LLMClientError
+from llmclients.relay.access import check_bind
 from llmclients.relay.app import DEFAULT_MAX_REQUEST_BYTES, create_app
-from llmclients.relay.gate import check_bind
 
 if TYPE_CHECKING:
     from typing_extensions import Self

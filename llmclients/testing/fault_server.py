@@ -19,7 +19,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
-from llmclients.testing.heard import Heard, read_request
+from llmclients.testing.received import Heard, read_request
 from llmclients.testing.script import (
     CHUNKED_HEAD,
     EARLY,

@@ -31,7 +31,7 @@ def sync_transport(settings: TransportSettings, own: requests.Session | MockTran
         if not hasattr(own, "get_adapter"):
             raise _unusable(own, "a requests.Session")
         session = own
-    from llmclients.transports.requests import RequestsTransport
+    from llmclients.transports.requests.transport import RequestsTransport
 
     return RequestsTransport(settings, session)
 
@@ -51,7 +51,7 @@ def async_transport(settings: TransportSettings, own: httpx.AsyncClient | MockTr
         if not hasattr(own, "aclose"):
             raise _unusable(own, "an httpx.AsyncClient")
         client = own
-    from llmclients.transports.httpx import HttpxTransport
+    from llmclients.transports.httpx.transport import HttpxTransport
 
     return HttpxTransport(settings, client)
 

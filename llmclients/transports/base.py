@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
+from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
 
 __all__ = [
     "FINISH_BYTES",

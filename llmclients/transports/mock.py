@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmclients.config import DEFAULT_MAX_RESPONSE_BYTES, Timeout
+from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Timeout
 from llmclients.errors import APIConnectionError, APIError, StreamInterruptedError
 from llmclients.transports.base import AsyncTransport, Clock, HTTPRequest, Transport
-from llmclients.transports.body import BodyDecoder
-from llmclients.transports.faults import Exchange, closed_early
+from llmclients.transports.content_encoding import BodyDecoder
+from llmclients.transports.errors import Exchange, closed_early
 
 __all__ = ["ConnectFault", "Cut", "Delay", "FakeClock", "MockTransport", "Reply", "ScriptExhausted"]
 

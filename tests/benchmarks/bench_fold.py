@@ -7,7 +7,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.decoding import codecs, decode, reads
 from benchmarks.wire import texts
 from llmclients import ChatResponse, Chunk, ToolCallDelta
-from llmclients.fold import Fold
+from llmclients.calls.accumulator import Fold
 
 SIZE = 1000
 

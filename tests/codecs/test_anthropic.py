@@ -10,10 +10,10 @@ import pytest
 from helpers import decode
 from pydantic import BaseModel, Field
 
-from llmclients.codecs.anthropic import AnthropicCodec
-from llmclients.codecs.anthropic_request import closed_schema, model_version
+from llmclients.codecs.anthropic.codec import AnthropicCodec
+from llmclients.codecs.anthropic.request import closed_schema, model_version
 from llmclients.codecs.base import Context
-from llmclients.models import ChatRequest
+from llmclients.types.messages import ChatRequest
 
 CODEC = AnthropicCodec()
 OLD, BUDGET, EFFORT, NEW = "claude-3-5-haiku-20241022", "claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5"

@@ -12,7 +12,8 @@ from test_anthropic import BUDGET, CODEC, EFFORT, NEW, OLD, SCHEMA, TOOL, payloa
 
 from llmclients import Client, FilePart, ImagePart
 from llmclients.codecs.base import Context
-from llmclients.config import RetryPolicy
+from llmclients.config.client import ClientSettings
+from llmclients.config.values import RetryPolicy
 from llmclients.errors import (
     APIResponseError,
     BadRequestError,
@@ -21,10 +22,9 @@ from llmclients.errors import (
     MissingAPIKeyError,
     UnsupportedOptionError,
 )
-from llmclients.models import ToolCall
-from llmclients.parts import AudioPart
-from llmclients.settings import ClientSettings
 from llmclients.testing import MockTransport, Reply
+from llmclients.types.content import AudioPart
+from llmclients.types.messages import ToolCall
 
 # --- what is refused ------------------------------------------------------------------------------------------------
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.base import Context
-from llmclients.codecs.cohere import CohereCodec, CohereOptions
-from llmclients.config import RetryPolicy
+from llmclients.codecs.cohere.codec import CohereCodec, CohereOptions
+from llmclients.config.client import ClientSettings
+from llmclients.config.values import RetryPolicy
 from llmclients.errors import APIResponseError, ConfigurationError, InvalidRequestError, UnsupportedOptionError
-from llmclients.models import ChatRequest, TokenLogprob
-from llmclients.settings import ClientSettings
+from llmclients.types.messages import ChatRequest, TokenLogprob
 
 CODEC = CohereCodec()
 TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}

@@ -10,7 +10,7 @@ import pytest
 
 from llmclients import Client
 from llmclients.codecs.base import Context
-from llmclients.codecs.gemini import GeminiCodec, GeminiOptions
+from llmclients.codecs.gemini.codec import GeminiCodec, GeminiOptions
 from llmclients.errors import (
     APIResponseError,
     AuthenticationError,
@@ -20,9 +20,9 @@ from llmclients.errors import (
     RateLimitError,
     UnsupportedOptionError,
 )
-from llmclients.models import ChatRequest, Message, ToolCall
-from llmclients.parts import AudioPart, FilePart, ImagePart
 from llmclients.transports.mock import MockTransport, Reply
+from llmclients.types.content import AudioPart, FilePart, ImagePart
+from llmclients.types.messages import ChatRequest, Message, ToolCall
 
 CODEC = GeminiCodec()
 PNG = b"\x89PNG\r\n\x1a\n"

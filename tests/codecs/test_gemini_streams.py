@@ -10,10 +10,10 @@ import pytest
 from helpers import Outcome, chunks_of, cut_at, decode, plain
 from hypothesis import given
 from hypothesis import strategies as st
-from test_chat_completions import OTHERS, TEXTS, WORDS, variants
+from test_openai_chat import OTHERS, TEXTS, WORDS, variants
 
 from llmclients.codecs.framing import MAX_EVENT_BYTES
-from llmclients.codecs.gemini import GeminiCodec
+from llmclients.codecs.gemini.codec import GeminiCodec
 from llmclients.errors import APIError, APIResponseError, ResponseTooLargeError, StreamInterruptedError
 
 CODEC = GeminiCodec()

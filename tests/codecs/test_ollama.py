@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.base import Context
-from llmclients.codecs.ollama import OllamaCodec, OllamaOptions
-from llmclients.config import RetryPolicy
+from llmclients.codecs.ollama.codec import OllamaCodec, OllamaOptions
+from llmclients.config.client import ClientSettings
+from llmclients.config.values import RetryPolicy
 from llmclients.errors import (
     APIResponseError,
     ConfigurationError,
@@ -21,8 +22,7 @@ from llmclients.errors import (
     StreamInterruptedError,
     UnsupportedOptionError,
 )
-from llmclients.models import ChatRequest, TokenLogprob, ToolCall
-from llmclients.settings import ClientSettings
+from llmclients.types.messages import ChatRequest, TokenLogprob, ToolCall
 
 CODEC = OllamaCodec()
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from responses_wire import Answer, answers, event
 
-from llmclients.codecs.openai_responses import OpenAIResponsesCodec
+from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
 from llmclients.errors import APIError, APIResponseError, APIStatusError, StreamInterruptedError
-from llmclients.models import Chunk
+from llmclients.types.messages import Chunk
 
 CODEC = OpenAIResponsesCodec()
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from llmclients.codecs.base import Context
-from llmclients.codecs.openai_responses import OpenAIResponsesCodec
-from llmclients.config import RetryPolicy
+from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
+from llmclients.config.client import ClientSettings
+from llmclients.config.values import RetryPolicy
 from llmclients.errors import APIResponseError, InvalidRequestError, UnsupportedOptionError
-from llmclients.models import ChatRequest, Message, ToolCall
-from llmclients.parts import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.settings import ClientSettings
+from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
+from llmclients.types.messages import ChatRequest, Message, ToolCall
 
 CODEC = OpenAIResponsesCodec()
 PNG = b"\x89PNG\r\n\x1a\n"

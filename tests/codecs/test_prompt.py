@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmclients.codecs.prompt import format_prompt
+from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.errors import InvalidRequestError
-from llmclients.models import Message
+from llmclients.types.messages import Message
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 

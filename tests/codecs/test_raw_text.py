@@ -7,13 +7,13 @@ from helpers import Outcome, chunks_of, cut_at, decode, every_split
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmclients.codecs.ai365vip import Ai365vipCodec
 from llmclients.codecs.base import Codec
-from llmclients.codecs.raw_text import BLOCKED_NOTICE, RawTextDecoder
-from llmclients.codecs.yqcloud import YqcloudCodec
-from llmclients.codecs.yqcloud_legacy import YqcloudLegacyCodec
+from llmclients.codecs.raw_text.ai365vip import Ai365vipCodec
+from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE, RawTextDecoder
+from llmclients.codecs.raw_text.yqcloud import YqcloudCodec
+from llmclients.codecs.raw_text.yqcloud_legacy import YqcloudLegacyCodec
 from llmclients.errors import AccessBlockedError, APIResponseError, RateLimitError, StreamInterruptedError
-from llmclients.models import ChatResponse
+from llmclients.types.messages import ChatResponse
 
 MARKER = bytes.fromhex(
     "73 6f 72 72 79 2c 20 e6 82 a8 e7 9a 84 69 70 e5 b7 b2 e7 94 b1 e4 ba 8e e8 a7 a6 e5 8f 91 e9 98"

@@ -11,7 +11,8 @@ import pytest
 from helpers import recordings
 
 from llmclients.codecs.base import Codec, Context, encode_json
-from llmclients.config import RetryPolicy
+from llmclients.config.client import ClientSettings
+from llmclients.config.values import RetryPolicy
 from llmclients.errors import (
     APIResponseError,
     ConfigurationError,
@@ -19,11 +20,10 @@ from llmclients.errors import (
     MissingAPIKeyError,
     UnsupportedOptionError,
 )
-from llmclients.formats import ResponseFormat
-from llmclients.models import ChatRequest, Message
-from llmclients.providers import find_provider
-from llmclients.settings import ClientSettings
-from llmclients.tools import Tool
+from llmclients.providers.registry import find_provider
+from llmclients.types.messages import ChatRequest, Message
+from llmclients.types.response_format import ResponseFormat
+from llmclients.types.tools import Tool
 
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
 ALL = ("ylokh", *RAW_TEXT, "openai")

@@ -6,7 +6,7 @@ from typing import Any
 
 from helpers import Recording, every_provider, model_of, recordings_for
 
-from llmclients.providers import find_provider
+from llmclients.providers.registry import find_provider
 from llmclients.testing.codec_suite import CodecSuite
 
 ENDS_WITH_THE_BODY = {"ai365vip", "gemini", "yqcloud", "yqcloud-legacy"}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llmclients.config import RetryPolicy
+from llmclients.config.values import RetryPolicy
 from llmclients.errors import (
     APIConnectionError,
     APIError,

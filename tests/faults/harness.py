@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmclients import AsyncClient, Client
-from llmclients.config import Timeout
+from llmclients.config.values import Timeout
 from llmclients.errors import APIError
-from llmclients.models import ChatResponse
 from llmclients.testing import FaultServer
 from llmclients.testing.script import Forever, steps_of
+from llmclients.types.messages import ChatResponse
 
 from .expect import MODELS, POLICY, Case
 

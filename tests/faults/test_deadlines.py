@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from llmclients import AsyncClient, Client
-from llmclients.config import RetryPolicy, Timeout
+from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import APIError, APITimeoutError, InternalServerError, RateLimitError
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import CHUNKED_HEAD, HOLD, Forever, Script, chunked, drip, http

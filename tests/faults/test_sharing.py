@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llmclients import AsyncClient, Client
-from llmclients.config import Timeout
+from llmclients.config.values import Timeout
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import CHUNKED_HEAD, Heard, Script, chunked, wait_until
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmclients.errors import ConfigurationError
-from llmclients.models import ChatResponse, Message
-from llmclients.parts import AudioPart, FilePart, ImagePart
 from llmclients.testing import Reply
 from llmclients.testing.codec_suite.samples import FIELD_VALUES, SCHEMA, TOOLS
+from llmclients.types.content import AudioPart, FilePart, ImagePart
+from llmclients.types.messages import ChatResponse, Message
 
 from .subject import REFUSED, Subject, values_in
 

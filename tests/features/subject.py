@@ -11,9 +11,9 @@ from helpers import Recording, model_of, recordings_of_wire
 
 from llmclients import Client
 from llmclients.errors import APIError, ConfigurationError
-from llmclients.models import ChatResponse, Messages
-from llmclients.providers import find_provider
+from llmclients.providers.registry import find_provider
 from llmclients.testing import MockTransport, Reply
+from llmclients.types.messages import ChatResponse, Messages
 
 __all__ = ["REFUSED", "Subject", "values_in"]
 

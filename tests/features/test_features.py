@@ -10,9 +10,9 @@ import pytest
 from helpers import every_provider
 
 from llmclients.codecs.base import Codec, Context, PartRule, WireRequest
-from llmclients.models import ChatRequest
-from llmclients.parts import ImagePart
-from llmclients.providers import Provider, registered
+from llmclients.providers.registry import Provider, registered
+from llmclients.types.content import ImagePart
+from llmclients.types.messages import ChatRequest
 
 from .ask import TABLES, option, part, system
 from .page import PAGE, features, with_tables

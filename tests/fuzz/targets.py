@@ -10,17 +10,17 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from llmclients.calls.accumulator import Fold
+from llmclients.calls.retry import retry_after
 from llmclients.codecs.base import StreamDecoder
 from llmclients.codecs.framing import LineDecoder, SSEDecoder, TextDecoder
-from llmclients.codecs.prompt import format_prompt
-from llmclients.config import Proxy, check_base_url, check_headers
+from llmclients.codecs.raw_text.prompt import format_prompt
+from llmclients.config.values import Proxy, check_base_url, check_headers
 from llmclients.errors import APIError, APIStatusError, ConfigurationError, InvalidRequestError, StreamInterruptedError
-from llmclients.fold import Fold
-from llmclients.models import Message
-from llmclients.providers import find_provider
-from llmclients.retry import retry_after
-from llmclients.transports.body import BodyDecoder
-from llmclients.transports.transfer import ChunkedBody
+from llmclients.providers.registry import find_provider
+from llmclients.transports.content_encoding import BodyDecoder
+from llmclients.transports.framing import ChunkedBody
+from llmclients.types.messages import Message
 
 EVENTS = ("openai", "openai-responses", "ylokh", "anthropic", "gemini", "cohere", "ollama")
 PROVIDERS = (*EVENTS, "yqcloud", "yqcloud-legacy", "ai365vip")

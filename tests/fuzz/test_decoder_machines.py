@@ -16,10 +16,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from llmclients.codecs.raw_text import BLOCKED_NOTICE
+from llmclients.calls.accumulator import Fold
+from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE
 from llmclients.errors import AccessBlockedError, APIError, ResponseTooLargeError
-from llmclients.fold import Fold
-from llmclients.providers import find_provider
+from llmclients.providers.registry import find_provider
 
 MODERATE = settings(
     max_examples=80, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]

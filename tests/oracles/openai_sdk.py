@@ -10,7 +10,7 @@ import httpx2
 import openai
 from hypothesis import strategies as st
 
-from llmclients.providers import find_provider
+from llmclients.providers.registry import find_provider
 
 WORDS = st.text(min_size=1, max_size=12)
 NAMES = st.from_regex("[a-z_][a-zA-Z0-9_-]{0,11}", fullmatch=True).filter(

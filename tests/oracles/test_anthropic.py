@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, create_model
 
-from llmclients.codecs.anthropic import AnthropicCodec
-from llmclients.codecs.anthropic_request import closed_schema
+from llmclients.codecs.anthropic.codec import AnthropicCodec
+from llmclients.codecs.anthropic.request import closed_schema
 from llmclients.codecs.base import Context
-from llmclients.formats import strict_schema
-from llmclients.models import ChatRequest, ChatResponse
+from llmclients.types.messages import ChatRequest, ChatResponse
+from llmclients.types.response_format import strict_schema
 
 from .anthropic_wire import (
     CONTENT,

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmclients.codecs.base import Context
-from llmclients.codecs.cohere import CohereCodec, CohereOptions
-from llmclients.models import ChatRequest, Message, ToolCall
-from llmclients.parts import ImagePart, Part, TextPart
+from llmclients.codecs.cohere.codec import CohereCodec, CohereOptions
+from llmclients.types.content import ImagePart, Part, TextPart
+from llmclients.types.messages import ChatRequest, Message, ToolCall
 from oracles.answers import Answers
 
 CODEC = CohereCodec()

@@ -13,7 +13,7 @@ from helpers import cut_at, decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmclients.codecs.cohere import CohereCodec
+from llmclients.codecs.cohere.codec import CohereCodec
 from llmclients.errors import APIStatusError
 from oracles.answers import Answers
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmclients.codecs.base import Context
-from llmclients.codecs.gemini import GeminiCodec, GeminiOptions
-from llmclients.models import ChatRequest, Message, ToolCall
-from llmclients.parts import AudioPart, FilePart, ImagePart, TextPart
+from llmclients.codecs.gemini.codec import GeminiCodec, GeminiOptions
+from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
+from llmclients.types.messages import ChatRequest, Message, ToolCall
 from oracles.gemini_sdk import sdk
 
 CODEC = GeminiCodec()

@@ -14,9 +14,9 @@ from helpers import Recording, cut_at, decode, recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmclients.codecs.gemini import GeminiCodec
-from llmclients.codecs.gemini_answer import FINISH_REASONS
-from llmclients.models import ChatResponse
+from llmclients.codecs.gemini.answer import FINISH_REASONS
+from llmclients.codecs.gemini.codec import GeminiCodec
+from llmclients.types.messages import ChatResponse
 from oracles.gemini_sdk import sdk
 from oracles.test_gemini import IDS, NAMES, OBJECTS, SIGNATURES, TEXTS
 

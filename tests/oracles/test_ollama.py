@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from ollama._client import _parse_host
 
 from llmclients.codecs.base import Context
-from llmclients.codecs.ollama import OllamaCodec, OllamaOptions
-from llmclients.config import address_url
-from llmclients.models import ChatRequest, Message, ToolCall
-from llmclients.parts import ImagePart, TextPart
+from llmclients.codecs.ollama.codec import OllamaCodec, OllamaOptions
+from llmclients.config.values import address_url
+from llmclients.types.content import ImagePart, TextPart
+from llmclients.types.messages import ChatRequest, Message, ToolCall
 from oracles.answers import Answers
 
 CODEC = OllamaCodec()

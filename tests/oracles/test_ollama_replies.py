@@ -12,7 +12,7 @@ from helpers import cut_at, decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmclients.codecs.ollama import OllamaCodec
+from llmclients.codecs.ollama.codec import OllamaCodec
 from llmclients.errors import APIStatusError
 from oracles.answers import Answers
 

@@ -16,10 +16,10 @@ from pydantic import BaseModel, Field
 
 from llmclients import Client
 from llmclients.codecs.base import Context
-from llmclients.formats import strict_schema
-from llmclients.models import ChatRequest
-from llmclients.tools import Tool
 from llmclients.transports.mock import MockTransport, Reply
+from llmclients.types.messages import ChatRequest
+from llmclients.types.response_format import strict_schema
+from llmclients.types.tools import Tool
 from oracles.openai_sdk import CODEC, CREATE, EMPTY, NAMES, THE_SDK, WORDS, maybe
 
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field
 from responses_wire import IDS, TEXTS, Answer, answers, event
 
 from llmclients.codecs.base import Context
-from llmclients.codecs.openai_responses import OpenAIResponsesCodec
+from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
 from llmclients.errors import APIStatusError
-from llmclients.models import ChatRequest, ChatResponse
+from llmclients.types.messages import ChatRequest, ChatResponse
 
 CODEC = OpenAIResponsesCodec()
 EMPTY = {"id": "r", "object": "response", "status": "completed", "output": []}

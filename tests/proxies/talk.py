@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmclients import AsyncClient, Client
-from llmclients.config import RetryPolicy, Timeout
+from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import APIError
 
 both = pytest.mark.parametrize("side", ["sync", "async"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmclients.config import Timeout
+from llmclients.config.values import Timeout
 from llmclients.errors import APIConnectionError, APITimeoutError
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import EARLY, END, HOLD, RESET, Script, http

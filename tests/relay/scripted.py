@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from relaytools import backing
 
-from llmclients import errors, providers
+from llmclients import errors
 from llmclients.codecs.base import (
     Codec,
     CodecOptions,
@@ -24,10 +24,11 @@ from llmclients.codecs.base import (
     encode_json,
     status_error,
 )
-from llmclients.models import ChatRequest, ChatResponse, Chunk
-from llmclients.providers import Provider, register_provider
+from llmclients.providers import registry as providers
+from llmclients.providers.registry import Provider, register_provider
 from llmclients.relay import RelayServer
 from llmclients.transports.mock import MockTransport, Reply
+from llmclients.types.messages import ChatRequest, ChatResponse, Chunk
 
 ALL = frozenset(ChatRequest.model_fields) - {"messages", "model", "extra"}
 END = b'{"end":true}\n'

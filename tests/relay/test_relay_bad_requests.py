@@ -10,8 +10,8 @@ from relaytools import DOORS
 
 from llmclients import errors
 from llmclients.relay.app import WIRES
-from llmclients.relay.failures import Failure
-from llmclients.relay.wire import Wire
+from llmclients.relay.codecs.base import Wire
+from llmclients.relay.errors import Failure
 
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmclients.calls.accumulator import Fold
 from llmclients.errors import APIResponseError
-from llmclients.fold import Fold
-from llmclients.models import ChatResponse, Chunk, ToolCallDelta
 from llmclients.relay.app import WIRES
-from llmclients.relay.wire import RelayedCall, Stamp, Wire
+from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
+from llmclients.types.messages import ChatResponse, Chunk, ToolCallDelta
 
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
 STAMP = Stamp("msg_0", 7, "asked")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from llmclients import errors
-from llmclients.models import ChatRequest
 from llmclients.relay.app import WIRES
-from llmclients.relay.wire import Wire
+from llmclients.relay.codecs.base import Wire
+from llmclients.types.messages import ChatRequest
 
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
 

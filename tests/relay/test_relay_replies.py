@@ -8,10 +8,10 @@ import pytest
 from relaytools import RAW_TEXT
 
 from llmclients import errors
-from llmclients.models import ChatResponse, Chunk, ToolCall, ToolCallDelta, Usage
 from llmclients.relay.app import WIRES
-from llmclients.relay.failures import Failure
-from llmclients.relay.wire import RelayedCall, Stamp, Wire
+from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
+from llmclients.relay.errors import Failure
+from llmclients.types.messages import ChatResponse, Chunk, ToolCall, ToolCallDelta, Usage
 
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
 STAMP = Stamp("ID", 7, "asked")

@@ -11,12 +11,12 @@ from helpers import Recording, decode, plain, recordings
 
 from llmclients.codecs.base import Codec
 from llmclients.errors import APIError
-from llmclients.models import ChatResponse, Chunk
-from llmclients.providers import find_provider
+from llmclients.providers.registry import find_provider
 from llmclients.relay.app import WIRES
-from llmclients.relay.failures import Failure
-from llmclients.relay.openai_responses_reply import is_opaque
-from llmclients.relay.wire import RelayedCall, Stamp, Wire
+from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
+from llmclients.relay.codecs.openai_responses_reply import is_opaque
+from llmclients.relay.errors import Failure
+from llmclients.types.messages import ChatResponse, Chunk
 
 DOORS = ("openai", "anthropic", "openai-responses")
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}

@@ -12,7 +12,7 @@ from scripted import Scripted, scripted_relay
 from test_relay_sdk_openai import CALL, PNG_URL, SCHEMA, TOKENS, Answer, sdk
 
 from llmclients.codecs.base import CodecOptions
-from llmclients.models import ChatResponse, Chunk, Usage
+from llmclients.types.messages import ChatResponse, Chunk, Usage
 
 WEATHER: FunctionToolParam = {
     "type": "function",

@@ -11,8 +11,8 @@ from scripted import Scripted, failing, scripted_relay
 from test_relay_sdk_openai import CALL, TOKENS, sdk
 from test_relay_sdk_openai_responses import ENCRYPTED
 
-from llmclients.models import ChatResponse, Chunk, ToolCall, ToolCallDelta, Usage
 from llmclients.transports.mock import Cut
+from llmclients.types.messages import ChatResponse, Chunk, ToolCall, ToolCallDelta, Usage
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from scripted import Scripted, failing, scripted_relay
 from test_relay_sdk_openai import HI, TOKENS, WEATHER, sdk
 
-from llmclients.models import ChatResponse, Chunk, ToolCallDelta, Usage
 from llmclients.transports.mock import Cut, Reply
+from llmclients.types.messages import ChatResponse, Chunk, ToolCallDelta, Usage
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from relaytools import MODEL, PROVIDERS
 
 from llmclients import Client, errors
-from llmclients.codecs.prompt import format_prompt
-from llmclients.models import Message
+from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.relay.app import WIRES
-from llmclients.relay.raw_text import unflatten
-from llmclients.relay.wire import RelayedCall, Stamp, Wire
-from llmclients.relay.yqcloud import is_current
+from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
+from llmclients.relay.codecs.raw_text import unflatten
+from llmclients.relay.codecs.yqcloud import is_current
 from llmclients.transports.mock import MockTransport, Reply
+from llmclients.types.messages import Message
 
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
 STAMP = Stamp("ID", 7, "asked")

@@ -13,8 +13,8 @@ from reference_codec import TalkCodec, TalkDecoder, TalkOptions, TalkSuite
 from llmclients.codecs.base import Context, PartRule
 from llmclients.codecs.framing import LineDecoder
 from llmclients.errors import APIError, APIResponseError, APIStatusError, BadRequestError, InvalidRequestError
-from llmclients.models import ChatRequest, ChatResponse, Chunk, Message
 from llmclients.testing.codec_suite import CodecSuite
+from llmclients.types.messages import ChatRequest, ChatResponse, Chunk, Message
 
 __all__ = ["BROKEN", "breaking"]
 

@@ -17,9 +17,9 @@ from llmclients.codecs.base import (
 )
 from llmclients.codecs.framing import LineDecoder
 from llmclients.errors import APIResponseError, InternalServerError, RateLimitError, StreamInterruptedError
-from llmclients.models import ChatRequest, ChatResponse, Chunk, FinishReason, Message, Usage
-from llmclients.parts import TextPart
 from llmclients.testing.codec_suite import CodecSuite
+from llmclients.types.content import TextPart
+from llmclients.types.messages import ChatRequest, ChatResponse, Chunk, FinishReason, Message, Usage
 
 REASONS: dict[str, FinishReason] = {"done": "stop", "tired": "length"}
 

@@ -13,8 +13,8 @@ import pytest
 from broken_codecs import BROKEN, breaking
 from reference_codec import TalkCodec, TalkDecoder, TalkSuite
 
-from llmclients.models import ChatRequest, Chunk
 from llmclients.testing.codec_suite import CodecSuite
+from llmclients.types.messages import ChatRequest, Chunk
 
 
 def failures(codec: TalkCodec, **attributes: Any) -> dict[str, str]:
@@ -56,7 +56,7 @@ def test_there_is_a_broken_codec_for_every_check() -> None:
 
 @pytest.mark.parametrize("check", sorted(REFUSED_BEFORE))
 def test_what_the_clients_no_longer_refuse_fails_its_check(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from llmclients.settings import ClientSettings
+    from llmclients.config.client import ClientSettings
 
     def request(self: ClientSettings, messages: Any, model: Any, options: Any) -> Any:
         return ChatRequest.of(messages, model=self.model_name(model)), self.codec.options()

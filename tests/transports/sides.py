@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from llmclients.config import Timeout
+from llmclients.config.values import Timeout
 from llmclients.errors import LLMClientError
 from llmclients.transports.base import HTTPRequest, TransportSettings
-from llmclients.transports.httpx import HttpxTransport
-from llmclients.transports.requests import RequestsTransport
+from llmclients.transports.httpx.transport import HttpxTransport
+from llmclients.transports.requests.transport import RequestsTransport
 
 PATIENCE = Timeout(connect=5, read=5)
 

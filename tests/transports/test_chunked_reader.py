@@ -8,9 +8,9 @@ import pytest
 
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import CHUNKED_HEAD, Script, chunked
-from llmclients.transports.aiohttp_connection import _ChunkedReader
 from llmclients.transports.base import TransportSettings
-from llmclients.transports.httpx import HttpxTransport
+from llmclients.transports.httpx.connection import _ChunkedReader
+from llmclients.transports.httpx.transport import HttpxTransport
 from tests.transports.sides import ASYNC, PATIENCE, post
 
 EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"

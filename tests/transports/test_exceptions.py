@@ -15,7 +15,7 @@ import pytest
 import requests.exceptions
 import urllib3.exceptions
 
-from llmclients.config import Proxy, Timeout
+from llmclients.config.values import Proxy, Timeout
 from llmclients.errors import (
     APIConnectionError,
     APIError,
@@ -25,10 +25,10 @@ from llmclients.errors import (
     LLMClientError,
     StreamInterruptedError,
 )
-from llmclients.transports import httpx as asynchronous
-from llmclients.transports import requests as synchronous
 from llmclients.transports.base import SYSTEM_CLOCK
-from llmclients.transports.faults import Exchange, Row, Stage
+from llmclients.transports.errors import Exchange, Row, Stage
+from llmclients.transports.httpx import transport as asynchronous
+from llmclients.transports.requests import transport as synchronous
 
 
 def classes(*places: Any) -> list[type[Exception]]:

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from llmclients.config import Timeout
+from llmclients.config.values import Timeout
 from llmclients.errors import APITimeoutError, LLMClientError, StreamInterruptedError
 from llmclients.testing.fault_server import CHUNKED_HEAD, END, HOLD, FaultServer, chunked, http, wait_until
 from llmclients.transports.base import TransportSettings
-from llmclients.transports.httpx import HttpxTransport
-from llmclients.transports.requests import RequestsTransport
+from llmclients.transports.httpx.transport import HttpxTransport
+from llmclients.transports.requests.transport import RequestsTransport
 
 from .sides import ASYNC, PATIENCE, SYNC, Side, both_sides, post
 
@@ -277,10 +277,10 @@ def test_a_transport_that_was_never_closed_prints_nothing() -> None:
     with FaultServer([http(body=b"hello")], ENDLESS) as server:
         program = f"""
 import asyncio
-from llmclients.config import Timeout
+from llmclients.config.values import Timeout
 from llmclients.transports.base import HTTPRequest, TransportSettings
-from llmclients.transports.httpx import HttpxTransport
-from llmclients.transports.requests import RequestsTransport
+from llmclients.transports.httpx.transport import HttpxTransport
+from llmclients.transports.requests.transport import RequestsTransport
 transport = HttpxTransport(TransportSettings(trust_env=False))
 request = HTTPRequest("POST", {server.url!r}, (), b"")
 async def main():

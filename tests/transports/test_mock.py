@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmclients.config import Timeout
+from llmclients.config.values import Timeout
 from llmclients.errors import (
     APIConnectionError,
     APIResponseError,

@@ -22,8 +22,8 @@ from llmclients.errors import (
 )
 from llmclients.testing.fault_server import CHUNKED_HEAD, END, HOLD, FaultServer, chunked, http
 from llmclients.transports.base import TransportSettings
-from llmclients.transports.httpx import HttpxTransport
-from llmclients.transports.requests import RequestsTransport
+from llmclients.transports.httpx.transport import HttpxTransport
+from llmclients.transports.requests.transport import RequestsTransport
 
 from .sides import ASYNC, PATIENCE, SYNC, post
 

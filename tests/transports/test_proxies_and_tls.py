@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from llmclients.config import Proxy, Timeout
+from llmclients.config.values import Proxy, Timeout
 from llmclients.errors import APIConnectionError, APITimeoutError, ConfigurationError
 from llmclients.testing.fault_server import EARLY, HOLD, FaultServer, http, unused_port
 
@@ -250,7 +250,7 @@ def test_a_socks_proxy_that_refuses(side: Side, plain: FaultServer, caplog: pyte
 def test_socks_without_its_package_says_what_to_install(
     side: Side, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from llmclients.transports import wire
+    from llmclients.transports import request as wire
 
     monkeypatch.setattr(wire.importlib.util, "find_spec", lambda name: None)
     error = side.fetch("http://model.example/", proxy=Proxy("socks5://127.0.0.1:1")).error

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 from llmclients.client import Client
 from llmclients.codecs.base import Codec, Context, StreamDecoder, WireRequest
-from llmclients.models import ChatRequest, Messages
-from llmclients.providers import Provider, registered
+from llmclients.providers.registry import Provider, registered
 from llmclients.testing.codec_suite.recording import KINDS, Recording, from_table, load_recordings
 from llmclients.testing.codec_suite.samples import FIELD_VALUES
 from llmclients.transports.mock import MockTransport, Reply
+from llmclients.types.messages import ChatRequest, Messages
 
 __all__ = ["KEY", "Checks"]
 

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from llmclients.async_client import AsyncClient
+from llmclients.calls.accumulator import Fold
 from llmclients.client import Client
 from llmclients.errors import APIError
-from llmclients.fold import Fold
-from llmclients.models import ChatResponse
 from llmclients.testing.codec_suite.base import KEY, Checks
 from llmclients.testing.codec_suite.decoding import Outcome, decode
 from llmclients.testing.codec_suite.recording import Recording
 from llmclients.transports.mock import Cut, MockTransport, Reply
+from llmclients.types.messages import ChatResponse
 
 __all__ = ["CallChecks"]
 

@@ -8,10 +8,10 @@ from itertools import combinations, pairwise
 from random import Random
 from typing import Any, TypeVar
 
+from llmclients.calls.accumulator import Fold
 from llmclients.codecs.base import StreamDecoder
 from llmclients.errors import APIError, APIStatusError
-from llmclients.fold import Fold
-from llmclients.models import ChatResponse, Chunk
+from llmclients.types.messages import ChatResponse, Chunk
 
 __all__ = ["Outcome", "chunks_of", "cut_at", "decode", "every_split", "plain", "splittings"]
 

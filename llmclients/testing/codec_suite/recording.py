@@ -10,8 +10,8 @@ from typing import Any
 
 from llmclients import errors
 from llmclients.errors import APIError
-from llmclients.models import ChatResponse
 from llmclients.testing.codec_suite.decoding import Outcome, plain
+from llmclients.types.messages import ChatResponse
 
 __all__ = ["KINDS", "Recording", "from_table", "load_recordings"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from llmclients.errors import APIError, APIStatusError
-from llmclients.models import ChatResponse
 from llmclients.testing.codec_suite.base import Checks
 from llmclients.testing.codec_suite.decoding import Outcome
 from llmclients.testing.codec_suite.purity import sealed
 from llmclients.testing.codec_suite.recording import Recording
 from llmclients.testing.codec_suite.samples import GARBAGE, mutations, named
+from llmclients.types.messages import ChatResponse
 
 __all__ = ["ReplyChecks"]
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
-import llmclients.parts
+import llmclients.types.content
 from llmclients.codecs.base import Codec, Context, WireRequest
 from llmclients.errors import APIError, ConfigurationError, UnsupportedOptionError
-from llmclients.models import ChatRequest, Message, Messages, ToolCall
 from llmclients.testing.codec_suite.base import KEY, PARTS, TIME, Checks
 from llmclients.testing.codec_suite.purity import sealed
 from llmclients.testing.codec_suite.recording import Recording
@@ -25,6 +24,7 @@ from llmclients.testing.codec_suite.samples import (
     mutations,
     strings,
 )
+from llmclients.types.messages import ChatRequest, Message, Messages, ToolCall
 
 __all__ = ["RequestChecks"]
 
@@ -253,7 +253,7 @@ class RequestChecks(Checks):
 
 def _parts(kind: str, form: str, media_type: str) -> Iterator[Any]:
     """The part as it may be given: some wires want an address's type, and others have no place for it."""
-    part: Any = getattr(llmclients.parts, f"{kind.capitalize()}Part")
+    part: Any = getattr(llmclients.types.content, f"{kind.capitalize()}Part")
     if form == "data":
         yield part(_DATA, media_type=media_type)
     else:

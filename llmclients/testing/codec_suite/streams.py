@@ -5,14 +5,14 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 
+from llmclients.calls.accumulator import Fold
 from llmclients.errors import APIError
-from llmclients.fold import Fold
-from llmclients.models import ChatResponse
 from llmclients.testing.codec_suite.base import Checks
 from llmclients.testing.codec_suite.decoding import cut_at, decode, every_split
 from llmclients.testing.codec_suite.purity import sealed
 from llmclients.testing.codec_suite.recording import Recording
 from llmclients.testing.codec_suite.samples import GARBAGE, in_events, mutations, named
+from llmclients.types.messages import ChatResponse
 
 __all__ = ["StreamChecks"]
 

@@ -1,0 +1,265 @@
+"""Anthropic Messages out: options, thinking, tools and formats. The messages are in `anthropic_messages`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmclients.codecs.anthropic.messages import message_payloads
+from llmclients.codecs.base import CodecOptions
+from llmclients.errors import InvalidRequestError
+from llmclients.types.messages import ChatRequest, Positive
+
+if TYPE_CHECKING:
+    from llmclients.types.response_format import ResponseFormat
+    from llmclients.types.tools import Tool
+
+__all__ = ["JSON_TOOL", "AnthropicOptions", "request_payload"]
+
+JSON_TOOL = "llmclients_answer"
+"""The tool whose input is the answer, for models that have no other way to be held to JSON."""
+
+# --- what a model can do ---------------------------------------------------------------------------------------------
+
+Version = tuple[int, int]
+
+_VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
+_NEWEST: Version = (99, 0)
+_STRUCTURED_OUTPUT: Version = (4, 5)
+_ADAPTIVE_THINKING: Version = (4, 6)
+_THINKING_BY_DEFAULT: Version = (5, 0)
+
+
+def model_version(model: str) -> Version | None:
+    """The version of a Claude model, wherever the name has it; None for a model that is none.
+
+    A Claude without a number is one of the newest: only they are named so.
+    """
+    name = model.lower()
+    if found := _VERSION.search(name):
+        return int(found[1]), int(found[2] or 0)
+    return _NEWEST if "claude" in name else None
+
+
+def _has(version: Version | None, feature: Version) -> bool:
+    """Whether a model has what came with a version. A model of others is taken to have everything."""
+    return version is None or version >= feature
+
+
+# --- the options -----------------------------------------------------------------------------------------------------
+
+MIN_BUDGET = 1024
+EFFORT_BUDGETS = {"low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384}
+"""Tokens of thinking, for the models that know no effort."""
+
+
+class AnthropicOptions(CodecOptions):
+    """What only this wire has.
+
+    Args:
+        thinking: the most tokens to think, at least 1024; or `adaptive`, for models that decide themselves.
+        thinking_display: whether newer models send a summary of their thinking, or nothing of it.
+        top_k: sample from the likeliest so many tokens only.
+        cache_control: keep the prompt in the provider's cache for so long.
+        user_id: an opaque id of the caller's user.
+        betas: the beta features to switch on.
+    """
+
+    thinking: Positive | Literal["adaptive"] | None = None
+    thinking_display: Literal["summarized", "omitted"] | None = None
+    top_k: Positive | None = None
+    cache_control: Literal["5m", "1h"] | None = None
+    user_id: str | None = None
+    betas: list[str] | None = None
+
+
+# --- the payload -----------------------------------------------------------------------------------------------------
+
+
+def request_payload(request: ChatRequest, model: str, options: AnthropicOptions, *, echo_of: str) -> dict[str, Any]:
+    """The body of a request, without `stream`.
+
+    Raises:
+        InvalidRequestError: no model of this wire could carry it.
+    """
+    version = model_version(model)
+    thinking, budget, effort = _thinking(request, options, version)
+    form = request.response_format
+    forced_tool = _needs_tool(form, version) if form is not None else False
+    if forced_tool:
+        _check_free_for_tool(request, thinking)
+    system, messages = message_payloads(request.messages, echo_of)
+    payload: dict[str, Any] = {
+        "model": model,
+        "max_tokens": request.max_tokens or _default_max_tokens(version) + budget,
+        "messages": messages,
+    }
+    optional: dict[str, Any] = {
+        "system": system,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": options.top_k,
+        "stop_sequences": [request.stop] if isinstance(request.stop, str) else request.stop,
+        "tools": [_tool(tool) for tool in request.tools] if request.tools else None,
+        "tool_choice": _tool_choice(request),
+        "thinking": thinking,
+        "output_config": None if effort is None else {"effort": effort},
+        "metadata": None if options.user_id is None else {"user_id": options.user_id},
+        "cache_control": options.cache_control and {"type": "ephemeral", "ttl": options.cache_control},
+    }
+    if form is not None and forced_tool:
+        optional["tools"] = [_json_tool(form)]
+        optional["tool_choice"] = {"type": "tool", "name": JSON_TOOL, "disable_parallel_tool_use": True}
+    elif form is not None:
+        output = {"type": "json_schema", "schema": closed_schema(form.json_schema or {})}
+        optional["output_config"] = {**(optional["output_config"] or {}), "format": output}
+    return payload | {name: value for name, value in optional.items() if value is not None}
+
+
+def _default_max_tokens(version: Version | None) -> int:
+    """The wire wants a limit. This one is below every model's own, and leaves newer ones room to think."""
+    if version is None or version < (3, 5):
+        return 4096
+    return 16384 if version >= _ADAPTIVE_THINKING else 8192
+
+
+def _thinking(
+    request: ChatRequest, options: AnthropicOptions, version: Version | None
+) -> tuple[dict[str, Any] | None, int, str | None]:
+    """`thinking`, the tokens that it may take beyond the answer's own, and the `effort` of models that have one."""
+    effort, wanted = request.reasoning_effort, options.thinking
+    display = {} if options.thinking_display is None else {"display": options.thinking_display}
+    if effort == "none":
+        if wanted is not None:
+            raise InvalidRequestError("thinking and reasoning_effort='none' contradict each other", argument="thinking")
+        return {"type": "disabled"}, 0, None
+    if effort is None and wanted is None and not display:
+        return None, 0, None
+    if isinstance(wanted, int):
+        if effort is not None and not _has(version, _ADAPTIVE_THINKING):
+            raise InvalidRequestError(
+                "thinking and reasoning_effort are the same thing on this model: give one", argument="thinking"
+            )
+        budget = _capped(wanted, request.max_tokens)
+        return {"type": "enabled", "budget_tokens": budget, **display}, budget, effort
+    if wanted == "adaptive" or _has(version, _ADAPTIVE_THINKING):
+        return {"type": "adaptive", **display}, EFFORT_BUDGETS.get(effort or "", 0), effort
+    if effort is None:
+        raise InvalidRequestError("thinking_display needs thinking on this model", argument="thinking_display")
+    if effort not in EFFORT_BUDGETS:
+        raise InvalidRequestError(
+            f"reasoning_effort: this model knows none, {', '.join(EFFORT_BUDGETS)}, not {effort!r}",
+            argument="reasoning_effort",
+        )
+    budget = _capped(EFFORT_BUDGETS[effort], request.max_tokens)
+    return {"type": "enabled", "budget_tokens": budget, **display}, budget, None
+
+
+def _capped(budget: int, max_tokens: int | None) -> int:
+    """A budget below `max_tokens`, which counts the thinking, too."""
+    if budget < MIN_BUDGET:
+        raise InvalidRequestError(f"thinking: the least is {MIN_BUDGET} tokens", argument="thinking")
+    if max_tokens is not None and max_tokens <= MIN_BUDGET:
+        raise InvalidRequestError(
+            f"max_tokens: thinking takes {MIN_BUDGET} at least, and the answer needs some more", argument="max_tokens"
+        )
+    return budget if max_tokens is None else min(budget, max_tokens - 1)
+
+
+# --- tools -----------------------------------------------------------------------------------------------------------
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    if tool.name == JSON_TOOL:
+        raise InvalidRequestError(f"tools: the name {JSON_TOOL} is reserved", argument="tools")
+    payload: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        payload["description"] = tool.description
+    payload["input_schema"] = tool.parameters
+    if tool.strict is not None:
+        payload["strict"] = tool.strict
+    return payload
+
+
+def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
+    choice, one_only = request.tool_choice, request.parallel_tool_calls is False
+    if choice is None and not one_only:
+        return None
+    if choice == "none":
+        return {"type": "none"}
+    kind = {None: "auto", "auto": "auto", "required": "any"}.get(choice)
+    payload: dict[str, Any] = {"type": kind} if kind else {"type": "tool", "name": choice}
+    if one_only:
+        payload["disable_parallel_tool_use"] = True
+    return payload
+
+
+# --- structured output -----------------------------------------------------------------------------------------------
+
+
+def _needs_tool(form: ResponseFormat, version: Version | None) -> bool:
+    """Whether JSON comes by a tool that the model must call."""
+    if form.json_schema is not None:
+        return not _has(version, _STRUCTURED_OUTPUT)
+    if version is not None and version >= _THINKING_BY_DEFAULT:
+        raise InvalidRequestError(
+            "response_format: this model has no JSON without a schema: give one", argument="response_format"
+        )
+    return True
+
+
+def _check_free_for_tool(request: ChatRequest, thinking: dict[str, Any] | None) -> None:
+    if request.tools:
+        raise InvalidRequestError(
+            "response_format: on this model it takes the place of tools: ask without them", argument="response_format"
+        )
+    if thinking is not None and thinking["type"] != "disabled":
+        raise InvalidRequestError(
+            "response_format: on this model it cannot be had together with thinking", argument="response_format"
+        )
+
+
+def _json_tool(form: ResponseFormat) -> dict[str, Any]:
+    about = f"{form.name}: {form.description}" if form.description else form.name
+    schema = {"type": "object"} if form.json_schema is None else form.json_schema
+    return {"name": JSON_TOOL, "description": f"Give the answer ({about})", "input_schema": schema}
+
+
+_KEPT = {"$ref", "type", "title", "description", "enum", "const", "required", "additionalProperties"}
+_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+
+
+def closed_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON Schema within what the wire knows, as the official SDK writes it of a type.
+
+    No other properties than the named ones; what the wire cannot hold the model to (`minimum`, `pattern`, …) goes into
+    the description, and is checked when the answer is parsed.
+    """
+    closed: dict[str, Any] = {}
+    told: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("$defs", "definitions", "properties") and isinstance(value, dict):
+            closed[key] = {name: _closed(one) for name, one in value.items()}
+        elif key in ("anyOf", "oneOf", "allOf") and isinstance(value, list):
+            closed["anyOf" if key == "oneOf" else key] = [_closed(one) for one in value]
+        elif key == "items":
+            closed[key] = _closed(value)
+        elif key in _KEPT or (key == "minItems" and value in (0, 1)) or (key == "format" and value in _FORMATS):
+            closed[key] = value
+        else:
+            told[key] = value
+    if "$ref" in closed:  # whatever is said beside it has no effect
+        return {key: value for key, value in closed.items() if key in ("$ref", "$defs", "definitions")}
+    if "enum" in closed or "const" in closed:
+        closed.pop("type", None)
+    if closed.get("type") == "object":
+        closed.setdefault("properties", {})
+        closed.setdefault("additionalProperties", False)
+    if told:
+        words = "{" + ", ".join(f"{key}: {value}" for key, value in told.items()) + "}"
+        closed["description"] = f"{closed['description']}\n\n{words}" if closed.get("description") else words
+    return closed
+
+
+def _closed(value: Any) -> Any:
+    return closed_schema(value) if isinstance(value, dict) else value

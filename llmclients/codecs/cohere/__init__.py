@@ -1,0 +1,1 @@
+"""The codec of Cohere's chat API, version 2."""

@@ -1,0 +1,140 @@
+"""`gemini`: Google's Gemini API, generateContent and streamGenerateContent (PROTOCOLS 12)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from llmclients.codecs.base import (
+    Codec,
+    CodecOptions,
+    Context,
+    PartRule,
+    StreamDecoder,
+    WireRequest,
+    decode_json,
+    encode_json,
+)
+from llmclients.codecs.gemini import request as out
+from llmclients.codecs.gemini.reply import decode_reply, decoder_for, refused
+from llmclients.codecs.json_fields import list_member
+from llmclients.errors import APIResponseError, APIStatusError
+from llmclients.types.messages import ChatRequest, ChatResponse, Positive
+
+__all__ = ["GeminiCodec", "GeminiOptions"]
+
+_IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"})
+_RESERVED = re.compile(rb"[^A-Za-z0-9._~-]")
+_MAX_BYTES = 15_000_000  # in base64 this is the 20 MB that a request may have
+
+
+class GeminiOptions(CodecOptions):
+    """What Gemini takes besides the common options.
+
+    Attributes:
+        top_k: how many of the likeliest tokens are sampled from.
+        thinking_budget: tokens for thinking, in place of `reasoning_effort`; 0: none, -1: as the model likes.
+        include_thoughts: whether a summary of the thoughts is sent, as `reasoning`. Without it, it is if a
+            `reasoning_effort` is given.
+        safety_settings: `{"category": "HARM_CATEGORY_…", "threshold": "BLOCK_…"}` for each category to change.
+        cached_content: the name of a cached content, `cachedContents/…`, that precedes the messages.
+        generation_config: further members of the wire's `generationConfig`, such as `mediaResolution`; they replace
+            or add, as they are.
+    """
+
+    top_k: Positive | None = None
+    thinking_budget: int | None = None
+    include_thoughts: bool | None = None
+    safety_settings: list[dict[str, Any]] | None = None
+    cached_content: str | None = None
+    generation_config: dict[str, Any] | None = None
+
+
+class GeminiCodec(Codec):
+    """generateContent. Only what the caller has set is sent.
+
+    The bytes of parts go inline. Addresses go as they are, for the API to fetch: those of files uploaded to it, `gs://`
+    and YouTube's are sure to be taken.
+    """
+
+    name: ClassVar[str] = "gemini"
+    options: ClassVar[type[CodecOptions]] = GeminiOptions
+    fields = frozenset(
+        {
+            *("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty"),
+            *("tools", "tool_choice", "response_format", "reasoning_effort", "logprobs", "top_logprobs"),
+        }
+    )
+    parts: Mapping[str, PartRule] = {
+        "image": PartRule(_IMAGES, max_bytes=_MAX_BYTES),
+        "audio": PartRule(max_bytes=_MAX_BYTES),
+        "file": PartRule(max_bytes=_MAX_BYTES),
+    }
+
+    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+        options = context.options
+        assert isinstance(options, GeminiOptions)
+        thinking = out.thinking_config(
+            context.model, request.reasoning_effort, options.thinking_budget, options.include_thoughts
+        )
+        config = (
+            out.generation_config(request, options.top_k)
+            | ({"thinkingConfig": thinking} if thinking else {})
+            | (options.generation_config or {})
+        )
+        payload = {
+            "systemInstruction": out.system_instruction(request.messages),
+            "contents": out.contents(request.messages, self.name),
+            "tools": out.tools(request.tools) if request.tools else None,
+            "toolConfig": out.tool_config(request.tool_choice) if request.tool_choice else None,
+            "safetySettings": options.safety_settings,
+            "cachedContent": options.cached_content,
+            "generationConfig": config or None,
+        }
+        body = {name: value for name, value in payload.items() if value is not None} | (request.extra or {})
+        method = "streamGenerateContent?alt=sse" if context.stream else "generateContent"
+        headers = (("Content-Type", "application/json"), *_headers(context))
+        return WireRequest(f"/v1beta/{_model_path(context.model)}:{method}", encode_json(body), headers)
+
+    def decode(self, body: bytes) -> ChatResponse:
+        return decode_reply(body)
+
+    def stream_decoder(self, content_type: str) -> StreamDecoder:
+        return decoder_for(content_type)
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
+        return refused(status, headers, body)
+
+    def encode_models(self, context: Context) -> WireRequest:
+        return WireRequest("/v1beta/models?pageSize=1000", b"", _headers(context), method="GET")
+
+    def decode_models(self, body: bytes) -> list[str]:
+        """Those that can generate content; the others embed, count or draw."""
+        entries = decode_json(body).get("models")
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in entries
+        ):
+            raise APIResponseError("the list of models has no models[].name: not what the protocol says")
+        return [
+            entry["name"].removeprefix("models/")
+            for entry in entries
+            if "generateContent" in (list_member(entry, "supportedGenerationMethods") or ["generateContent"])
+        ]
+
+
+def _model_path(model: str) -> str:
+    """A model's place in the path: a plain name is one of `models/`, others say whose they are."""
+    collection, slash, name = model.partition("/")
+    if not slash or collection not in ("models", "tunedModels"):
+        collection, name = "models", model
+    return f"{collection}/{_RESERVED.sub(_escaped, name.encode()).decode()}"
+
+
+def _escaped(byte: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % ord(byte[0])
+
+
+def _headers(context: Context) -> tuple[tuple[str, str], ...]:
+    accept = ("Accept", "application/json")
+    return (accept, ("x-goog-api-key", context.api_key)) if context.api_key else (accept,)

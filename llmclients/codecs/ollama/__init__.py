@@ -1,0 +1,1 @@
+"""The codec of Ollama's own chat API."""

@@ -1,0 +1,155 @@
+"""`ollama`: Ollama's own wire (PROTOCOLS 14)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from llmclients.codecs.base import (
+    Codec,
+    CodecOptions,
+    Context,
+    PartRule,
+    WireRequest,
+    bearer_headers,
+    decode_json,
+    encode_json,
+)
+from llmclients.codecs.ollama.reply import StreamDecoder, decode_reply
+from llmclients.codecs.openai_chat.request import tool_payload
+from llmclients.errors import APIResponseError, InvalidRequestError
+from llmclients.types.base import Text
+from llmclients.types.content import MediaPart
+from llmclients.types.messages import ChatRequest, ChatResponse, Message, Number, ToolCall
+
+__all__ = ["OllamaCodec", "OllamaOptions"]
+
+_THINK: Mapping[str, bool | str] = {
+    "none": False,
+    "on": True,
+    **{word: word for word in ("low", "medium", "high", "max")},
+}
+
+
+class OllamaOptions(CodecOptions):
+    """Ollama's own options.
+
+    Args:
+        num_ctx: tokens of context that the model is loaded with.
+        top_k: sample from this many likeliest tokens.
+        keep_alive: how long the model stays loaded: seconds, or a text such as `5m`; negative: for good.
+    """
+
+    num_ctx: int | None = None
+    top_k: int | None = None
+    keep_alive: Number | Text | None = None
+
+
+class OllamaCodec(Codec):
+    """Sampling options apart from the rest, images beside the text, arguments as objects, lines of JSON back."""
+
+    name: ClassVar[str] = "ollama"
+    fields = frozenset(
+        {"temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty"}
+        | {"tools", "response_format", "reasoning_effort", "logprobs", "top_logprobs"}
+    )
+    parts: Mapping[str, PartRule] = {"image": PartRule(urls=False)}
+    options: ClassVar[type[CodecOptions]] = OllamaOptions
+
+    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+        assert isinstance(context.options, OllamaOptions)
+        form = request.response_format
+        members = {
+            "tools": [tool_payload(tool.model_copy(update={"strict": None})) for tool in request.tools or ()] or None,
+            "format": form and ("json" if form.json_schema is None else form.json_schema),
+            "think": _think(request.reasoning_effort),
+            "logprobs": request.logprobs,
+            "top_logprobs": request.top_logprobs,
+            "options": _options(request, context.options) or None,
+            "keep_alive": context.options.keep_alive,
+        }
+        payload: dict[str, Any] = {"model": context.model, "messages": _messages(request.messages)}
+        payload |= {name: value for name, value in members.items() if value is not None}
+        payload["stream"] = context.stream  # left out, it is true
+        headers = (("Content-Type", "application/json"), *bearer_headers(context))
+        return WireRequest("/api/chat", encode_json(payload | (request.extra or {})), headers)
+
+    def decode(self, body: bytes) -> ChatResponse:
+        return decode_reply(body)
+
+    def stream_decoder(self, content_type: str) -> StreamDecoder:
+        return StreamDecoder()  # one plain reply is a stream of one line
+
+    def encode_models(self, context: Context) -> WireRequest:
+        return WireRequest("/api/tags", b"", bearer_headers(context), method="GET")
+
+    def decode_models(self, body: bytes) -> list[str]:
+        entries = decode_json(body).get("models")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and "name" in entry for entry in entries):
+            raise APIResponseError("the list of models has no models[].name: not what the protocol says")
+        return [str(entry["name"]) for entry in entries]
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+def _messages(messages: list[Message]) -> list[dict[str, Any]]:
+    names: dict[str, str] = {}  # of the functions called so far, by the calls' ids
+    found = []
+    for index, message in enumerate(messages):
+        payload: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role}
+        if message.role == "tool":
+            name = message.name or names.get(message.tool_call_id or "")
+            if name is None:
+                raise InvalidRequestError(
+                    f"messages[{index}]: Ollama wants the name of the function: no call before has the id "
+                    f"{message.tool_call_id!r}, and the message has no name",
+                    argument="messages",
+                )
+            payload["tool_name"] = name
+            if message.tool_call_id is not None:
+                payload["tool_call_id"] = message.tool_call_id
+        payload["content"] = message.text
+        if images := [part.base64 for part in message.parts if isinstance(part, MediaPart)]:
+            payload["images"] = images
+        if message.role == "assistant":
+            if message.reasoning:
+                payload["thinking"] = message.reasoning
+            if message.tool_calls:
+                payload["tool_calls"] = [_call(index, call) for call in message.tool_calls]
+                names |= {call.id: call.name for call in message.tool_calls}
+        found.append(payload)
+    return found
+
+
+def _call(index: int, call: ToolCall) -> dict[str, Any]:
+    try:
+        arguments = call.arguments
+    except APIResponseError as error:  # an answer that was cut, sent back
+        raise InvalidRequestError(f"messages[{index}]: {error}", argument="messages") from None
+    return {"id": call.id, "function": {"name": call.name, "arguments": arguments}}
+
+
+def _options(request: ChatRequest, options: OllamaOptions) -> dict[str, Any]:
+    members = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": options.top_k,
+        "seed": request.seed,
+        "num_predict": request.max_tokens,
+        "stop": [request.stop] if isinstance(request.stop, str) else request.stop,
+        "presence_penalty": request.presence_penalty,
+        "frequency_penalty": request.frequency_penalty,
+        "num_ctx": options.num_ctx,
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _think(effort: str | None) -> bool | str | None:
+    if effort is None:
+        return None
+    if effort not in _THINK:
+        raise InvalidRequestError(
+            f"reasoning_effort: Ollama's is {', '.join(_THINK)}, not {effort!r}", argument="reasoning_effort"
+        )
+    return _THINK[effort]

@@ -1,0 +1,60 @@
+"""`ylokh`: chat completions without a key, with constants of its own (PROTOCOLS 4)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from llmclients.codecs.base import Codec, CodecOptions, Context, StreamDecoder, WireRequest, encode_json
+from llmclients.codecs.openai_chat.dialect import Dialect
+from llmclients.codecs.openai_chat.reply import decode_reply, decoder_for
+from llmclients.codecs.openai_chat.request import field_payload, message_payload
+from llmclients.types.messages import ChatRequest, ChatResponse
+
+__all__ = ["YlokhCodec"]
+
+_HEADERS = (
+    ("Origin", "https://chat.ylokh.xyz"),
+    ("Referer", "https://chat.ylokh.xyz/"),
+    ("Content-Type", "application/json"),
+)
+_FIELDS = (
+    *("temperature", "presence_penalty", "top_p", "frequency_penalty", "max_tokens", "stop", "seed"),
+    *("tools", "tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs"),
+)
+
+
+class YlokhOptions(CodecOptions):
+    """`allow_fallback`: let the service answer with another model when the one asked for is busy."""
+
+    allow_fallback: bool = True
+
+
+class YlokhCodec(Codec):
+    """Chat completions whose constants are always sent."""
+
+    name: ClassVar[str] = "ylokh"
+    fields = frozenset(_FIELDS)
+    parts = Dialect().part_rules
+    options: ClassVar[type[CodecOptions]] = YlokhOptions
+
+    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+        assert isinstance(context.options, YlokhOptions)
+        payload = {
+            "messages": [message_payload(message) for message in request.messages],
+            "model": context.model,
+            "temperature": 1,
+            "presence_penalty": 0,
+            "top_p": 1,
+            "frequency_penalty": 0,
+            "allow_fallback": context.options.allow_fallback,
+            "stream": context.stream,
+        }
+        # An option replaces the constant of its name where that stands, or comes last.
+        payload |= field_payload(request, _FIELDS)
+        return WireRequest("/v1/chat/completions", encode_json(payload | (request.extra or {})), _HEADERS)
+
+    def decode(self, body: bytes) -> ChatResponse:
+        return decode_reply(body)
+
+    def stream_decoder(self, content_type: str) -> StreamDecoder:
+        return decoder_for(content_type, finish_reason_required=False)

@@ -1,0 +1,1 @@
+"""The codecs of services that answer with the bare text."""

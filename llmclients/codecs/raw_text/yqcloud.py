@@ -1,0 +1,64 @@
+"""`yqcloud`: a flattened prompt to `api.binjie.fun`, raw text back (PROTOCOLS 5)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from llmclients.codecs.base import Codec, CodecOptions, Context, WireRequest, encode_json
+from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE, RawTextDecoder, refuse_tool_calls
+from llmclients.codecs.raw_text.prompt import format_prompt
+from llmclients.errors import InvalidRequestError
+from llmclients.types.messages import ChatRequest
+
+__all__ = ["YqcloudCodec"]
+
+_HEADERS = (
+    ("accept", "application/json, text/plain, */*"),
+    ("accept-language", "en-US,en;q=0.9"),
+    ("content-type", "application/json"),
+    ("origin", "https://chat9.yqcloud.top"),
+    ("referer", "https://chat9.yqcloud.top/"),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+    ),
+)
+
+
+class YqcloudOptions(CodecOptions):
+    """`network`: let the service search the web. `without_context`: ask it to ignore earlier turns."""
+
+    network: bool = True
+    without_context: bool = False
+
+
+class YqcloudCodec(Codec):
+    """The first system message has a field of its own; a conversation keeps its `userId`."""
+
+    name: ClassVar[str] = "yqcloud"
+    options: ClassVar[type[CodecOptions]] = YqcloudOptions
+    whole_replies: ClassVar[bool] = False
+
+    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+        refuse_tool_calls(request)
+        assert isinstance(context.options, YqcloudOptions)
+        messages, system = request.messages, ""
+        if messages[0].role == "system":
+            messages, system = messages[1:], messages[0].text
+        if not messages:
+            raise InvalidRequestError("messages: there must be more than a system message", argument="messages")
+        payload = {
+            "prompt": format_prompt(messages),
+            "userId": context.state.get("userId") or self.conversation_state(context.unix_time)["userId"],
+            "network": context.options.network,
+            "system": system,
+            "withoutContext": context.options.without_context,
+            "stream": context.stream,
+        }
+        return WireRequest("/api/generateStream", encode_json(payload | (request.extra or {})), _HEADERS)
+
+    def stream_decoder(self, content_type: str) -> RawTextDecoder:
+        return RawTextDecoder(BLOCKED_NOTICE)
+
+    def conversation_state(self, unix_time: float) -> dict[str, Any]:
+        return {"userId": f"#/chat/{int(unix_time * 1000)}"}

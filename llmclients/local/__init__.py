@@ -1,0 +1,1 @@
+"""The embedded model: its engine, its weights, and their installation."""

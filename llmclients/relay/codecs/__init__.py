@@ -1,0 +1,1 @@
+"""The wires from the server's side: requests decoded, replies encoded."""

@@ -1,0 +1,266 @@
+"""`openai-responses` from the server's side: the Responses API (PROTOCOLS 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from llmclients.errors import InvalidRequestError, UnsupportedOptionError
+from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire, as_message, member, read_entries, read_object
+from llmclients.relay.codecs.openai_chat import error_body
+from llmclients.relay.codecs.openai_responses_reply import ECHO, ResponseEncoder, is_opaque, reply_body
+from llmclients.relay.codecs.options import Options, check_members, check_neutral, read_format, read_tools
+from llmclients.relay.errors import Failure
+from llmclients.types.messages import TOOL_CHOICES, ChatResponse, Message
+
+__all__ = ["HINTS", "OpenAIResponsesWire"]
+
+HINTS = frozenset(
+    {
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream_options",
+        "user",
+    }
+)
+"""Members about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So is
+`prompt_cache_breakpoint` on parts."""
+
+_READ = frozenset({"include", "input", "instructions", "max_output_tokens", "model", "reasoning", "stream", "text"})
+_SAMPLING = frozenset({"temperature", "top_p"})
+_TOOLS = frozenset({"parallel_tool_calls", "tool_choice", "tools", "top_logprobs"})
+_NEUTRAL: dict[str, tuple[Any, ...]] = {"background": (False,), "truncation": ("disabled",)}
+_KEPT = ("background", "conversation", "previous_response_id", "prompt")
+_LOGPROBS, _ENCRYPTED = "message.output_text.logprobs", "reasoning.encrypted_content"
+_WIRES_NAMES = {
+    "logprobs": "include",
+    "max_tokens": "max_output_tokens",
+    "messages": "input",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+}
+_REPEATED = ("instructions", "max_output_tokens", "metadata", "parallel_tool_calls", "reasoning", "temperature", "text")
+
+
+class OpenAIResponsesWire(Wire):
+    """The Responses API, without what its own server keeps between requests, and without the tools it has itself."""
+
+    name: ClassVar[str] = "openai-responses"
+    prefix: ClassVar[str] = "/openai/v1"
+    path: ClassVar[str] = "/responses"
+    stream_type: ClassVar[str] = "text/event-stream; charset=utf-8"
+    reply_type: ClassVar[str] = "application/json"
+    id_prefix: ClassVar[str] = "resp_"
+
+    def read(self, body: bytes) -> RelayedCall:
+        payload = read_object(body)
+        options = _options(payload)
+        repeated = (*_REPEATED, "tool_choice", "tools", "top_p", "truncation")
+        return RelayedCall(
+            messages=list(_messages(payload)),
+            model=member(payload, "model", str, "") or None,
+            options=options,
+            stream=member(payload, "stream", bool, False),
+            constants=frozenset(options.constants),
+            repeated={name: payload[name] for name in repeated if name in payload},
+        )
+
+    def reply(self, response: ChatResponse, stamp: Stamp) -> bytes:
+        return reply_body(response, stamp)
+
+    def stream_encoder(self, call: RelayedCall, stamp: Stamp) -> ResponseEncoder:
+        return ResponseEncoder(stamp)
+
+    def refusal(self, failure: Failure) -> bytes:
+        return error_body(replace(failure, param=_WIRES_NAMES.get(failure.param or "", failure.param)))
+
+
+# --- options --------------------------------------------------------------------------------------------------------
+
+
+def _options(payload: Mapping[str, Any]) -> Options:
+    for name in _KEPT:
+        if payload.get(name):
+            raise UnsupportedOptionError(
+                f"{name}: the relay keeps nothing: send the whole conversation as input", argument=name
+            )
+    options = Options({name: payload[name] for name in _SAMPLING if name in payload})
+    for name, value in payload.items():
+        if name == "truncation" and value != "disabled":
+            options.add("truncation", value)  # for a backing provider that has it
+        elif name not in _READ | _SAMPLING | _TOOLS | HINTS:
+            check_neutral(name, value, _NEUTRAL)
+    options.add("max_tokens", payload.get("max_output_tokens"))
+    tools = read_tools(read_entries(payload, "tools") if "tools" in payload else [])
+    options.add_tools(tools, _choice(payload.get("tool_choice")), payload.get("parallel_tool_calls"))
+    _add_text(options, member(payload, "text", dict, {}))
+    reasoning = member(payload, "reasoning", dict, {})
+    check_members(reasoning, {"effort", "summary"}, "reasoning", argument="reasoning")
+    options.add("reasoning_effort", reasoning.get("effort"))
+    # What reasoning there is to read is sent in any case.
+    options.add("summary", reasoning.get("summary"), constant=True)
+    _add_included(options, payload)
+    return options
+
+
+def _choice(choice: Any) -> str | None:
+    if isinstance(choice, dict) and choice.get("type") == "function" and isinstance(choice.get("name"), str):
+        name: str = choice["name"]
+        return name
+    if choice is None or (isinstance(choice, str) and choice in TOOL_CHOICES):
+        return choice
+    raise InvalidRequestError(
+        "tool_choice: the relay carries none, auto, required, or a function with its name", argument="tool_choice"
+    )
+
+
+def _add_text(options: Options, text: Mapping[str, Any]) -> None:
+    check_members(text, {"format", "verbosity"}, "text", argument="text")
+    if text.get("format") is not None:
+        options.add("response_format", read_format(text["format"], "text.format", nested=False))
+    if text.get("verbosity") not in (None, "medium"):
+        options.add("verbosity", text["verbosity"])
+
+
+def _add_included(options: Options, payload: Mapping[str, Any]) -> None:
+    include = member(payload, "include", list, [])
+    for name in include:
+        if name not in (_LOGPROBS, _ENCRYPTED):
+            raise UnsupportedOptionError(f"include: the relay has no {name}", argument="include")
+    if _ENCRYPTED in include:  # elsewhere there is no such thing to include
+        options.add("encrypted_reasoning", True, constant=True)
+    options.add("top_logprobs", payload.get("top_logprobs") or None)
+    if _LOGPROBS in include or "top_logprobs" in options:
+        options.add("logprobs", True)
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+def _messages(payload: Mapping[str, Any]) -> Iterator[Message]:
+    if instructions := member(payload, "instructions", str, ""):
+        yield as_message({"role": "system", "content": instructions}, "instructions")
+    given = payload.get("input")
+    if isinstance(given, str):
+        yield as_message({"role": "user", "content": given}, "input")
+        return
+    entries = read_entries(payload, "input")
+    if not entries:
+        raise InvalidRequestError("input is empty: there is nothing to answer", argument="input")
+    said: list[dict[str, Any]] = []
+    for index, entry in enumerate(entries):
+        where = f"input[{index}]"
+        if _is_the_models(entry):
+            said.append(entry)
+            continue
+        if said:
+            yield _assistant(said, f"input[{index - 1}]")
+            said = []
+        yield as_message(_other(entry, where), where)
+    if said:
+        yield _assistant(said, f"input[{len(entries) - 1}]")
+
+
+def _is_the_models(entry: Mapping[str, Any]) -> bool:
+    kind = entry.get("type", "message")
+    return kind in ("reasoning", "function_call") or (kind == "message" and entry.get("role") == "assistant")
+
+
+def _other(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    kind = entry.get("type", "message")
+    if kind == "message":
+        check_members(entry, {"type", "role", "content", "id", "status"}, where, argument="input")
+        return {"role": entry.get("role"), "content": _content(entry.get("content"), where)}
+    if kind == "function_call_output":
+        check_members(entry, {"type", "call_id", "output", "id", "status"}, where, argument="input")
+        if not isinstance(entry.get("call_id"), str):
+            raise InvalidRequestError(f"{where}: there is no call_id", argument="input")
+        output = entry.get("output")
+        return {"role": "tool", "tool_call_id": entry["call_id"], "content": _content(output or "", where)}
+    reason = "the relay keeps nothing" if kind == "item_reference" else "the relay does not carry it"
+    raise UnsupportedOptionError(f"{where}: an item of type {kind!r}: {reason}", argument="input")
+
+
+def _content(content: Any, where: str) -> Any:
+    if isinstance(content, list):
+        return [_part(part, where) for part in content]
+    return content
+
+
+def _part(part: Any, where: str) -> dict[str, Any]:
+    """A part in the library's own form, or in chat completions'."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    known = {
+        "input_text": {"text"},
+        "input_image": {"image_url", "detail"},
+        "input_file": {"file_data", "file_url", "filename"},
+        "input_audio": {"input_audio"},
+    }.get(str(kind))
+    if known is None:
+        raise UnsupportedOptionError(f"{where}: the relay does not carry a part of type {kind!r}", argument="input")
+    check_members(part, known | {"type", "prompt_cache_breakpoint"}, f"{where}: {kind}", argument="input")
+    if kind == "input_text":
+        return {"type": "text", "text": part.get("text")}
+    if kind == "input_image":
+        return {"type": "image_url", "image_url": {"url": part.get("image_url"), "detail": part.get("detail")}}
+    if kind == "input_audio":
+        return {"type": "input_audio", "input_audio": part.get("input_audio")}
+    if part.get("file_url") is not None:
+        return {"type": "file", "url": part["file_url"], "name": part.get("filename")}
+    return {"type": "file", "file": {"file_data": part.get("file_data"), "filename": part.get("filename")}}
+
+
+def _assistant(items: list[dict[str, Any]], where: str) -> Message:
+    """The items of an answer as one message."""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for item in items:
+        kind = item.get("type", "message")
+        if kind == "reasoning":
+            parts = _list(item, "summary", where) + _list(item, "content", where)
+            thoughts += [_words(part, ("summary_text", "reasoning_text"), where) for part in parts]
+        elif kind == "function_call":
+            known = {"type", "id", "call_id", "name", "arguments", "status"}
+            check_members(item, known, where, argument="input")
+            calls.append({"id": item.get("call_id"), "name": item.get("name"), "arguments": item.get("arguments")})
+        else:
+            check_members(item, {"type", "role", "content", "id", "status", "phase"}, where, argument="input")
+            content = item.get("content")
+            parts = (
+                [{"type": "output_text", "text": content}]
+                if isinstance(content, str)
+                else _list(item, "content", where)
+            )
+            texts += [_words(part, ("output_text", "refusal", "input_text"), where) for part in parts]
+    message: dict[str, Any] = {"role": "assistant", "tool_calls": calls or None}
+    message["reasoning"] = "\n\n".join(thoughts) or None
+    message["content"] = [{"type": "text", "text": text} for text in texts] if len(texts) > 1 else "".join(texts)
+    if calls and not texts:
+        message["content"] = None
+    if is_opaque(items):
+        message["echo"] = {ECHO: items}
+    return as_message(message, where)
+
+
+def _list(item: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    value = item.get(name) or []
+    if not isinstance(value, list):
+        raise InvalidRequestError(f"{where}: {name} is no list", argument="input")
+    return value
+
+
+def _words(part: Any, kinds: tuple[str, ...], where: str) -> str:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind not in kinds:
+        raise UnsupportedOptionError(
+            f"{where}: the relay does not carry a part of type {kind!r} of an answer", argument="input"
+        )
+    return str(member(part, "refusal" if kind == "refusal" else "text", str, ""))

@@ -1,0 +1,247 @@
+"""What can go wrong between here and a server, in one vocabulary for all transports.
+
+Each transport has a table of its library's exceptions; the errors and their words are made here, so that all say the
+same. Libraries put addresses, queries and headers into their messages: none of their text is passed on, only what is
+known to be harmless (the system's word for an error number, why a certificate was refused, a proxy's status line).
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from llmclients.config.values import Proxy, Timeout
+from llmclients.errors import (
+    APIConnectionError,
+    APIResponseError,
+    APITimeoutError,
+    ConfigurationError,
+    LLMClientError,
+    StreamInterruptedError,
+)
+from llmclients.transports.base import Clock
+
+__all__ = [
+    "CERTIFICATE",
+    "CONNECT",
+    "GARBAGE",
+    "LOST",
+    "PROXY",
+    "RESOLVE",
+    "SLOW_ANSWER",
+    "SLOW_CONNECT",
+    "SYSTEM_ROWS",
+    "TLS",
+    "UNSENDABLE",
+    "Exchange",
+    "Fault",
+    "Row",
+    "Stage",
+    "closed_early",
+]
+
+Stage = Literal["open", "read"]
+
+
+class Fault(NamedTuple):
+    """A kind of failure: the error it is while opening and while reading, and what is said of it.
+
+    A message may name `{host}`, `{peer}` (the proxy where there is one, else the host), `{proxy}`, `{reason}`, and the
+    seconds `{connect}` and `{read}`.
+    """
+
+    message: str
+    opening: type[LLMClientError] = APIConnectionError
+    reading: type[LLMClientError] = StreamInterruptedError
+    reading_message: str | None = None
+    details: tuple[tuple[str, Any], ...] = ()
+    unknown_reason: str = "it was closed"
+
+
+RESOLVE = Fault("the name of {peer} could not be resolved")
+CONNECT = Fault("cannot connect to {peer}: {reason}", reading_message="the connection to {peer} was lost: {reason}")
+CERTIFICATE = Fault(
+    "the certificate of {host} was not accepted: {reason}; for an authority of your own, name its file with verify=",
+    details=(("retryable", False),),
+)
+TLS = Fault(
+    "no secure connection to {host}: {reason}",
+    reading_message="the answer broke off: {reason}",
+    unknown_reason="the handshake failed",
+)
+PROXY = Fault(
+    "{proxy} does not let through to {host}: {reason}",
+    reading_message="{proxy} broke off: {reason}",
+    unknown_reason="it refused",
+)
+SLOW_CONNECT = Fault(
+    "no connection to {peer} within {connect:g} s", APITimeoutError, APITimeoutError, details=(("phase", "connect"),)
+)
+SLOW_ANSWER = Fault(
+    "nothing came from {host} for {read:g} s", APITimeoutError, APITimeoutError, details=(("phase", "read"),)
+)
+LOST = Fault(
+    "the connection to {peer} was lost before an answer came: {reason}",
+    reading_message="the answer broke off: {reason}",
+)
+GARBAGE = Fault("what {host} sent is not HTTP", APIResponseError, APIResponseError)
+UNSENDABLE = Fault(
+    "the request cannot be sent: its URL or a header is not valid", ConfigurationError, ConfigurationError
+)
+
+# The first row that fits any exception of the chain decides; None stands for both stages.
+Row = tuple[type[BaseException], Stage | None, Fault]
+
+SYSTEM_ROWS: tuple[Row, ...] = (
+    (ssl.SSLCertVerificationError, None, CERTIFICATE),
+    (socket.gaierror, None, RESOLVE),
+    (ConnectionRefusedError, None, CONNECT),
+    (ssl.SSLError, None, TLS),
+    (TimeoutError, None, SLOW_ANSWER),
+    (OSError, None, LOST),
+)
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """What an error has to say of the exchange it happened in: where, through what, and how long it might take.
+
+    `table` says what the library's exceptions mean.
+    """
+
+    url: str
+    proxy: Proxy | None
+    timeout: Timeout
+    deadline: float | None
+    clock: Clock
+    table: tuple[Row, ...] = ()
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, or None without one.
+
+        Raises:
+            APITimeoutError: it has passed.
+        """
+        if self.deadline is None:
+            return None
+        seconds = self.deadline - self.clock.monotonic()
+        if seconds <= 0:
+            raise self.too_late()
+        return seconds
+
+    def too_late(self) -> APITimeoutError:
+        """The error that the deadline has passed."""
+        total = self.timeout.total
+        return APITimeoutError(f"not done within {'the deadline' if total is None else f'{total:g} s'}", phase="total")
+
+    def silent(self) -> APITimeoutError:
+        """The error that nothing came within `timeout.read`."""
+        error = self._made(SLOW_ANSWER, "read", "")
+        assert isinstance(error, APITimeoutError)
+        return error
+
+    def error(self, exception: Exception, stage: Stage) -> Exception:
+        """Ours for a library's exception; itself, if it is none of the table's (or ours already)."""
+        if isinstance(exception, LLMClientError):
+            return exception
+        chain = tuple(_chain(exception))
+        fault = next(
+            (row[2] for row in self.table if row[1] in (None, stage) and any(_is_a(e, row[0]) for e in chain)), None
+        )
+        if fault is None:
+            return exception
+        # aiohttp names the host whose certificate it refuses.
+        if (
+            fault is CERTIFICATE
+            and self.proxy is not None
+            and self.proxy.host in [getattr(e, "host", "") for e in chain]
+        ):
+            fault = PROXY
+        error = self._made(fault, stage, _reason(chain))
+        # A wait that the deadline cut short looks like any other timeout to the library.
+        if isinstance(error, APITimeoutError) and self.deadline is not None and self.clock.monotonic() >= self.deadline:
+            return self.too_late()
+        return error
+
+    def _made(self, fault: Fault, stage: Stage, reason: str) -> LLMClientError:
+        try:
+            host = urlsplit(self.url).netloc.rpartition("@")[2]
+        except ValueError:  # an address that is none
+            host = "the server"
+        proxy = "the proxy" if self.proxy is None else f"the proxy {self.proxy.url_without_credentials}"
+        message = (fault.reading_message or fault.message) if stage == "read" else fault.message
+        text = message.format(
+            host=host,
+            peer=host if self.proxy is None else proxy,
+            proxy=proxy,
+            reason=reason or fault.unknown_reason,
+            connect=self.timeout.connect,
+            read=self.timeout.read,
+        )
+        return (fault.opening if stage == "open" else fault.reading)(text, **dict(fault.details))
+
+
+def closed_early() -> StreamInterruptedError:
+    """The error of a read whose response was closed meanwhile, by its owner."""
+    return StreamInterruptedError("the response was closed before its end", retryable=False)
+
+
+def _chain(exception: BaseException) -> Iterator[BaseException]:
+    """The exception and what it wraps, outermost first.
+
+    Not by `__context__`: that may be an older failure that the caller is just handling.
+    """
+    todo, seen = [exception], set[int]()
+    while todo:
+        error = todo.pop(0)
+        if id(error) in seen:
+            continue
+        seen.add(id(error))
+        yield error
+        wrapped = (error.__cause__, getattr(error, "reason", None), *error.args)
+        todo += [e for e in wrapped if isinstance(e, BaseException)]
+
+
+def _is_a(exception: BaseException, kind: type[BaseException]) -> bool:
+    # httpx2 has httpx's exceptions under the same names, as classes of its own.
+    return isinstance(exception, kind) or any(
+        c.__name__ == kind.__name__ and c.__module__.startswith("httpx2") for c in type(exception).__mro__
+    )
+
+
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}[\x20-\x7e]{0,60})")
+
+
+def _reason(chain: tuple[BaseException, ...]) -> str:
+    """Why, in a few words: the innermost exception that has some."""
+    for error in reversed(chain):
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return str(getattr(error, "verify_message", "") or "it does not match the host").rstrip(".")
+        if isinstance(error, socket.gaierror):
+            return "its name could not be resolved"
+        if isinstance(error, ssl.SSLError) and getattr(error, "reason", None):
+            return str(error.reason).replace("_", " ").lower()
+        if isinstance(error, OSError):
+            if tunnel := _TUNNEL.match(str(error.args[0]) if error.args else ""):
+                return f"it answered {tunnel[1].strip()}"
+            if number := _error_number(error):
+                return os.strerror(number).lower()
+        status = getattr(error, "status", None)
+        if isinstance(status, int) and status >= 300:
+            return f"it answered {status} {getattr(error, 'message', '')}".strip()
+        if isinstance(error, http.client.IncompleteRead):
+            return "it ended early"
+    return ""
+
+
+def _error_number(error: OSError) -> int | None:
+    if error.errno is None and error.args and (found := re.search(r"\[Errno (\d+)\]", str(error.args[0]))):
+        return int(found[1])  # several addresses were tried, and asyncio made one message of their errors
+    return error.errno if error.errno is not None and error.errno > 0 else None

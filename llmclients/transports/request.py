@@ -1,0 +1,88 @@
+"""What both transports do alike before a request goes out: its headers, its proxy, whom to trust."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import ssl
+from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
+
+from llmclients._version import __version__
+from llmclients.config.values import Proxy, ca_bundle, environment_proxy
+from llmclients.errors import ConfigurationError
+from llmclients.transports.base import HTTPRequest, TransportSettings
+
+__all__ = ["Routes", "header_lines", "require", "tls_context"]
+
+_DEFAULTS = (
+    ("User-Agent", "user-agent", f"llmclients/{__version__}"),
+    ("Accept", "accept", "*/*"),
+    # Compression would hold back the pieces of a stream.
+    ("Accept-Encoding", "accept-encoding", "identity"),
+)
+
+
+def header_lines(request: HTTPRequest, brought: Collection[str] = ()) -> dict[str, str]:
+    """All headers but Host: the request's in their order, then what is missing.
+
+    `brought`: names in lower case that the caller's own session adds, in place of our defaults.
+    """
+    lines: dict[str, str] = {}
+    spelling: dict[str, str] = {}
+    for name, value in request.headers:
+        first = spelling.setdefault(name.lower(), name)
+        lines[first] = f"{lines[first]}, {value}" if first in lines else value
+    lines.update((name, value) for name, key, value in _DEFAULTS if key not in spelling and key not in brought)
+    if "content-length" not in spelling and (request.body or request.method in ("POST", "PUT", "PATCH")):
+        lines["Content-Length"] = str(len(request.body))
+    return lines
+
+
+class Routes:
+    """Which proxy leads to which URL. The environment is asked once for each server."""
+
+    def __init__(self, settings: TransportSettings) -> None:
+        self._settings = settings
+        self._known: dict[tuple[str, str], Proxy | None] = {}
+
+    def proxy_for(self, request: HTTPRequest) -> Proxy | None:
+        proxy = self._settings.proxy
+        if request.direct or proxy is False:
+            return None
+        if isinstance(proxy, Proxy):
+            return proxy
+        if not self._settings.trust_env:
+            return None
+        parts = urlsplit(request.url)
+        key = (parts.scheme, parts.netloc)
+        if key not in self._known:
+            self._known[key] = environment_proxy(request.url)
+        return self._known[key]
+
+
+def tls_context(settings: TransportSettings, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """The context of all TLS connections; `default` makes the one that trusts the library's own authorities."""
+    authorities = ca_bundle(settings.verify, settings.trust_env)
+    if authorities is False:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if authorities is True:
+        return default()
+    if os.path.isdir(authorities):
+        return ssl.create_default_context(capath=authorities)
+    return ssl.create_default_context(cafile=authorities)
+
+
+def require(module: str) -> None:
+    """Make sure that the package which SOCKS proxies need is there.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise ConfigurationError(
+            "a SOCKS proxy needs a package that is not installed: pip install 'llmclients[socks]'", argument="proxy"
+        )

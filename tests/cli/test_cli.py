@@ -1,0 +1,263 @@
+"""The command line: what it prints, where, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from llmclients import AsyncClient, Client, ConfigurationError
+from llmclients.cli import main as cli
+from llmclients.cli.main import RELAY_KEY_VARIABLE, main
+from llmclients.relay import RelayServer
+from llmclients.transports.mock import Cut, MockTransport, Reply
+
+DONE = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+def answer(text: str) -> bytes:
+    return b'data: {"choices":[{"delta":{"content":' + json.dumps(text).encode() + b"}}]}\n\n"
+
+
+class Provider:
+    """A relay over a provider that answers as the test says, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
+        self.mock = MockTransport(lambda request: Reply(chunks=self.steps))
+        self.relay = RelayServer(
+            AsyncClient("openai/m", base_url="http://mock", api_key="k", transport=self.mock, retry=None)
+        )
+
+    @property
+    def asked(self) -> Any:
+        return json.loads(self.mock.requests[-1].body)
+
+
+@pytest.fixture(scope="module")
+def _provider() -> Iterator[Provider]:
+    provider = Provider()
+    with provider.relay:
+        yield provider
+
+
+@pytest.fixture
+def provider(_provider: Provider) -> Provider:
+    _provider.steps = [answer("Hel"), answer("lo"), DONE]
+    return _provider
+
+
+@pytest.fixture
+def at(provider: Provider) -> list[str]:
+    return ["--base-url", provider.relay.url]
+
+
+def test_chat_streams_the_answer(provider: Provider, at: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chat", "yqcloud", "Hi", *at]) == 0
+    assert capsys.readouterr().out == "Hello\n"
+    assert provider.asked["messages"] == [{"role": "user", "content": "Hi"}]
+
+
+def test_chat_takes_options_between_its_arguments(provider: Provider, at: list[str]) -> None:
+    url = [at[0], f"{at[1]}/v1"]
+    options = [
+        "--model",
+        "x",
+        "--system",
+        "S",
+        "--option",
+        "temperature=0",
+        "--option",
+        'stop=["a"]',
+        "--option",
+        "seed=7",
+    ]
+    assert main(["chat", "openai", *options, "Hi", *url]) == 0
+    asked = provider.asked
+    assert [message["content"] for message in asked["messages"]] == ["S", "Hi"]
+    assert (asked["model"], asked["temperature"], asked["stop"], asked["seed"]) == ("x", 0, ["a"], 7)
+
+
+def test_chat_need_not_stream(provider: Provider, at: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chat", "--no-stream", *at, "--", "yqcloud-legacy", "-Hi"]) == 0
+    assert capsys.readouterr().out == "Hello\n"
+    assert provider.asked["messages"][-1]["content"] == "-Hi"
+
+
+def test_chat_reads_standard_input(provider: Provider, at: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("two\nlines\n"))
+    assert main(["chat", "yqcloud", "-", *at]) == 0
+    assert provider.asked["messages"][-1]["content"] == "two\nlines\n"
+
+
+def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
+    provider: Provider, at: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider.steps = [answer("Hel"), Cut()]
+    assert main(["chat", "yqcloud", "Hi", *at]) == 1
+    out, err = capsys.readouterr()
+    assert out == "Hel\n"
+    assert re.fullmatch(r"llmclients: yqcloud \(127\.0\.0\.1\): .+\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chat", "nope", "Hi"], "there is no provider named 'nope'"),
+        (["chat", "yqcloud", "Hi", "--option", "surprise=1"], "no option 'surprise'"),
+        (["chat", "yqcloud", "Hi", "--option", "temperature=1"], "temperature"),
+        (["chat", "yqcloud", "Hi", "--base-url", "nowhere"], "base_url"),
+        (["chat", "yqcloud", ""], "no content"),
+        (["models", "nope"], "there is no provider"),
+        (["relay", "--host", "0.0.0.0", "--provider", "yqcloud"], "api_key"),
+        (["relay", "--default", "max_tokens=5", "--provider", "yqcloud"], "max_tokens"),
+        (["relay", "--port", "70000", "--provider", "yqcloud"], "no such port"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(RELAY_KEY_VARIABLE, raising=False)
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert re.fullmatch(f"llmclients: .*{re.escape(words)}.*\n", err)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nope"],
+        ["chat"],
+        ["chat", "a", "b", "c"],
+        ["chat", "--option", "x", "Hi"],
+        ["chat", "--option", "self=1", "Hi"],
+        ["local"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "usage: llmclients" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["chat", "--help"], ["relay", "--help"]])
+def test_help_is_no_failure(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    assert capsys.readouterr().out
+
+
+def test_a_failed_call_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    # Nothing listens on port 1 of this machine.
+    assert main(["models", "openai", "--base-url", "http://127.0.0.1:1/v1"]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert re.fullmatch(r"llmclients: openai \(127\.0\.0\.1\): .+\n", err)
+
+
+def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "stream", interrupted)
+    assert main(["chat", "yqcloud", "Hi"]) == 130
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(arguments: object) -> int:
+        import warnings
+
+        warnings.simplefilter("always")
+        warnings.warn("mind the gap", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(cli, "_providers", warn)
+    assert main(["providers"]) == 0
+    assert capsys.readouterr().err == "llmclients: warning: mind the gap\n"
+
+
+def test_providers_is_a_table_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["providers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["PROVIDER", "MODEL", "KEY", "SERVICE", "NOTES"]
+    assert {"local", "openai", "ylokh", "yqcloud", "yqcloud-legacy", "ai365vip"} <= {line.split()[0] for line in lines}
+    legacy = next(line for line in lines if line.startswith("yqcloud-legacy"))
+    assert "(aichatos)" in legacy
+    assert "gone" in legacy
+
+
+def test_models_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "ai365vip", "--base-url", "http://127.0.0.1:1"]) == 0
+    assert capsys.readouterr().out == "gpt-3.5-turbo\ngpt-3.5-turbo-16k\ngpt-4o\n"
+
+
+def test_local_install_and_demo_are_passed_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("llmclients.local.engine.install", lambda: None)
+    monkeypatch.setattr("llmclients.demo.run", lambda: 1)
+    assert main(["local", "install"]) == 0
+    assert main(["demo"]) == 1
+
+    def missing() -> int:
+        raise ConfigurationError("the weights\nare missing")
+
+    monkeypatch.setattr("llmclients.demo.run", missing)
+    assert main(["demo"]) == 2
+    assert capsys.readouterr().err == "llmclients: the weights are missing\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_the_relay_serves_until_it_is_interrupted() -> None:
+    environment = {**os.environ, RELAY_KEY_VARIABLE: "sesame"}
+    command = [sys.executable, "-m", "llmclients", "relay", "--provider", "yqcloud", "--port", "0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as relay:
+        try:
+            assert relay.stdout is not None
+            first = relay.stdout.readline()
+            url = re.fullmatch(r"relay: yqcloud at (http://127\.0\.0\.1:\d+), with a key: yes\n", first)
+            assert url, first
+            request = urllib.request.Request(f"{url[1]}/openai/v1/models", headers={"Authorization": "Bearer sesame"})
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(request, timeout=10) as reply:
+                assert json.load(reply)["data"][0]["id"] == "gpt-4"
+        finally:
+            relay.send_signal(signal.SIGINT)
+            out, err = relay.communicate(timeout=10)
+    assert relay.returncode == 130
+    assert "sesame" not in first + out + err
+    assert re.fullmatch(r"\d\d:\d\d:\d\d openai: HTTP 200, \d+\.\d\d s, complete\n", err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_nobody_reading_the_output_is_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "llmclients", "providers"], stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writer)
+    assert not done.stderr
+    assert done.returncode == 141
+
+
+def test_characters_beyond_the_terminal_and_bytes_beyond_text(provider: Provider, at: list[str]) -> None:
+    provider.steps = [answer("é😀"), DONE]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "llmclients", "chat", "yqcloud", "-", *at]
+    done = subprocess.run(command, input=b"Hi", env=environment, capture_output=True, check=True)
+    assert done.stdout.rstrip() == b"??"
+    done = subprocess.run(command, input=b"\xff", env=environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(rb"llmclients: standard input is not text: .+\s+", done.stderr)

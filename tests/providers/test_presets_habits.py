@@ -1,0 +1,279 @@
+"""Presets: keys, addresses, errors, and a dialect of one's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from helpers import decode
+
+from llmclients import Client
+from llmclients.codecs.base import Codec, Context
+from llmclients.codecs.openai_chat.dialect import Dialect
+from llmclients.config.values import RetryPolicy
+from llmclients.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    OverloadedError,
+    PermissionDeniedError,
+    UnsupportedOptionError,
+)
+from llmclients.providers.presets import PRESETS
+from llmclients.providers.provider import Provider
+from llmclients.providers.registry import find_provider
+from llmclients.transports.mock import MockTransport, Reply
+from llmclients.types.content import ImagePart
+from llmclients.types.messages import ChatRequest, Message
+
+SERVED = Reply(json={"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]})
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for provider in (*PRESETS, find_provider("openai")):
+        for variable in (*provider.key_variables, provider.base_url_variable):
+            if variable:
+                monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://res.openai.azure.com/")
+
+
+def client(preset: str, *replies: Reply, **arguments: Any) -> tuple[Client, MockTransport]:
+    mock = MockTransport(replies or [SERVED])
+    return Client(preset, transport=mock, **({"model": "m", "api_key": "k", "retry": None} | arguments)), mock
+
+
+def codec_of(preset: str) -> Codec:
+    return find_provider(preset).load_codec()
+
+
+# --- keys and addresses ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", ["ollama-v1", "llama.cpp", "vllm", "lmstudio"])
+def test_a_server_on_this_machine_needs_no_key_and_gets_none(preset: str) -> None:
+    llm, mock = client(preset, api_key=None)
+    llm.chat("Hi")
+
+    assert "authorization" not in {name.lower() for name, _ in mock.requests[0].headers}
+
+
+@pytest.mark.parametrize("provider", PRESETS, ids=lambda provider: provider.name)
+def test_a_key_is_found_in_its_variable(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not provider.key_variables:
+        assert not provider.key_required
+        return
+    if provider.key_required:
+        with pytest.raises(ConfigurationError, match=provider.key_variables[0]):
+            Client(provider.name, model="m")
+    monkeypatch.setenv(provider.key_variables[0], "from-the-variable")
+    llm, mock = client(provider.name, api_key=None)
+    llm.chat("Hi")
+
+    assert any(value.endswith("from-the-variable") for _, value in mock.requests[0].headers)
+
+
+def test_llama_cpp_has_a_name_without_a_dot() -> None:
+    assert find_provider("llamacpp") is find_provider("llama.cpp")
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_azure_has_two_addresses(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", f"https://res.openai.azure.com{end}")
+    llm, mock = client("azure", SERVED, SERVED, Reply(json={"data": [{"id": "m"}]}))
+    llm.chat("Hi")
+    llm.chat("Hi", api_version="2024-10-21")
+
+    assert llm.models() == ["m"]
+    assert [request.url.removeprefix("https://res.openai.azure.com") for request in mock.requests] == [
+        "/openai/v1/chat/completions",
+        "/openai/deployments/m/chat/completions?api-version=2024-10-21",
+        "/openai/v1/models",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "argument"), [("a/b", "v", "model"), ("m?", "v", "model"), ("m", "v&x=1", "api_version")]
+)
+def test_what_cannot_stand_in_azure_s_address_is_refused(model: str, version: str, argument: str) -> None:
+    llm, _ = client("azure", model=model)
+
+    with pytest.raises(ConfigurationError, match="cannot stand in Azure's address") as caught:
+        llm.chat("Hi", api_version=version)
+    assert caught.value.argument == argument
+
+
+def test_azure_needs_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_OPENAI_ENDPOINT")
+
+    with pytest.raises(ConfigurationError, match=r"azure .*base_url"):
+        Client("azure", model="m", api_key="k")
+
+
+def test_only_openai_s_own_service_knows_max_completion_tokens() -> None:
+    for arguments, field in (({}, "max_completion_tokens"), ({"base_url": "http://x.example/v1"}, "max_tokens")):
+        llm, mock = client("openai", **arguments)
+        llm.chat("Hi", max_tokens=5)
+        assert json.loads(mock.requests[0].body)[field] == 5
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+WRONG_KEY = '{"code":"Client specified an invalid argument","error":"Incorrect API key provided: x***y"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        WRONG_KEY,
+        WRONG_KEY.replace("key provided: x", "key provided%3A x").replace(
+            "Incorrect API key provided%3A x***y", "Incorrect%20API%20key%20provided%3A%20x***y"
+        ),
+    ],
+)
+def test_a_400_of_xai_may_mean_a_wrong_key(body: str) -> None:
+    error = codec_of("xai").decode_error(400, {}, body.encode())
+
+    assert type(error) is AuthenticationError
+    assert str(error) == "HTTP 400: Incorrect API key provided: x***y"
+    assert (error.status_code, error.retryable) == (400, False)
+    assert type(codec_of("openai").decode_error(400, {}, body.encode())) is BadRequestError
+    assert type(codec_of("xai").decode_error(400, {}, b'{"error":"No such model"}')) is BadRequestError
+    assert type(codec_of("xai").decode_error(403, {}, body.encode())) is PermissionDeniedError
+
+
+def test_percent_signs_in_plain_words_stay() -> None:
+    error = codec_of("xai").decode_error(400, {}, b'{"error":"cannot fetch https://x.example/a%20b.png"}')
+
+    assert str(error) == "HTTP 400: cannot fetch https://x.example/a%20b.png"
+
+
+@pytest.mark.parametrize("name", ["mistral-correlation-id", "x-generation-id", "apim-request-id", "x-request-id"])
+def test_the_id_of_a_request_is_found_in_each_server_s_header(name: str) -> None:
+    llm, _ = client("openai", Reply(json={"choices": [{"message": {}}]}, headers={name: "r-1"}))
+
+    assert llm.chat("Hi").request_id == "r-1"
+
+
+GIVEN_UP = Reply(json={"choices": [{"message": {"content": "Fo"}, "finish_reason": "insufficient_system_resource"}]})
+
+
+def test_an_answer_that_the_server_gave_up_is_asked_for_again() -> None:
+    llm, mock = client("deepseek", GIVEN_UP, SERVED, retry=RetryPolicy())
+
+    assert llm.chat("Hi").text == "{}"
+    assert len(mock.requests) == 2
+
+
+def test_a_stream_that_the_server_gave_up_keeps_what_came() -> None:
+    events = [
+        'data: {"choices":[{"delta":{"content":"Fo"}}]}\n\n',
+        'data: {"choices":[{"delta":{},"finish_reason":"insufficient_system_resource"}]}\n\ndata: [DONE]\n\n',
+    ]
+    llm, _ = client("deepseek", Reply(headers={"content-type": "text/event-stream"}, body="".join(events)))
+    stream = llm.stream("Hi")
+
+    with pytest.raises(OverloadedError, match="gave the answer up half-way: insufficient_system_resource") as caught:
+        list(stream)
+    assert caught.value.retryable
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "Fo"
+    assert caught.value.body == {"delta": {}, "finish_reason": "insufficient_system_resource"}
+
+
+# --- what goes back as it came -------------------------------------------------------------------------------------
+
+ENTRY = {"type": "reasoning.encrypted", "data": "b3Bh"}
+
+
+@pytest.mark.parametrize("where", ["delta", "message"])
+@pytest.mark.parametrize("odd", [None, 5, "x", [], ["x"], {}, {"reasoning_details": {}}, {"reasoning_details": [5]}])
+def test_an_odd_message_beside_a_good_one_does_no_harm(where: str, odd: Any) -> None:
+    other = {"delta": "message", "message": "delta"}[where]
+    choice = {where: {"content": "Four", "reasoning_details": [ENTRY]}, other: odd, "finish_reason": "stop"}
+    body = json.dumps({"choices": [choice]}).encode()
+    codec = codec_of("openrouter")
+    if where == "message":
+        assert codec.decode(body).echo == {"openai": {"reasoning_details": [ENTRY]}}
+        found = decode(codec.stream_decoder("application/json"), [body])
+    else:
+        found = decode(codec.stream_decoder("text/event-stream"), [b"data: " + body + b"\n\ndata: [DONE]\n\n"])
+
+    assert found.error is None
+    assert found.response.text == "Four"
+    assert found.response.echo is not None
+    assert ENTRY in found.response.echo["openai"]["reasoning_details"]
+
+
+@pytest.mark.parametrize("echo", [None, {}, {"openai": []}, {"openai": {"other": 1}}, {"anthropic": {}}])
+def test_an_echo_of_another_wire_stays_here(echo: Any) -> None:
+    llm, mock = client("openrouter")
+    llm.chat(["Hi", Message("assistant", "Hello.", echo=echo), "Bye"])
+
+    assert json.loads(mock.requests[0].body)["messages"][1] == {"role": "assistant", "content": "Hello."}
+
+
+def test_a_conversation_brings_signed_reasoning_back() -> None:
+    first = {"role": "assistant", "content": "Hello.", "reasoning_details": [ENTRY]}
+    llm, mock = client("openrouter", Reply(json={"choices": [{"message": first, "finish_reason": "stop"}]}), SERVED)
+    conversation = llm.conversation()
+    conversation.chat("Hi")
+    conversation.chat("Bye")
+
+    assert json.loads(mock.requests[1].body)["messages"][1] == first
+
+
+# --- one's own ------------------------------------------------------------------------------------------------------
+
+
+def test_a_dialect_of_one_s_own_is_a_few_lines() -> None:
+    mine = replace(find_provider("vllm"), name="mine", aliases=(), dialect={"seed": "rng", "without": ["stop"]})
+    codec = mine.load_codec()
+
+    assert json.loads(codec.encode(ChatRequest.of("Hi", seed=1), Context(model="m")).body)["rng"] == 1
+    assert "stop" not in codec.fields
+
+
+def test_a_habit_that_no_dialect_knows_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"mine: .*sead") as caught:
+        Provider("mine", find_provider("vllm").codec, dialect={"sead": "rng"}).load_codec()
+    assert caught.value.argument == "dialect"
+
+
+def test_the_defaults_are_those_of_most() -> None:
+    assert Dialect().fields == find_provider("openai").load_codec().fields
+    assert set(Dialect().part_rules) == {"image", "audio", "file"}
+
+
+def test_deepseek_has_no_developers() -> None:
+    mock = MockTransport([SERVED])
+    with Client("deepseek/m", api_key="k", transport=mock) as client:
+        client.chat([{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
+
+    assert json.loads(mock.requests[0].body)["messages"][0] == {"role": "system", "content": "Be brief."}
+
+
+def test_a_list_of_models_may_be_bare() -> None:
+    with Client("together/m", api_key="k", transport=MockTransport([Reply(json=[{"id": "a"}, {"id": "b"}])])) as client:
+        assert client.models() == ["a", "b"]
+
+
+@pytest.mark.parametrize("role", ["system", "assistant", "tool"])
+def test_only_a_user_s_message_has_images(role: str) -> None:
+    mock = MockTransport([])
+    said = Message(role, [ImagePart(b"\x89PNG\r\n\x1a\n")], tool_call_id="a" if role == "tool" else None)
+    made, words = Client("openai/m", api_key="k", transport=mock), "only a user's message has images"
+    with made, pytest.raises(UnsupportedOptionError, match=words):
+        made.chat(["Hi", said])
+
+    assert mock.requests == []
+
+
+def test_its_own_address_counts_as_its_own_whoever_says_it() -> None:
+    mock = MockTransport([SERVED])
+    with Client("openai/m", api_key="k", base_url="https://api.openai.com/v1/", transport=mock) as client:
+        client.chat("Hi", max_tokens=5)
+
+    assert json.loads(mock.requests[0].body)["max_completion_tokens"] == 5

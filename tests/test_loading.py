@@ -1,0 +1,161 @@
+"""What a program loads, and what it builds, before it needs it: nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import llmclients
+from llmclients.testing.fault_server import FaultServer
+from llmclients.testing.script import END, http
+from llmclients.types.base import _BUILT_ON_FIRST_USE
+
+HEAVY = ("requests", "urllib3", "httpx", "httpcore", "aiohttp", "httpx_aiohttp", "tenacity", "starlette", "uvicorn")
+CLIENTS = ("AsyncClient", "AsyncStream", "Client", "Stream")
+
+
+def loaded_by(program: str, watched: tuple[str, ...] = HEAVY) -> set[str]:
+    """Which of these modules a fresh interpreter has loaded after this program."""
+    return set(run(f"{program}\nimport sys\nprint(*(name for name in {watched!r} if name in sys.modules))").split())
+
+
+def run(program: str) -> str:
+    """The last line that a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    assert loaded_by("import llmclients") == set()
+
+
+def test_neither_does_any_public_name_but_the_clients() -> None:
+    names = [name for name in llmclients.__all__ if name not in CLIENTS]
+
+    assert loaded_by(f"import llmclients\nfor name in {names!r}: getattr(llmclients, name)") == set()
+
+
+def test_neither_does_loading_every_codec() -> None:
+    program = (
+        "from llmclients.providers.registry import *\nfor name in provider_names(): find_provider(name).load_codec()"
+    )
+
+    assert loaded_by(program) == set()
+
+
+def test_a_client_loads_requests_and_not_what_the_async_one_needs() -> None:
+    loaded = loaded_by("from llmclients import Client\nClient('ylokh', base_url='http://127.0.0.1:1').close()")
+
+    assert loaded == {"requests", "urllib3"}
+
+
+def test_an_async_client_loads_httpx_and_not_what_the_other_needs() -> None:
+    loaded = loaded_by("from llmclients import AsyncClient\nAsyncClient('ylokh', base_url='http://127.0.0.1:1')")
+
+    assert {"httpx", "aiohttp", "httpx_aiohttp"} <= loaded
+    assert not loaded & {"requests", "urllib3", "tenacity"}
+
+
+def test_a_client_with_a_scripted_transport_loads_no_http_library() -> None:
+    program = """
+from llmclients import AsyncClient, Client
+from llmclients.transports.mock import MockTransport
+for kind in (Client, AsyncClient):
+    kind("ylokh", base_url="http://mock", transport=MockTransport())
+"""
+
+    assert loaded_by(program) == set()
+
+
+RARE = (
+    *("asyncio", "difflib", "httpx", "httpx_aiohttp", "aiohttp", "tenacity", "xllamacpp", "pydantic.v1"),
+    *("llmclients.async_client", "llmclients.conversation", "llmclients.local.engine", "llmclients.transports.mock"),
+)
+"""What a program that makes a `Client` and lets it chat does without."""
+
+FIRST_CHAT = """
+from llmclients import Client
+client = Client("openai", model="m", base_url="{url}", api_key="key", retry=2)
+assert client.chat("Hello").text == "Hi"
+"""
+REPLY = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}'
+
+
+@pytest.mark.parametrize(("refusals", "loaded"), [(0, set()), (1, {"tenacity"})])
+def test_a_first_chat_loads_nothing_that_only_few_programs_need(refusals: int, loaded: set[str]) -> None:
+    busy = http("503 Busy", [("retry-after-ms", "1"), ("Connection", "close")])
+    with FaultServer(*[[busy, END]] * refusals, [http(body=REPLY)]) as server:
+        assert loaded_by(FIRST_CHAT.format(url=server.url), RARE) == loaded
+        assert server.exchanges == refusals + 1
+
+
+@pytest.mark.parametrize("name", ["Client", "AsyncClient"])
+def test_a_conversation_s_models_come_with_the_first_conversation(name: str) -> None:
+    program = f"""
+from llmclients import {name}
+from llmclients.transports.mock import MockTransport
+client = {name}("ylokh", base_url="http://mock", transport=MockTransport())
+"""
+
+    assert loaded_by(program, RARE) & {"llmclients.conversation"} == set()
+    assert loaded_by(program + "client.conversation()", RARE) >= {"llmclients.conversation"}
+
+
+STREAM = """
+from llmclients import Client
+client = Client("openai", model="m", base_url="{url}", api_key="key", retry=None)
+assert "".join(map(str, client.stream("Hello"))) == "Hi"
+"""
+EVENTS = b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+BUILT = """
+from llmclients.types.base import Model
+def models(base):
+    return {model for kind in base.__subclasses__() for model in {kind} | models(kind)}
+print(*{model.__pydantic_complete__ for model in models(Model)})
+"""
+
+
+@pytest.mark.parametrize(("program", "reply"), [
+    (FIRST_CHAT, http(body=REPLY)),
+    (STREAM, http(headers=[("Content-Type", "text/event-stream")], body=EVENTS)),
+], ids=["chat", "stream"])  # fmt: skip
+def test_a_plain_chat_builds_no_validator(program: str, reply: bytes) -> None:
+    with FaultServer([reply]) as server:
+        done = run(program.format(url=server.url) + BUILT)
+
+    # An older pydantic builds all but those that nothing is ever validated as.
+    assert set(done.split()) == ({"False"} if _BUILT_ON_FIRST_USE else {"False", "True"})
+
+
+def test_what_was_never_built_is_serialized_as_if_it_were() -> None:
+    program = """
+from typing import Any
+from pydantic import BaseModel
+from llmclients.types.messages import ChatRequest
+class Own(BaseModel):
+    item: Any
+print(Own(item=ChatRequest.of("Hi", model="m").messages).model_dump_json(exclude_none=True))
+"""
+
+    assert run(program) == '{"item":[{"role":"user","content":"Hi"}]}'
+
+
+def test_threads_may_all_be_the_first_to_use_a_model() -> None:
+    program = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from llmclients.types.messages import ChatRequest, Message
+sys.setswitchinterval(1e-6)
+barrier = Barrier(16)
+def ask(_):
+    barrier.wait()
+    return ChatRequest.of([Message("user", "Hi")], temperature=1).model_dump_json(exclude_none=True)
+with ThreadPoolExecutor(16) as pool:
+    print(*set(pool.map(ask, range(16))))
+"""
+
+    assert run(program) == '{"messages":[{"role":"user","content":"Hi"}],"temperature":1}'

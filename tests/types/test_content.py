@@ -1,0 +1,188 @@
+"""The parts of a message: where their bytes come from, what they are, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmclients.errors import InvalidRequestError
+from llmclients.types.content import MAX_PART_BYTES, AudioPart, FilePart, ImagePart, MediaPart, TextPart, as_part, sniff
+from llmclients.types.messages import Message
+
+PNG = b"\x89PNG\r\n\x1a\n rest"
+WAV = b"RIFF\x24\x00\x00\x00WAVEfmt "
+PDF = b"%PDF-1.7 rest"
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type"),
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0 rest", "image/jpeg"),
+        (b"GIF87a rest", "image/gif"),
+        (b"GIF89a rest", "image/gif"),
+        (b"RIFF\x24\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"\x00\x00\x00\x1cftypavif", "image/avif"),
+        (b"\x00\x00\x00\x1cftypheic", "image/heic"),
+        (b"\x00\x00\x00\x1cftypmif1", "image/heif"),
+        (b"BM rest", "image/bmp"),
+        (WAV, "audio/wav"),
+        (b"ID3\x04 rest", "audio/mpeg"),
+        (b"\xff\xfb\x90\x00", "audio/mpeg"),
+        (b"\xff\xf3\x90\x00", "audio/mpeg"),
+        (b"\xff\xf2\x90\x00", "audio/mpeg"),
+        (b"fLaC rest", "audio/flac"),
+        (b"OggS rest", "audio/ogg"),
+        (b"\x00\x00\x00\x1cftypM4A ", "audio/mp4"),
+        (PDF, "application/pdf"),
+        (b"", None),
+        (b"PNG", None),
+        (b"RIFF\x24\x00\x00\x00AVI ", None),
+    ],
+)
+def test_the_first_bytes_tell_the_type(data: bytes, media_type: str | None) -> None:
+    assert sniff(data) == media_type
+
+
+def test_bytes_a_path_and_a_data_url_are_the_same_image(tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG)
+    text = base64.b64encode(PNG).decode()
+
+    for source in (PNG, bytearray(PNG), memoryview(PNG), path, f"data:image/png;base64,{text}"):
+        part = ImagePart(source)  # type: ignore[arg-type]
+        assert (part.data, part.url, part.media_type, part.type) == (PNG, None, "image/png", "image")
+        assert part.base64 == text
+        assert part.any_url == f"data:image/png;base64,{text}"
+
+
+def test_a_url_stays_one() -> None:
+    part = ImagePart("https://a.example/cat.png", detail="low")
+
+    assert (part.url, part.data, part.media_type, part.detail) == ("https://a.example/cat.png", None, None, "low")
+    assert part.any_url == "https://a.example/cat.png"
+
+
+def test_a_string_is_never_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "secret.png"
+    path.write_bytes(PNG)
+
+    for source in (str(path), f"file://{path}"):
+        with pytest.raises(InvalidRequestError, match="the url must begin with https://"):
+            ImagePart(source)
+
+
+def test_a_file_keeps_its_name_and_needs_no_known_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("Fo\u0161", encoding="utf-8")
+
+    assert (FilePart(path).name, FilePart(path).media_type) == ("notes.txt", "text/plain")
+    assert FilePart(path, name="other").name == "other"
+    assert (FilePart(PDF).name, FilePart(PDF).media_type) == (None, "application/pdf")
+    assert FilePart(b"\xff\x00").media_type == "application/octet-stream"
+    assert FilePart(b"\xff\x00", media_type="application/zip").media_type == "application/zip"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "name"),
+    [
+        ("audio/wav", "wav"),
+        ("audio/x-wav", "wav"),
+        ("audio/wave", "wav"),
+        ("audio/mpeg", "mp3"),
+        ("audio/flac", "flac"),
+    ],
+)
+def test_sound_has_a_short_name(media_type: str, name: str) -> None:
+    assert AudioPart(b"bytes", media_type=media_type).format == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "fields", "words"),
+    [
+        (ImagePart, None, {}, "needs either a url or data"),
+        (ImagePart, PNG, {"url": "https://a.example/"}, "one source, not two"),
+        (ImagePart, None, {"data": PNG, "url": "https://a.example/"}, "needs either a url or data"),
+        (ImagePart, b"", {}, "data is empty"),
+        (ImagePart, b"bytes", {}, "cannot be told from its first bytes"),
+        (ImagePart, WAV, {}, "is audio/wav, not image/"),
+        (AudioPart, PNG, {}, "is image/png, not audio/"),
+        (ImagePart, PNG, {"media_type": "text/plain"}, "is text/plain, not image/"),
+        (ImagePart, 5, {}, "bytes, a path or a URL, not int"),
+        (ImagePart, "data:image/png,abc", {}, "must be in base64"),
+        (ImagePart, "data:image/png;base64,%%", {}, "is not base64"),
+        (ImagePart, Path("nowhere/cat.png"), {}, "cat.png cannot be read: No such file"),
+        (ImagePart, PNG, {"detail": "huge"}, "detail: "),
+        (ImagePart, PNG, {"colour": 1}, "colour: Extra inputs"),
+        (FilePart, b"x" * (MAX_PART_BYTES + 1), {}, f"more than {MAX_PART_BYTES}"),
+    ],
+)
+def test_a_part_that_is_none_is_refused(kind: type[MediaPart], source: Any, fields: Any, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        kind(source, **fields)
+
+
+def test_a_path_to_too_many_bytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.bin"
+    with path.open("wb") as file:
+        file.truncate(MAX_PART_BYTES + 1)
+
+    with pytest.raises(InvalidRequestError, match=r"huge\.bin has more than"):
+        FilePart(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({"text": "a"}, TextPart(text="a")),
+        ({"type": "text", "text": "a"}, TextPart(text="a")),
+        (
+            {"type": "image_url", "image_url": {"url": "https://a.example/b", "detail": "high"}},
+            ImagePart("https://a.example/b", detail="high"),
+        ),
+        ({"type": "image_url", "image_url": "https://a.example/b"}, ImagePart("https://a.example/b")),
+        (
+            {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+            AudioPart(b"RIFF", media_type="audio/wav"),
+        ),
+        (
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "a.pdf"}},
+            FilePart(b"%PDF-", name="a.pdf"),
+        ),
+        ({"type": "image", "url": "https://a.example/b"}, ImagePart("https://a.example/b")),
+        ({"type": "audio", "data": "UklGRg==", "media_type": "audio/wav"}, AudioPart(b"RIFF", media_type="audio/wav")),
+    ],
+)
+def test_a_dict_is_read_in_its_own_form_and_in_that_of_chat_completions(given: Any, part: Any) -> None:
+    assert as_part(given) == part
+    assert Message("user", [given]).content == [part]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"type": "file", "file": {"file_id": "file-1"}}, "give its bytes"),
+        ({"type": "input_audio", "input_audio": {"data": 5, "format": "wav"}}, "is not base64"),
+        ({"type": "image_url", "image_url": {"url": 5}}, "bytes, a path or a URL, not int"),
+        ({"type": "refusal", "refusal": "no"}, "there is no part of type 'refusal'"),
+    ],
+)
+def test_a_dict_that_is_no_part_is_refused(given: Any, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        Message("user", ["fine", given][1:])
+
+
+def test_bytes_do_not_fill_a_repr() -> None:
+    assert repr(ImagePart(PNG)) == "ImagePart(type='image', url=None, media_type='image/png', detail=None)"
+
+
+def test_the_text_of_a_message_leaves_its_other_parts_out() -> None:
+    message = Message("user", [TextPart(text="a"), ImagePart(PNG), TextPart(text="b")])
+
+    assert message.text == "ab"
+    assert [part.type for part in message.parts] == ["text", "image", "text"]
+    assert Message("user", "x").parts == [TextPart(text="x")]
+    assert Message("assistant", "").parts == []

@@ -1,0 +1,186 @@
+"""Response formats: what may be given, the schemas that go out, the answers read as what was asked for."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+from openai.lib._pydantic import to_strict_json_schema
+from pydantic import BaseModel, Field, RootModel, TypeAdapter
+from typing_extensions import TypedDict
+
+from llmclients.errors import InvalidRequestError
+from llmclients.types.messages import ChatRequest
+from llmclients.types.response_format import ResponseFormat, as_response_format, strict_schema
+
+
+class Colour(enum.Enum):
+    """A colour."""
+
+    RED = "red"
+
+
+class Line(BaseModel):
+    what: str
+    price: float | None = None
+    colour: Colour = Field(default=Colour.RED, description="of the thing")
+
+
+class Invoice(BaseModel):
+    """An invoice."""
+
+    number: int = Field(description="as printed", ge=1)
+    lines: list[Line]
+    main: Line = Field(description="the dearest")
+    kind: Literal["paid", "due"] = "due"
+    either: Line | str
+    notes: dict[str, str] = Field(default_factory=dict)
+
+
+class Tree(BaseModel):
+    value: int
+    children: list[Tree] = []
+
+
+class Nested(BaseModel):
+    inner: Invoice = Field(title="The inner one")
+    pair: tuple[int, str] | None = None
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
+class Town(TypedDict):
+    name: str
+
+
+@pytest.mark.parametrize("model", [Line, Invoice, Tree, Nested])
+def test_a_model_s_schema_is_the_one_that_the_official_sdk_sends(model: type[BaseModel]) -> None:
+    form = as_response_format(model)
+
+    assert form is not None
+    assert form.json_schema == to_strict_json_schema(model)
+    assert (form.name, form.strict) == (model.__name__, True)
+
+
+def test_a_schema_with_several_in_allof_and_old_definitions() -> None:
+    schema = {
+        "type": "object",
+        "definitions": {"a": {"type": "object", "properties": {"x": {"type": "string", "default": None}}}},
+        "properties": {
+            "one": {"allOf": [{"$ref": "#/definitions/a"}]},
+            "two": {"allOf": [{"type": "object", "properties": {}}, {"type": "object"}]},
+            "free": {"type": "object", "additionalProperties": True},
+        },
+    }
+    before = repr(schema)
+
+    strict = strict_schema(schema)
+
+    assert repr(schema) == before
+    assert strict["required"] == ["one", "two", "free"]
+    assert strict["definitions"]["a"]["properties"] == {"x": {"type": "string"}}
+    assert strict["properties"]["one"] == {"$ref": "#/definitions/a"}
+    assert all(entry["additionalProperties"] is False for entry in strict["properties"]["two"]["allOf"])
+    assert strict["properties"]["free"]["additionalProperties"] is True
+
+
+@pytest.mark.parametrize("ref", ["#/$defs/none", "https://a.example/schema"])
+def test_a_reference_to_nowhere_is_refused(ref: str) -> None:
+    with pytest.raises(ValueError, match="the schema has no "):
+        strict_schema({"type": "object", "properties": {"a": {"$ref": ref, "description": "d"}}})
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "form"),
+    [
+        ("json", ResponseFormat(json_schema=None)),
+        ("json_object", ResponseFormat(json_schema=None)),
+        ({"type": "json_object"}, ResponseFormat(json_schema=None)),
+        ("text", None),
+        ({"type": "text"}, None),
+        (None, None),
+        (SCHEMA, ResponseFormat(json_schema=SCHEMA)),
+        (
+            {**SCHEMA, "title": "My answer!"},
+            ResponseFormat(name="My_answer_", json_schema={**SCHEMA, "title": "My answer!"}),
+        ),
+        (
+            {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA, "strict": True, "description": "d"}},
+            ResponseFormat(name="n", json_schema=SCHEMA, strict=True, description="d"),
+        ),
+        (
+            {"type": "json_schema", "name": "n", "schema": SCHEMA},
+            ResponseFormat(name="n", json_schema=SCHEMA),
+        ),
+    ],
+)
+def test_a_format_may_be_given_as_a_word_a_schema_or_in_the_form_of_chat_completions(given: Any, form: Any) -> None:
+    assert ChatRequest.of("Hi", response_format=given).response_format == form
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("xml", "there is no format 'xml'"),
+        (list[int], "an answer must be a JSON object, not 'array'"),
+        (RootModel[list[int]], "an answer must be a JSON object, not 'array'"),
+        ({"type": "array"}, "not 'array'"),
+        (int, "not 'integer'"),
+        (object(), "has no JSON Schema"),
+        (Line | None, "not 'a choice of several'"),
+        ({"type": "json_schema", "json_schema": {"name": "n", "scheme": {}}}, "a json_schema needs its schema"),
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "strikt": True}}, "strikt: Extra inputs"),
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "array"}}}, "not 'array'"),
+        ({"type": "json_schema", "json_schema": None}, "a json_schema needs its schema"),
+    ],
+)
+def test_what_is_no_format_is_refused(given: Any, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        ChatRequest.of("Hi", response_format=given)
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "parsed"),
+    [
+        (Line, '{"what":"a","price":1.5,"colour":"red"}', Line(what="a", price=1.5)),
+        (Point, '{"x":1,"y":2}', Point(1, 2)),
+        (Town, '{"name":"Oslo"}', {"name": "Oslo"}),
+        (TypeAdapter(Point), ' {"x":1,"y":2}\n', Point(1, 2)),
+        ("json", '{"a":[1]}', {"a": [1]}),
+        (SCHEMA, '{"a":1}', {"a": 1}),
+    ],
+)
+def test_an_answer_is_read_as_what_was_asked_for(given: Any, text: str, parsed: Any) -> None:
+    form = as_response_format(given)
+
+    assert form is not None
+    assert form.parse(text) == parsed
+    assert type(form.parse(text)) is type(parsed)
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "words"),
+    [
+        (Line, "{}", "what: Field required"),
+        (Line, '{"what":"a', "Invalid JSON: EOF"),
+        (Point, '{"x":"a","y":2}', "x: Input should be a valid integer"),
+        ("json", "[1]", "it is not a JSON object"),
+        ("json", "Here you are: {}", "Expecting value"),
+        ("json", '{"a":' + "[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_an_answer_that_does_not_fit_says_where(given: Any, text: str, words: str) -> None:
+    form = as_response_format(given)
+
+    assert form is not None
+    with pytest.raises(ValueError, match=words):
+        form.parse(text)
