@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import wire
 from llmclients.codecs.base import Codec
 from llmclients.providers.registry import find_provider, provider_names
-from llmclients.types.messages import Chunk
+from llmclients.types.response import Chunk
 
 __all__ = ["EVENT_CODECS", "codecs", "count_chunks", "decode", "reads"]
 

@@ -42,18 +42,12 @@ from llmclients.errors import (
     UnprocessableEntityError,
     UnsupportedOptionError,
 )
-from llmclients.providers.registry import Provider, provider_names, register_provider
+from llmclients.providers.provider import Provider
+from llmclients.providers.registry import provider_names, register_provider
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import (
-    ChatRequest,
-    ChatResponse,
-    Chunk,
-    Message,
-    TokenLogprob,
-    ToolCall,
-    ToolCallDelta,
-    Usage,
-)
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse, Chunk, TokenLogprob, ToolCallDelta, Usage
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream

@@ -14,7 +14,8 @@ from llmclients.config.client import ClientSettings
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.transports import AsyncResponse, AsyncTransport, async_transport
-from llmclients.types.messages import ChatResponse, Chunk, Messages
+from llmclients.types.messages import Messages
+from llmclients.types.response import ChatResponse, Chunk
 
 if TYPE_CHECKING:
     import httpx
@@ -71,7 +72,7 @@ class AsyncClient:
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
         transport: httpx.AsyncClient | MockTransport | None = None,
     ) -> None:
-        self._settings = ClientSettings.of(
+        self._settings = ClientSettings.from_arguments(
             provider,
             model=model,
             api_key=api_key,
@@ -108,7 +109,8 @@ class AsyncClient:
 
         Raises:
             ConfigurationError: something cannot be sent; nothing was.
-            APIError: the call failed, and so did its retries. `partial.earlier` is what `run_tools` did until then.
+            APIError: the call failed, and so did its retries. `partial.intermediate_messages` is what `run_tools` did
+                until then.
             StructuredOutputError: the answer is not what `response_format` asked for.
             ToolLoopError: after `max_turns` there is no answer.
         """

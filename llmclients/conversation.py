@@ -10,7 +10,8 @@ from typing_extensions import Self
 from llmclients.config.client import ClientSettings
 from llmclients.errors import ConfigurationError
 from llmclients.types.base import Model
-from llmclients.types.messages import ChatResponse, Message, Messages, as_messages
+from llmclients.types.messages import Message, Messages, as_messages
+from llmclients.types.response import ChatResponse
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream
@@ -74,8 +75,10 @@ class SavedConversation(Model):
         if response.finish_reason == "length" and len(whole) < len(response.tool_calls):
             # Half a call can neither be answered nor, on some wires, be sent.
             content = message.content or response.text
-            message = message.model_copy(update={"tool_calls": whole or None, "content": content, "echo": None})
-        self.messages.extend([*own, *response.earlier, message])
+            message = message.model_copy(
+                update={"tool_calls": whole or None, "content": content, "provider_data": None}
+            )
+        self.messages.extend([*own, *response.intermediate_messages, message])
 
 
 class Conversation(SavedConversation):

@@ -17,7 +17,7 @@ from llmclients.conversation import Conversation
 from llmclients.errors import LLMClientError
 from llmclients.local import engine as local
 from llmclients.relay import RelayServer
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 __all__ = ["run"]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:  # for the annotation only: this module stands on nothing
-    from llmclients.types.messages import ChatResponse
+    from llmclients.types.response import ChatResponse
 
 __all__ = [
     "RETRIED_STATUSES",
@@ -57,7 +57,7 @@ class ToolLoopError(LLMClientError):
 
     Attributes:
         response: the last answer, whose calls were not made, or an empty one; its `messages` are the whole loop, to go
-            on with, its `earlier` all but the answer.
+            on with, its `intermediate_messages` all but the answer.
     """
 
     def __init__(self, message: str, *, response: ChatResponse | None = None) -> None:
@@ -107,7 +107,7 @@ class APIError(LLMClientError):
         request_id: the provider's id of the request, from a header or the body.
         retryable: whether trying the same call again can help.
         partial: what a stream had brought before the failure, or None.
-        earlier: the errors of the attempts before this one, first to last; with a `fallback`, those of
+        previous_errors: the errors of the attempts before this one, first to last; with a `fallback`, those of
             the other providers, too. From Python 3.11 on they are also the cause, as an `ExceptionGroup`.
     """
 
@@ -129,7 +129,7 @@ class APIError(LLMClientError):
         self.request_id = request_id
         self.retryable = self._retryable if retryable is None else retryable
         self.partial = partial
-        self.earlier: tuple[APIError, ...] = ()
+        self.previous_errors: tuple[APIError, ...] = ()
 
 
 class APIConnectionError(APIError):

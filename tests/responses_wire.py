@@ -69,7 +69,7 @@ class Answer:
         }
         made = {name: value for name, value in made.items() if value}
         if any(item["type"] == "reasoning" for item in self.items):
-            made["echo"] = {"openai-responses": self.items}
+            made["provider_data"] = {"openai-responses": self.items}
         if self.usage is not None:
             details = self.usage["input_tokens_details"] | self.usage["output_tokens_details"]
             made["usage"] = {name: value for name, value in (self.usage | details).items() if type(value) is int}

@@ -594,7 +594,7 @@ def test_a_restart_that_fails_keeps_what_the_caller_has(side: str) -> None:
     assert isinstance(outcome.error, APIStatusError)
     assert outcome.error.partial is not None
     assert outcome.error.partial.text == "The Ni"
-    assert [type(error) for error in outcome.error.earlier] == [Cut, InternalServerError]
+    assert [type(error) for error in outcome.error.previous_errors] == [Cut, InternalServerError]
     assert [chunk.restarted for chunk in outcome.chunks] == [False]
 
 
@@ -636,13 +636,13 @@ def test_what_every_attempt_said_is_kept_on_the_last_error(
     mock = MockTransport([Reply(503), Reply(429), Reply(401)])
     error = call(side, mode, "ylokh", transport=mock, fallback=("openai/gpt-x",), retry=RetryPolicy(attempts=2)).error
     assert isinstance(error, APIError)
-    told = [(type(each).__name__, each.provider) for each in (*error.earlier, error)]
+    told = [(type(each).__name__, each.provider) for each in (*error.previous_errors, error)]
     assert told == [("InternalServerError", "ylokh"), ("RateLimitError", "ylokh"), ("AuthenticationError", "openai")]
     if sys.version_info >= (3, 11):
         assert isinstance(error.__cause__, ExceptionGroup)  # noqa: F821 - not in Python 3.10
-        assert error.__cause__.exceptions == error.earlier
+        assert error.__cause__.exceptions == error.previous_errors
     again = pickle.loads(pickle.dumps(error))
-    assert [type(each) for each in again.earlier] == [type(each) for each in error.earlier]
+    assert [type(each) for each in again.previous_errors] == [type(each) for each in error.previous_errors]
 
 
 @pytest.mark.parametrize("side", SIDES)

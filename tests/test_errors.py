@@ -39,7 +39,8 @@ from llmclients.errors import (
     UnsupportedOptionError,
     status_error_class,
 )
-from llmclients.types.messages import ChatResponse, ToolCall, Usage
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import ChatResponse, Usage
 
 TREE: dict[type[Exception], type[Exception]] = {
     LLMClientError: Exception,
@@ -144,7 +145,7 @@ def test_what_is_not_said_is_none() -> None:
         "request_id": None,
         "retryable": False,
         "partial": None,
-        "earlier": (),
+        "previous_errors": (),
         "status_code": 0,
         "body": None,
         "headers": {},
@@ -204,11 +205,11 @@ def test_a_copy_in_another_process_keeps_everything(kind: type[Any], how: str) -
 
 def test_the_errors_of_earlier_attempts_are_copied_too() -> None:
     error = APIConnectionError("last")
-    error.earlier = (full(RateLimitError), full(APITimeoutError))
+    error.previous_errors = (full(RateLimitError), full(APITimeoutError))
 
     for again in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
-        assert [(type(one), str(one), vars(one)) for one in again.earlier] == [
-            (type(one), str(one), vars(one)) for one in error.earlier
+        assert [(type(one), str(one), vars(one)) for one in again.previous_errors] == [
+            (type(one), str(one), vars(one)) for one in error.previous_errors
         ]
 
 

@@ -24,7 +24,7 @@ from llmclients.testing.fault_server import (
     CHUNKED_HEAD,
     HOLD,
     Forever,
-    Heard,
+    ReceivedRequest,
     Script,
     chunked,
     http,
@@ -37,7 +37,7 @@ AT_ONCE = 0.5
 """Seconds. A busy machine takes some; a collector or a timeout would take far more."""
 
 
-def echo(request: Heard) -> Script:
+def echo(request: ReceivedRequest) -> Script:
     """The prompt, in pieces."""
     prompt = request.json["prompt"].encode()
     return [CHUNKED_HEAD, *(chunked(prompt[at : at + 8], last=False) for at in range(0, len(prompt), 8)), chunked()]
@@ -282,7 +282,7 @@ UNTIL_CLOSE = [b"HTTP/1.1 200 OK\r\n\r\n", ANSWER, HOLD]
 WAIT = 0.1  # as `FINISH_SECONDS`
 
 
-def texts_of(stream: Any) -> tuple[list[str], float]:
+def parse_text(stream: Any) -> tuple[list[str], float]:
     """A stream's texts, and how long it took to end after the last."""
     texts, last = [], time.monotonic()
     for chunk in stream:
@@ -304,7 +304,7 @@ def outcomes(side: str, server: FaultServer, count: int, **options: Any) -> list
     arguments = {**OPTIONS, "model": "m", "base_url": server.url, **options}
     if side == "sync":
         with Client("openai", **arguments) as client:
-            return [texts_of(client.stream("Hi")) for _ in range(count)]
+            return [parse_text(client.stream("Hi")) for _ in range(count)]
 
     async def main() -> list[tuple[list[str], float]]:
         async with AsyncClient("openai", **arguments) as client:

@@ -134,10 +134,10 @@ def test_what_was_never_built_is_serialized_as_if_it_were() -> None:
     program = """
 from typing import Any
 from pydantic import BaseModel
-from llmclients.types.messages import ChatRequest
+from llmclients.types.request import ChatRequest
 class Own(BaseModel):
     item: Any
-print(Own(item=ChatRequest.of("Hi", model="m").messages).model_dump_json(exclude_none=True))
+print(Own(item=ChatRequest.from_messages("Hi", model="m").messages).model_dump_json(exclude_none=True))
 """
 
     assert run(program) == '{"item":[{"role":"user","content":"Hi"}]}'
@@ -148,12 +148,13 @@ def test_threads_may_all_be_the_first_to_use_a_model() -> None:
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from llmclients.types.messages import ChatRequest, Message
+from llmclients.types.messages import Message
+from llmclients.types.request import ChatRequest
 sys.setswitchinterval(1e-6)
 barrier = Barrier(16)
 def ask(_):
     barrier.wait()
-    return ChatRequest.of([Message("user", "Hi")], temperature=1).model_dump_json(exclude_none=True)
+    return ChatRequest.from_messages([Message("user", "Hi")], temperature=1).model_dump_json(exclude_none=True)
 with ThreadPoolExecutor(16) as pool:
     print(*set(pool.map(ask, range(16))))
 """

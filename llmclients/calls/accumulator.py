@@ -5,12 +5,20 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
-from llmclients.types.messages import ChatResponse, Chunk, FinishReason, TokenLogprob, ToolCall, ToolCallDelta, Usage
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import (
+    ChatResponse,
+    Chunk,
+    FinishReason,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+)
 
-__all__ = ["Fold"]
+__all__ = ["Accumulator"]
 
 
-class Fold:
+class Accumulator:
     """Takes chunks one by one; `response()` is what they make together so far.
 
     Text grows in a buffer, not in a list of pieces: an answer of a million chunks takes the memory of its text.
@@ -51,8 +59,8 @@ class Fold:
             self._usage = found["usage"]
         if found["logprobs"]:
             self._logprobs.extend(found["logprobs"])
-        if found["echo"] is not None:
-            self._echo = found["echo"]
+        if found["provider_data"] is not None:
+            self._echo = found["provider_data"]
         self._model = found["model"] or self._model
         self._id = found["id"] or self._id
 
@@ -68,7 +76,7 @@ class Fold:
             id=self._id,
             raw=self._raw,
             logprobs=self._logprobs or None,
-            echo=self._echo,
+            provider_data=self._echo,
         )
 
 

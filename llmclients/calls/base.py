@@ -15,16 +15,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from llmclients.calls.accumulator import Fold
+from llmclients.calls.accumulator import Accumulator
 from llmclients.calls.redaction import Mask, causes
 from llmclients.calls.retry import Retries, retry_after
-from llmclients.codecs.base import Context, WireRequest
+from llmclients.codecs.base import Context, EncodedRequest
 from llmclients.config.client import ClientSettings
 from llmclients.config.values import Timeout
 from llmclients.errors import APIError, APIStatusError
-from llmclients.providers.registry import Endpoint
+from llmclients.providers.provider import Endpoint
 from llmclients.transports.base import Clock, HTTPRequest
-from llmclients.types.messages import ChatResponse, Chunk
+from llmclients.types.response import ChatResponse, Chunk
 
 __all__ = [
     "FINISH",
@@ -132,7 +132,7 @@ class Progress:
     """
 
     deadline: float | None = None
-    fold: Fold = field(default_factory=Fold)
+    fold: Accumulator = field(default_factory=Accumulator)
     delivered: bool = False
     failures: list[APIError] = field(default_factory=list)
 
@@ -158,7 +158,7 @@ class Attempts(ABC):
         self._request_id: str | None = None
 
     @abstractmethod
-    def _encode(self, context: Context) -> WireRequest:
+    def _encode(self, context: Context) -> EncodedRequest:
         """What is sent."""
 
     def is_final(self) -> bool:
@@ -262,7 +262,7 @@ class Attempts(ABC):
 
 def _remember(error: APIError, failures: Sequence[APIError]) -> None:
     """Keep the failures of the attempts before it on `error`."""
-    error.earlier = tuple(failures)
+    error.previous_errors = tuple(failures)
     if failures and sys.version_info >= (3, 11):
         cause = [error.__cause__] if isinstance(error.__cause__, Exception) else []
         told = f"{len(failures)} earlier attempts failed"

@@ -6,13 +6,15 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from llmclients.calls.accumulator import Fold
+from llmclients.calls.accumulator import Accumulator
 from llmclients.calls.base import FINISH, READ, RNG, Attempts, Course, Deliver, Progress
-from llmclients.codecs.base import CodecOptions, Context, StreamDecoder, WireRequest
+from llmclients.codecs.base import CodecOptions, Context, EncodedRequest, StreamDecoder
 from llmclients.config.client import ClientSettings
 from llmclients.errors import APIError, APITimeoutError, StructuredOutputError
 from llmclients.transports.base import Clock
-from llmclients.types.messages import ChatRequest, ChatResponse, Chunk, Messages
+from llmclients.types.messages import Messages
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse, Chunk
 
 __all__ = ["Call", "FallbackCall", "ModelListing", "prepare"]
 
@@ -82,7 +84,7 @@ class Call(Attempts):
             model=request.model or "",
             stream=stream,
             api_key=settings.api_key,
-            own_service=settings.own_service,
+            is_default_endpoint=settings.is_default_endpoint,
             options=options,
             state=state or {},
             unix_time=clock.time(),
@@ -103,7 +105,7 @@ class Call(Attempts):
         """What has come of a stream so far."""
         return self._final or self._completed(self.progress.fold.response())
 
-    def _encode(self, context: Context) -> WireRequest:
+    def _encode(self, context: Context) -> EncodedRequest:
         return self._settings.codec.encode(self._request, context)
 
     def is_final(self) -> bool:
@@ -141,7 +143,7 @@ class Call(Attempts):
 
     def _streamed_reply(self, *, deliver: bool = False) -> Course[ChatResponse]:
         progress = self.progress
-        fold = Fold()
+        fold = Accumulator()
         if not progress.delivered:
             progress.fold = fold
         head = yield from self._open()
@@ -162,7 +164,7 @@ class _Folding:
 
     __slots__ = ("_begun", "_decoder", "_deliver", "_fold", "_progress", "at_end", "done")
 
-    def __init__(self, decoder: StreamDecoder, fold: Fold, progress: Progress, *, deliver: bool) -> None:
+    def __init__(self, decoder: StreamDecoder, fold: Accumulator, progress: Progress, *, deliver: bool) -> None:
         self._decoder = decoder
         self._fold = fold
         self._progress = progress
@@ -232,7 +234,9 @@ class ModelListing(Attempts):
     """The question which models there are."""
 
     def __init__(self, settings: ClientSettings, clock: Clock) -> None:
-        super().__init__(settings, clock, Context(api_key=settings.api_key, own_service=settings.own_service))
+        super().__init__(
+            settings, clock, Context(api_key=settings.api_key, is_default_endpoint=settings.is_default_endpoint)
+        )
 
     def names(self) -> Course[list[str]]:
         """The course of `models`: asks the service; where its wire has no such question, ends with the known names."""
@@ -240,8 +244,8 @@ class ModelListing(Attempts):
             return list(self._settings.provider.models)
         return (yield from self._attempts(self._listed))
 
-    def _encode(self, context: Context) -> WireRequest:
-        return self._settings.codec.encode_models(context) or WireRequest("", b"")
+    def _encode(self, context: Context) -> EncodedRequest:
+        return self._settings.codec.encode_models(context) or EncodedRequest("", b"")
 
     def _listed(self) -> Course[list[str]]:
         yield from self._open()

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic_core import to_json
+
 from llmclients.errors import APIError, APIResponseError, ConfigurationError, InvalidRequestError, ToolLoopError
-from llmclients.types.messages import ChatResponse, Message, Messages, ToolCall, Usage, as_messages
-from llmclients.types.tools import ToolFailure, as_tools, result_message
+from llmclients.types.content import MediaPart, TextPart
+from llmclients.types.messages import Message, Messages, ToolCall, as_messages
+from llmclients.types.response import ChatResponse, Usage
+from llmclients.types.tools import ToolFailure, as_tools
 
 __all__ = ["ToolLoop"]
 
@@ -38,19 +42,19 @@ class ToolLoop:
             raise InvalidRequestError("run_tools needs tools that are functions", argument="tools")
         self._options = {**options, "tools": tools}
         self._messages = as_messages(messages)
-        self._earlier: list[Message] = []
+        self._intermediate: list[Message] = []
         self._usages: list[Usage | None] = []
         self._max_turns = max_turns
 
     @property
     def messages(self) -> list[Message]:
         """What to send next."""
-        return [*self._messages, *self._earlier]
+        return [*self._messages, *self._intermediate]
 
     def options(self) -> dict[str, Any]:
         """The options of the next turn: a call that was asked for by `tool_choice` is asked for once, not for ever."""
         options = dict(self._options)
-        if self._earlier and options.get("tool_choice") not in (None, "auto", "none"):
+        if self._intermediate and options.get("tool_choice") not in (None, "auto", "none"):
             options["tool_choice"] = None
         return options
 
@@ -64,14 +68,14 @@ class ToolLoop:
         try:
             yield
         except ConfigurationError as error:
-            if not self._earlier:
+            if not self._intermediate:
                 raise
             response = self.finished(ChatResponse())
             raise ToolLoopError(f"what the tools returned cannot be sent: {error}", response=response) from error
         except APIError as error:
-            if self._earlier:
+            if self._intermediate:
                 error.partial = error.partial or ChatResponse()
-                error.partial.earlier = self._earlier
+                error.partial.intermediate_messages = self._intermediate
             raise
 
     def calls(self, response: ChatResponse) -> list[ToolCall]:
@@ -120,13 +124,29 @@ class ToolLoop:
             call if call.is_readable else ToolCall(id=call.id, name=call.name, arguments="{}")
             for call in response.tool_calls  # some wires cannot carry what is no JSON, and its result says what it was
         ]
-        self._earlier += [response.message.model_copy(update={"tool_calls": calls or None}), *results]
+        self._intermediate += [response.message.model_copy(update={"tool_calls": calls or None}), *results]
 
     def finished(self, response: ChatResponse) -> ChatResponse:
         """The answer, with what came before it and the token counts of all turns."""
-        response.earlier = self._earlier
+        response.intermediate_messages = self._intermediate
         response.usage = _sum(self._usages)
         return response
+
+
+def result_message(call: ToolCall, result: Any, *, is_error: bool = False) -> Message:
+    """What a call returned, as the message that tells the model: text and parts as they are, the rest as JSON."""
+    content: Any
+    if isinstance(result, str):
+        content = result
+    elif isinstance(result, TextPart):
+        content = result.text
+    elif isinstance(result, MediaPart):
+        content = [result]
+    elif isinstance(result, list) and result and all(isinstance(part, TextPart | MediaPart) for part in result):
+        content = result
+    else:
+        content = to_json(result, fallback=str).decode()
+    return Message("tool", content, name=call.name, tool_call_id=call.id, is_error=is_error)
 
 
 def failure_message(call: ToolCall, error: Exception) -> Message:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llmclients._version import __version__
-from llmclients.config.values import environ
+from llmclients.config.environment import environ
 from llmclients.errors import ConfigurationError, LLMClientError
-from llmclients.providers.registry import Provider, find_provider, provider_names
+from llmclients.providers.provider import Provider
+from llmclients.providers.registry import find_provider, provider_names
 
 __all__ = ["RELAY_KEY_VARIABLE", "main"]
 

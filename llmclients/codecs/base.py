@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import json
 import random
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from pydantic_core import from_json
 
-from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError, status_error_class
+from llmclients.codecs.errors import excerpt, status_error
+from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
 from llmclients.types.base import Model
 from llmclients.types.content import MAX_PART_BYTES
-from llmclients.types.messages import ChatRequest, ChatResponse, Chunk
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse, Chunk
 
 __all__ = [
     "Codec",
     "CodecOptions",
     "Context",
+    "EncodedRequest",
     "PartRule",
+    "ReplyDecoder",
     "StreamDecoder",
-    "WireRequest",
     "bearer_headers",
     "decode_json",
     "encode_json",
-    "error_message",
-    "model_ids",
-    "status_error",
+    "given",
+    "is_json",
+    "model_names",
 ]
 
 
@@ -54,7 +56,7 @@ class PartRule:
     max_bytes: int = MAX_PART_BYTES
 
 
-class WireRequest(NamedTuple):
+class EncodedRequest(NamedTuple):
     """What a codec makes of a request; the provider's base URL goes before `path`."""
 
     path: str
@@ -62,8 +64,20 @@ class WireRequest(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     method: str = "POST"
 
+    @classmethod
+    def from_payload(
+        cls, path: str, payload: Mapping[str, Any], request: ChatRequest, headers: Iterable[tuple[str, str]] = ()
+    ) -> EncodedRequest:
+        """A JSON request: the payload with the request's `extra` over it, and its Content-Type before `headers`.
+
+        Raises:
+            InvalidRequestError: `extra` has a value that JSON cannot carry.
+        """
+        body = encode_json({**payload, **(request.extra or {})})
+        return cls(path, body, (("Content-Type", "application/json"), *headers))
+
     def __repr__(self) -> str:  # without the headers: they may hold a key
-        return f"WireRequest(path={self.path!r}, body={self.body!r}, method={self.method!r})"
+        return f"EncodedRequest(path={self.path!r}, body={self.body!r}, method={self.method!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,7 @@ class Context:
         model: the model's name, default and alias resolved.
         stream: whether the caller wants a stream.
         api_key: the key, or None for a provider without one.
-        own_service: whether the request goes to the provider's public service, not to a `base_url` of the caller's.
+        is_default_endpoint: whether the request goes to the provider's public service, not to the caller's `base_url`.
         options: the codec's own options.
         state: what `Codec.conversation_state` made for this conversation; empty outside one.
         unix_time: seconds.
@@ -84,7 +98,7 @@ class Context:
     model: str = ""
     stream: bool = False
     api_key: str | None = field(default=None, repr=False)
-    own_service: bool = True
+    is_default_endpoint: bool = True
     options: CodecOptions = field(default_factory=CodecOptions)
     state: Mapping[str, Any] = field(default_factory=dict)
     unix_time: float = 0.0
@@ -124,7 +138,7 @@ class Codec(ABC):
     """Response headers, in lower case, that may hold the provider's id of the request; the first one there counts."""
 
     @abstractmethod
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         """The request as it goes over the wire.
 
         Raises:
@@ -147,7 +161,7 @@ class Codec(ABC):
         """The error that a reply with an error status means. Never raises: an error body can be anything."""
         return status_error(status, headers, body)
 
-    def encode_models(self, context: Context) -> WireRequest | None:
+    def encode_models(self, context: Context) -> EncodedRequest | None:
         """The question which models there are; None where the wire has none."""
         return None
 
@@ -162,6 +176,28 @@ class Codec(ABC):
     def conversation_state(self, unix_time: float) -> dict[str, Any]:
         """What a new conversation keeps over its turns, as JSON values."""
         return {}
+
+
+class ReplyDecoder:
+    """A stream decoder for a plain JSON reply where a stream was asked for: the whole of it is one chunk.
+
+    Args:
+        decode: makes the chunk of a whole body.
+    """
+
+    def __init__(self, decode: Callable[[bytes], Chunk]) -> None:
+        self.done = False
+        self._decode = decode
+        self._body: list[bytes] = []
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        self._body.append(data)
+        return iter(())
+
+    def finish(self) -> Iterator[Chunk]:
+        chunk = self._decode(b"".join(self._body))
+        self.done = True
+        yield chunk
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
@@ -195,94 +231,30 @@ def decode_json(data: bytes, what: str = "reply") -> dict[str, Any]:
     return value
 
 
-def model_ids(body: bytes) -> list[str]:
-    """The ids in a list of models as OpenAI has it, or in a bare list, as Together has it.
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type, as sent, says that the body is one JSON value."""
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def given(**members: Any) -> dict[str, Any]:
+    """Those members of a payload that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def model_names(body: bytes, list_name: str = "data", key: str = "id") -> list[str]:
+    """The names in a list of models: `{list_name: [{key: name}, …]}`, or a bare list, as Together has it.
 
     Raises:
         APIResponseError: it is none.
     """
-    entries = decode_json(b'{"data":%s}' % body if body.lstrip()[:1] == b"[" else body).get("data")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) and "id" in entry for entry in entries):
-        raise APIResponseError("the list of models has no data[].id: not what the protocol says")
-    return [str(entry["id"]) for entry in entries]
+    payload = decode_json(b'{"%s":%s}' % (list_name.encode(), body) if body.lstrip()[:1] == b"[" else body)
+    entries = payload.get(list_name)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and key in entry for entry in entries):
+        raise APIResponseError(f"the list of models has no {list_name}[].{key}: not what the protocol says")
+    return [str(entry[key]) for entry in entries]
 
 
 def bearer_headers(context: Context) -> tuple[tuple[str, str], ...]:
     """`Accept`, and the key where there is one, as most wires have them."""
     accept = ("Accept", "application/json")
     return (accept, ("Authorization", f"Bearer {context.api_key}")) if context.api_key else (accept,)
-
-
-def excerpt(data: bytes, most: int = 120) -> str:
-    """The beginning of a body, on one line, for a message."""
-    text = " ".join(data[: most * 4].decode("utf-8", "replace").split())
-    return repr(text if len(text) <= most else text[:most] + "…")
-
-
-# --- errors ---------------------------------------------------------------------------------------------------------
-
-
-def status_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, retryable: bool | None = None
-) -> APIStatusError:
-    """The error for an HTTP status, its message found wherever the body keeps it (PROTOCOLS 1.6).
-
-    `x-should-retry` overrules `retryable`, and that the rule for the status, as in the OpenAI and Anthropic SDKs.
-    """
-    payload = _parsed(body)
-    message = error_message(payload) or (_from_text(body.decode("utf-8", "replace")) if payload else "")
-    said = headers.get("x-should-retry", "").strip().lower()
-    if said in ("true", "false"):
-        retryable = said == "true"
-    details: dict[str, Any] = {} if retryable is None else {"retryable": retryable}
-    return status_error_class(status)(
-        f"HTTP {status}: {message}" if message else f"HTTP {status}",
-        status_code=status,
-        body=payload,
-        headers=headers,
-        **details,
-    )
-
-
-def _parsed(body: bytes) -> Any:
-    """An error body as JSON whatever its Content-Type says, else as text."""
-    try:
-        return from_json(body)
-    except ValueError:
-        return body.decode("utf-8", "replace")
-
-
-def error_message(payload: Any) -> str:
-    """The words for a human in a parsed error body: an object, a list around one, text, an HTML page; or ""."""
-    if isinstance(payload, list):
-        return _joined(payload)
-    if isinstance(payload, str):
-        return _from_text(payload)
-    if not isinstance(payload, dict):
-        return ""
-    error, message = payload.get("error"), payload.get("message")
-    if isinstance(error, dict):
-        return error_message(error) or str(error.get("type") or error.get("code") or "")
-    if isinstance(error, str) and error:
-        return f"{error}: {message}" if isinstance(message, str) and message else error
-    if isinstance(message, str) and message:
-        return message
-    if isinstance(message, dict):
-        return error_message(message)
-    for name in ("detail", "msg", "error_message"):
-        value = payload.get(name)
-        if value:
-            return error_message(value)
-    return ""
-
-
-def _joined(items: Iterable[Any]) -> str:
-    return "; ".join(text for text in map(error_message, items) if text)
-
-
-def _from_text(text: str) -> str:
-    if re.match(r"\s*<(!doctype|html|head|body|title|\?xml)", text, re.IGNORECASE):
-        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        return "an HTML page" + (f" titled {' '.join(title[1].split())!r}" if title else "")
-    text = " ".join(text.split())
-    return text if len(text) <= 500 else text[:500] + "…"

@@ -1,50 +1,61 @@
-"""The members of a parsed reply, each of the type that the protocol says, or an `APIResponseError` that names it."""
+"""Typed access to the members of a parsed reply: each of the type that the protocol says, or an `APIResponseError`."""
 
 from __future__ import annotations
 
+import sys
+from math import inf
 from typing import Any
 
 from llmclients.errors import APIResponseError
 
-__all__ = ["count_member", "list_member", "string_member", "word_member", "wrong"]
+__all__ = ["get_int", "get_list", "get_optional_str", "get_str", "parse_logprob", "unexpected_type"]
+
+_LARGEST = int(sys.float_info.max)
 
 
-def string_member(payload: dict[str, Any], name: str) -> str:
-    """A text; "" where it is missing or null."""
+def get_str(payload: dict[str, Any], name: str) -> str:
+    """A string; "" where it is missing or null."""
     value = payload.get(name)
     if value is None:
         return ""
     if type(value) is not str:
-        raise wrong(name, value)
+        raise unexpected_type(name, value)
     return value
 
 
-def word_member(payload: dict[str, Any], name: str) -> str | None:
-    """A member that only describes: of another type, or empty, it is as good as absent."""
+def get_optional_str(payload: dict[str, Any], name: str) -> str | None:
+    """An optional string; None if missing, empty or of another type."""
     value = payload.get(name)
     return value if type(value) is str and value else None
 
 
-def list_member(payload: dict[str, Any], name: str) -> list[Any]:
+def get_list(payload: dict[str, Any], name: str) -> list[Any]:
     """A list; empty where it is missing or null."""
     value = payload.get(name)
     if value is None:
         return []
     if type(value) is not list:
-        raise wrong(name, value)
+        raise unexpected_type(name, value)
     return value
 
 
-def count_member(payload: dict[str, Any], name: str) -> int | None:
+def get_int(payload: dict[str, Any], name: str) -> int | None:
     """A count, which some servers write as a float; None where it is missing or null."""
     value = payload.get(name)
     if value is None or type(value) is int:
         return value
     if type(value) is float and value.is_integer():
         return int(value)
-    raise wrong(name, value)
+    raise unexpected_type(name, value)
 
 
-def wrong(where: str, value: Any) -> APIResponseError:
+def parse_logprob(value: Any, where: str) -> float:
+    """A log probability: a number that a float holds, and finite. JSON also has `1e400`, and 400-digit integers."""
+    if (type(value) is float and abs(value) < inf) or (type(value) is int and abs(value) <= _LARGEST):
+        return float(value)
+    raise unexpected_type(where, value)
+
+
+def unexpected_type(where: str, value: Any) -> APIResponseError:
     """The error for a member of the wrong type."""
     return APIResponseError(f"{where} is {type(value).__name__} in the provider's reply: not what the protocol says")

@@ -9,16 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llmclients.codecs.base import Codec, CodecOptions, PartRule
-from llmclients.config.values import (
-    Proxy,
-    RetryPolicy,
-    Timeout,
-    address_url,
-    ca_bundle,
-    check_base_url,
-    check_headers,
-    environ,
-)
+from llmclients.config.environment import address_url, ca_bundle, check_base_url, check_headers, environ
+from llmclients.config.values import Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -26,10 +18,12 @@ from llmclients.errors import (
     ProviderWarning,
     UnsupportedOptionError,
 )
-from llmclients.providers.registry import Endpoint, Provider, find_provider
+from llmclients.providers.provider import Endpoint, Provider
+from llmclients.providers.registry import find_provider
 from llmclients.transports.base import TransportSettings
 from llmclients.types.content import MediaPart
-from llmclients.types.messages import ChatRequest, Messages
+from llmclients.types.messages import Messages
+from llmclients.types.request import ChatRequest
 
 __all__ = ["ClientSettings"]
 
@@ -48,7 +42,7 @@ class ClientSettings(NamedTuple):
     model: str | None
     base_url: str | None
     api_key: str | None
-    own_service: bool
+    is_default_endpoint: bool
     headers: tuple[tuple[str, str], ...]
     timeout: Timeout
     retry: RetryPolicy
@@ -57,7 +51,7 @@ class ClientSettings(NamedTuple):
     fallbacks: tuple[ClientSettings, ...] = ()
 
     @classmethod
-    def of(
+    def from_arguments(
         cls,
         provider: str,
         *,
@@ -116,19 +110,19 @@ class ClientSettings(NamedTuple):
             model=named_model if slash else model,
             base_url=base_url,
             api_key=key,
-            own_service=own_url and start is None,
-            headers=_headers(found, headers, own_service=own_url, token=_token(found) if key is None else None),
-            timeout=Timeout.of(timeout),
-            retry=RetryPolicy.of(retry),
+            is_default_endpoint=own_url and start is None,
+            headers=_headers(found, headers, is_default_endpoint=own_url, token=_token(found) if key is None else None),
+            timeout=Timeout.coerce(timeout),
+            retry=RetryPolicy.coerce(retry),
             transport=TransportSettings(
-                proxy=Proxy.of(proxy),
+                proxy=Proxy.coerce(proxy),
                 trust_env=trust_env,
                 verify=ca_bundle(verify, trust_env),
                 max_response_bytes=max_response_bytes,
             ),
             start=start,
             fallbacks=tuple(
-                cls.of(
+                cls.from_arguments(
                     other,
                     model=None,
                     api_key=None,
@@ -172,7 +166,7 @@ class ClientSettings(NamedTuple):
                     f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it",
                     argument=name,
                 )
-        request = ChatRequest.of(messages, model=self.model_name(model), **options)
+        request = ChatRequest.from_messages(messages, model=self.model_name(model), **options)
         self._check_parts(request)
         kind = self.codec.options
         return request, kind(**own) if kind.model_fields else kind.model_construct()
@@ -275,12 +269,12 @@ def _token(provider: Provider) -> str | None:
 
 
 def _headers(
-    provider: Provider, headers: Mapping[str, str] | None, *, own_service: bool, token: str | None
+    provider: Provider, headers: Mapping[str, str] | None, *, is_default_endpoint: bool, token: str | None
 ) -> tuple[tuple[str, str], ...]:
     pairs = dict(check_headers(headers))
     if token is not None and "authorization" not in map(str.lower, pairs):
         pairs |= check_headers({"Authorization": f"Bearer {token}"})
-    if own_service:
+    if is_default_endpoint:
         for name, variable in provider.header_variables.items():
             if value := environ(variable):
                 pairs.setdefault(name, check_headers({name: value})[0][1])

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmclients.config.values import environ
+from llmclients.config.environment import environ
 from llmclients.errors import ConfigurationError, LLMClientError
 
 __all__ = ["INSTALL_COMMAND", "MODEL_PATH_VARIABLE", "Endpoint", "endpoint", "find_weights", "install", "shutdown"]

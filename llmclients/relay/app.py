@@ -30,7 +30,7 @@ from llmclients.relay.codecs.ylokh import YlokhWire
 from llmclients.relay.codecs.yqcloud import YqcloudWire, is_current
 from llmclients.relay.codecs.yqcloud_legacy import YqcloudLegacyWire
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 __all__ = ["DEFAULT_MAX_REQUEST_BYTES", "WIRES", "create_app"]
 
@@ -271,4 +271,4 @@ def _failure(error: Exception) -> Failure:
         return error.failure
     if not isinstance(error, LLMClientError):
         _log.error("the relay failed", exc_info=error)
-    return Failure.of(error)
+    return Failure.from_error(error)

@@ -58,7 +58,7 @@ class Failure:
             object.__setattr__(self, "kind", _TYPE_OF_STATUS.get(self.status, usual))
 
     @classmethod
-    def of(cls, error: Exception) -> Failure:
+    def from_error(cls, error: Exception) -> Failure:
         """The failure that an error of the backing call means to the relay's own client."""
         if isinstance(error, UnsupportedOptionError):
             return cls(400, str(error), code="unsupported_parameter", param=error.argument)

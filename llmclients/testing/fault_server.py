@@ -19,7 +19,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
-from llmclients.testing.received import Heard, read_request
+from llmclients.testing.received import ReceivedRequest, read_request
 from llmclients.testing.script import (
     CHUNKED_HEAD,
     EARLY,
@@ -47,8 +47,8 @@ __all__ = [
     "RESET",
     "FaultServer",
     "Forever",
-    "Heard",
     "Reaction",
+    "ReceivedRequest",
     "Script",
     "Step",
     "chunked",
@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 
-Reaction: TypeAlias = Script | Callable[[Heard], Script]
+Reaction: TypeAlias = Script | Callable[[ReceivedRequest], Script]
 """A script, or a function that has one for a request."""
 
 
@@ -84,7 +84,7 @@ class FaultServer:
         self._scripts = scripts
         self._tls = tls
         self._per_request = per_request
-        self.heard: list[list[Heard]] = []
+        self.heard: list[list[ReceivedRequest]] = []
         self.exchanges = 0
         self._changed = threading.Condition()
         self._open: dict[threading.Thread, socket.socket] = {}
@@ -137,7 +137,7 @@ class FaultServer:
         return len(self.heard)
 
     @property
-    def requests(self) -> list[Heard]:
+    def requests(self) -> list[ReceivedRequest]:
         """All requests."""
         return [request for requests in self.heard for request in requests]
 
@@ -168,7 +168,7 @@ class FaultServer:
             except OSError:
                 return
             with self._changed:
-                heard: list[Heard] = []
+                heard: list[ReceivedRequest] = []
                 self.heard.append(heard)
                 args = (connection, len(self.heard) - 1, heard)
                 thread = threading.Thread(target=self._serve, args=args, daemon=True)
@@ -176,7 +176,7 @@ class FaultServer:
                 self._changed.notify_all()
             thread.start()
 
-    def _serve(self, connection: socket.socket, number: int, heard: list[Heard]) -> None:
+    def _serve(self, connection: socket.socket, number: int, heard: list[ReceivedRequest]) -> None:
         this = threading.current_thread()
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -196,12 +196,12 @@ class FaultServer:
                 del self._open[this]
                 self._changed.notify_all()
 
-    def _once(self, connection: socket.socket, number: int, heard: list[Heard]) -> bool:
+    def _once(self, connection: socket.socket, number: int, heard: list[ReceivedRequest]) -> bool:
         """One exchange; whether the connection goes on."""
-        request = Heard()
+        request = ReceivedRequest()
         script = self._script(number)
         early = not callable(script) and EARLY in script
-        if not early and not (request := Heard(read_request(connection))):
+        if not early and not (request := ReceivedRequest(read_request(connection))):
             return False
         with self._changed:
             script = self._script(number)

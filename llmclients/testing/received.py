@@ -6,10 +6,10 @@ import json
 import socket
 from typing import Any
 
-__all__ = ["Heard", "read_request"]
+__all__ = ["ReceivedRequest", "read_request"]
 
 
-class Heard(bytes):
+class ReceivedRequest(bytes):
     """A request, byte for byte."""
 
     @property

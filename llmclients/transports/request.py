@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from llmclients._version import __version__
-from llmclients.config.values import Proxy, ca_bundle, environment_proxy
+from llmclients.config.environment import ca_bundle, environment_proxy
+from llmclients.config.values import Proxy
 from llmclients.errors import ConfigurationError
 from llmclients.transports.base import HTTPRequest, TransportSettings
 

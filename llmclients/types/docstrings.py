@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-__all__ = ["Description", "described"]
+__all__ = ["ParsedDocstring", "parse_docstring"]
 
 _GOOGLE = re.compile(r"(args|arguments|parameters|params):", re.IGNORECASE)
 _SECTION = re.compile(r"[A-Z][A-Za-z ]*:")
@@ -15,16 +15,16 @@ _FIELD = re.compile(r":(?:param|parameter|arg|argument)(?:\s+[^:]+?)??\s+\*{0,2}
 
 
 @dataclass(slots=True)
-class Description:
+class ParsedDocstring:
     """The text before the first section, and each parameter's."""
 
     summary: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
 
 
-def described(docstring: str) -> Description:
+def parse_docstring(docstring: str) -> ParsedDocstring:
     """What a docstring, without its indentation (`inspect.getdoc`), says."""
-    found = Description()
+    found = ParsedDocstring()
     summary: list[str] = []
     lines = docstring.splitlines()
     for number, line in enumerate(lines):

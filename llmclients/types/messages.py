@@ -1,55 +1,20 @@
-"""What goes in and what comes out: messages, requests, chunks, responses. The pydantic layer."""
+"""Messages and the tool calls in them, and what a caller may write in their place."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
-from typing_extensions import Self
+from pydantic import StrictBool, field_validator, model_serializer, model_validator
 
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text
 from llmclients.types.content import MediaPart, Part, TextPart, as_part
 
-if TYPE_CHECKING:
-    from llmclients.types.response_format import ResponseFormat
-    from llmclients.types.tools import Tool
-else:  # loaded by the first request that has one
-    ResponseFormat = Tool = Any
-
-__all__ = [
-    "ChatRequest",
-    "ChatResponse",
-    "Chunk",
-    "FinishReason",
-    "Message",
-    "MessageLike",
-    "Messages",
-    "Role",
-    "TokenLogprob",
-    "ToolCall",
-    "ToolCallDelta",
-    "Usage",
-    "make_chunk",
-    "make_text_chunk",
-]
+__all__ = ["Message", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
-
-
-# --- messages -------------------------------------------------------------------------------------------------------
 
 
 class ToolCall(Model):
@@ -118,15 +83,6 @@ class ToolCall(Model):
             return False
 
 
-class ToolCallDelta(Model):
-    """A piece of a tool call in a stream: `arguments` is the next part of the JSON text."""
-
-    index: int = 0
-    id: str | None = None
-    name: str | None = None
-    arguments: str = ""
-
-
 class Message(Model):
     """One message of a chat.
 
@@ -138,8 +94,9 @@ class Message(Model):
         tool_call_id: in a `tool` message, the call it answers.
         is_error: in a `tool` message, that the call failed, where the wire can say so.
         reasoning: the reasoning behind an assistant message.
-        echo: by codec, the assistant message as its wire had it, signatures and encrypted reasoning included. Sent back
-            unchanged, in place of the rest, to a provider with that wire; set it to None when you change the message.
+        provider_data: by codec, the assistant message as its wire had it, signatures and encrypted reasoning included.
+            Sent back unchanged, in place of the rest, to a provider with that wire; set it to None when you change the
+            message.
 
     Raises:
         InvalidRequestError: naming the field that is wrong.
@@ -152,7 +109,7 @@ class Message(Model):
     tool_call_id: Text | None = None
     is_error: StrictBool | None = None
     reasoning: Text | None = None
-    echo: dict[str, Any] | None = None
+    provider_data: dict[str, Any] | None = None
 
     @field_validator("content", mode="before")
     @classmethod
@@ -174,7 +131,7 @@ class Message(Model):
             tool_call_id: str | None = None,
             is_error: bool | None = None,
             reasoning: str | None = None,
-            echo: dict[str, Any] | None = None,
+            provider_data: dict[str, Any] | None = None,
         ) -> None: ...
 
     @property
@@ -197,102 +154,6 @@ class Message(Model):
 
 MessageLike: TypeAlias = str | Message | Mapping[str, Any]
 Messages: TypeAlias = MessageLike | Sequence[MessageLike]
-
-
-# --- the request ----------------------------------------------------------------------------------------------------
-
-TOOL_CHOICES = frozenset({"auto", "none", "required"})
-
-Number: TypeAlias = StrictInt | StrictFloat  # an int stays an int: it goes over the wire as the caller wrote it
-Positive = Annotated[StrictInt, Field(ge=1)]
-
-
-class ChatRequest(Model):
-    """Messages and the options that providers share. None means: not set, the provider decides.
-
-    Ranges are the provider's business and differ by model; here only what no provider could mean is refused.
-
-    Args:
-        tools: functions, pydantic models, or dicts with name, description and JSON Schema; kept as `Tool`.
-        tool_choice: `auto`, `none`, `required`, or the name of the tool to call.
-        response_format: a pydantic model or another type, a JSON Schema, or `"json"`; kept as `ResponseFormat`.
-        reasoning_effort: the provider's own word, such as `low` or `high`.
-        logprobs: whether to send the tokens' log probabilities.
-        top_logprobs: of how many alternatives for each token.
-        extra: members merged into the provider's payload last: they replace or add, as they are.
-
-    Raises:
-        InvalidRequestError: naming the field that is wrong.
-    """
-
-    messages: Annotated[list[Message], Field(min_length=1)]
-    model: Text | None = None
-    temperature: Annotated[Number, Field(ge=0)] | None = None
-    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    max_tokens: Positive | None = None
-    stop: Text | list[Text] | None = None
-    seed: StrictInt | None = None
-    presence_penalty: Number | None = None
-    frequency_penalty: Number | None = None
-    tools: list[Tool] | None = None
-    tool_choice: Text | None = None
-    parallel_tool_calls: StrictBool | None = None
-    response_format: ResponseFormat | None = None
-    reasoning_effort: Text | None = None
-    logprobs: StrictBool | None = None
-    top_logprobs: Annotated[StrictInt, Field(ge=0)] | None = None
-    extra: dict[str, Any] | None = None
-
-    @field_validator("tools", mode="before")
-    @classmethod
-    def _tools(cls, tools: Any) -> Any:
-        if tools is None:
-            return None
-        from llmclients.types.tools import as_tools
-
-        return as_tools(tools) or None
-
-    @field_validator("tool_choice", mode="before")
-    @classmethod
-    def _choice(cls, choice: Any) -> Any:
-        """The named form of chat completions, `{"type": "function", "function": {"name"}}`, is read as well."""
-        if isinstance(choice, Mapping):
-            inner = choice.get("function", choice)
-            return inner.get("name", choice) if isinstance(inner, Mapping) else choice
-        return choice
-
-    @field_validator("response_format", mode="before")
-    @classmethod
-    def _format(cls, form: Any) -> Any:
-        if form is None:
-            return None
-        from llmclients.types.response_format import as_response_format
-
-        return as_response_format(form)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        names = {tool.name for tool in self.tools or ()}
-        if self.tool_choice is not None and self.tool_choice not in TOOL_CHOICES and self.tool_choice not in names:
-            raise ValueError(f"tool_choice: there is no tool {self.tool_choice!r} in tools")
-        for option in ("tool_choice", "parallel_tool_calls"):
-            if getattr(self, option) is not None and not names:
-                raise ValueError(f"{option} needs tools")
-        return self
-
-    @classmethod
-    def of(cls, messages: Messages, **options: Any) -> ChatRequest:
-        """A request from what a caller may pass as `messages`: text, a message, or a list of them.
-
-        The caller's own list and messages are never changed, nor kept.
-
-        Raises:
-            InvalidRequestError: no messages, an empty one, or one that is no message.
-        """
-        checked = as_messages(messages)
-        if options.keys() == {"model"} and is_plain_text(options["model"]):  # a plain chat needs no validator
-            return cls.model_construct(messages=checked, **options)
-        return cls(messages=checked, **options)
 
 
 def as_messages(messages: Messages) -> list[Message]:
@@ -338,177 +199,3 @@ def _as_message(item: Any, where: str) -> Message:
     if not (message.text or media):
         raise InvalidRequestError(f"{where}: the {message.role} message has no content", argument="messages")
     return message
-
-
-# --- the answer -----------------------------------------------------------------------------------------------------
-
-
-class Usage(Model):
-    """Token counts as the provider reports them; None where it does not. Never an estimate."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cached_tokens: int | None = None
-
-
-class TokenLogprob(Model):
-    """A token's natural log probability; `top`: the likeliest tokens in its place, as far as they were asked for."""
-
-    token: str
-    logprob: float
-    top: list[TokenLogprob] = Field(default_factory=list)
-
-
-class Chunk(Model):
-    """One piece of a streamed answer. `str(chunk)` is its new text.
-
-    Attributes:
-        text: new text, often a word; may be empty.
-        role: the author's role, where the wire says it.
-        reasoning: new text of the model's reasoning, where the wire has it.
-        tool_calls: pieces of tool calls.
-        finish_reason: why the answer ended, in the library's words; the provider's own word stays in `raw`.
-        usage: token counts, when the provider sends them; of several, the last one counts.
-        model: the model that answers, as the provider names it.
-        id: the provider's id of the answer.
-        raw: the provider's own event, parsed; for a raw-text provider None.
-        logprobs: of the new text's tokens, where they were asked for.
-        echo: what `Message.echo` is to hold, once it is complete.
-        restarted: the answer begins anew with the next chunk: discard what came before.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    text: str = ""
-    role: str | None = None
-    reasoning: str | None = None
-    tool_calls: Sequence[ToolCallDelta] = ()
-    finish_reason: FinishReason | None = None
-    usage: Usage | None = None
-    model: str | None = None
-    id: str | None = None
-    raw: Any = None
-    logprobs: Sequence[TokenLogprob] = ()
-    echo: dict[str, Any] | None = None
-    restarted: bool = False
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class ChatResponse(Model):
-    """A whole answer. `str(response)` is its text.
-
-    Attributes:
-        text: the answer.
-        reasoning: the model's reasoning, where the wire has it.
-        tool_calls: the calls the model asks for.
-        finish_reason: why it ended, in the library's words; None in an error's `.partial`, and where a reply has none.
-        usage: token counts, or None when the provider sends none.
-        model: the model that answered, as the provider names it, else the one asked for.
-        provider: the provider's name.
-        id: the provider's id of the answer.
-        request_id: the provider's id of the request (a header).
-        parsed: the answer as the `response_format` asked for, or None.
-        raw: the provider's reply, parsed; of a stream, the event that carried the finish reason.
-        logprobs: of the text's tokens, where they were asked for.
-        echo: what the provider wants back unchanged in the next turn; `message` has it.
-        earlier: with `run_tools`, the calls and their results that came before this answer.
-    """
-
-    text: str = ""
-    reasoning: str | None = None
-    tool_calls: list[ToolCall] = Field(default=[])  # a copy for each; to look through a factory takes 60 µs
-    finish_reason: FinishReason | None = None
-    usage: Usage | None = None
-    model: str | None = None
-    provider: str | None = None
-    id: str | None = None
-    request_id: str | None = None
-    parsed: Any = None
-    raw: Any = None
-    logprobs: list[TokenLogprob] | None = None
-    echo: dict[str, Any] | None = None
-    earlier: list[Message] = Field(default=[])
-
-    @property
-    def message(self) -> Message:
-        """The answer as a message, to go on with: `messages + [response.message]`."""
-        content = self.text or None if self.tool_calls else self.text
-        return Message(
-            "assistant", content, tool_calls=self.tool_calls or None, reasoning=self.reasoning, echo=self.echo
-        )
-
-    @property
-    def messages(self) -> list[Message]:
-        """All that the call adds to its conversation: what came `earlier`, and `message`."""
-        return [*self.earlier, self.message]
-
-    def __str__(self) -> str:
-        return self.text
-
-
-# --- the fast way to a chunk ----------------------------------------------------------------------------------------
-
-_ALL_FIELDS = set(Chunk.model_fields)
-_new = object.__new__
-
-
-class _OpenChunk(Chunk):
-    """A chunk under construction: its attributes are set as any object's, not through pydantic's `__setattr__`."""
-
-    model_config = ConfigDict(defer_build=True)  # nothing is ever validated as one
-
-    __setattr__ = object.__setattr__
-    __delattr__ = object.__delattr__  # the interpreter has one slot for the two: only both make it fast
-
-
-_PLAIN = {**dict.fromkeys(Chunk.model_fields), "tool_calls": (), "logprobs": (), "restarted": False}
-
-
-def make_text_chunk(text: str, model: str | None, id: str | None, raw: Any) -> Chunk:
-    """A `Chunk` of new text and nothing else, of values that a codec has already checked.
-
-    Nearly every chunk of every stream is made here, and validation would cost more than the rest of its decoding.
-    """
-    members = _PLAIN.copy()
-    members["text"] = text
-    members["model"] = model
-    members["id"] = id
-    members["raw"] = raw
-    chunk = _new(_OpenChunk)
-    # The four things that pydantic's own constructor sets.
-    chunk.__dict__ = members
-    chunk.__pydantic_fields_set__ = _ALL_FIELDS
-    chunk.__pydantic_extra__ = None
-    chunk.__pydantic_private__ = None
-    chunk.__class__ = Chunk  # type: ignore[assignment]
-    return chunk
-
-
-def make_chunk(
-    text: str = "",
-    role: str | None = None,
-    reasoning: str | None = None,
-    tool_calls: Sequence[ToolCallDelta] = (),
-    finish_reason: FinishReason | None = None,
-    usage: Usage | None = None,
-    model: str | None = None,
-    id: str | None = None,
-    raw: Any = None,
-    logprobs: Sequence[TokenLogprob] = (),
-    echo: dict[str, Any] | None = None,
-) -> Chunk:
-    """The same, with everything that a chunk can have."""
-    chunk = make_text_chunk(text, model, id, raw)
-    members = chunk.__dict__
-    members["role"] = role
-    members["reasoning"] = reasoning
-    members["tool_calls"] = tool_calls
-    members["finish_reason"] = finish_reason
-    members["usage"] = usage
-    members["logprobs"] = logprobs
-    members["echo"] = echo
-    return chunk

@@ -12,14 +12,12 @@ from pydantic import BaseModel, Field, StrictBool, TypeAdapter
 from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import ArgsKwargs, to_json
+from pydantic_core import ArgsKwargs
 from typing_extensions import Self
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
-from llmclients.types.content import MediaPart, TextPart
-from llmclients.types.docstrings import described
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.docstrings import parse_docstring
 
 __all__ = ["Tool", "ToolFailure", "as_tools"]
 
@@ -69,7 +67,7 @@ class Tool(Model):
             raise ValueError(f"name: {self.name!r} has a meaning of its own in tool_choice")
 
     @classmethod
-    def of(cls, tool: Any) -> Self:
+    def coerce(cls, tool: Any) -> Self:
         """The tool that a function, a pydantic model (a class) or a dict describes.
 
         A dict is chat completions' `{"type": "function", "function": {…}}`, or has `name`, `description` and
@@ -81,19 +79,19 @@ class Tool(Model):
         if isinstance(tool, cls):
             return tool
         if isinstance(tool, Mapping):
-            return cls._of_dict(tool)
+            return cls._from_dict(tool)
         if isinstance(tool, type) and issubclass(tool, BaseModel):
             with _schema_of(tool.__name__):
                 schema = tool.model_json_schema()
             return cls(tool.__name__, inspect.getdoc(tool) if tool.__doc__ else None, schema)
         if callable(tool) and not isinstance(tool, type):
-            return cls._of_function(tool)
+            return cls._from_function(tool)
         raise InvalidRequestError(
             f"a tool is a function, a pydantic model or a dict, not {type(tool).__name__}", argument="tools"
         )
 
     @classmethod
-    def _of_dict(cls, tool: Mapping[str, Any]) -> Self:
+    def _from_dict(cls, tool: Mapping[str, Any]) -> Self:
         fields = dict(tool)
         if fields.pop("type", "function") != "function":
             raise InvalidRequestError(
@@ -111,7 +109,7 @@ class Tool(Model):
         return cls.model_validate({name: value for name, value in fields.items() if value is not None})
 
     @classmethod
-    def _of_function(cls, function: Callable[..., Any]) -> Self:
+    def _from_function(cls, function: Callable[..., Any]) -> Self:
         inner = getattr(function, "func", function)  # of a functools.partial
         name = getattr(inner, "__name__", type(inner).__name__)
         with _schema_of(name):
@@ -123,7 +121,7 @@ class Tool(Model):
             schema = _adapter(_bound(function)).json_schema(schema_generator=_WithoutTitles)
         for parameter in parameters:
             _mend(schema["properties"][parameter.name], parameter)
-        about = described(inspect.getdoc(inner) or "")
+        about = parse_docstring(inspect.getdoc(inner) or "")
         for parameter_name, words in about.parameters.items():
             if parameter_name in schema.get("properties", {}):
                 schema["properties"][parameter_name].setdefault("description", words)
@@ -230,26 +228,10 @@ def as_tools(tools: Any) -> list[Tool]:
     if isinstance(tools, str | Mapping) or not isinstance(tools, Sequence):
         raise ValueError(f"must be a list of functions, pydantic models or dicts, not {type(tools).__name__}")
     try:
-        found = [Tool.of(tool) for tool in tools]
+        found = [Tool.coerce(tool) for tool in tools]
     except InvalidRequestError as error:
         raise ValueError(str(error)) from None
     names = [tool.name for tool in found]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two tools have the name {min(twice)!r}")
     return found
-
-
-def result_message(call: ToolCall, result: Any, *, is_error: bool = False) -> Message:
-    """What a call returned, as the message that tells the model: text and parts as they are, the rest as JSON."""
-    content: Any
-    if isinstance(result, str):
-        content = result
-    elif isinstance(result, TextPart):
-        content = result.text
-    elif isinstance(result, MediaPart):
-        content = [result]
-    elif isinstance(result, list) and result and all(isinstance(part, TextPart | MediaPart) for part in result):
-        content = result
-    else:
-        content = to_json(result, fallback=str).decode()
-    return Message("tool", content, name=call.name, tool_call_id=call.id, is_error=is_error)

@@ -7,13 +7,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.decoding import codecs, decode, reads
 from benchmarks.wire import texts
 from llmclients import ChatResponse, Chunk, ToolCallDelta
-from llmclients.calls.accumulator import Fold
+from llmclients.calls.accumulator import Accumulator
 
 SIZE = 1000
 
 
 def fold(chunks: list[Chunk]) -> ChatResponse:
-    folded = Fold()
+    folded = Accumulator()
     for chunk in chunks:
         folded.add(chunk)
     return folded.response()

@@ -10,12 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmclients.calls.accumulator import Fold
-from llmclients.types.messages import ChatResponse, Chunk, TokenLogprob, ToolCall, ToolCallDelta, Usage, make_chunk
+from llmclients.calls.accumulator import Accumulator
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import (
+    ChatResponse,
+    Chunk,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+    make_chunk,
+)
 
 
 def folded(*chunks: Chunk) -> ChatResponse:
-    fold = Fold()
+    fold = Accumulator()
     for chunk in chunks:
         fold.add(chunk)
     return fold.response()
@@ -26,7 +34,7 @@ def delta(index: int = 0, **fields: Any) -> ToolCallDelta:
 
 
 def test_nothing_makes_an_empty_response() -> None:
-    fold = Fold()
+    fold = Accumulator()
 
     assert fold.started is False
     assert fold.response() == ChatResponse()
@@ -92,7 +100,7 @@ def test_tool_calls_are_joined_by_index_and_come_in_its_order() -> None:
 
 
 def test_a_restart_discards_what_came_before() -> None:
-    fold = Fold()
+    fold = Accumulator()
     for chunk in (
         Chunk(text="old", reasoning="old", id="old", model="old", usage=Usage(input_tokens=1)),
         Chunk(tool_calls=[delta(id="old", name="old")], finish_reason="error", raw="old"),
@@ -108,7 +116,7 @@ def test_a_restart_discards_what_came_before() -> None:
 
 
 def test_a_response_so_far_does_not_stop_the_fold_nor_change_with_it() -> None:
-    fold = Fold()
+    fold = Accumulator()
     fold.add(Chunk(text="a", tool_calls=[delta(id="a", name="f", arguments="{")]))
     early = fold.response()
     fold.add(Chunk(text="b", tool_calls=[delta(arguments="}")]))
@@ -139,7 +147,7 @@ CHUNKS = st.lists(
         model=st.sampled_from([None, "m", "n"]),
         id=st.sampled_from([None, "c1", "c2"]),
         logprobs=st.lists(st.builds(TokenLogprob, token=TEXT, logprob=st.floats(-9, 0)), max_size=2),
-        echo=st.sampled_from([None, {"a": [1]}, {"b": []}]),
+        provider_data=st.sampled_from([None, {"a": [1]}, {"b": []}]),
         restarted=st.sampled_from([False] * 9 + [True]),
     ),
     max_size=12,
@@ -160,7 +168,7 @@ def pieces(chunk: Chunk) -> list[Chunk]:
         ),
         *(Chunk(logprobs=[token]) for token in chunk.logprobs),
         Chunk(usage=chunk.usage),
-        Chunk(echo=chunk.echo),
+        Chunk(provider_data=chunk.provider_data),
         Chunk(model=chunk.model),
         Chunk(id=chunk.id),
         Chunk(finish_reason=chunk.finish_reason),
@@ -187,7 +195,9 @@ def test_a_fold_is_the_plain_sum_of_its_chunks(chunks: list[Chunk]) -> None:
         (chunk.finish_reason for chunk in reversed(live) if chunk.finish_reason), None
     )
     assert (response.logprobs or []) == [token for chunk in live for token in chunk.logprobs]
-    assert response.echo == next((chunk.echo for chunk in reversed(live) if chunk.echo is not None), None)
+    assert response.provider_data == next(
+        (chunk.provider_data for chunk in reversed(live) if chunk.provider_data is not None), None
+    )
     deltas = [call for chunk in live for call in chunk.tool_calls]
     for call, index in zip(response.tool_calls, sorted({call.index for call in deltas}), strict=True):
         own = [delta for delta in deltas if delta.index == index]
@@ -201,7 +211,7 @@ def test_a_fold_is_the_plain_sum_of_its_chunks(chunks: list[Chunk]) -> None:
 @pytest.mark.parametrize("piece", ["words ", "🌊"])
 def test_a_million_chunks_take_the_memory_of_their_text(piece: str) -> None:
     count = 1_000_000
-    fold = Fold()
+    fold = Accumulator()
     chunk = make_chunk(piece)
 
     tracemalloc.start()

@@ -64,7 +64,7 @@ def settings(provider: str = "openai", **arguments: Any) -> ClientSettings:
         "verify": True,
         "max_response_bytes": 1000,
     }
-    return ClientSettings.of(provider, **(defaults | arguments))
+    return ClientSettings.from_arguments(provider, **(defaults | arguments))
 
 
 def call(

@@ -71,7 +71,12 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        inner = (*getattr(one, "exceptions", ()), *getattr(one, "earlier", ()), *one.args, getattr(one, "reason", None))
+        inner = (
+            *getattr(one, "exceptions", ()),
+            *getattr(one, "previous_errors", ()),
+            *one.args,
+            getattr(one, "reason", None),
+        )
         todo += [one.__cause__, one.__context__, *(e for e in inner if isinstance(e, BaseException))]
 
 
@@ -80,14 +85,14 @@ def shown_by(error: LLMClientError) -> str:
     words = []
     for one in chain(error):
         words += [str(one), repr(one), *traceback.format_exception_only(type(one), one)]
-    words += [repr(vars(error)), *map(repr, getattr(error, "earlier", ()))]
+    words += [repr(vars(error)), *map(repr, getattr(error, "previous_errors", ()))]
     if isinstance(error, APIError) and error.partial is not None:
         words += [error.partial.model_dump_json(), repr(error.partial)]
     return "\n".join(words) + pickle.dumps(error).decode("latin-1") + pickle.dumps(error, 0).decode("latin-1")
 
 
 @dataclass
-class Heard:
+class ReceivedRequest:
     """What came out of one call."""
 
     error: LLMClientError | None = None
@@ -125,7 +130,7 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         logger.manager._clear_cache()  # type: ignore[attr-defined]
 
 
-def ask(side: str, mode: str, url: str, **made: Any) -> Heard:
+def ask(side: str, mode: str, url: str, **made: Any) -> ReceivedRequest:
     """One call with every secret in its place; all that its objects show on the way."""
     made = {
         "api_key": KEY,
@@ -134,7 +139,7 @@ def ask(side: str, mode: str, url: str, **made: Any) -> Heard:
         "trust_env": False,
         "timeout": Timeout(connect=5, read=5),
     } | made
-    heard = Heard()
+    heard = ReceivedRequest()
 
     def look(*objects: Any) -> None:
         for one in objects:
@@ -354,10 +359,12 @@ def test_an_error_of_a_whole_course_comes_out_of_a_pickle_as_it_was(
     assert (type(again), str(again), again.args) == (type(error), str(error), error.args)
     assert again.partial is not None
     assert (again.partial.text, again.provider, again.model) == ("Nile", "openai", "m")
-    assert [(type(one), str(one)) for one in again.earlier] == [(type(one), str(one)) for one in error.earlier]
-    assert [type(one).__mro__[1] for one in again.earlier] == [APIConnectionError, APIStatusError]
-    assert {name: value for name, value in vars(again).items() if name != "earlier"} == {
-        name: value for name, value in vars(error).items() if name != "earlier"
+    assert [(type(one), str(one)) for one in again.previous_errors] == [
+        (type(one), str(one)) for one in error.previous_errors
+    ]
+    assert [type(one).__mro__[1] for one in again.previous_errors] == [APIConnectionError, APIStatusError]
+    assert {name: value for name, value in vars(again).items() if name != "previous_errors"} == {
+        name: value for name, value in vars(error).items() if name != "previous_errors"
     }
 
 

@@ -31,7 +31,8 @@ from llmclients.errors import (
     StreamInterruptedError,
 )
 from llmclients.transports.mock import FakeClock
-from llmclients.types.messages import ChatRequest, ChatResponse, Chunk
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse, Chunk
 
 PROVIDERS = ("openai", "yqcloud", "ylokh")
 WIRES = {"http://openai.test": "events", "http://yqcloud.test": "text", "http://ylokh.test": "events"}
@@ -69,12 +70,12 @@ class CallMachine(RuleBasedStateMachine):
         progress = Progress()
         calls = []
         for provider in providers:
-            own = ClientSettings.of(
+            own = ClientSettings.from_arguments(
                 provider, model="m" if provider == "openai" else None, api_key=None, base_url=f"http://{provider}.test",
                 model_path=None, headers=None, timeout=Timeout(total=total), retry=RetryPolicy(attempts=attempts),
                 proxy=False, fallback=(), trust_env=False, verify=True, max_response_bytes=1 << 20,
             )  # fmt: skip
-            request, options = ChatRequest.of("Hi", model=own.model_name(None)), own.codec.options()
+            request, options = ChatRequest.from_messages("Hi", model=own.model_name(None)), own.codec.options()
             assert isinstance(options, CodecOptions)
             calls.append(
                 Call(
@@ -173,8 +174,8 @@ class CallMachine(RuleBasedStateMachine):
         assert error.provider is not None
         assert f"http://{error.provider}.test" == self.opens[-1]
         assert str(error).startswith(f"{error.provider} ({error.provider}.test): ")
-        assert len(error.earlier) == len(self.opens) - 1
-        assert all(isinstance(one, APIError) and one.provider for one in error.earlier)
+        assert len(error.previous_errors) == len(self.opens) - 1
+        assert all(isinstance(one, APIError) and one.provider for one in error.previous_errors)
         if self.streaming:
             partial = error.partial.text if error.partial is not None else ""
             assert partial == self.delivered or not self.chunks

@@ -21,7 +21,8 @@ from llmclients.errors import (
 )
 from llmclients.testing import MockTransport, Reply
 from llmclients.types.content import ImagePart
-from llmclients.types.messages import ChatResponse, Message, ToolCall, Usage
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.response import ChatResponse, Usage
 
 
 def weather(city: str) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def test_calls_are_made_and_their_results_are_told_until_there_is_an_answer(side
 
     assert response.text == "4 degrees at noon."
     assert response.usage == Usage(input_tokens=45, output_tokens=10)
-    assert response.earlier == [
+    assert response.intermediate_messages == [
         Message(
             "assistant",
             tool_calls=[
@@ -142,7 +143,7 @@ def test_calls_are_made_and_their_results_are_told_until_there_is_an_answer(side
         Message("assistant", tool_calls=[ToolCall(id="c", name="weather", arguments='{"city": "Bergen"}')]),
         Message("tool", '{"city":"Bergen","celsius":4}', "weather", tool_call_id="c", is_error=False),
     ]
-    assert response.messages == [*response.earlier, Message("assistant", "4 degrees at noon.")]
+    assert response.messages == [*response.intermediate_messages, Message("assistant", "4 degrees at noon.")]
     bodies = sent(mock)
     assert [len(body["messages"]) for body in bodies] == [1, 4, 6]
     assert bodies[2]["messages"][:4] == bodies[1]["messages"]
@@ -171,8 +172,8 @@ def test_the_model_is_told_what_went_wrong(side: Sides, call: tuple[str, str, st
     response = side.chat(mock, tools=[weather, broken, exhausted, half])
 
     assert response.text == "Sorry."
-    assert response.earlier[1].text.startswith(words)
-    assert response.earlier[1].is_error is True
+    assert response.intermediate_messages[1].text.startswith(words)
+    assert response.intermediate_messages[1].is_error is True
     assert sent(mock)[1]["messages"][-1]["content"].startswith(words)
 
 
@@ -199,7 +200,7 @@ def test_a_result_that_cannot_be_sent_ends_the_loop_and_loses_nothing(side: Side
     assert len(mock.requests) == 1
     response = caught.value.response
     assert response is not None
-    assert [message.role for message in response.earlier] == ["assistant", "tool"]
+    assert [message.role for message in response.intermediate_messages] == ["assistant", "tool"]
     assert response.usage == Usage(input_tokens=10, output_tokens=2)
 
 
@@ -240,7 +241,7 @@ def test_a_call_of_what_is_no_function_is_the_caller_s(side: Sides) -> None:
 
     assert response.finish_reason == "tool_calls"
     assert response.tool_calls[0].arguments == {"city": "Oslo"}
-    assert response.earlier == []
+    assert response.intermediate_messages == []
 
 
 def test_a_cut_call_is_not_made(side: Sides) -> None:
@@ -257,7 +258,7 @@ def test_an_error_keeps_what_was_done(side: Sides) -> None:
         side.chat(mock, tools=[weather])
 
     assert caught.value.partial is not None
-    assert [message.role for message in caught.value.partial.earlier] == ["assistant", "tool"]
+    assert [message.role for message in caught.value.partial.intermediate_messages] == ["assistant", "tool"]
 
 
 def test_the_first_error_has_nothing_to_keep(side: Sides) -> None:
@@ -310,7 +311,7 @@ def test_the_answer_of_a_loop_is_read_as_it_was_asked_for(side: Sides) -> None:
         side.chat(mock, tools=[weather], response_format=Place)
     assert caught.value.text == "Oslo"
     assert caught.value.partial is not None
-    assert len(caught.value.partial.earlier) == 2
+    assert len(caught.value.partial.intermediate_messages) == 2
 
 
 async def test_functions_of_one_turn_run_at_the_same_time_and_not_in_the_loop() -> None:
@@ -331,7 +332,7 @@ async def test_functions_of_one_turn_run_at_the_same_time_and_not_in_the_loop() 
     async with AsyncClient("openai", model="m", api_key="key", base_url="http://mock", transport=mock) as client:
         response = await client.chat("Hi", tools=[first, second], run_tools=True)
 
-    assert [message.text for message in response.earlier[1:]] == ["1", "2"]
+    assert [message.text for message in response.intermediate_messages[1:]] == ["1", "2"]
     assert threads != [here]
 
 
@@ -341,7 +342,7 @@ async def test_an_async_function_runs_from_a_sync_client_inside_a_loop() -> None
     with Client("openai", model="m", api_key="key", base_url="http://mock", transport=mock) as client:
         response = client.chat("Hi", tools=[clock], run_tools=True)
 
-    assert response.earlier[1].text == "12:00 UTC"
+    assert response.intermediate_messages[1].text == "12:00 UTC"
 
 
 def test_a_conversation_keeps_all_of_it() -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from llmclients.codecs.anthropic.codec import AnthropicCodec
 from llmclients.codecs.anthropic.request import closed_schema, model_version
 from llmclients.codecs.base import Context
-from llmclients.types.messages import ChatRequest
+from llmclients.types.request import ChatRequest
 
 CODEC = AnthropicCodec()
 OLD, BUDGET, EFFORT, NEW = "claude-3-5-haiku-20241022", "claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5"
@@ -22,7 +22,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required"
 
 
 def payload(messages: Any = "Hi", model: str = BUDGET, own: dict[str, Any] | None = None, **options: Any) -> Any:
-    request = ChatRequest.of(messages, **options)
+    request = ChatRequest.from_messages(messages, **options)
     return json.loads(CODEC.encode(request, Context(model=model, options=CODEC.options(**own or {}))).body)
 
 
@@ -271,10 +271,10 @@ THOUGHT = {"type": "thinking", "thinking": "t", "signature": "s"}
             [user([answered("a", content="x"), answered("c", content="y", is_error=True), text("b")])],
         ),
         (
-            [user("a"), assistant("x", echo={"anthropic": [THOUGHT, text(""), USE], "openai": 1})],
+            [user("a"), assistant("x", provider_data={"anthropic": [THOUGHT, text(""), USE], "openai": 1})],
             [user("a"), assistant([THOUGHT, USE])],
         ),
-        ([user("a"), assistant("x", echo={"gemini": [1]})], [user("a"), assistant("x")]),
+        ([user("a"), assistant("x", provider_data={"gemini": [1]})], [user("a"), assistant("x")]),
     ],
 )
 def test_messages_become_turns(messages: Any, expected: Any) -> None:
@@ -299,7 +299,7 @@ def test_all_system_text_is_one_at_the_top_in_its_order() -> None:
 
 
 def echoed(*blocks: tuple[dict[str, Any], dict[str, Any] | None]) -> Any:
-    """The echo of a stream of these blocks: what each starts with, and its delta."""
+    """The provider_data of a stream of these blocks: what each starts with, and its delta."""
     events: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m", "content": []}}]
     for index, (start, delta) in enumerate(blocks):
         events.append({"type": "content_block_start", "index": index, "content_block": start})
@@ -310,7 +310,7 @@ def echoed(*blocks: tuple[dict[str, Any], dict[str, Any] | None]) -> Any:
     stream = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
     found = decode(CODEC.stream_decoder("text/event-stream"), [stream.encode()])
     assert found.done, found.message
-    return (found.response.echo or {}).get("anthropic")
+    return (found.response.provider_data or {}).get("anthropic")
 
 
 SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": "S"}
@@ -322,7 +322,7 @@ def test_thinking_that_was_cut_before_its_signature_does_not_go_back() -> None:
     assert echoed((SIGNED, None), cut) == [SIGNED]
     assert echoed(cut) is None
     reply = {"content": [SIGNED, {"type": "thinking", "thinking": "We", "signature": ""}], "stop_reason": "max_tokens"}
-    assert CODEC.decode(json.dumps(reply).encode()).echo == {"anthropic": [SIGNED]}
+    assert CODEC.decode(json.dumps(reply).encode()).provider_data == {"anthropic": [SIGNED]}
 
 
 def test_the_input_of_a_call_of_any_kind_is_put_together() -> None:

@@ -48,12 +48,12 @@ PNG = b"\x89PNG\r\n\x1a\n"
             r"messages\[1\]: the arguments of the call of f are not JSON",
         ),
         (
-            {"messages": [{"role": "assistant", "content": "x", "echo": {"anthropic": "x"}}]},
+            {"messages": [{"role": "assistant", "content": "x", "provider_data": {"anthropic": "x"}}]},
             "messages",
             "content blocks",
         ),
         (
-            {"messages": [{"role": "assistant", "content": "x", "echo": {"anthropic": [{}]}}]},
+            {"messages": [{"role": "assistant", "content": "x", "provider_data": {"anthropic": [{}]}}]},
             "messages",
             "content blocks",
         ),
@@ -118,7 +118,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], **arg
         ("model", "api_key", "base_url", "model_path", "headers", "timeout", "proxy")
     )
     defaults |= {"retry": RetryPolicy(), "fallback": (), "trust_env": False, "verify": True, "max_response_bytes": 1000}
-    return ClientSettings.of("anthropic", **(defaults | arguments))
+    return ClientSettings.from_arguments("anthropic", **(defaults | arguments))
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_long_answer_goes_back_whole() -> None:
     found = decode(CODEC.stream_decoder("text/event-stream"), [b"".join(stream)]).response
 
     assert found.text == "".join(words)
-    assert found.echo == {"anthropic": [{"type": "redacted_thinking", "data": "x"}, text("".join(words))]}
+    assert found.provider_data == {"anthropic": [{"type": "redacted_thinking", "data": "x"}, text("".join(words))]}
 
 
 def test_an_error_has_the_request_s_id() -> None:

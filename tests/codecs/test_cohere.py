@@ -16,7 +16,8 @@ from llmclients.codecs.cohere.codec import CohereCodec, CohereOptions
 from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import APIResponseError, ConfigurationError, InvalidRequestError, UnsupportedOptionError
-from llmclients.types.messages import ChatRequest, TokenLogprob
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import TokenLogprob
 
 CODEC = CohereCodec()
 TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}
@@ -24,7 +25,7 @@ TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}
 
 def encoded(messages: Any = "Hi", *, own: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
     context = Context(model="m", options=CohereOptions(**own or {}))
-    body: dict[str, Any] = json.loads(CODEC.encode(ChatRequest.of(messages, **options), context).body)
+    body: dict[str, Any] = json.loads(CODEC.encode(ChatRequest.from_messages(messages, **options), context).body)
     return body
 
 
@@ -33,7 +34,7 @@ def settings(provider: str = "cohere", **arguments: Any) -> ClientSettings:
         ("model", "api_key", "base_url", "model_path", "headers", "timeout", "proxy")
     )
     defaults |= {"retry": RetryPolicy(), "fallback": (), "trust_env": False, "verify": True, "max_response_bytes": 1000}
-    return ClientSettings.of(provider, **(defaults | {"model": "m", "api_key": "k"} | arguments))
+    return ClientSettings.from_arguments(provider, **(defaults | {"model": "m", "api_key": "k"} | arguments))
 
 
 def event(payload: dict[str, Any]) -> bytes:

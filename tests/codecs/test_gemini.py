@@ -22,7 +22,8 @@ from llmclients.errors import (
 )
 from llmclients.transports.mock import MockTransport, Reply
 from llmclients.types.content import AudioPart, FilePart, ImagePart
-from llmclients.types.messages import ChatRequest, Message, ToolCall
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest
 
 CODEC = GeminiCodec()
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -33,7 +34,7 @@ def encoded(
     messages: Any = "Hi", model: str = "gemini-2.5-flash", own: dict[str, Any] | None = None, **options: Any
 ) -> Any:
     context = Context(model=model, api_key="k", options=GeminiOptions(**own or {}))
-    return json.loads(CODEC.encode(ChatRequest.of(messages, **options), context).body)
+    return json.loads(CODEC.encode(ChatRequest.from_messages(messages, **options), context).body)
 
 
 def client(*replies: Reply, **arguments: Any) -> Client:
@@ -70,7 +71,12 @@ CALL = {"id": "c", "name": "f", "arguments": "{}"}
             "call of f are not a JSON object",
             "messages",
         ),
-        ([Message("assistant", "Hi", echo={"gemini": {"parts": []}})], {}, "must be a list of parts", "messages"),
+        (
+            [Message("assistant", "Hi", provider_data={"gemini": {"parts": []}})],
+            {},
+            "must be a list of parts",
+            "messages",
+        ),
         ("Hi", {"reasoning_effort": "huge"}, "none, minimal, low, medium, high, auto", "reasoning_effort"),
         ("Hi", {"reasoning_effort": "low", "own": {"thinking_budget": 1}}, "not both", "thinking_budget"),
     ],
@@ -135,7 +141,7 @@ def test_an_answer_survives_being_saved() -> None:
 def test_an_answer_without_a_signature_needs_no_echo() -> None:
     response = CODEC.decode((WIRE / "replies" / "calls-with-and-without-ids.body").read_bytes())
 
-    assert response.echo is None
+    assert response.provider_data is None
     assert encoded(["Hi", response.message])["contents"][1]["parts"] == [
         {"functionCall": {"id": "fc-1", "name": "a", "args": {"é": [1.5, None, "🌊"]}}},
         {"functionCall": {"name": "b", "args": {}}},

@@ -75,7 +75,7 @@ def streams(draw: st.DrawFn) -> Generated:
         parts: list[dict[str, Any]] = [{"text": told["reasoning"], "thought": True}] if told["reasoning"] else []
         parts += [{"text": told["text"]}] if told["text"] else []
         parts += [{"functionCall": {"name": name, "args": arguments}} for name, arguments in calls]
-        expected["echo"] = {"gemini": [*parts, {"text": "", "thoughtSignature": signature}]}
+        expected["provider_data"] = {"gemini": [*parts, {"text": "", "thoughtSignature": signature}]}
     return Generated(data, expected, len(data) - len(line_end))
 
 
@@ -269,7 +269,7 @@ def test_text_after_a_finish_reason_is_part_of_what_goes_back() -> None:
     found = read([event(answer(signed, finishReason="STOP")) + event(late)]).response
 
     assert found.text == "ab"
-    assert found.echo == {"gemini": [signed, {"text": "b"}]}
+    assert found.provider_data == {"gemini": [signed, {"text": "b"}]}
 
 
 def test_a_list_of_models_that_says_nonsense_is_refused() -> None:

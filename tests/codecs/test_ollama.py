@@ -22,14 +22,16 @@ from llmclients.errors import (
     StreamInterruptedError,
     UnsupportedOptionError,
 )
-from llmclients.types.messages import ChatRequest, TokenLogprob, ToolCall
+from llmclients.types.messages import ToolCall
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import TokenLogprob
 
 CODEC = OllamaCodec()
 
 
 def encoded(messages: Any = "Hi", **options: Any) -> dict[str, Any]:
     context = Context(model="m", options=OllamaOptions())
-    body: dict[str, Any] = json.loads(CODEC.encode(ChatRequest.of(messages, **options), context).body)
+    body: dict[str, Any] = json.loads(CODEC.encode(ChatRequest.from_messages(messages, **options), context).body)
     return body
 
 
@@ -38,7 +40,7 @@ def settings(**arguments: Any) -> ClientSettings:
         ("model", "api_key", "base_url", "model_path", "headers", "timeout", "proxy")
     )
     defaults |= {"retry": RetryPolicy(), "fallback": (), "trust_env": False, "verify": True, "max_response_bytes": 1000}
-    return ClientSettings.of("ollama", **(defaults | {"model": "m"} | arguments))
+    return ClientSettings.from_arguments("ollama", **(defaults | {"model": "m"} | arguments))
 
 
 def line(message: dict[str, Any] | None = None, **members: Any) -> bytes:
@@ -156,7 +158,7 @@ def test_its_own_variable_may_be_an_address(value: str | None, url: str, monkeyp
     found = settings()
 
     assert found.base_url == url
-    assert found.own_service is (not value)
+    assert found.is_default_endpoint is (not value)
 
 
 @pytest.mark.parametrize("value", ["box:port", "ftp://box", "a b", "user:secret@box", "http://box?x=1", "box:0"])

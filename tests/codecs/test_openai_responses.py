@@ -15,7 +15,7 @@ from responses_wire import Answer, answers, event
 
 from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
 from llmclients.errors import APIError, APIResponseError, APIStatusError, StreamInterruptedError
-from llmclients.types.messages import Chunk
+from llmclients.types.response import Chunk
 
 CODEC = OpenAIResponsesCodec()
 

@@ -13,7 +13,8 @@ from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import APIResponseError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import ChatRequest, Message, ToolCall
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest
 
 CODEC = OpenAIResponsesCodec()
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -21,7 +22,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def encoded(messages: Any = "Hi", *, own: dict[str, Any] | None = None, stream: bool = False, **options: Any) -> Any:
     context = Context(model="m", options=CODEC.options(**own or {}), stream=stream)
-    body = CODEC.encode(ChatRequest.of(messages, **options), context).body
+    body = CODEC.encode(ChatRequest.from_messages(messages, **options), context).body
     payload = json.loads(body)
     assert json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() == body
     return payload
@@ -91,7 +92,7 @@ def test_what_the_wire_has_no_field_for_is_refused(name: str) -> None:
 def settings() -> ClientSettings:
     arguments: dict[str, Any] = dict.fromkeys(("model", "model_path", "headers", "timeout", "proxy"))
     arguments |= {"retry": RetryPolicy(), "fallback": (), "trust_env": False, "verify": True}
-    return ClientSettings.of(
+    return ClientSettings.from_arguments(
         "openai-responses", api_key="k", base_url="http://127.0.0.1:1", max_response_bytes=1000, **arguments
     )
 
@@ -144,7 +145,7 @@ def test_parts(part: Any, sent: dict[str, Any]) -> None:
         (Message("tool", "4"), "needs the tool_call_id"),
         (Message("assistant", [ImagePart(PNG)]), "has text only on this wire, no image"),
         (Message("user", [AudioPart(b"RIFF\0\0\0\0WAVE")]), "there is no audio"),
-        (Message("assistant", "x", echo={"openai-responses": {}}), "is not a list of items"),
+        (Message("assistant", "x", provider_data={"openai-responses": {}}), "is not a list of items"),
     ],
 )
 def test_a_message_that_has_no_form_on_the_wire_is_refused(message: Message, words: str) -> None:
@@ -159,7 +160,7 @@ def test_an_answer_goes_back_as_it_came() -> None:
     response = CODEC.decode(json.dumps({"status": "completed", "output": items}).encode())
 
     assert encoded(["Hi", response.message])["input"][1:] == items
-    assert encoded(["Hi", response.message.model_copy(update={"echo": None, "content": "x"})])["input"][1] == {
+    assert encoded(["Hi", response.message.model_copy(update={"provider_data": None, "content": "x"})])["input"][1] == {
         "type": "message",
         "role": "assistant",
         "content": [{"type": "output_text", "text": "x"}],

@@ -13,7 +13,7 @@ from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE, RawTextDecoder
 from llmclients.codecs.raw_text.yqcloud import YqcloudCodec
 from llmclients.codecs.raw_text.yqcloud_legacy import YqcloudLegacyCodec
 from llmclients.errors import AccessBlockedError, APIResponseError, RateLimitError, StreamInterruptedError
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 MARKER = bytes.fromhex(
     "73 6f 72 72 79 2c 20 e6 82 a8 e7 9a 84 69 70 e5 b7 b2 e7 94 b1 e4 ba 8e e8 a7 a6 e5 8f 91 e9 98"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from helpers import Recording, chunks_of, decode, every_split, plain, recordings
 
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
 

@@ -21,7 +21,8 @@ from llmclients.errors import (
     UnsupportedOptionError,
 )
 from llmclients.providers.registry import find_provider
-from llmclients.types.messages import ChatRequest, Message
+from llmclients.types.messages import Message
+from llmclients.types.request import ChatRequest
 from llmclients.types.response_format import ResponseFormat
 from llmclients.types.tools import Tool
 
@@ -40,7 +41,7 @@ def encoded(provider: str, messages: Any = "Hi", *, own: dict[str, Any] | None =
     context = Context(
         model="m", options=codec.options(**own or {}), unix_time=1767225600.0, random=random.Random(1), api_key="k"
     )
-    return codec.encode(ChatRequest.of(messages, **options), context).body.decode()
+    return codec.encode(ChatRequest.from_messages(messages, **options), context).body.decode()
 
 
 def settings(provider: str, **arguments: Any) -> ClientSettings:
@@ -48,7 +49,9 @@ def settings(provider: str, **arguments: Any) -> ClientSettings:
         ("model", "api_key", "base_url", "model_path", "headers", "timeout", "proxy")
     )
     defaults |= {"retry": RetryPolicy(), "fallback": (), "trust_env": False, "verify": True, "max_response_bytes": 1000}
-    return ClientSettings.of(provider, **(defaults | {"base_url": "http://127.0.0.1:1", "api_key": "k"} | arguments))
+    return ClientSettings.from_arguments(
+        provider, **(defaults | {"base_url": "http://127.0.0.1:1", "api_key": "k"} | arguments)
+    )
 
 
 # --- option by option -----------------------------------------------------------------------------------------------
@@ -184,7 +187,7 @@ def test_yqcloud_legacy_draws_a_user_for_every_request_from_both_ends_included()
 
     codec, rng = codec_of("yqcloud-legacy"), Ends(1)
     bodies = {
-        codec.encode(ChatRequest.of("Hi"), Context(options=codec.options(), random=rng)).body.decode()
+        codec.encode(ChatRequest.from_messages("Hi"), Context(options=codec.options(), random=rng)).body.decode()
         for _ in range(40)
     }
 
@@ -394,7 +397,7 @@ def test_a_model_named_twice_is_a_mistake() -> None:
         settings("ylokh/gpt-4", model="gpt-5")
 
 
-def test_openai_needs_a_key_at_its_own_service_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openai_needs_a_key_at_its_is_default_endpoint_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
 

@@ -11,16 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmclients.config.values import (
-    Proxy,
-    RetryPolicy,
-    Timeout,
-    ca_bundle,
-    check_base_url,
-    check_headers,
-    environ,
-    environment_proxy,
-)
+from llmclients.config.environment import ca_bundle, check_base_url, check_headers, environ, environment_proxy
+from llmclients.config.values import Proxy, RetryPolicy, Timeout
 from llmclients.errors import RETRIED_STATUSES, ConfigurationError
 
 NAN, INF = float("nan"), float("inf")
@@ -50,7 +42,7 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=repr,
 )
 def test_what_a_caller_may_pass_as_timeout(value: Any, expected: Timeout) -> None:
-    found = Timeout.of(value)
+    found = Timeout.coerce(value)
 
     assert found == expected
     assert all(type(seconds) is float for seconds in (found.connect, found.read))
@@ -71,7 +63,7 @@ def test_a_timeout_is_a_positive_number_of_seconds(name: str, value: Any) -> Non
 @pytest.mark.parametrize("value", BAD_SECONDS, ids=repr)
 def test_a_bare_timeout_is_named_as_the_caller_named_it(value: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        Timeout.of(value)
+        Timeout.coerce(value)
 
     assert caught.value.argument == "timeout"
 
@@ -91,7 +83,7 @@ def test_a_bare_timeout_is_named_as_the_caller_named_it(value: Any) -> None:
     ids=repr,
 )
 def test_what_a_caller_may_pass_as_retry(value: Any, expected: RetryPolicy) -> None:
-    assert RetryPolicy.of(value) == expected
+    assert RetryPolicy.coerce(value) == expected
 
 
 def test_the_default_policy_is_two_retries_from_half_a_second_to_eight() -> None:
@@ -109,7 +101,7 @@ def test_attempts_are_a_whole_number_from_one(value: Any) -> None:
 @pytest.mark.parametrize("value", [True, "3", 0, -1, 2.0, [], Timeout()], ids=repr)
 def test_a_bare_number_of_attempts_is_checked_too(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"retry\.attempts"):
-        RetryPolicy.of(value)
+        RetryPolicy.coerce(value)
 
 
 @pytest.mark.parametrize("value", [*BAD_SECONDS, None], ids=repr)
@@ -186,7 +178,7 @@ def test_a_proxy_s_parts(
     assert (proxy.scheme, proxy.host, proxy.port, proxy.credentials) == (scheme, host, port, credentials)
     assert proxy.url_without_credentials == bare
     assert proxy.is_socks is scheme.startswith("socks")
-    assert Proxy.of(url) == proxy == Proxy(proxy.url)
+    assert Proxy.coerce(url) == proxy == Proxy(proxy.url)
 
 
 SECRET = "s3cr3t"
@@ -246,7 +238,7 @@ def test_what_is_no_url_is_no_proxy(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, False])
 def test_no_proxy_and_the_environment_s_are_passed_on(value: bool | None) -> None:
-    assert Proxy.of(value) is value
+    assert Proxy.coerce(value) is value
 
 
 def test_a_password_is_never_shown() -> None:

@@ -15,7 +15,7 @@ from llmclients.config.values import Timeout
 from llmclients.errors import APIError
 from llmclients.testing import FaultServer
 from llmclients.testing.script import Forever, steps_of
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 from .expect import MODELS, POLICY, Case
 
@@ -139,7 +139,7 @@ def _caught(outcome: Outcome) -> Iterator[None]:
 
 
 def _earlier(outcome: Outcome) -> tuple[APIError, ...]:
-    return () if outcome.error is None else outcome.error.earlier
+    return () if outcome.error is None else outcome.error.previous_errors
 
 
 def _ends(case: Case) -> bool:

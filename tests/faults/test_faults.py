@@ -68,8 +68,8 @@ def check_attempts(case: Case, outcome: Outcome) -> None:
     attempts = case.expect.attempts_in(case.mode)
     assert outcome.exchanges == attempts
     if outcome.error is not None:
-        assert len(outcome.error.earlier) == attempts - 1
-        assert all(type(earlier) is case.expect.error for earlier in outcome.error.earlier)
+        assert len(outcome.error.previous_errors) == attempts - 1
+        assert all(type(earlier) is case.expect.error for earlier in outcome.error.previous_errors)
 
 
 def check_released(outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from llmclients.testing import FaultServer
-from llmclients.testing.fault_server import CHUNKED_HEAD, HOLD, Heard, Script, chunked, http
+from llmclients.testing.fault_server import CHUNKED_HEAD, HOLD, ReceivedRequest, Script, chunked, http
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def server() -> Iterator[FaultServer]:
         yield server
 
 
-def echo(request: Heard) -> Script:
+def echo(request: ReceivedRequest) -> Script:
     return [http(body=request.json["prompt"].encode())]
 
 

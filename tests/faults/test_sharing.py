@@ -12,12 +12,12 @@ import pytest
 from llmclients import AsyncClient, Client
 from llmclients.config.values import Timeout
 from llmclients.testing import FaultServer
-from llmclients.testing.fault_server import CHUNKED_HEAD, Heard, Script, chunked, wait_until
+from llmclients.testing.fault_server import CHUNKED_HEAD, ReceivedRequest, Script, chunked, wait_until
 
 OPTIONS: dict[str, Any] = {"trust_env": False, "retry": 1, "timeout": Timeout(connect=10, read=20)}
 
 
-def echo(request: Heard) -> Script:
+def echo(request: ReceivedRequest) -> Script:
     """The prompt, in pieces."""
     prompt = request.json["prompt"].encode()
     return [CHUNKED_HEAD, *(chunked(prompt[at : at + 8], last=False) for at in range(0, len(prompt), 8)), chunked()]

@@ -10,7 +10,8 @@ from llmclients.errors import ConfigurationError
 from llmclients.testing import Reply
 from llmclients.testing.codec_suite.samples import FIELD_VALUES, SCHEMA, TOOLS
 from llmclients.types.content import AudioPart, FilePart, ImagePart
-from llmclients.types.messages import ChatResponse, Message
+from llmclients.types.messages import Message
+from llmclients.types.response import ChatResponse
 
 from .subject import REFUSED, Subject, values_in
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from helpers import every_provider
 
-from llmclients.providers.registry import Provider, find_provider
+from llmclients.providers.provider import Provider
+from llmclients.providers.registry import find_provider
 
 from .ask import TABLES
 from .subject import Subject

@@ -13,7 +13,8 @@ from llmclients import Client
 from llmclients.errors import APIError, ConfigurationError
 from llmclients.providers.registry import find_provider
 from llmclients.testing import MockTransport, Reply
-from llmclients.types.messages import ChatResponse, Messages
+from llmclients.types.messages import Messages
+from llmclients.types.response import ChatResponse
 
 __all__ = ["REFUSED", "Subject", "values_in"]
 

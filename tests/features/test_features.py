@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from helpers import every_provider
 
-from llmclients.codecs.base import Codec, Context, PartRule, WireRequest
-from llmclients.providers.registry import Provider, registered
+from llmclients.codecs.base import Codec, Context, EncodedRequest, PartRule
+from llmclients.providers.provider import Provider
+from llmclients.providers.registry import registered
 from llmclients.types.content import ImagePart
-from llmclients.types.messages import ChatRequest
+from llmclients.types.request import ChatRequest
 
 from .ask import TABLES, option, part, system
 from .page import PAGE, features, with_tables
@@ -40,8 +41,8 @@ class Careless(Codec):
     fields = frozenset({"temperature", "tools"})
     parts: Mapping[str, PartRule] = {"image": PartRule()}
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
-        return WireRequest("/", b'{"text": "Hello!"}')
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
+        return EncodedRequest("/", b'{"text": "Hello!"}')
 
     def stream_decoder(self, content_type: str) -> Any:
         raise NotImplementedError

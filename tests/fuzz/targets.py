@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from llmclients.calls.accumulator import Fold
+from llmclients.calls.accumulator import Accumulator
 from llmclients.calls.retry import retry_after
 from llmclients.codecs.base import StreamDecoder
 from llmclients.codecs.framing import LineDecoder, SSEDecoder, TextDecoder
 from llmclients.codecs.raw_text.prompt import format_prompt
-from llmclients.config.values import Proxy, check_base_url, check_headers
+from llmclients.config.environment import check_base_url, check_headers
+from llmclients.config.values import Proxy
 from llmclients.errors import APIError, APIStatusError, ConfigurationError, InvalidRequestError, StreamInterruptedError
 from llmclients.providers.registry import find_provider
 from llmclients.transports.content_encoding import BodyDecoder
@@ -113,7 +114,7 @@ def text(data: bytes) -> None:
 
 def _outcome(decoder: StreamDecoder, pieces: list[bytes]) -> tuple[Any, ...]:
     """What a stream came to, without the words of its error: they may quote what was there when it was found."""
-    fold = Fold()
+    fold = Accumulator()
     try:
         for piece in pieces:
             for chunk in decoder.feed(piece):

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from llmclients.calls.accumulator import Fold
+from llmclients.calls.accumulator import Accumulator
 from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE
 from llmclients.errors import AccessBlockedError, APIError, ResponseTooLargeError
 from llmclients.providers.registry import find_provider
@@ -60,7 +60,7 @@ class DecoderMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.decoder = find_provider(self.provider).load_codec().stream_decoder("text/event-stream")
-        self.fold = Fold()
+        self.fold = Accumulator()
         self.wire = b""
         self.fed = 0
         self.garbage_at: int | None = None  # where what comes out is no longer predicted

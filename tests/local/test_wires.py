@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from llmclients import AsyncClient, Client, local
+from llmclients import AsyncClient, Client
 from llmclients.errors import AuthenticationError, BadRequestError, StructuredOutputError
+from llmclients.local import engine as local
 from llmclients.providers.registry import find_provider
-from llmclients.types.messages import ChatResponse, Message, ToolCall
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.response import ChatResponse
 
 # A wire is added here, and in the tables below if it says something else there.
 WIRES = ("openai", "openai-responses", "anthropic")

@@ -17,7 +17,8 @@ from pydantic import Field, create_model
 from llmclients.codecs.anthropic.codec import AnthropicCodec
 from llmclients.codecs.anthropic.request import closed_schema
 from llmclients.codecs.base import Context
-from llmclients.types.messages import ChatRequest, ChatResponse
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse
 from llmclients.types.response_format import strict_schema
 
 from .anthropic_wire import (
@@ -62,7 +63,7 @@ def part(block: Block) -> Block:
 
 
 def messages_of(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same conversation as this library has it: results are messages of their own, thinking is an echo."""
+    """The same conversation as this library has it: results are messages of their own, thinking is an provider_data."""
     messages: list[dict[str, Any]] = []
     for turn in turns:
         blocks = turn["content"]
@@ -79,7 +80,7 @@ def messages_of(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
             ]
             more: dict[str, Any] = {"tool_calls": calls} if calls else {}
             if kinds & {"thinking", "redacted_thinking"}:
-                more["echo"] = {"anthropic": blocks}
+                more["provider_data"] = {"anthropic": blocks}
             messages.append({"role": "assistant", "content": texts or "", **more})
             continue
         rest = [block for block in blocks if block["type"] != "tool_result"]
@@ -160,7 +161,7 @@ def test_the_sdk_sends_the_same_request(request: tuple[dict[str, Any], dict[str,
     theirs, own = request
     context = Context(model=MODEL, stream=bool(theirs.get("stream")), options=CODEC.options(), api_key="sk-ant-key")
 
-    wire = CODEC.encode(ChatRequest.of(own.pop("messages"), **own), context)
+    wire = CODEC.encode(ChatRequest.from_messages(own.pop("messages"), **own), context)
 
     expected = sent_by_sdk(theirs)
     assert json.loads(wire.body) == json.loads(expected.content)
@@ -186,7 +187,7 @@ def test_betas_and_the_page_of_models_are_asked_for_as_the_sdk_does() -> None:
     models = CODEC.encode_models(Context())
     assert (models.method, models.path) == (seen[0].method, seen[0].url.raw_path.decode())
     assert seen[0].headers["authorization"] == "Bearer the-token"
-    wire = CODEC.encode(ChatRequest.of("x"), Context(model=MODEL, options=CODEC.options(betas=["a", "b"])))
+    wire = CODEC.encode(ChatRequest.from_messages("x"), Context(model=MODEL, options=CODEC.options(betas=["a", "b"])))
     assert dict(wire.headers)["anthropic-beta"] == seen[1].headers["anthropic-beta"]
 
 
@@ -246,7 +247,7 @@ def check(response: ChatResponse, expected: anthropic.types.Message) -> None:
     details = usage.output_tokens_details
     assert found.reasoning_tokens == (details.thinking_tokens if details else None)
     opaque = any(block["type"] in ("thinking", "redacted_thinking") for block in blocks)
-    assert response.echo == ({"anthropic": blocks} if opaque else None)
+    assert response.provider_data == ({"anthropic": blocks} if opaque else None)
 
 
 @given(CONTENT, STOP_REASONS, USAGE)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from llmclients.codecs.base import Context
 from llmclients.codecs.cohere.codec import CohereCodec, CohereOptions
 from llmclients.types.content import ImagePart, Part, TextPart
-from llmclients.types.messages import ChatRequest, Message, ToolCall
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest
 from oracles.answers import Answers
 
 CODEC = CohereCodec()
@@ -195,7 +196,7 @@ def test_the_request_is_the_sdk_s(
     shared = {name: value for name, value in asked[0].items() if name not in own}
 
     ours = CODEC.encode(
-        ChatRequest.of(conversation[0], **shared),
+        ChatRequest.from_messages(conversation[0], **shared),
         Context(model="m", stream=stream, api_key="co-test", options=CohereOptions(**own)),
     )
 

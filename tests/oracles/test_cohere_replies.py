@@ -59,7 +59,7 @@ def said(response: Any) -> Answer:
     return response.text, response.reasoning or "", calls, response.finish_reason, usage
 
 
-def usage_of(usage: Any) -> Any:
+def parse_usage(usage: Any) -> Any:
     return usage and (usage.tokens.input_tokens, usage.tokens.output_tokens, usage.cached_tokens)
 
 
@@ -85,7 +85,7 @@ def test_a_reply_is_read_as_the_sdk_reads_it(
         (found.tool_plan or "") + "".join(block.thinking for block in found.content or () if block.type == "thinking"),
         [(call.id, call.function.name, call.function.arguments) for call in found.tool_calls or ()],
         REASONS[theirs.finish_reason],
-        usage_of(theirs.usage),
+        parse_usage(theirs.usage),
     )
     assert said(CODEC.decode(body)) == read
     assert CODEC.decode(body).id == theirs.id
@@ -139,7 +139,7 @@ def heard(events: Iterator[Any]) -> Answer:
             id, name, so_far = calls[one.index]
             calls[one.index] = (id, name, so_far + one.delta.message.tool_calls.function.arguments)
         elif one.type == "message-end":
-            reason, usage = REASONS[one.delta.finish_reason], usage_of(one.delta.usage)
+            reason, usage = REASONS[one.delta.finish_reason], parse_usage(one.delta.usage)
     return text, reasoning, list(calls.values()), reason, usage
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from llmclients.codecs.base import Context
 from llmclients.codecs.gemini.codec import GeminiCodec, GeminiOptions
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import ChatRequest, Message, ToolCall
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest
 from oracles.gemini_sdk import sdk
 
 CODEC = GeminiCodec()
@@ -72,7 +73,7 @@ def user_turns(draw: st.DrawFn) -> tuple[list[Message], list[types.Content]]:
 
 @st.composite
 def model_turns(draw: st.DrawFn) -> tuple[list[Message], list[types.Content]]:
-    """An answer, sometimes with calls and their results, sometimes with signatures that only `echo` keeps."""
+    """An answer, sometimes with calls and their results, sometimes with signatures that only `provider_data` keeps."""
     text = draw(TEXTS)
     calls = draw(
         st.lists(st.tuples(NAMES, OBJECTS, st.none() | IDS), max_size=3, unique_by=lambda call: call[2] or id(call))
@@ -82,7 +83,7 @@ def model_turns(draw: st.DrawFn) -> tuple[list[Message], list[types.Content]]:
     parts += [
         types.Part(function_call=types.FunctionCall(id=wire_id, name=name, args=args)) for name, args, wire_id in calls
     ]
-    echo = None
+    provider_data = None
     if signature is not None:
         parts[-1].thought_signature = signature
         plain: list[dict[str, Any]] = [{"text": text}]
@@ -91,10 +92,10 @@ def model_turns(draw: st.DrawFn) -> tuple[list[Message], list[types.Content]]:
             for name, args, wire_id in calls
         ]
         plain[-1]["thoughtSignature"] = base64.b64encode(signature).decode()
-        echo = {"gemini": plain}
+        provider_data = {"gemini": plain}
     ids = [wire_id or f"llmclients_{place}" for place, (_, _, wire_id) in enumerate(calls)]
     asked = [ToolCall(ours, name, args) for ours, (name, args, _) in zip(ids, calls, strict=True)]
-    messages = [Message("assistant", text, tool_calls=asked or None, echo=echo)]
+    messages = [Message("assistant", text, tool_calls=asked or None, provider_data=provider_data)]
     contents = [types.ModelContent(parts=parts)]
     results = [(draw(TEXTS), draw(st.booleans())) for _ in calls]
     if calls:
@@ -236,7 +237,7 @@ def test_the_sdk_sends_the_same(asked: Asked, model: str, stream: bool) -> None:
         client.models.generate_content(model=model, contents=asked.contents, config=config)
 
     context = Context(model=model, stream=stream, api_key="g-test", options=GeminiOptions(**asked.own))
-    ours = CODEC.encode(ChatRequest.of(asked.messages, **asked.options), context)
+    ours = CODEC.encode(ChatRequest.from_messages(asked.messages, **asked.options), context)
     (theirs,) = sent
     expected = in_one_spelling(json.loads(theirs.content))
     if expected["generationConfig"] == {}:

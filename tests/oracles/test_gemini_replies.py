@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from llmclients.codecs.gemini.answer import FINISH_REASONS
 from llmclients.codecs.gemini.codec import GeminiCodec
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 from oracles.gemini_sdk import sdk
 from oracles.test_gemini import IDS, NAMES, OBJECTS, SIGNATURES, TEXTS
 
@@ -88,9 +88,9 @@ def check(ours: ChatResponse, chunks: list[types.GenerateContentResponse]) -> No
     assert ours.usage.cached_tokens == usage.cached_content_token_count
     assert (ours.model, ours.id) == (chunks[-1].model_version, chunks[-1].response_id)
     signatures = [part.thought_signature for part in parts if part.thought_signature]
-    echoed = (ours.echo or {"gemini": []})["gemini"]
+    echoed = (ours.provider_data or {"gemini": []})["gemini"]
     assert [base64.b64decode(part["thoughtSignature"]) for part in echoed if "thoughtSignature" in part] == signatures
-    assert bool(ours.echo) == bool(signatures)
+    assert bool(ours.provider_data) == bool(signatures)
 
 
 @given(objects=events())

@@ -14,9 +14,10 @@ from ollama._client import _parse_host
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.ollama.codec import OllamaCodec, OllamaOptions
-from llmclients.config.values import address_url
+from llmclients.config.environment import address_url
 from llmclients.types.content import ImagePart, TextPart
-from llmclients.types.messages import ChatRequest, Message, ToolCall
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest
 from oracles.answers import Answers
 
 CODEC = OllamaCodec()
@@ -159,7 +160,7 @@ def test_the_request_is_the_sdk_s(
     shared = {name: value for name, value in asked[0].items() if name not in own}
 
     ours = CODEC.encode(
-        ChatRequest.of(conversation[0], **shared),
+        ChatRequest.from_messages(conversation[0], **shared),
         Context(model="m", stream=stream, api_key="ol-test", options=OllamaOptions(**own)),
     )
 

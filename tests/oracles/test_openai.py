@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from llmclients import Client
 from llmclients.codecs.base import Context
 from llmclients.transports.mock import MockTransport, Reply
-from llmclients.types.messages import ChatRequest
+from llmclients.types.request import ChatRequest
 from llmclients.types.response_format import strict_schema
 from llmclients.types.tools import Tool
 from oracles.openai_sdk import CODEC, CREATE, EMPTY, NAMES, THE_SDK, WORDS, maybe
@@ -25,7 +25,7 @@ from oracles.openai_sdk import CODEC, CREATE, EMPTY, NAMES, THE_SDK, WORDS, mayb
 
 def sent(messages: Any = "Hi", *, stream: bool = False, **options: Any) -> dict[str, Any]:
     """The body of our request."""
-    request = ChatRequest.of(messages, **options)
+    request = ChatRequest.from_messages(messages, **options)
     body: dict[str, Any] = json.loads(CODEC.encode(request, Context(model="m", stream=stream)).body)
     return body
 
@@ -256,14 +256,14 @@ def test_a_model_as_the_form_of_an_answer_makes_the_same_body(model: type[BaseMo
     completion = THE_SDK.client.chat.completions.parse(model="m", messages=messages, response_format=model)
 
     assert sent(response_format=model) | {"stream": False} == json.loads(THE_SDK.heard.pop().content)
-    parsed = ChatRequest.of("Hi", response_format=model).response_format.parse(body)  # type: ignore[union-attr]
+    parsed = ChatRequest.from_messages("Hi", response_format=model).response_format.parse(body)  # type: ignore[union-attr]
     assert parsed == completion.choices[0].message.parsed
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_as_a_tool_makes_the_same_body(model: type[BaseModel]) -> None:
     theirs = openai.pydantic_function_tool(model)
-    ours = Tool(model.__name__, Tool.of(model).description, strict_schema(model.model_json_schema()), strict=True)
+    ours = Tool(model.__name__, Tool.coerce(model).description, strict_schema(model.model_json_schema()), strict=True)
     body = THE_SDK.sent(CREATE, messages=[{"role": "user", "content": "Hi"}], tools=[theirs])
 
     assert sent(tools=[theirs]) == body

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ParsedChatCompletion
 
-from llmclients.types.messages import ChatResponse, TokenLogprob
+from llmclients.types.response import ChatResponse, TokenLogprob
 from oracles.openai_sdk import CODEC, CREATE, NAMES, REPLY, THE_SDK, WORDS, maybe
 
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from("\u2028\x85\r\n🌊👩‍🚀"), max_size=12)

@@ -18,7 +18,8 @@ from responses_wire import IDS, TEXTS, Answer, answers, event
 from llmclients.codecs.base import Context
 from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
 from llmclients.errors import APIStatusError
-from llmclients.types.messages import ChatRequest, ChatResponse
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse
 
 CODEC = OpenAIResponsesCodec()
 EMPTY = {"id": "r", "object": "response", "status": "completed", "output": []}
@@ -141,7 +142,7 @@ def options(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], dict[str, 
 
 def sent_by_us(messages: Any, *, own: dict[str, Any], stream: bool, **given_: Any) -> tuple[Any, dict[str, str]]:
     context = Context(model="m", stream=stream, api_key="sk-test", options=CODEC.options(**own))
-    wire = CODEC.encode(ChatRequest.of(messages, **given_), context)
+    wire = CODEC.encode(ChatRequest.from_messages(messages, **given_), context)
     assert (wire.method, wire.path) == ("POST", "/responses")
     return json.loads(wire.body), {name.lower(): value for name, value in wire.headers}
 

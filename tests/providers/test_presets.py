@@ -14,7 +14,8 @@ from llmclients.providers.presets import PRESETS
 from llmclients.providers.registry import find_provider
 from llmclients.transports.mock import MockTransport, Reply
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import ChatRequest, Message, ToolCall
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_URL = "data:image/png;base64,iVBORw0KGgo="
@@ -239,7 +240,7 @@ def test_a_tool_chosen_by_name_is_the_only_one_where_it_cannot_be_named(preset: 
     codec = codec_of(preset)
     if "tool_choice" not in codec.fields:
         return
-    request = ChatRequest.of("Hi", tools=OPTIONS["tools"], tool_choice="clock")
+    request = ChatRequest.from_messages("Hi", tools=OPTIONS["tools"], tool_choice="clock")
     payload = json.loads(codec.encode(request, Context(model="m", options=codec.options())).body)
 
     if preset in ("llama.cpp", "local"):
@@ -273,9 +274,9 @@ def test_mistral_s_ids_are_nine_letters_and_digits(given: str, sent: str | None)
     messages = [Message("assistant", tool_calls=[ToolCall(given, "f", "{}")]), Message("tool", "1", tool_call_id=given)]
     codec = codec_of("mistral")
 
-    call, result = json.loads(codec.encode(ChatRequest.of(messages), Context(model="m", options=codec.options())).body)[
-        "messages"
-    ]
+    call, result = json.loads(
+        codec.encode(ChatRequest.from_messages(messages), Context(model="m", options=codec.options())).body
+    )["messages"]
 
     assert call["tool_calls"][0]["id"] == result["tool_call_id"]
     assert sent is None or result["tool_call_id"] == sent

@@ -26,7 +26,8 @@ from llmclients.providers.provider import Provider
 from llmclients.providers.registry import find_provider
 from llmclients.transports.mock import MockTransport, Reply
 from llmclients.types.content import ImagePart
-from llmclients.types.messages import ChatRequest, Message
+from llmclients.types.messages import Message
+from llmclients.types.request import ChatRequest
 
 SERVED = Reply(json={"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]})
 
@@ -112,7 +113,7 @@ def test_azure_needs_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
         Client("azure", model="m", api_key="k")
 
 
-def test_only_openai_s_own_service_knows_max_completion_tokens() -> None:
+def test_only_openai_s_is_default_endpoint_knows_max_completion_tokens() -> None:
     for arguments, field in (({}, "max_completion_tokens"), ({"base_url": "http://x.example/v1"}, "max_tokens")):
         llm, mock = client("openai", **arguments)
         llm.chat("Hi", max_tokens=5)
@@ -196,21 +197,21 @@ def test_an_odd_message_beside_a_good_one_does_no_harm(where: str, odd: Any) -> 
     body = json.dumps({"choices": [choice]}).encode()
     codec = codec_of("openrouter")
     if where == "message":
-        assert codec.decode(body).echo == {"openai": {"reasoning_details": [ENTRY]}}
+        assert codec.decode(body).provider_data == {"openai": {"reasoning_details": [ENTRY]}}
         found = decode(codec.stream_decoder("application/json"), [body])
     else:
         found = decode(codec.stream_decoder("text/event-stream"), [b"data: " + body + b"\n\ndata: [DONE]\n\n"])
 
     assert found.error is None
     assert found.response.text == "Four"
-    assert found.response.echo is not None
-    assert ENTRY in found.response.echo["openai"]["reasoning_details"]
+    assert found.response.provider_data is not None
+    assert ENTRY in found.response.provider_data["openai"]["reasoning_details"]
 
 
-@pytest.mark.parametrize("echo", [None, {}, {"openai": []}, {"openai": {"other": 1}}, {"anthropic": {}}])
-def test_an_echo_of_another_wire_stays_here(echo: Any) -> None:
+@pytest.mark.parametrize("provider_data", [None, {}, {"openai": []}, {"openai": {"other": 1}}, {"anthropic": {}}])
+def test_an_echo_of_another_wire_stays_here(provider_data: Any) -> None:
     llm, mock = client("openrouter")
-    llm.chat(["Hi", Message("assistant", "Hello.", echo=echo), "Bye"])
+    llm.chat(["Hi", Message("assistant", "Hello.", provider_data=provider_data), "Bye"])
 
     assert json.loads(mock.requests[0].body)["messages"][1] == {"role": "assistant", "content": "Hello."}
 
@@ -232,7 +233,7 @@ def test_a_dialect_of_one_s_own_is_a_few_lines() -> None:
     mine = replace(find_provider("vllm"), name="mine", aliases=(), dialect={"seed": "rng", "without": ["stop"]})
     codec = mine.load_codec()
 
-    assert json.loads(codec.encode(ChatRequest.of("Hi", seed=1), Context(model="m")).body)["rng"] == 1
+    assert json.loads(codec.encode(ChatRequest.from_messages("Hi", seed=1), Context(model="m")).body)["rng"] == 1
     assert "stop" not in codec.fields
 
 

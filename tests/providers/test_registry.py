@@ -14,7 +14,8 @@ import pytest
 from llmclients.codecs.base import Codec
 from llmclients.errors import ConfigurationError, UnknownProviderError
 from llmclients.providers import registry as providers
-from llmclients.providers.registry import Provider, find_provider, provider_names, register_provider
+from llmclients.providers.provider import Provider
+from llmclients.providers.registry import find_provider, provider_names, register_provider
 
 BUILT_IN = ["ai365vip", "local", "openai", "ylokh", "yqcloud", "yqcloud-legacy"]
 
@@ -148,7 +149,7 @@ def test_a_name_that_could_not_be_found_again_is_refused(name: str) -> None:
 
 PACKAGE = """
 from llmclients import Provider, UnsupportedOptionError
-from llmclients.codecs.base import Codec, CodecOptions, WireRequest, encode_json
+from llmclients.codecs.base import Codec, CodecOptions, EncodedRequest, encode_json
 from llmclients.codecs.raw_text.decoder import RawTextDecoder
 
 
@@ -163,7 +164,7 @@ class EchoCodec(Codec):
 
     def encode(self, request, context):
         text = request.messages[-1].text
-        return WireRequest("/echo", encode_json({"say": text.upper() if context.options.loud else text}))
+        return EncodedRequest("/echo", encode_json({"say": text.upper() if context.options.loud else text}))
 
     def stream_decoder(self, content_type):
         return RawTextDecoder()

@@ -40,7 +40,7 @@ def test_an_authority_that_nobody_knows(side: str, secure: FaultServer) -> None:
     assert f"the certificate of 127.0.0.1:{secure.port} was not accepted: unable to get local issuer" in str(error)
     assert "verify=" in str(error)
     assert not error.retryable
-    assert (secure.connections, secure.requests, error.earlier) == (1, [], ())
+    assert (secure.connections, secure.requests, error.previous_errors) == (1, [], ())
     assert secure.wait_for(0)
 
 

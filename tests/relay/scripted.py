@@ -18,17 +18,19 @@ from llmclients.codecs.base import (
     Codec,
     CodecOptions,
     Context,
+    EncodedRequest,
     PartRule,
     StreamDecoder,
-    WireRequest,
     encode_json,
-    status_error,
 )
+from llmclients.codecs.errors import status_error
 from llmclients.providers import registry as providers
-from llmclients.providers.registry import Provider, register_provider
+from llmclients.providers.provider import Provider
+from llmclients.providers.registry import register_provider
 from llmclients.relay import RelayServer
 from llmclients.transports.mock import MockTransport, Reply
-from llmclients.types.messages import ChatRequest, ChatResponse, Chunk
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse, Chunk
 
 ALL = frozenset(ChatRequest.model_fields) - {"messages", "model", "extra"}
 END = b'{"end":true}\n'
@@ -56,10 +58,10 @@ class ScriptedCodec(Codec):
         self.fields = fields
         self.options = own_options  # type: ignore[misc]
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         asked = request.model_dump(mode="json", exclude_none=True) | {"model": context.model, "stream": context.stream}
         own = context.options.model_dump(exclude_none=True)
-        return WireRequest("/scripted", encode_json({"asked": asked, "own": own}))
+        return EncodedRequest("/scripted", encode_json({"asked": asked, "own": own}))
 
     def decode(self, body: bytes) -> ChatResponse:
         return ChatResponse.model_validate_json(body)

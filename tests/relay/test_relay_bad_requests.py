@@ -178,6 +178,6 @@ MALFORMED = [
 def test_a_malformed_request_is_refused_as_one(name: str, body: bytes) -> None:
     with pytest.raises((errors.InvalidRequestError, errors.UnsupportedOptionError)) as caught:
         WIRE[name].read(body)
-    failure = Failure.of(caught.value)
+    failure = Failure.from_error(caught.value)
     assert failure.status == 400
     assert json.loads(WIRE[name].refusal(failure))

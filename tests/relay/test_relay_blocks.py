@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmclients.calls.accumulator import Fold
+from llmclients.calls.accumulator import Accumulator
 from llmclients.errors import APIResponseError
 from llmclients.relay.app import WIRES
 from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
-from llmclients.types.messages import ChatResponse, Chunk, ToolCallDelta
+from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta
 
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
 STAMP = Stamp("msg_0", 7, "asked")
@@ -94,7 +94,7 @@ def answers(draw: st.DrawFn) -> list[Chunk]:
 
 
 def folded(chunks: list[Chunk]) -> ChatResponse:
-    fold = Fold()
+    fold = Accumulator()
     for chunk in chunks:
         fold.add(chunk)
     return fold.response()

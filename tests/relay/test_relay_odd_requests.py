@@ -12,7 +12,7 @@ import pytest
 from llmclients import errors
 from llmclients.relay.app import WIRES
 from llmclients.relay.codecs.base import Wire
-from llmclients.types.messages import ChatRequest
+from llmclients.types.request import ChatRequest
 
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
 
@@ -140,4 +140,4 @@ def test_something_else_in_a_place_is_read_or_refused(name: str, place: tuple[An
         with contextlib.suppress(errors.InvalidRequestError, errors.UnsupportedOptionError):
             call = WIRE[name].read(json.dumps(payload).encode())
             options = {name: value for name, value in call.options.items() if name in ChatRequest.model_fields}
-            assert ChatRequest.of(call.messages, **options).messages == call.messages
+            assert ChatRequest.from_messages(call.messages, **options).messages == call.messages

@@ -11,7 +11,8 @@ from llmclients import errors
 from llmclients.relay.app import WIRES
 from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse, Chunk, ToolCall, ToolCallDelta, Usage
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta, Usage
 
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
 STAMP = Stamp("ID", 7, "asked")
@@ -173,7 +174,7 @@ ANTHROPICS_WORDS = {
 
 @pytest.mark.parametrize(("error", "status", "kind", "headers"), FAILURES)
 def test_every_error_has_a_status_and_words(error: Exception, status: int, kind: str, headers: dict[str, str]) -> None:
-    failure = Failure.of(error)
+    failure = Failure.from_error(error)
     assert (failure.status, failure.kind, dict(failure.headers)) == (status, kind, headers)
     assert "secret" not in failure.message
     for wire in WIRES:
@@ -192,11 +193,11 @@ def test_every_error_has_a_status_and_words(error: Exception, status: int, kind:
 
 def test_the_providers_id_of_the_request_is_named_where_a_header_can_carry_it() -> None:
     for given, named in (("req_9", "req_9"), ("a\r\nb: c", None), ("", None), (None, None), ("é", None)):
-        assert Failure.of(errors.RateLimitError("m", status_code=429, request_id=given)).request_id == named
+        assert Failure.from_error(errors.RateLimitError("m", status_code=429, request_id=given)).request_id == named
 
 
 def test_every_error_class_of_the_library_has_a_failure() -> None:
     for name in errors.__all__:
         kind = getattr(errors, name)
         if isinstance(kind, type) and issubclass(kind, errors.LLMClientError):
-            assert Failure.of(kind("m")).status in (400, 429, 500, 502, 504)
+            assert Failure.from_error(kind("m")).status in (400, 429, 500, 502, 504)

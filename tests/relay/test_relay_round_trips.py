@@ -16,7 +16,7 @@ from llmclients.relay.app import WIRES
 from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
 from llmclients.relay.codecs.openai_responses_reply import is_opaque
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse, Chunk
+from llmclients.types.response import ChatResponse, Chunk
 
 DOORS = ("openai", "anthropic", "openai-responses")
 WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
@@ -53,7 +53,7 @@ def test_a_stream_is_the_same_behind_each_door(recording: Recording, door: str) 
         data += encoder.finish() if good else encoder.fail(Failure(502, "it broke off")) or b""
     except APIError as error:
         good = False
-        data += encoder.fail(Failure.of(error)) or b""
+        data += encoder.fail(Failure.from_error(error)) or b""
     found = decode(codec_of(door).stream_decoder("text/event-stream"), [data])
     original = decode(recording.codec.stream_decoder(recording.expected.get("content_type", "")), [recording.data])
     if not good or (original.response.finish_reason == "error" and door != "openai"):
@@ -62,10 +62,12 @@ def test_a_stream_is_the_same_behind_each_door(recording: Recording, door: str) 
     assert found.error is None
     if (str(recording), door) not in EXCEPTIONS:
         assert _essence(found.response, door) == _essence(original.response, door)
-    echo = (original.response.echo or {}).get(door)
-    if door == "openai-responses" and is_opaque(echo):
+    provider_data = (original.response.provider_data or {}).get(door)
+    if door == "openai-responses" and is_opaque(provider_data):
         last = json.loads(data.rpartition(b"\ndata: ")[2])
-        assert [_without_id(item) for item in last["response"]["output"]] == [_without_id(item) for item in echo]
+        assert [_without_id(item) for item in last["response"]["output"]] == [
+            _without_id(item) for item in provider_data
+        ]
 
 
 EXCEPTIONS = {
@@ -77,11 +79,11 @@ EXCEPTIONS = {
 def _essence(response: ChatResponse, door: str) -> dict[str, Any]:
     """What the door's wire can say of an answer."""
     told = plain(response)
-    for name in ("id", "model", "usage", "echo", *(("logprobs",) if door == "anthropic" else ())):
+    for name in ("id", "model", "usage", "provider_data", *(("logprobs",) if door == "anthropic" else ())):
         told.pop(name, None)
     told.setdefault("finish_reason", "tool_calls" if response.tool_calls else "stop")
-    if door == "anthropic" and (echo := (response.echo or {}).get(door)) is not None:
-        told["echo"] = echo
+    if door == "anthropic" and (provider_data := (response.provider_data or {}).get(door)) is not None:
+        told["provider_data"] = provider_data
     return told
 
 

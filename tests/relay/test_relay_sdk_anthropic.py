@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from scripted import Scripted, scripted_relay
 
 from llmclients.codecs.base import CodecOptions
-from llmclients.types.messages import ChatResponse, Chunk, ToolCall, Usage
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import ChatResponse, Chunk, Usage
 
 HI: list[MessageParam] = [{"role": "user", "content": "Hi"}]
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -257,13 +258,13 @@ def test_signed_thinking_passes_through_unchanged(client: anthropic.Anthropic, s
         reasoning="hm",
         tool_calls=[CALL],
         finish_reason="tool_calls",
-        echo={"anthropic": SIGNED},
+        provider_data={"anthropic": SIGNED},
     )
     message = client.messages.create(model="m", max_tokens=9, messages=HI)
     assert [block.to_dict() for block in message.content] == SIGNED
     back: list[Any] = [*HI, {"role": "assistant", "content": SIGNED}, *HI]
     client.messages.create(model="m", max_tokens=9, messages=back)
-    assert script.asked["messages"][1]["echo"] == {"anthropic": SIGNED}
+    assert script.asked["messages"][1]["provider_data"] == {"anthropic": SIGNED}
 
 
 def test_the_arguments_of_a_call_that_was_cut_off(client: anthropic.Anthropic, script: Scripted) -> None:

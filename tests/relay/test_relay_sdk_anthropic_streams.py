@@ -11,7 +11,7 @@ from scripted import Scripted, failing, scripted_relay
 from test_relay_sdk_anthropic import CALL, HI, SIGNED, WEATHER, sdk
 
 from llmclients.transports.mock import Cut, Reply
-from llmclients.types.messages import ChatResponse, Chunk, ToolCallDelta, Usage
+from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta, Usage
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_signatures_stream_through_where_the_provider_speaks_this_wire(
         Chunk(raw=begun(2, {"type": "text", "text": ""})),
         Chunk(text="Let me see."),
         Chunk(tool_calls=[call]),
-        Chunk(finish_reason="tool_calls", echo={"anthropic": SIGNED}),
+        Chunk(finish_reason="tool_calls", provider_data={"anthropic": SIGNED}),
     )
     assert [block.to_dict(exclude_unset=True) for block in streamed(client)[1].content] == SIGNED
     # Thinking that is left out, but signed.

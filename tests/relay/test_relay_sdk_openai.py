@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from scripted import Scripted, scripted_relay
 
 from llmclients.codecs.base import CodecOptions
-from llmclients.types.messages import ChatResponse, Chunk, TokenLogprob, ToolCall, Usage
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import ChatResponse, Chunk, TokenLogprob, Usage
 
 HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

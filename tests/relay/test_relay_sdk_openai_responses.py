@@ -12,7 +12,7 @@ from scripted import Scripted, scripted_relay
 from test_relay_sdk_openai import CALL, PNG_URL, SCHEMA, TOKENS, Answer, sdk
 
 from llmclients.codecs.base import CodecOptions
-from llmclients.types.messages import ChatResponse, Chunk, Usage
+from llmclients.types.response import ChatResponse, Chunk, Usage
 
 WEATHER: FunctionToolParam = {
     "type": "function",
@@ -127,7 +127,7 @@ def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, scrip
                 "role": "assistant",
                 "reasoning": "hm",
                 "tool_calls": [{"id": "call_1", "name": "weather", "arguments": '{"city":"Oslo"}'}],
-                "echo": {"openai-responses": ENCRYPTED},
+                "provider_data": {"openai-responses": ENCRYPTED},
             },
             {"role": "tool", "tool_call_id": "call_1", "content": "4 degrees"},
             {

@@ -12,7 +12,8 @@ from test_relay_sdk_openai import CALL, TOKENS, sdk
 from test_relay_sdk_openai_responses import ENCRYPTED
 
 from llmclients.transports.mock import Cut
-from llmclients.types.messages import ChatResponse, Chunk, ToolCall, ToolCallDelta, Usage
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta, Usage
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_encrypted_reasoning_streams_through_where_the_provider_speaks_this_wire
     piece = {"type": "response.reasoning_summary_text.delta", "item_id": "rs_a"}
     call = ToolCallDelta(index=0, id="call_1", name="weather", arguments=CALL.arguments_text)
     begun = Chunk(tool_calls=[call], raw={"type": "response.output_item.added", "item": {"id": "fc_a"}})
-    end = Chunk(finish_reason="tool_calls", echo={"openai-responses": ENCRYPTED})
+    end = Chunk(finish_reason="tool_calls", provider_data={"openai-responses": ENCRYPTED})
     hidden = ENCRYPTED[0] | {"summary": []}
     for chunks, item in (
         ([Chunk(reasoning="hm", raw=piece), Chunk(raw=done)], ENCRYPTED[0]),
@@ -107,15 +108,19 @@ def test_encrypted_reasoning_streams_through_where_the_provider_speaks_this_wire
 
 
 def test_encrypted_reasoning_passes_through_unchanged(client: openai.OpenAI, script: Scripted) -> None:
-    echo = {"openai-responses": ENCRYPTED}
-    script.answer = ChatResponse(reasoning="hm", tool_calls=[CALL], finish_reason="tool_calls", echo=echo)
+    provider_data = {"openai-responses": ENCRYPTED}
+    script.answer = ChatResponse(
+        reasoning="hm", tool_calls=[CALL], finish_reason="tool_calls", provider_data=provider_data
+    )
     found = client.responses.create(model="m", input="Hi", include=["reasoning.encrypted_content"])
     assert [item.to_dict() for item in found.output] == ENCRYPTED
     delta = ToolCallDelta(index=0, id="call_1", name="weather", arguments=CALL.arguments_text)
     raw = {"type": "response.output_item.added", "item": {"id": "fc_a"}}
     for source in (raw, None):
         script.streams(
-            Chunk(reasoning="hm"), Chunk(tool_calls=[delta], raw=source), Chunk(finish_reason="tool_calls", echo=echo)
+            Chunk(reasoning="hm"),
+            Chunk(tool_calls=[delta], raw=source),
+            Chunk(finish_reason="tool_calls", provider_data=provider_data),
         )
         with client.responses.stream(model="m", input="Hi") as stream:
             ids = [event.item.id for event in stream if event.type == "response.output_item.done"]

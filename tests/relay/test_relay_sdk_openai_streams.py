@@ -11,7 +11,7 @@ from scripted import Scripted, failing, scripted_relay
 from test_relay_sdk_openai import HI, TOKENS, WEATHER, sdk
 
 from llmclients.transports.mock import Cut, Reply
-from llmclients.types.messages import ChatResponse, Chunk, ToolCallDelta, Usage
+from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta, Usage
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +98,11 @@ def test_the_pieces_of_a_call_wait_for_its_id_and_name(client: openai.OpenAI, sc
 
 def test_signed_reasoning_passes_through_unchanged(client: openai.OpenAI, script: Scripted) -> None:
     details = [{"type": "reasoning.encrypted", "data": "xx"}]
-    echo = {"openai": {"reasoning_details": details}}
-    script.answer = ChatResponse(text="Hello", finish_reason="stop", echo=echo)
+    provider_data = {"openai": {"reasoning_details": details}}
+    script.answer = ChatResponse(text="Hello", finish_reason="stop", provider_data=provider_data)
     message: Any = client.chat.completions.create(model="m", messages=HI).choices[0].message
     assert message.model_extra == {"reasoning_details": details}
-    script.streams(Chunk(text="Hello"), Chunk(finish_reason="stop", echo=echo))
+    script.streams(Chunk(text="Hello"), Chunk(finish_reason="stop", provider_data=provider_data))
     deltas: list[Any] = [
         chunk.choices[0].delta.model_extra
         for chunk in client.chat.completions.create(model="m", messages=HI, stream=True)
@@ -110,7 +110,7 @@ def test_signed_reasoning_passes_through_unchanged(client: openai.OpenAI, script
     assert {"reasoning_details": details} in deltas
     script.answer = ChatResponse(text="Hello", finish_reason="stop")
     client.chat.completions.create(model="m", messages=[*HI, message, *HI])
-    assert script.asked["messages"][1] == {"role": "assistant", "content": "Hello", "echo": echo}
+    assert script.asked["messages"][1] == {"role": "assistant", "content": "Hello", "provider_data": provider_data}
 
 
 @pytest.mark.parametrize(

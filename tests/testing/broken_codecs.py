@@ -14,7 +14,9 @@ from llmclients.codecs.base import Context, PartRule
 from llmclients.codecs.framing import LineDecoder
 from llmclients.errors import APIError, APIResponseError, APIStatusError, BadRequestError, InvalidRequestError
 from llmclients.testing.codec_suite import CodecSuite
-from llmclients.types.messages import ChatRequest, ChatResponse, Chunk, Message
+from llmclients.types.messages import Message
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse, Chunk
 
 __all__ = ["BROKEN", "breaking"]
 

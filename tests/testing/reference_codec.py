@@ -9,9 +9,9 @@ from llmclients.codecs.base import (
     Codec,
     CodecOptions,
     Context,
+    EncodedRequest,
     PartRule,
     StreamDecoder,
-    WireRequest,
     decode_json,
     encode_json,
 )
@@ -19,7 +19,9 @@ from llmclients.codecs.framing import LineDecoder
 from llmclients.errors import APIResponseError, InternalServerError, RateLimitError, StreamInterruptedError
 from llmclients.testing.codec_suite import CodecSuite
 from llmclients.types.content import TextPart
-from llmclients.types.messages import ChatRequest, ChatResponse, Chunk, FinishReason, Message, Usage
+from llmclients.types.messages import Message
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse, Chunk, FinishReason, Usage
 
 REASONS: dict[str, FinishReason] = {"done": "stop", "tired": "length"}
 
@@ -36,8 +38,8 @@ class TalkCodec(Codec):
     parts: Mapping[str, PartRule] = {"image": PartRule(frozenset({"image/png", "image/jpeg"}))}
     options = TalkOptions
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
-        return WireRequest(self.path(context), self.body(self.payload(request, context)), self.headers(context))
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
+        return EncodedRequest(self.path(context), self.body(self.payload(request, context)), self.headers(context))
 
     def path(self, context: Context) -> str:
         return "/talk"
@@ -89,8 +91,8 @@ class TalkCodec(Codec):
     def stream_decoder(self, content_type: str) -> StreamDecoder:
         return TalkDecoder()
 
-    def encode_models(self, context: Context) -> WireRequest | None:
-        return WireRequest("/models", b"", method="GET")
+    def encode_models(self, context: Context) -> EncodedRequest | None:
+        return EncodedRequest("/models", b"", method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
         models = decode_json(body).get("models")

@@ -14,7 +14,8 @@ from broken_codecs import BROKEN, breaking
 from reference_codec import TalkCodec, TalkDecoder, TalkSuite
 
 from llmclients.testing.codec_suite import CodecSuite
-from llmclients.types.messages import ChatRequest, Chunk
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import Chunk
 
 
 def failures(codec: TalkCodec, **attributes: Any) -> dict[str, str]:
@@ -59,7 +60,7 @@ def test_what_the_clients_no_longer_refuse_fails_its_check(check: str, monkeypat
     from llmclients.config.client import ClientSettings
 
     def request(self: ClientSettings, messages: Any, model: Any, options: Any) -> Any:
-        return ChatRequest.of(messages, model=self.model_name(model)), self.codec.options()
+        return ChatRequest.from_messages(messages, model=self.model_name(model)), self.codec.options()
 
     monkeypatch.setattr(ClientSettings, "request", request)
 

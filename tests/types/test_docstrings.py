@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from llmclients.types.docstrings import Description, described
+from llmclients.types.docstrings import ParsedDocstring, parse_docstring
 
 GOOGLE = """Say a thing.
 
@@ -53,7 +53,7 @@ More about it: with a colon.
 :parameter c: the rest
 :returns: nothing of the kind
 """
-WHOLE = Description(
+WHOLE = ParsedDocstring(
     "Say a thing.\n\nMore about it: with a colon.",
     {"a": "the first, which goes on", "b": "the second", "c": "the rest"},
 )
@@ -61,20 +61,23 @@ WHOLE = Description(
 
 @pytest.mark.parametrize("text", [GOOGLE, NUMPY, SPHINX], ids=["Google", "NumPy", "Sphinx"])
 def test_the_usual_forms_say_the_same(text: str) -> None:
-    assert described(inspect.cleandoc(text)) == WHOLE
+    assert parse_docstring(inspect.cleandoc(text)) == WHOLE
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", Description()),
-        ("Only words.", Description("Only words.")),
-        ("Words.\n\nNote:\nnot a section", Description("Words.\n\nNote:\nnot a section")),
-        ("Words.\n\nRaises:\n    ValueError: if bad\n", Description("Words.")),
-        ("Words.\n\nNotes\n-----\nMore.", Description("Words.")),
-        ("Args:\n    a: first", Description("", {"a": "first"})),
-        ("Words.\nArgs:\n\n    a: first\n\n    b: second\nafter", Description("Words.", {"a": "first", "b": "second"})),
+        ("", ParsedDocstring()),
+        ("Only words.", ParsedDocstring("Only words.")),
+        ("Words.\n\nNote:\nnot a section", ParsedDocstring("Words.\n\nNote:\nnot a section")),
+        ("Words.\n\nRaises:\n    ValueError: if bad\n", ParsedDocstring("Words.")),
+        ("Words.\n\nNotes\n-----\nMore.", ParsedDocstring("Words.")),
+        ("Args:\n    a: first", ParsedDocstring("", {"a": "first"})),
+        (
+            "Words.\nArgs:\n\n    a: first\n\n    b: second\nafter",
+            ParsedDocstring("Words.", {"a": "first", "b": "second"}),
+        ),
     ],
 )
-def test_less_than_that_is_enough(text: str, found: Description) -> None:
-    assert described(text) == found
+def test_less_than_that_is_enough(text: str, found: ParsedDocstring) -> None:
+    assert parse_docstring(text) == found

@@ -14,16 +14,14 @@ from llmclients.conversation import AsyncConversation, Conversation
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import (
-    ChatRequest,
+from llmclients.types.messages import Message, ToolCall, as_messages
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import (
     ChatResponse,
     Chunk,
-    Message,
     TokenLogprob,
-    ToolCall,
     ToolCallDelta,
     Usage,
-    as_messages,
     make_chunk,
 )
 from llmclients.types.response_format import ResponseFormat
@@ -115,7 +113,7 @@ BAD_MESSAGES = [
 @pytest.mark.parametrize(("messages", "words"), BAD_MESSAGES)
 def test_messages_that_cannot_be_sent_are_refused_by_name(messages: Any, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words) as caught:
-        ChatRequest.of(messages)
+        ChatRequest.from_messages(messages)
 
     assert caught.value.argument == "messages"
     assert caught.value.__cause__ is None
@@ -142,7 +140,7 @@ BAD_OPTIONS = [
 @pytest.mark.parametrize(("option", "value"), BAD_OPTIONS, ids=lambda value: repr(value))
 def test_an_option_that_means_nothing_is_refused_by_name(option: str, value: Any) -> None:
     with pytest.raises(InvalidRequestError, match=f"ChatRequest: .*{option}") as caught:
-        ChatRequest.of("Hi", **{option: value})
+        ChatRequest.from_messages("Hi", **{option: value})
 
     assert caught.value.argument == option
 
@@ -178,7 +176,7 @@ def test_an_error_does_not_repeat_the_values() -> None:
 
     for bad in (user(secret, x=secret), {"role": secret, "content": secret}, user([{"text": secret, "type": "image"}])):
         with pytest.raises(InvalidRequestError) as caught:
-            ChatRequest.of(bad)
+            ChatRequest.from_messages(bad)
         assert secret not in str(caught.value)
 
 
@@ -225,7 +223,7 @@ def test_the_caller_s_own_list_is_neither_changed_nor_kept() -> None:
     before = copy.deepcopy(original)
     extra: dict[str, Any] = {"x": {"y": [1]}}
 
-    request = ChatRequest.of(original, stop=["END"], extra=extra)
+    request = ChatRequest.from_messages(original, stop=["END"], extra=extra)
     request.messages.append(Message("user", "more"))
     request.messages[0].content = "changed"
     request.messages[1].content[0].text = "changed"  # type: ignore[union-attr, index]
@@ -239,7 +237,7 @@ def test_the_caller_s_own_list_is_neither_changed_nor_kept() -> None:
 
 @pytest.mark.parametrize("value", [0, 1, 2, 0.0, 0.7, 2.0])
 def test_a_number_stays_what_it_was(value: float) -> None:
-    temperature = ChatRequest.of("Hi", temperature=value).temperature
+    temperature = ChatRequest.from_messages("Hi", temperature=value).temperature
 
     assert repr(temperature) == repr(value)
 
@@ -307,7 +305,7 @@ MESSAGES = st.builds(
     tool_call_id=NAMES,
     is_error=st.sampled_from([None, False, True]),
     reasoning=NAMES,
-    echo=st.none() | OBJECTS,
+    provider_data=st.none() | OBJECTS,
 )
 NAME_OF_A_TOOL = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.:-]{0,9}", fullmatch=True).filter(
     lambda name: name not in ("auto", "none", "required")
@@ -352,8 +350,8 @@ RESPONSES = st.builds(
     parsed=JSON,
     raw=JSON,
     logprobs=st.none() | st.lists(st.builds(TokenLogprob, token=TEXT, logprob=st.floats(-9, 0)), max_size=2),
-    echo=st.none() | OBJECTS,
-    earlier=st.lists(MESSAGES, max_size=1),
+    provider_data=st.none() | OBJECTS,
+    intermediate_messages=st.lists(MESSAGES, max_size=1),
 )
 CONVERSATIONS = st.builds(
     Conversation, provider=TEXT, model=NAMES, system=NAMES, messages=st.lists(MESSAGES, max_size=3), state=OBJECTS
@@ -373,7 +371,10 @@ def test_everything_saves_as_json_and_loads_again(value: Model) -> None:
 def test_a_plain_request_is_the_one_that_validation_makes(text: str, model: str) -> None:
     assume(text)
 
-    request, validated = ChatRequest.of(text, model=model), ChatRequest(messages=[Message("user", text)], model=model)
+    request, validated = (
+        ChatRequest.from_messages(text, model=model),
+        ChatRequest(messages=[Message("user", text)], model=model),
+    )
 
     assert request == validated
     assert request.model_fields_set == validated.model_fields_set

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, RootModel, TypeAdapter
 from typing_extensions import TypedDict
 
 from llmclients.errors import InvalidRequestError
-from llmclients.types.messages import ChatRequest
+from llmclients.types.request import ChatRequest
 from llmclients.types.response_format import ResponseFormat, as_response_format, strict_schema
 
 
@@ -124,7 +124,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
     ],
 )
 def test_a_format_may_be_given_as_a_word_a_schema_or_in_the_form_of_chat_completions(given: Any, form: Any) -> None:
-    assert ChatRequest.of("Hi", response_format=given).response_format == form
+    assert ChatRequest.from_messages("Hi", response_format=given).response_format == form
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_format_may_be_given_as_a_word_a_schema_or_in_the_form_of_chat_complet
 )
 def test_what_is_no_format_is_refused(given: Any, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
-        ChatRequest.of("Hi", response_format=given)
+        ChatRequest.from_messages("Hi", response_format=given)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ import pytest
 from openai.lib._tools import pydantic_function_tool
 from pydantic import BaseModel, Field
 
+from llmclients.calls.tool_loop import result_message
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.content import ImagePart, TextPart
-from llmclients.types.messages import ChatRequest, Message, ToolCall
-from llmclients.types.tools import Tool, ToolFailure, result_message
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest
+from llmclients.types.tools import Tool, ToolFailure
 
 
 class Unit(enum.Enum):
@@ -74,7 +76,7 @@ class Station:
 
 
 def test_a_function_s_signature_and_words_become_its_schema() -> None:
-    tool = Tool.of(weather)
+    tool = Tool.coerce(weather)
 
     assert tool.name == "weather"
     assert tool.description == "The weather of a place.\n\nCall it for forecasts, too."
@@ -92,7 +94,7 @@ def test_a_function_s_signature_and_words_become_its_schema() -> None:
 
 
 def test_a_method_takes_no_self() -> None:
-    tool = Tool.of(Station().read)
+    tool = Tool.coerce(Station().read)
 
     assert tool.name == "read"
     assert tool.description == "Read the station."
@@ -103,7 +105,7 @@ def test_a_method_takes_no_self() -> None:
 
 
 def test_a_partial_and_an_object_that_can_be_called_are_tools() -> None:
-    partial, station = Tool.of(functools.partial(weather, unit="f")), Tool.of(Station())
+    partial, station = Tool.coerce(functools.partial(weather, unit="f")), Tool.coerce(Station())
 
     assert (partial.name, partial.call({"city": "Oslo"})) == ("weather", "Oslo, f, 1")
     assert (station.name, station.call({"depth": "3"})) == ("Station", 3)
@@ -113,7 +115,7 @@ def test_what_only_type_checkers_know_of_the_result_does_not_matter() -> None:
     namespace: dict[str, Any] = {}
     exec("from __future__ import annotations\ndef f(city: str, days: int = 1) -> Forecast: ...", namespace)
 
-    schema = Tool.of(namespace["f"]).parameters
+    schema = Tool.coerce(namespace["f"]).parameters
 
     assert schema["properties"] == {"city": {"type": "string"}, "days": {"type": "integer", "default": 1}}
 
@@ -130,28 +132,28 @@ def test_annotations_that_are_no_types_are_refused(annotation: str) -> None:
     exec(f"import json\ndef f(city: {annotation}): ...", namespace)
 
     with pytest.raises(InvalidRequestError, match="f: its parameters have no JSON Schema"):
-        Tool.of(namespace["f"])
+        Tool.coerce(namespace["f"])
 
 
 @pytest.mark.parametrize("tool", [_Unknown, max])
 def test_what_tells_no_schema_is_refused(tool: Any) -> None:
     with pytest.raises(InvalidRequestError, match="its parameters have no JSON Schema"):
-        Tool.of(tool)
+        Tool.coerce(tool)
 
 
 def test_a_function_without_words_or_parameters_is_a_tool() -> None:
-    assert Tool.of(clock).description is None
-    assert Tool.of(nothing).parameters == {"type": "object", "properties": {}, "additionalProperties": False}
+    assert Tool.coerce(clock).description is None
+    assert Tool.coerce(nothing).parameters == {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 def test_a_pydantic_model_has_the_schema_that_the_official_sdk_gives_it_but_is_not_strict() -> None:
-    tool = Tool.of(Place)
+    tool = Tool.coerce(Place)
 
     assert (tool.name, tool.description, tool.function) == ("Place", "Where it is.", None)
     assert tool.parameters == Place.model_json_schema()
     strict: Any = pydantic_function_tool(Place)
-    assert Tool.of(strict).parameters["properties"].keys() == tool.parameters["properties"].keys()
-    assert Tool.of(strict).strict is True
+    assert Tool.coerce(strict).parameters["properties"].keys() == tool.parameters["properties"].keys()
+    assert Tool.coerce(strict).strict is True
 
 
 @pytest.mark.parametrize(
@@ -165,11 +167,11 @@ def test_a_pydantic_model_has_the_schema_that_the_official_sdk_gives_it_but_is_n
     ],
 )
 def test_a_dict_may_have_any_of_the_usual_forms(given: Any) -> None:
-    assert Tool.of(given) == Tool("f", "d", {"type": "object"})
+    assert Tool.coerce(given) == Tool("f", "d", {"type": "object"})
 
 
 def test_a_dict_may_bring_its_function() -> None:
-    assert Tool.of({"name": "f", "function": nothing}).function is nothing
+    assert Tool.coerce({"name": "f", "function": nothing}).function is nothing
 
 
 def positional(a: int, /) -> int:
@@ -203,9 +205,9 @@ def odd(a: object()) -> None:  # type: ignore[valid-type]
 )
 def test_what_is_no_tool_is_refused(given: Any, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
-        Tool.of(given)
+        Tool.coerce(given)
     with pytest.raises(InvalidRequestError, match=words):
-        ChatRequest.of("Hi", tools=[given])
+        ChatRequest.from_messages("Hi", tools=[given])
 
 
 @pytest.mark.parametrize(
@@ -222,14 +224,14 @@ def test_what_is_no_tool_is_refused(given: Any, words: str) -> None:
 )
 def test_options_that_contradict_each_other_are_refused(options: Any, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
-        ChatRequest.of("Hi", **options)
+        ChatRequest.from_messages("Hi", **options)
 
 
 def test_a_named_choice_is_read_in_the_form_of_chat_completions() -> None:
     choice = {"type": "function", "function": {"name": "weather"}}
 
-    assert ChatRequest.of("Hi", tools=[weather], tool_choice=choice).tool_choice == "weather"
-    assert ChatRequest.of("Hi", tools=[]).tools is None
+    assert ChatRequest.from_messages("Hi", tools=[weather], tool_choice=choice).tool_choice == "weather"
+    assert ChatRequest.from_messages("Hi", tools=[]).tools is None
 
 
 @pytest.mark.parametrize(
@@ -243,14 +245,14 @@ def test_a_named_choice_is_read_in_the_form_of_chat_completions() -> None:
 )
 def test_arguments_that_do_not_fit_are_told_in_words(arguments: Any, words: str) -> None:
     with pytest.raises(ToolFailure, match=words):
-        Tool.of(weather).call(arguments)
+        Tool.coerce(weather).call(arguments)
 
 
 async def test_an_async_function_gives_something_to_await() -> None:
-    tool = Tool.of(clock)
+    tool = Tool.coerce(clock)
 
     assert tool.is_async
-    assert not Tool.of(weather).is_async
+    assert not Tool.coerce(weather).is_async
     assert await tool.call({"zone": "UTC"}) == "12:00 UTC"
 
 

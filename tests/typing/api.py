@@ -162,7 +162,7 @@ def build() -> ChatRequest:
     assert_type(provider_names(), list[str])
     assert_type(llmclients.__version__, str)
     request = ChatRequest(messages=[Message("user", "Hi")], temperature=0.2)
-    assert_type(ChatRequest.of("Hi", temperature=0.2), ChatRequest)
+    assert_type(ChatRequest.from_messages("Hi", temperature=0.2), ChatRequest)
     assert_type(ChatRequest.model_validate_json("{}"), ChatRequest)
     assert_type(request.messages, list[Message])
     return request

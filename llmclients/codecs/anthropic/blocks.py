@@ -8,9 +8,9 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmclients.codecs.anthropic.request import JSON_TOOL
-from llmclients.codecs.json_fields import count_member, list_member, string_member, wrong
+from llmclients.codecs.json_fields import get_int, get_list, get_str, unexpected_type
 from llmclients.errors import APIResponseError
-from llmclients.types.messages import Usage
+from llmclients.types.response import Usage
 
 __all__ = ["Block", "Blocks", "TokenCounts"]
 
@@ -33,16 +33,16 @@ class Block:
 
     def __init__(self, entry: Any, calls_before: int) -> None:
         if type(entry) is not dict:
-            raise wrong("a content block", entry)
+            raise unexpected_type("a content block", entry)
         kind = entry.get("type")
         if type(kind) is not str:
-            raise wrong("a content block's type", kind)
+            raise unexpected_type("a content block's type", kind)
         self.kind = kind
         self.is_answer = kind == "tool_use" and entry.get("name") == JSON_TOOL
         self.is_call = kind == "tool_use" and not self.is_answer
         self.call_index = calls_before
-        self.id = string_member(entry, "id") if self.is_call else ""
-        self.name = string_member(entry, "name") if self.is_call else ""
+        self.id = get_str(entry, "id") if self.is_call else ""
+        self.name = get_str(entry, "name") if self.is_call else ""
         self._entry = entry
         self._added: list[str] = []
         self._ended = False
@@ -56,13 +56,13 @@ class Block:
     @property
     def thinking(self) -> str:
         """The thinking that a block starts with."""
-        return string_member(self._entry, "thinking") if self.kind == "thinking" else ""
+        return get_str(self._entry, "thinking") if self.kind == "thinking" else ""
 
     def whole_text(self) -> str:
         """What a block that has come whole adds to the answer's text."""
         if self.is_answer:
             return self.whole_input() or "{}"
-        return string_member(self._entry, "text") if self.kind == "text" else ""
+        return get_str(self._entry, "text") if self.kind == "text" else ""
 
     def whole_input(self) -> str:
         """The input that came with the start, as JSON text; "" for an empty one."""
@@ -72,7 +72,7 @@ class Block:
         if type(value) is str:
             return value
         if type(value) is not dict:
-            raise wrong("a tool call's input", value)
+            raise unexpected_type("a tool call's input", value)
         return json.dumps(value, ensure_ascii=False)
 
     def end(self) -> str:
@@ -86,7 +86,7 @@ class Block:
         self._entry = self._entry | members
 
     def cite(self, citation: Any) -> None:
-        self.set(citations=[*list_member(self._entry, "citations"), citation])
+        self.set(citations=[*get_list(self._entry, "citations"), citation])
 
     @property
     def opaque(self) -> bool:
@@ -111,7 +111,7 @@ class Block:
             if type(value) is not dict:
                 raise ValueError("not an object")
             return self._entry | {member: value}
-        return self._entry | {member: string_member(self._entry, member) + added}
+        return self._entry | {member: get_str(self._entry, member) + added}
 
 
 class Blocks:
@@ -129,7 +129,7 @@ class Blocks:
             APIResponseError: it is none.
         """
         if type(index) is not int:
-            raise wrong("a content block's index", index)
+            raise unexpected_type("a content block's index", index)
         block = self._by_index[index] = Block(entry, self._calls)
         self._calls += block.is_call
         return block
@@ -149,7 +149,7 @@ class Blocks:
         """A delta that adds no text."""
         kind = delta.get("type")
         if kind == "signature_delta":
-            block.set(signature=string_member(delta, "signature"))
+            block.set(signature=get_str(delta, "signature"))
         elif kind == "citations_delta":
             block.cite(delta.get("citation"))
         else:  # of a kind yet unknown: what it belongs to cannot be sent back whole
@@ -165,7 +165,7 @@ class Blocks:
         """Whether there is something that the provider wants back as it is."""
         return not self.answered and any(block.opaque for block in self._by_index.values())
 
-    def echo(self) -> list[dict[str, Any]] | None:
+    def provider_data(self) -> list[dict[str, Any]] | None:
         """The whole content, if there is something in it that the provider wants back, and nothing of it is lost."""
         if not self.opaque or not self._whole:
             return None
@@ -185,14 +185,14 @@ class TokenCounts:
         """What they come to with these; None where there are none at all."""
         if usage is not None:
             if type(usage) is not dict:
-                raise wrong("usage", usage)
+                raise unexpected_type("usage", usage)
             self._counts.update((name, value) for name, value in usage.items() if value is not None)
         if not self._counts:
             return None
-        fresh, output = count_member(self._counts, "input_tokens"), count_member(self._counts, "output_tokens")
+        fresh, output = get_int(self._counts, "input_tokens"), get_int(self._counts, "output_tokens")
         cached, written = (
-            count_member(self._counts, "cache_read_input_tokens"),
-            count_member(self._counts, "cache_creation_input_tokens"),
+            get_int(self._counts, "cache_read_input_tokens"),
+            get_int(self._counts, "cache_creation_input_tokens"),
         )
         details = self._counts.get("output_tokens_details")
         read = None if fresh is None else fresh + (cached or 0) + (written or 0)
@@ -200,6 +200,6 @@ class TokenCounts:
             input_tokens=read,
             output_tokens=output,
             total_tokens=None if read is None or output is None else read + output,
-            reasoning_tokens=count_member(details, "thinking_tokens") if isinstance(details, dict) else None,
+            reasoning_tokens=get_int(details, "thinking_tokens") if isinstance(details, dict) else None,
             cached_tokens=cached,
         )

@@ -6,20 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from llmclients.codecs.anthropic.reply import decode_reply, decoder_for, refused
+from llmclients.codecs.anthropic.reply import decode_reply, make_decoder, refused
 from llmclients.codecs.anthropic.request import AnthropicOptions, request_payload
 from llmclients.codecs.base import (
     Codec,
     CodecOptions,
     Context,
+    EncodedRequest,
     PartRule,
     StreamDecoder,
-    WireRequest,
     decode_json,
     encode_json,
 )
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
-from llmclients.types.messages import ChatRequest, ChatResponse
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse
 
 __all__ = ["AnthropicCodec", "AnthropicOptions"]
 
@@ -54,27 +55,27 @@ class AnthropicCodec(Codec):
     options: ClassVar[type[CodecOptions]] = AnthropicOptions
     request_id_headers: ClassVar[tuple[str, ...]] = ("request-id", "x-request-id")
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         assert isinstance(context.options, AnthropicOptions)
         payload = request_payload(request, context.model, context.options, echo_of=self.name)
         if context.stream:
             payload["stream"] = True
         betas = [("anthropic-beta", _beta_names(context.options.betas))] if context.options.betas else []
         headers = (("Content-Type", "application/json"), *_headers(context), *betas)
-        return WireRequest("/v1/messages", encode_json(payload | (request.extra or {})), headers)
+        return EncodedRequest("/v1/messages", encode_json(payload | (request.extra or {})), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
         return decode_reply(body, echo_as=self.name)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        return decoder_for(content_type, echo_as=self.name)
+        return make_decoder(content_type, echo_as=self.name)
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
         return refused(status, headers, body)
 
-    def encode_models(self, context: Context) -> WireRequest:
+    def encode_models(self, context: Context) -> EncodedRequest:
         # One page is all: a thousand is the most that a page holds, and far more than there are.
-        return WireRequest("/v1/models?limit=1000", b"", _headers(context), method="GET")
+        return EncodedRequest("/v1/models?limit=1000", b"", _headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
         entries = decode_json(body).get("data")

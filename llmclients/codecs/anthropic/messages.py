@@ -86,11 +86,13 @@ def _blocks(message: Message, echo_of: str) -> tuple[str, list[Block]]:
         return "user", [_tool_result(message)]
     if message.role == "user":
         return "user", _part_blocks(message.parts)
-    echo = (message.echo or {}).get(echo_of)
-    if echo is not None:
-        if not isinstance(echo, list) or not all(isinstance(block, dict) and "type" in block for block in echo):
-            raise InvalidRequestError(f"echo[{echo_of!r}] is not a list of content blocks")
-        blocks = list(echo)
+    provider_data = (message.provider_data or {}).get(echo_of)
+    if provider_data is not None:
+        if not isinstance(provider_data, list) or not all(
+            isinstance(block, dict) and "type" in block for block in provider_data
+        ):
+            raise InvalidRequestError(f"provider_data[{echo_of!r}] is not a list of content blocks")
+        blocks = list(provider_data)
     else:
         blocks = _part_blocks(message.parts)
         for call in message.tool_calls or ():

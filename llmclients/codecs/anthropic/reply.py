@@ -10,22 +10,23 @@ from typing import Any, NoReturn
 from pydantic_core import from_json
 
 from llmclients.codecs.anthropic.blocks import Block, Blocks, TokenCounts
-from llmclients.codecs.base import decode_json, error_message, excerpt, status_error
+from llmclients.codecs.base import decode_json
+from llmclients.codecs.errors import error_message, excerpt, status_error
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.codecs.json_fields import string_member, word_member, wrong
+from llmclients.codecs.json_fields import get_optional_str, get_str, unexpected_type
 from llmclients.codecs.openai_chat.reply import ReplyDecoder
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError, status_error_class
-from llmclients.types.messages import (
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import (
     ChatResponse,
     Chunk,
     FinishReason,
-    ToolCall,
     ToolCallDelta,
     make_chunk,
     make_text_chunk,
 )
 
-__all__ = ["decode_reply", "decoder_for", "refused"]
+__all__ = ["decode_reply", "make_decoder", "refused"]
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "end_turn": "stop",
@@ -96,13 +97,13 @@ def decode_reply(body: bytes, *, echo_as: str) -> ChatResponse:
         _raise_error_event(payload)
     content = payload.get("content")
     if type(content) is not list:
-        raise wrong("content", content)
+        raise unexpected_type("content", content)
     blocks = Blocks()
     text, reasoning, calls = [], [], []
     for index, entry in enumerate(content):
         block = blocks.start(index, entry)
         text.append(block.whole_text())
-        reasoning.append(string_member(entry, "thinking") if block.kind == "thinking" else "")
+        reasoning.append(get_str(entry, "thinking") if block.kind == "thinking" else "")
         if block.is_call:
             calls.append(ToolCall(id=block.id, name=block.name, arguments=block.whole_input() or "{}"))
     return ChatResponse(
@@ -111,14 +112,14 @@ def decode_reply(body: bytes, *, echo_as: str) -> ChatResponse:
         tool_calls=calls,
         finish_reason=_finish_reason(payload.get("stop_reason"), blocks),
         usage=TokenCounts().take(payload.get("usage")),
-        model=word_member(payload, "model"),
-        id=word_member(payload, "id"),
+        model=get_optional_str(payload, "model"),
+        id=get_optional_str(payload, "id"),
         raw=payload,
-        echo=None if (echo := blocks.echo()) is None else {echo_as: echo},
+        provider_data=None if (provider_data := blocks.provider_data()) is None else {echo_as: provider_data},
     )
 
 
-def decoder_for(content_type: str, *, echo_as: str) -> EventDecoder | ReplyDecoder:
+def make_decoder(content_type: str, *, echo_as: str) -> EventDecoder | ReplyDecoder:
     """The decoder for a reply to `"stream": true`: an error may be one plain JSON body all the same."""
     if content_type.partition(";")[0].strip().lower() == "application/json":
         return ReplyDecoder(partial(decode_reply, echo_as=echo_as))
@@ -170,23 +171,23 @@ class EventDecoder:
 
     def _delta(self, payload: dict[str, Any], delta: Any) -> Chunk:
         if type(delta) is not dict:
-            raise wrong("delta", delta)
+            raise unexpected_type("delta", delta)
         block = self._blocks.at(payload.get("index"))
         kind = delta.get("type")
         text, reasoning = "", ""
         calls: Sequence[ToolCallDelta] = ()
         if kind == "input_json_delta":
-            piece = string_member(delta, "partial_json")
+            piece = get_str(delta, "partial_json")
             block.add(piece)
             if block.is_answer:
                 text = piece
             elif block.is_call:
                 calls = (ToolCallDelta(index=block.call_index, arguments=piece),)
         elif kind == "thinking_delta":
-            reasoning = string_member(delta, "thinking")
+            reasoning = get_str(delta, "thinking")
             block.add(reasoning)
         elif kind == "text_delta":
-            raise wrong("delta.text", delta.get("text"))
+            raise unexpected_type("delta.text", delta.get("text"))
         else:
             self._blocks.amend(block, delta)
         return make_chunk(text, None, reasoning or None, calls, raw=payload)
@@ -204,27 +205,27 @@ class EventDecoder:
         if kind == "message_start":
             message = payload.get("message")
             if type(message) is not dict:
-                raise wrong("message", message)
+                raise unexpected_type("message", message)
             usage = self._counts.take(message.get("usage"))
             return make_chunk(
                 "",
                 "assistant",
                 usage=usage,
-                model=word_member(message, "model"),
-                id=word_member(message, "id"),
+                model=get_optional_str(message, "model"),
+                id=get_optional_str(message, "id"),
                 raw=payload,
             )
         if kind == "message_delta":
             delta = payload.get("delta")
             if type(delta) is not dict:
-                raise wrong("delta", delta)
+                raise unexpected_type("delta", delta)
             reason = _finish_reason(delta.get("stop_reason"), self._blocks)
-            echo = self._blocks.echo() if reason is not None else None
+            provider_data = self._blocks.provider_data() if reason is not None else None
             return make_chunk(
                 finish_reason=reason,
                 usage=self._counts.take(payload.get("usage")),
                 raw=payload,
-                echo={self._echo_as: echo} if echo is not None else None,
+                provider_data={self._echo_as: provider_data} if provider_data is not None else None,
             )
         if kind == "error" or (kind == "message" and payload.get("error")):
             _raise_error_event(payload)
@@ -248,6 +249,6 @@ def _finish_reason(word: Any, blocks: Blocks) -> FinishReason | None:
     if word is None:
         return None
     if type(word) is not str:
-        raise wrong("stop_reason", word)
+        raise unexpected_type("stop_reason", word)
     reason = FINISH_REASONS.get(word, "error")
     return "stop" if reason == "tool_calls" and blocks.answered else reason

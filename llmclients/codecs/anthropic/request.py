@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from llmclients.codecs.anthropic.messages import message_payloads
 from llmclients.codecs.base import CodecOptions
 from llmclients.errors import InvalidRequestError
-from llmclients.types.messages import ChatRequest, Positive
+from llmclients.types.request import ChatRequest, Positive
 
 if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat

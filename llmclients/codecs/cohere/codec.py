@@ -10,20 +10,22 @@ from llmclients.codecs.base import (
     Codec,
     CodecOptions,
     Context,
+    EncodedRequest,
     PartRule,
     StreamDecoder,
-    WireRequest,
     bearer_headers,
     decode_json,
     encode_json,
-    status_error,
 )
 from llmclients.codecs.cohere.reply import EventDecoder, decode_reply
+from llmclients.codecs.errors import status_error
 from llmclients.codecs.openai_chat.reply import ReplyDecoder
 from llmclients.codecs.openai_chat.request import tool_payload
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.content import ImagePart, Part, TextPart
-from llmclients.types.messages import TOOL_CHOICES, ChatRequest, ChatResponse, Message, Positive
+from llmclients.types.messages import Message
+from llmclients.types.request import TOOL_CHOICES, ChatRequest, Positive
+from llmclients.types.response import ChatResponse
 
 __all__ = ["CohereCodec", "CohereOptions"]
 
@@ -57,7 +59,7 @@ class CohereCodec(Codec):
     parts: Mapping[str, PartRule] = {"image": PartRule()}
     options: ClassVar[type[CodecOptions]] = CohereOptions
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         assert isinstance(context.options, CohereOptions)
         options = context.options
         payload: dict[str, Any] = {
@@ -71,7 +73,7 @@ class CohereCodec(Codec):
         payload |= {name: value for name, value in members.items() if value is not None}
         payload["stream"] = context.stream
         headers = (("Content-Type", "application/json"), *bearer_headers(context))
-        return WireRequest("/v2/chat", encode_json(payload | (request.extra or {})), headers)
+        return EncodedRequest("/v2/chat", encode_json(payload | (request.extra or {})), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
         return decode_reply(body)
@@ -87,9 +89,9 @@ class CohereCodec(Codec):
             error.retry_after = _until_reset(headers)
         return error
 
-    def encode_models(self, context: Context) -> WireRequest:
+    def encode_models(self, context: Context) -> EncodedRequest:
         # A page has at most a thousand models: all there are.
-        return WireRequest("/v1/models?page_size=1000&endpoint=chat", b"", bearer_headers(context), method="GET")
+        return EncodedRequest("/v1/models?page_size=1000&endpoint=chat", b"", bearer_headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
         entries = decode_json(body).get("models")

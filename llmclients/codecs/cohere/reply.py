@@ -7,14 +7,14 @@ from typing import Any
 
 from llmclients.codecs.base import decode_json
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.codecs.json_fields import count_member, list_member, string_member, word_member, wrong
+from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, unexpected_type
 from llmclients.errors import APIResponseError, StreamInterruptedError, status_error_class
-from llmclients.types.messages import (
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import (
     ChatResponse,
     Chunk,
     FinishReason,
     TokenLogprob,
-    ToolCall,
     ToolCallDelta,
     Usage,
     make_chunk,
@@ -46,18 +46,18 @@ def decode_reply(body: bytes) -> ChatResponse:
     payload = decode_json(body)
     message = payload.get("message")
     if type(message) is not dict:
-        raise wrong("message", message)
+        raise unexpected_type("message", message)
     reason = _finish_reason(payload, payload)
     text, reasoning = _texts(message)
-    calls = [_call(entry) for entry in list_member(message, "tool_calls")]
-    entries = list_member(payload, "logprobs")
+    calls = [_call(entry) for entry in get_list(message, "tool_calls")]
+    entries = get_list(payload, "logprobs")
     return ChatResponse(
         text=text,
         reasoning=reasoning,
         tool_calls=[ToolCall(id=id, name=name, arguments=arguments or "{}") for id, name, arguments in calls],
         finish_reason=reason,
         usage=_usage(payload.get("usage")),
-        id=word_member(payload, "id"),
+        id=get_optional_str(payload, "id"),
         raw=payload,
         logprobs=[_logprob(entry) for entry in entries] if entries else None,
     )
@@ -65,30 +65,30 @@ def decode_reply(body: bytes) -> ChatResponse:
 
 def _texts(message: dict[str, Any]) -> tuple[str, str | None]:
     """Text and reasoning of a message: its plan comes before its thinking."""
-    texts, thoughts = [], [string_member(message, "tool_plan")]
-    for block in list_member(message, "content"):
+    texts, thoughts = [], [get_str(message, "tool_plan")]
+    for block in get_list(message, "content"):
         if type(block) is not dict:
-            raise wrong("message.content[]", block)
-        texts.append(string_member(block, "text"))
-        thoughts.append(string_member(block, "thinking"))
+            raise unexpected_type("message.content[]", block)
+        texts.append(get_str(block, "text"))
+        thoughts.append(get_str(block, "thinking"))
     return "".join(texts), "".join(thoughts) or None
 
 
 def _call(entry: Any) -> tuple[str, str, str]:
     """Id, name and arguments of a call, or of the start of one."""
     if type(entry) is not dict:
-        raise wrong("tool_calls", entry)
+        raise unexpected_type("tool_calls", entry)
     function = entry.get("function")
     if type(function) is not dict:
-        raise wrong("tool_calls.function", function)
-    return string_member(entry, "id"), string_member(function, "name"), string_member(function, "arguments")
+        raise unexpected_type("tool_calls.function", function)
+    return get_str(entry, "id"), get_str(function, "name"), get_str(function, "arguments")
 
 
 def _finish_reason(holder: dict[str, Any], payload: dict[str, Any]) -> FinishReason:
     """The finish reason. A failure is raised: text that broke off must not pass for an answer."""
     word, error = holder.get("finish_reason"), holder.get("error")
     if not isinstance(word, str | None):
-        raise wrong("finish_reason", word)
+        raise unexpected_type("finish_reason", word)
     if error or word in _STATUS_OF_FAILURE:
         status = _STATUS_OF_FAILURE.get(word or "", 500)
         raise status_error_class(status)(
@@ -104,10 +104,10 @@ def _usage(usage: Any) -> Usage | None:
     if usage is None:
         return None
     if type(usage) is not dict:
-        raise wrong("usage", usage)
+        raise unexpected_type("usage", usage)
     sources = [source for source in (usage.get("tokens"), usage.get("billed_units")) if type(source) is dict]
     counts = [
-        next((found for source in sources if (found := count_member(source, name)) is not None), None)
+        next((found for source in sources if (found := get_int(source, name)) is not None), None)
         for name in ("input_tokens", "output_tokens")
     ]
     read, written = counts
@@ -115,18 +115,18 @@ def _usage(usage: Any) -> Usage | None:
         input_tokens=read,
         output_tokens=written,
         total_tokens=None if read is None or written is None else read + written,
-        cached_tokens=count_member(usage, "cached_tokens"),
+        cached_tokens=get_int(usage, "cached_tokens"),
     )
 
 
 def _logprob(entry: Any) -> TokenLogprob:
     """A piece of text of one token or several: its probability is their product."""
     if type(entry) is not dict:
-        raise wrong("logprobs", entry)
-    values = list_member(entry, "logprobs")
+        raise unexpected_type("logprobs", entry)
+    values = get_list(entry, "logprobs")
     if not all(type(value) in (int, float) and abs(value) < 1e9 for value in values):  # no NaN either
         raise APIResponseError("logprobs has something that is no log probability: not what the protocol says")
-    return TokenLogprob(token=string_member(entry, "text"), logprob=sum(values))
+    return TokenLogprob(token=get_str(entry, "text"), logprob=sum(values))
 
 
 # --- streams --------------------------------------------------------------------------------------------------------
@@ -175,18 +175,18 @@ class EventDecoder:
         if kind == "tool-plan-delta":
             plan = _inside(payload, "tool_plan")
             if type(plan) is not str:
-                raise wrong("delta.message.tool_plan", plan)
+                raise unexpected_type("delta.message.tool_plan", plan)
             return make_chunk(reasoning=plan, raw=payload)
         if kind == "message-start":
-            return make_chunk(role="assistant", id=word_member(payload, "id"), raw=payload)
+            return make_chunk(role="assistant", id=get_optional_str(payload, "id"), raw=payload)
         if kind == "message-end":
             end = payload.get("delta")
             if type(end) is not dict:
-                raise wrong("delta", end)
+                raise unexpected_type("delta", end)
             chunk = make_chunk(
                 finish_reason=_finish_reason(end, payload),
                 usage=_usage(end.get("usage")),
-                id=word_member(payload, "id"),
+                id=get_optional_str(payload, "id"),
                 raw=payload,
             )
             self.done = True
@@ -199,7 +199,7 @@ class EventDecoder:
         index = self._calls.get(_key(payload))
         if type(function) is not dict or index is None:
             raise APIResponseError("a tool-call-delta belongs to no call: not what the protocol says")
-        arguments = string_member(function, "arguments")
+        arguments = get_str(function, "arguments")
         return make_chunk(tool_calls=[ToolCallDelta(index=index, arguments=arguments)], raw=payload)
 
 
@@ -207,11 +207,11 @@ def _content(payload: dict[str, Any]) -> Chunk | None:
     """New text or thinking; None for the start of an empty block."""
     content = _inside(payload, "content")
     if type(content) is not dict:
-        raise wrong("delta.message.content", content)
+        raise unexpected_type("delta.message.content", content)
     text, thinking, logprobs = content.get("text"), content.get("thinking"), payload.get("logprobs")
     if thinking is None and logprobs is None and type(text) is str:  # nearly every event of every stream
         return make_text_chunk(text, None, None, payload) if text else None
-    text, thinking = string_member(content, "text"), string_member(content, "thinking")
+    text, thinking = get_str(content, "text"), get_str(content, "thinking")
     if not text and not thinking and logprobs is None:
         return None
     tokens = () if logprobs is None else [_logprob(logprobs)]
@@ -231,5 +231,5 @@ def _inside(payload: dict[str, Any], name: str) -> Any:
 def _key(payload: dict[str, Any]) -> int | None:
     index = payload.get("index")
     if not isinstance(index, int | None):
-        raise wrong("index", index)
+        raise unexpected_type("index", index)
     return index

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmclients.codecs.json_fields import count_member, list_member, word_member, wrong
-from llmclients.types.messages import (
+from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, unexpected_type
+from llmclients.types.response import (
     Chunk,
     FinishReason,
     TokenLogprob,
@@ -95,7 +95,9 @@ class Answer:
             return self._other_chunk(payload)
         self.begun = True
         self._content.add_text(text)
-        chunk = make_text_chunk(text, word_member(payload, "modelVersion"), word_member(payload, "responseId"), payload)
+        chunk = make_text_chunk(
+            text, get_optional_str(payload, "modelVersion"), get_optional_str(payload, "responseId"), payload
+        )
         members = chunk.__dict__
         members["role"] = "assistant"
         members["usage"] = None if usage is None else _usage(usage)
@@ -103,7 +105,7 @@ class Answer:
 
     def _other_chunk(self, payload: dict[str, Any]) -> Chunk:
         """The chunk of an object that may be anything."""
-        self._response_id = self._response_id or word_member(payload, "responseId") or ""
+        self._response_id = self._response_id or get_optional_str(payload, "responseId") or ""
         text, role, reasoning = "", None, None
         calls: Sequence[ToolCallDelta] = ()
         reason: FinishReason | None = None
@@ -114,7 +116,7 @@ class Answer:
             content = candidate.get("content")
             if content is not None:
                 if type(content) is not dict:
-                    raise wrong("content", content)
+                    raise unexpected_type("content", content)
                 role = "assistant" if content.get("role") == "model" else None
                 parts = content.get("parts")
                 if parts:
@@ -135,8 +137,8 @@ class Answer:
             calls,
             reason,
             None if usage is None else _usage(usage),
-            word_member(payload, "modelVersion"),
-            word_member(payload, "responseId"),
+            get_optional_str(payload, "modelVersion"),
+            get_optional_str(payload, "responseId"),
             payload,
             logprobs,
             {"gemini": self._content.parts()} if self.finished and self._content.opaque else None,
@@ -145,18 +147,18 @@ class Answer:
     def _read(self, parts: Any) -> tuple[str, str | None, Sequence[ToolCallDelta]]:
         """The new text, that of the reasoning, and the calls."""
         if type(parts) is not list:
-            raise wrong("content.parts", parts)
+            raise unexpected_type("content.parts", parts)
         text, thoughts = "", None
         calls: list[ToolCallDelta] = []
         for part in parts:
             if type(part) is not dict:
-                raise wrong("content.parts[]", part)
+                raise unexpected_type("content.parts[]", part)
             piece = part.get("text")
             if piece is None:
                 if part.get("functionCall") is not None:
                     calls.append(self._call(part["functionCall"]))
             elif type(piece) is not str:
-                raise wrong("content.parts[].text", piece)
+                raise unexpected_type("content.parts[].text", piece)
             elif part.get("thought"):
                 thoughts = piece if thoughts is None else thoughts + piece
             else:
@@ -166,17 +168,17 @@ class Answer:
 
     def _call(self, call: Any) -> ToolCallDelta:
         if type(call) is not dict:
-            raise wrong("functionCall", call)
+            raise unexpected_type("functionCall", call)
         name, arguments = call.get("name"), call.get("args")
         if type(name) is not str or not name:
-            raise wrong("functionCall.name", name)
+            raise unexpected_type("functionCall.name", name)
         if arguments is not None and type(arguments) is not dict:
-            raise wrong("functionCall.args", arguments)
+            raise unexpected_type("functionCall.args", arguments)
         index = self._calls
         self._calls += 1
         return ToolCallDelta(
             index=index,
-            id=word_member(call, "id") or self._invented_id(index),
+            id=get_optional_str(call, "id") or self._invented_id(index),
             name=name,
             arguments=json.dumps(arguments or {}, ensure_ascii=False),
         )
@@ -187,7 +189,7 @@ class Answer:
 
     def _finish_reason(self, word: Any) -> FinishReason:
         if type(word) is not str:
-            raise wrong("finishReason", word)
+            raise unexpected_type("finishReason", word)
         reason = FINISH_REASONS.get(word, "error")
         return "tool_calls" if reason == "stop" and self._calls else reason
 
@@ -238,10 +240,10 @@ def _first_candidate(payload: dict[str, Any]) -> dict[str, Any] | None:
     if candidates is None:
         return None
     if type(candidates) is not list:
-        raise wrong("candidates", candidates)
+        raise unexpected_type("candidates", candidates)
     for candidate in candidates:
         if type(candidate) is not dict:
-            raise wrong("candidates[]", candidate)
+            raise unexpected_type("candidates[]", candidate)
         if not candidate.get("index"):
             return candidate
     return None
@@ -250,17 +252,17 @@ def _first_candidate(payload: dict[str, Any]) -> dict[str, Any] | None:
 def _block_reason(feedback: Any) -> FinishReason | None:
     """Why a prompt was not answered at all, if it was blocked."""
     if type(feedback) is not dict:
-        raise wrong("promptFeedback", feedback)
+        raise unexpected_type("promptFeedback", feedback)
     return "content_filter" if feedback.get("blockReason") else None
 
 
 def _usage(usage: Any) -> Usage:
     """The counts. Every event of a stream has them, so they are set without validating them again."""
     if type(usage) is not dict:
-        raise wrong("usageMetadata", usage)
+        raise unexpected_type("usageMetadata", usage)
     counts = [*map(usage.get, _COUNTS)]
     if not _COUNT_TYPES.issuperset(map(type, counts)):
-        counts = [count_member(usage, name) for name in _COUNTS]
+        counts = [get_int(usage, name) for name in _COUNTS]
     prompt, results, answer, thoughts, total, cached = counts
     made = _new(_OpenUsage)
     made.__dict__ = {
@@ -280,19 +282,19 @@ def _usage(usage: Any) -> Usage:
 def _logprobs(result: Any) -> list[TokenLogprob]:
     """The chosen tokens, each with the likeliest in its place."""
     if type(result) is not dict:
-        raise wrong("logprobsResult", result)
-    chosen = [_token(entry) for entry in list_member(result, "chosenCandidates")]
-    for token, place in zip(chosen, list_member(result, "topCandidates"), strict=False):
+        raise unexpected_type("logprobsResult", result)
+    chosen = [_token(entry) for entry in get_list(result, "chosenCandidates")]
+    for token, place in zip(chosen, get_list(result, "topCandidates"), strict=False):
         if type(place) is not dict:
-            raise wrong("topCandidates[]", place)
-        token.top = [_token(entry) for entry in list_member(place, "candidates")]
+            raise unexpected_type("topCandidates[]", place)
+        token.top = [_token(entry) for entry in get_list(place, "candidates")]
     return chosen
 
 
 def _token(entry: Any) -> TokenLogprob:
     if type(entry) is not dict:
-        raise wrong("a token", entry)
+        raise unexpected_type("a token", entry)
     token, logprob = entry.get("token", ""), entry.get("logProbability", 0.0)  # what has its default is not sent
     if type(token) is not str or type(logprob) not in (float, int):
-        raise wrong("a token's log probability", logprob)
+        raise unexpected_type("a token's log probability", logprob)
     return TokenLogprob(token=token, logprob=logprob)

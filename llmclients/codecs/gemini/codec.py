@@ -10,17 +10,18 @@ from llmclients.codecs.base import (
     Codec,
     CodecOptions,
     Context,
+    EncodedRequest,
     PartRule,
     StreamDecoder,
-    WireRequest,
     decode_json,
     encode_json,
 )
 from llmclients.codecs.gemini import request as out
-from llmclients.codecs.gemini.reply import decode_reply, decoder_for, refused
-from llmclients.codecs.json_fields import list_member
+from llmclients.codecs.gemini.reply import decode_reply, make_decoder, refused
+from llmclients.codecs.json_fields import get_list
 from llmclients.errors import APIResponseError, APIStatusError
-from llmclients.types.messages import ChatRequest, ChatResponse, Positive
+from llmclients.types.request import ChatRequest, Positive
+from llmclients.types.response import ChatResponse
 
 __all__ = ["GeminiCodec", "GeminiOptions"]
 
@@ -72,7 +73,7 @@ class GeminiCodec(Codec):
         "file": PartRule(max_bytes=_MAX_BYTES),
     }
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         options = context.options
         assert isinstance(options, GeminiOptions)
         thinking = out.thinking_config(
@@ -95,19 +96,19 @@ class GeminiCodec(Codec):
         body = {name: value for name, value in payload.items() if value is not None} | (request.extra or {})
         method = "streamGenerateContent?alt=sse" if context.stream else "generateContent"
         headers = (("Content-Type", "application/json"), *_headers(context))
-        return WireRequest(f"/v1beta/{_model_path(context.model)}:{method}", encode_json(body), headers)
+        return EncodedRequest(f"/v1beta/{_model_path(context.model)}:{method}", encode_json(body), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
         return decode_reply(body)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        return decoder_for(content_type)
+        return make_decoder(content_type)
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
         return refused(status, headers, body)
 
-    def encode_models(self, context: Context) -> WireRequest:
-        return WireRequest("/v1beta/models?pageSize=1000", b"", _headers(context), method="GET")
+    def encode_models(self, context: Context) -> EncodedRequest:
+        return EncodedRequest("/v1beta/models?pageSize=1000", b"", _headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
         """Those that can generate content; the others embed, count or draw."""
@@ -119,7 +120,7 @@ class GeminiCodec(Codec):
         return [
             entry["name"].removeprefix("models/")
             for entry in entries
-            if "generateContent" in (list_member(entry, "supportedGenerationMethods") or ["generateContent"])
+            if "generateContent" in (get_list(entry, "supportedGenerationMethods") or ["generateContent"])
         ]
 
 

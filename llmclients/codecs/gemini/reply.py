@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
-from llmclients.codecs.base import decode_json, error_message, excerpt, status_error
+from llmclients.codecs.base import decode_json
+from llmclients.codecs.errors import error_message, excerpt, status_error
 from llmclients.codecs.framing import MAX_EVENT_BYTES, LineDecoder
 from llmclients.codecs.gemini.answer import Answer
 from llmclients.codecs.openai_chat.reply import ReplyDecoder
@@ -17,9 +18,10 @@ from llmclients.errors import (
     ResponseTooLargeError,
     StreamInterruptedError,
 )
-from llmclients.types.messages import ChatResponse, Chunk, ToolCall
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import ChatResponse, Chunk
 
-__all__ = ["decode_reply", "decoder_for", "refused"]
+__all__ = ["decode_reply", "make_decoder", "refused"]
 
 _STATUS_OF_WORD = {
     "INVALID_ARGUMENT": 400,
@@ -119,7 +121,7 @@ def decode_reply(body: bytes) -> ChatResponse:
         id=chunk.id,
         raw=chunk.raw,
         logprobs=list(chunk.logprobs) or None,
-        echo=chunk.echo,
+        provider_data=chunk.provider_data,
     )
 
 
@@ -138,7 +140,7 @@ def _payload(data: bytes, what: str) -> dict[str, Any]:
 # --- streams --------------------------------------------------------------------------------------------------------
 
 
-def decoder_for(content_type: str) -> EventDecoder | ReplyDecoder:
+def make_decoder(content_type: str) -> EventDecoder | ReplyDecoder:
     """The decoder for a stream's reply: a plain JSON body is an error, or a server that cannot stream."""
     kind = content_type.partition(";")[0].strip().lower()
     return ReplyDecoder(decode_reply) if kind == "application/json" else EventDecoder()

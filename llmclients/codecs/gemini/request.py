@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.content import MediaPart, Part
-from llmclients.types.messages import ChatRequest, Message, ToolCall
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest
 
 if TYPE_CHECKING:
     from llmclients.types.tools import Tool
@@ -64,8 +65,8 @@ def system_instruction(messages: Iterable[Message]) -> dict[str, Any] | None:
 def contents(messages: Iterable[Message], codec: str) -> list[dict[str, Any]]:
     """The messages besides those of the system.
 
-    An answer goes back as the `echo` of this codec has it. An empty one is left out: the API refuses contents without
-    parts. The results of one turn go together, in the order of their calls, as the API matches them by it.
+    An answer goes back as the `provider_data` of this codec has it. An empty one is left out: the API refuses contents
+    without parts. The results of one turn go together, in the order of their calls, as the API matches them by it.
 
     Raises:
         InvalidRequestError: nothing is left to send, or a tool's result belongs to no call.
@@ -91,9 +92,9 @@ def contents(messages: Iterable[Message], codec: str) -> list[dict[str, Any]]:
 
 
 def _echoed(message: Message, codec: str) -> list[Any] | None:
-    parts = message.echo.get(codec) if message.echo and message.role == "assistant" else None
+    parts = message.provider_data.get(codec) if message.provider_data and message.role == "assistant" else None
     if parts is not None and not isinstance(parts, list):
-        raise InvalidRequestError(f"echo[{codec!r}] must be a list of parts", argument="messages")
+        raise InvalidRequestError(f"provider_data[{codec!r}] must be a list of parts", argument="messages")
     return parts
 
 

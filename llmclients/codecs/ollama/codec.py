@@ -9,8 +9,8 @@ from llmclients.codecs.base import (
     Codec,
     CodecOptions,
     Context,
+    EncodedRequest,
     PartRule,
-    WireRequest,
     bearer_headers,
     decode_json,
     encode_json,
@@ -20,7 +20,9 @@ from llmclients.codecs.openai_chat.request import tool_payload
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Text
 from llmclients.types.content import MediaPart
-from llmclients.types.messages import ChatRequest, ChatResponse, Message, Number, ToolCall
+from llmclients.types.messages import Message, ToolCall
+from llmclients.types.request import ChatRequest, Number
+from llmclients.types.response import ChatResponse
 
 __all__ = ["OllamaCodec", "OllamaOptions"]
 
@@ -56,7 +58,7 @@ class OllamaCodec(Codec):
     parts: Mapping[str, PartRule] = {"image": PartRule(urls=False)}
     options: ClassVar[type[CodecOptions]] = OllamaOptions
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         assert isinstance(context.options, OllamaOptions)
         form = request.response_format
         members = {
@@ -72,7 +74,7 @@ class OllamaCodec(Codec):
         payload |= {name: value for name, value in members.items() if value is not None}
         payload["stream"] = context.stream  # left out, it is true
         headers = (("Content-Type", "application/json"), *bearer_headers(context))
-        return WireRequest("/api/chat", encode_json(payload | (request.extra or {})), headers)
+        return EncodedRequest("/api/chat", encode_json(payload | (request.extra or {})), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
         return decode_reply(body)
@@ -80,8 +82,8 @@ class OllamaCodec(Codec):
     def stream_decoder(self, content_type: str) -> StreamDecoder:
         return StreamDecoder()  # one plain reply is a stream of one line
 
-    def encode_models(self, context: Context) -> WireRequest:
-        return WireRequest("/api/tags", b"", bearer_headers(context), method="GET")
+    def encode_models(self, context: Context) -> EncodedRequest:
+        return EncodedRequest("/api/tags", b"", bearer_headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
         entries = decode_json(body).get("models")

@@ -6,16 +6,17 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
-from llmclients.codecs.base import decode_json, error_message
+from llmclients.codecs.base import decode_json
+from llmclients.codecs.errors import error_message
 from llmclients.codecs.framing import LineDecoder
-from llmclients.codecs.json_fields import count_member, list_member, string_member, word_member, wrong
+from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, unexpected_type
 from llmclients.errors import APIResponseError, StreamInterruptedError, status_error_class
-from llmclients.types.messages import (
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import (
     ChatResponse,
     Chunk,
     FinishReason,
     TokenLogprob,
-    ToolCall,
     ToolCallDelta,
     Usage,
     make_chunk,
@@ -70,52 +71,52 @@ class _Reader:
             APIStatusError: it is an error.
             APIResponseError: it is nothing that the protocol knows.
         """
-        message, model = payload.get("message"), word_member(payload, "model")
+        message, model = payload.get("message"), get_optional_str(payload, "model")
         if payload.get("error"):
             _raise_error(payload)
         if type(message) is not dict:
-            raise wrong("message", message)
+            raise unexpected_type("message", message)
         if len(message) == 2 and message.get("role") == "assistant" and payload.keys() == _NOTHING_ELSE:
             text = message.get("content")
             if type(text) is str and payload["done"] is False:  # nearly every line of every stream
                 return make_chunk(text, "assistant", None, (), None, None, model, None, payload)
-        calls = [self._call(entry) for entry in list_member(message, "tool_calls")]
+        calls = [self._call(entry) for entry in get_list(message, "tool_calls")]
         finished = payload.get("done") is True
         return make_chunk(
-            string_member(message, "content"),
-            word_member(message, "role"),
-            string_member(message, "thinking") or None,
+            get_str(message, "content"),
+            get_optional_str(message, "role"),
+            get_str(message, "thinking") or None,
             calls,
             self._finish_reason(payload) if finished else None,
             _usage(payload) if finished else None,
             model,
             None,
             payload,
-            [_logprob(entry) for entry in list_member(payload, "logprobs")],
+            [_logprob(entry) for entry in get_list(payload, "logprobs")],
         )
 
     def _call(self, entry: Any) -> ToolCallDelta:
         """A call, which comes whole. Older servers give it no id; whoever answers needs one, and no two the same."""
         function = entry.get("function") if type(entry) is dict else None
         if type(function) is not dict:
-            raise wrong("tool_calls[].function", function)
+            raise unexpected_type("tool_calls[].function", function)
         arguments = function.get("arguments")
         if arguments is None:
             arguments = {}
         if type(arguments) is not dict:
-            raise wrong("tool_calls[].function.arguments", arguments)
+            raise unexpected_type("tool_calls[].function.arguments", arguments)
         index = number = len(self._ids)
-        id = word_member(entry, "id")
+        id = get_optional_str(entry, "id")
         while id is None or id in self._ids:
             id = f"call_{number}"
             number += 1
         self._ids.add(id)
         text = json.dumps(arguments, ensure_ascii=False)
-        return ToolCallDelta(index=index, id=id, name=string_member(function, "name"), arguments=text)
+        return ToolCallDelta(index=index, id=id, name=get_str(function, "name"), arguments=text)
 
     def _finish_reason(self, payload: dict[str, Any]) -> FinishReason:
         """Why the answer ended. Calls count for more than a `stop`."""
-        reason = FINISH_REASONS.get(string_member(payload, "done_reason"), "error")
+        reason = FINISH_REASONS.get(get_str(payload, "done_reason"), "error")
         return "tool_calls" if reason == "stop" and self._ids else reason
 
 
@@ -169,7 +170,7 @@ def _raise_error(payload: dict[str, Any]) -> NoReturn:
 
 
 def _usage(payload: dict[str, Any]) -> Usage | None:
-    read, written = count_member(payload, "prompt_eval_count"), count_member(payload, "eval_count")
+    read, written = get_int(payload, "prompt_eval_count"), get_int(payload, "eval_count")
     if read is None and written is None:
         return None
     total = None if read is None or written is None else read + written
@@ -178,9 +179,9 @@ def _usage(payload: dict[str, Any]) -> Usage | None:
 
 def _logprob(entry: Any) -> TokenLogprob:
     if type(entry) is not dict:
-        raise wrong("logprobs[]", entry)
+        raise unexpected_type("logprobs[]", entry)
     value: Any = entry.get("logprob")
     if type(value) not in (int, float) or not abs(value) < 1e9:  # no NaN either
         raise APIResponseError("logprobs[].logprob is no log probability: not what the protocol says")
-    top = [_logprob(one) for one in list_member(entry, "top_logprobs")]
-    return TokenLogprob(token=string_member(entry, "token"), logprob=value, top=top)
+    top = [_logprob(one) for one in get_list(entry, "top_logprobs")]
+    return TokenLogprob(token=get_str(entry, "token"), logprob=value, top=top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from llmclients.codecs.base import CodecOptions, Context, WireRequest
+from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.codecs.openai_chat.codec import OpenAICodec
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Text
@@ -26,8 +26,8 @@ class AzureCodec(OpenAICodec):
 
     options: ClassVar[type[CodecOptions]] = AzureOptions
 
-    def encode_models(self, context: Context) -> WireRequest:
-        return WireRequest("/openai/v1/models", b"", self._headers(context), method="GET")
+    def encode_models(self, context: Context) -> EncodedRequest:
+        return EncodedRequest("/openai/v1/models", b"", self._headers(context), method="GET")
 
     def _path(self, context: Context) -> str:
         assert isinstance(context.options, AzureOptions)

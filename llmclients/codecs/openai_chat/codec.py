@@ -7,15 +7,24 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from llmclients.codecs.base import Codec, Context, StreamDecoder, WireRequest, encode_json, model_ids
+from llmclients.codecs.base import (
+    Codec,
+    Context,
+    EncodedRequest,
+    StreamDecoder,
+    encode_json,
+    model_names,
+)
 from llmclients.codecs.openai_chat.dialect import Dialect
 from llmclients.codecs.openai_chat.errors import refused
 from llmclients.codecs.openai_chat.provider_data import EchoDecoder, echoed, entries_of
-from llmclients.codecs.openai_chat.reply import decode_reply, decoder_for
+from llmclients.codecs.openai_chat.reply import decode_reply, make_decoder
 from llmclients.codecs.openai_chat.request import choice_payload, field_payload, message_payload
 from llmclients.errors import APIStatusError, AuthenticationError, UnsupportedOptionError
 from llmclients.types.content import MediaPart
-from llmclients.types.messages import TOOL_CHOICES, ChatRequest, ChatResponse, Message
+from llmclients.types.messages import Message
+from llmclients.types.request import TOOL_CHOICES, ChatRequest
+from llmclients.types.response import ChatResponse
 
 __all__ = ["OpenAICodec"]
 
@@ -40,27 +49,27 @@ class OpenAICodec(Codec):
         self.fields = self.dialect.fields
         self.parts = self.dialect.part_rules
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         payload = {
             "model": context.model,
             "messages": [self._message(message, index) for index, message in enumerate(request.messages)],
-            **self._fields(request, own_service=context.own_service),
+            **self._fields(request, is_default_endpoint=context.is_default_endpoint),
         }
         if context.stream:
             payload["stream"] = True
             if self.dialect.stream_options:
                 payload["stream_options"] = {"include_usage": True}
         headers = (("Content-Type", "application/json"), *self._headers(context))
-        return WireRequest(self._path(context), encode_json(payload | (request.extra or {})), headers)
+        return EncodedRequest(self._path(context), encode_json(payload | (request.extra or {})), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
         response = decode_reply(body)
         if (member := self.dialect.echoed) and (kept := echoed(member, entries_of(response.raw, "message", member))):
-            response.echo = {self.name: kept}
+            response.provider_data = {self.name: kept}
         return response
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        decoder = decoder_for(content_type, done_required=self.dialect.done_required)
+        decoder = make_decoder(content_type, done_required=self.dialect.done_required)
         return EchoDecoder(decoder, self.name, self.dialect.echoed) if self.dialect.echoed else decoder
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
@@ -71,11 +80,11 @@ class OpenAICodec(Codec):
         error.args = (message,)
         return error
 
-    def encode_models(self, context: Context) -> WireRequest:
-        return WireRequest("/models", b"", self._headers(context), method="GET")
+    def encode_models(self, context: Context) -> EncodedRequest:
+        return EncodedRequest("/models", b"", self._headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
-        return model_ids(body)
+        return model_names(body)
 
     def _path(self, context: Context) -> str:
         return "/chat/completions"
@@ -86,7 +95,7 @@ class OpenAICodec(Codec):
             return (accept,)
         return accept, (name, f"Bearer {context.api_key}" if name == "Authorization" else context.api_key)
 
-    def _fields(self, request: ChatRequest, *, own_service: bool) -> dict[str, Any]:
+    def _fields(self, request: ChatRequest, *, is_default_endpoint: bool) -> dict[str, Any]:
         dialect = self.dialect
         payload = field_payload(request)
         choice = request.tool_choice
@@ -96,7 +105,7 @@ class OpenAICodec(Codec):
         if choice is not None:
             payload["tool_choice"] = choice_payload(choice, required=dialect.required)
         # OpenAI's newer models refuse the old name, most other servers know no other.
-        most = dialect.own_max_tokens if own_service and dialect.own_max_tokens else dialect.max_tokens
+        most = dialect.own_max_tokens if is_default_endpoint and dialect.own_max_tokens else dialect.max_tokens
         renamed = {"max_tokens": most, "seed": dialect.seed}
         return {renamed.get(name, name): value for name, value in payload.items()}
 
@@ -119,8 +128,8 @@ class OpenAICodec(Codec):
             del payload["name"]  # the function's: its call has it
         if dialect.reasoning and message.reasoning and message.tool_calls:
             payload[dialect.reasoning] = message.reasoning
-        if dialect.echoed and message.echo:
-            kept = message.echo.get(self.name)
+        if dialect.echoed and message.provider_data:
+            kept = message.provider_data.get(self.name)
             if isinstance(kept, dict) and dialect.echoed in kept:
                 payload[dialect.echoed] = kept[dialect.echoed]
         if dialect.short_call_ids:

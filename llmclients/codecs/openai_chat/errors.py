@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from llmclients.codecs.base import error_message, excerpt, status_error
+from llmclients.codecs.errors import error_message, excerpt, status_error
 from llmclients.errors import APIStatusError
 
 __all__ = ["is_error", "raise_error_event", "refused"]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from llmclients.codecs.json_fields import wrong
+from llmclients.codecs.json_fields import unexpected_type
 from llmclients.errors import OverloadedError
-from llmclients.types.messages import FinishReason, TokenLogprob, Usage
+from llmclients.types.response import FinishReason, TokenLogprob, Usage
 
 __all__ = [
-    "finish_reason_of",
     "first_choice",
     "is_logprob",
+    "parse_finish_reason",
+    "parse_text",
+    "parse_usage",
     "read_logprobs",
-    "texts_of",
-    "usage_of",
 ]
 
 
@@ -49,7 +49,7 @@ def _read_content(content: list[Any]) -> tuple[str, str | None]:
     thoughts: list[str] = []
     for part in content:
         if type(part) is not dict:
-            raise wrong("content[]", part)
+            raise unexpected_type("content[]", part)
         if part.get("type") == "text":
             texts.append(_text(part.get("text"), "content[].text"))
         elif part.get("type") == "thinking":
@@ -68,7 +68,7 @@ def read_logprobs(logprobs: Any) -> list[TokenLogprob]:
     if content is None:
         return []
     if type(content) is not list:
-        raise wrong("logprobs.content", content)
+        raise unexpected_type("logprobs.content", content)
     return [_token(entry) for entry in content]
 
 
@@ -80,12 +80,12 @@ def is_logprob(value: Any) -> TypeGuard[float]:
 def _token(entry: Any, *, is_top: bool = False) -> TokenLogprob:
     where = "logprobs.content[].top_logprobs[]" if is_top else "logprobs.content[]"
     if type(entry) is not dict:
-        raise wrong(where, entry)
+        raise unexpected_type(where, entry)
     logprob, top = entry.get("logprob"), None if is_top else entry.get("top_logprobs")
     if not is_logprob(logprob):
-        raise wrong(f"{where}.logprob", logprob)
+        raise unexpected_type(f"{where}.logprob", logprob)
     if top is not None and type(top) is not list:
-        raise wrong(f"{where}.top_logprobs", top)
+        raise unexpected_type(f"{where}.top_logprobs", top)
     return TokenLogprob(
         token=_text(entry.get("token"), f"{where}.token"),
         logprob=float(logprob),
@@ -95,7 +95,7 @@ def _token(entry: Any, *, is_top: bool = False) -> TokenLogprob:
 
 def _text(value: Any, where: str) -> str:
     if type(value) is not str:
-        raise wrong(where, value)
+        raise unexpected_type(where, value)
     return value
 
 
@@ -105,42 +105,42 @@ def first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
     if not choices:
         if choices is None or type(choices) is list:
             return None
-        raise wrong("choices", choices)
+        raise unexpected_type("choices", choices)
     if type(choices) is not list:
-        raise wrong("choices", choices)
+        raise unexpected_type("choices", choices)
     for choice in choices:
         if type(choice) is not dict:
-            raise wrong("choices[]", choice)
+            raise unexpected_type("choices[]", choice)
         if not choice.get("index"):
             return choice
     return None
 
 
-def texts_of(message: dict[str, Any]) -> tuple[str, str | None, bool]:
+def parse_text(message: dict[str, Any]) -> tuple[str, str | None, bool]:
     """Text, reasoning, and whether the text is a refusal, of a message or delta."""
     text, thoughts = message.get("content") or "", None
     if type(text) is list:
         text, thoughts = _read_content(text)
     if type(text) is not str:
-        raise wrong("content", text)
+        raise unexpected_type("content", text)
     reasoning = message.get("reasoning_content") or message.get("reasoning") or thoughts
     if reasoning is not None and type(reasoning) is not str:
-        raise wrong("reasoning", reasoning)
+        raise unexpected_type("reasoning", reasoning)
     refusal = message.get("refusal")
     if refusal:
         if type(refusal) is not str:
-            raise wrong("refusal", refusal)
+            raise unexpected_type("refusal", refusal)
         return text + refusal, reasoning, True
     return text, reasoning, False
 
 
-def finish_reason_of(choice: dict[str, Any], *, called: bool, refused: bool) -> FinishReason | None:
+def parse_finish_reason(choice: dict[str, Any], *, called: bool, refused: bool) -> FinishReason | None:
     """The finish reason; None where the wire has none yet. Calls and refusals count for more than a `stop`."""
     word = choice.get("finish_reason")
     if word is None or word == "":
         return None
     if type(word) is not str:
-        raise wrong("finish_reason", word)
+        raise unexpected_type("finish_reason", word)
     if word in _INTERRUPTIONS:
         raise OverloadedError(f"the provider gave the answer up half-way: {word}", status_code=529, body=choice)
     reason = FINISH_REASONS.get(word, "error")
@@ -151,7 +151,7 @@ def finish_reason_of(choice: dict[str, Any], *, called: bool, refused: bool) -> 
     return reason
 
 
-def usage_of(usage: Any) -> Usage | None:
+def parse_usage(usage: Any) -> Usage | None:
     """The token counts.
 
     Raises:
@@ -160,7 +160,7 @@ def usage_of(usage: Any) -> Usage | None:
     if usage is None:
         return None
     if type(usage) is not dict:
-        raise wrong("usage", usage)
+        raise unexpected_type("usage", usage)
     completion, prompt = usage.get("completion_tokens_details"), usage.get("prompt_tokens_details")
     return Usage.model_construct(
         input_tokens=_count(usage.get("prompt_tokens")),
@@ -176,4 +176,4 @@ def _count(value: Any) -> int | None:
         return value
     if type(value) is float and value.is_integer():
         return int(value)
-    raise wrong("usage", value)
+    raise unexpected_type("usage", value)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from llmclients.codecs.base import StreamDecoder
-from llmclients.types.messages import Chunk
+from llmclients.types.response import Chunk
 
 __all__ = ["EchoDecoder", "echoed", "entries_of"]
 
@@ -32,7 +32,7 @@ def entries_of(payload: Any, where: str, member: str) -> list[Any]:
 
 
 class EchoDecoder:
-    """A stream's decoder that also gathers a member of its deltas, for `Chunk.echo`.
+    """A stream's decoder that also gathers a member of its deltas, for `Chunk.provider_data`.
 
     Args:
         inner: what decodes the stream.
@@ -62,7 +62,7 @@ class EchoDecoder:
             self._entries += entries_of(chunk.raw, "message", self._member)  # a reply where a stream was asked for
             self._finished = self._finished or chunk.finish_reason is not None
             if self._finished and (kept := echoed(self._member, self._entries)):
-                yield chunk.model_copy(update={"echo": {self._codec: kept}})
+                yield chunk.model_copy(update={"provider_data": {self._codec: kept}})
             else:
                 yield chunk
         self.done = self._inner.done

@@ -7,24 +7,31 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from llmclients.codecs.base import decode_json, excerpt
+from llmclients.codecs.base import decode_json
+from llmclients.codecs.errors import excerpt
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.codecs.json_fields import list_member, word_member, wrong
+from llmclients.codecs.json_fields import get_list, get_optional_str, unexpected_type
 from llmclients.codecs.openai_chat.errors import is_error, raise_error_event
-from llmclients.codecs.openai_chat.fields import finish_reason_of, first_choice, read_logprobs, texts_of, usage_of
+from llmclients.codecs.openai_chat.fields import (
+    first_choice,
+    parse_finish_reason,
+    parse_text,
+    parse_usage,
+    read_logprobs,
+)
 from llmclients.codecs.openai_chat.tool_calls import ToolCalls
 from llmclients.errors import APIResponseError, StreamInterruptedError
-from llmclients.types.messages import (
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import (
     ChatResponse,
     Chunk,
     FinishReason,
-    ToolCall,
     ToolCallDelta,
     make_chunk,
     make_text_chunk,
 )
 
-__all__ = ["ReplyDecoder", "decode_reply", "decoder_for"]
+__all__ = ["ReplyDecoder", "decode_reply", "make_decoder"]
 
 _NO_DELTA: tuple[str, str | None, str | None, Sequence[ToolCallDelta], FinishReason | None] = ("", None, None, (), None)
 
@@ -49,15 +56,15 @@ def decode_reply(body: bytes) -> ChatResponse:
         raise_error_event(choice)
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise wrong("choices[0].message", message)
-    text, reasoning, refusal = texts_of(message)
+        raise unexpected_type("choices[0].message", message)
+    text, reasoning, refusal = parse_text(message)
     calls = ToolCalls()
     pieces = [  # each is a whole call, whatever index it names
         piece
-        for place, entry in enumerate(list_member(message, "tool_calls"))
+        for place, entry in enumerate(get_list(message, "tool_calls"))
         for piece in calls.take({**entry, "index": place} if type(entry) is dict else entry)
     ]
-    reason = finish_reason_of(choice, called=bool(pieces), refused=refusal)
+    reason = parse_finish_reason(choice, called=bool(pieces), refused=refusal)
     return ChatResponse.model_construct(
         text=text,
         reasoning=reasoning,
@@ -65,15 +72,15 @@ def decode_reply(body: bytes) -> ChatResponse:
             ToolCall(id=piece.id or "", name=piece.name or "", arguments=piece.arguments or "{}") for piece in pieces
         ],
         finish_reason=reason or ("tool_calls" if pieces else None),  # some servers give an empty one
-        usage=usage_of(payload.get("usage")),
-        model=word_member(payload, "model"),
-        id=word_member(payload, "id"),
+        usage=parse_usage(payload.get("usage")),
+        model=get_optional_str(payload, "model"),
+        id=get_optional_str(payload, "id"),
         raw=payload,
         logprobs=read_logprobs(choice.get("logprobs")) or None,
     )
 
 
-def decoder_for(
+def make_decoder(
     content_type: str, *, finish_reason_required: bool = True, done_required: bool = True
 ) -> EventDecoder | ReplyDecoder:
     """The decoder for a reply to `"stream": true`: some servers answer with one plain JSON body all the same."""
@@ -112,7 +119,7 @@ class ReplyDecoder:
             id=response.id,
             raw=response.raw,
             logprobs=response.logprobs or (),
-            echo=response.echo,
+            provider_data=response.provider_data,
         )
 
 
@@ -187,7 +194,7 @@ class EventDecoder:
             return self._other_chunk(payload, event, kind)
         model, id = payload.get("model"), payload.get("id")
         if type(model) is not str or type(id) is not str:
-            model, id = word_member(payload, "model"), word_member(payload, "id")
+            model, id = get_optional_str(payload, "model"), get_optional_str(payload, "id")
         return make_text_chunk(text, model or None, id or None, payload)
 
     def _no_json(self, event: bytes, error: ValueError) -> Chunk | None:
@@ -215,7 +222,7 @@ class EventDecoder:
         if choice is not None:
             text, role, reasoning, calls = self._read_delta(choice)
             if choice.get("finish_reason") is not None:
-                reason = finish_reason_of(choice, called=self._calls is not None, refused=self._refused)
+                reason = parse_finish_reason(choice, called=self._calls is not None, refused=self._refused)
                 self._finished = self._finished or reason is not None
         usage = payload.get("usage")
         return make_chunk(
@@ -224,9 +231,9 @@ class EventDecoder:
             reasoning,
             calls,
             reason,
-            None if usage is None else usage_of(usage),
-            word_member(payload, "model"),
-            word_member(payload, "id"),
+            None if usage is None else parse_usage(usage),
+            get_optional_str(payload, "model"),
+            get_optional_str(payload, "id"),
             payload,
             logprobs,
         )
@@ -239,11 +246,11 @@ class EventDecoder:
         if delta is None:
             return "", None, None, ()
         if type(delta) is not dict:
-            raise wrong("choices[0].delta", delta)
-        text, reasoning, refusal = texts_of(delta)
+            raise unexpected_type("choices[0].delta", delta)
+        text, reasoning, refusal = parse_text(delta)
         self._refused = self._refused or refusal
         calls: Sequence[ToolCallDelta] = ()
         if delta.get("tool_calls"):
             self._calls = self._calls or ToolCalls()
-            calls = [piece for entry in list_member(delta, "tool_calls") for piece in self._calls.take(entry)]
-        return text, word_member(delta, "role"), reasoning, calls
+            calls = [piece for entry in get_list(delta, "tool_calls") for piece in self._calls.take(entry)]
+        return text, get_optional_str(delta, "role"), reasoning, calls

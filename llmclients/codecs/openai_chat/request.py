@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmclients.types.content import AudioPart, FilePart, ImagePart, Part
-from llmclients.types.messages import TOOL_CHOICES, ChatRequest, Message
+from llmclients.types.messages import Message
+from llmclients.types.request import TOOL_CHOICES, ChatRequest
 
 if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat

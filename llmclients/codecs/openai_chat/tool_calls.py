@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from llmclients.codecs.json_fields import wrong
-from llmclients.types.messages import ToolCallDelta
+from llmclients.codecs.json_fields import unexpected_type
+from llmclients.types.response import ToolCallDelta
 
 __all__ = ["ToolCalls"]
 
@@ -22,15 +22,15 @@ class ToolCalls:
 
     def take(self, entry: Any) -> Iterator[ToolCallDelta]:
         if type(entry) is not dict:
-            raise wrong("tool_calls[]", entry)
+            raise unexpected_type("tool_calls[]", entry)
         function = entry.get("function") or {}
         if type(function) is not dict:
-            raise wrong("tool_calls[].function", function)
+            raise unexpected_type("tool_calls[].function", function)
         name, arguments = function.get("name") or None, function.get("arguments")
         if isinstance(arguments, dict):
             arguments = json.dumps(arguments, ensure_ascii=False)
         if not isinstance(name, str | None) or not isinstance(arguments, str | None):
-            raise wrong("tool_calls[].function", function)
+            raise unexpected_type("tool_calls[].function", function)
         wire_id = entry.get("id")
         wire_id = wire_id if isinstance(wire_id, str) and wire_id not in ("", "null") else None
         index, is_new = self._place(entry.get("index"), wire_id, name)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from llmclients.codecs.base import Codec, CodecOptions, Context, StreamDecoder, WireRequest, encode_json
+from llmclients.codecs.base import (
+    Codec,
+    CodecOptions,
+    Context,
+    EncodedRequest,
+    StreamDecoder,
+    encode_json,
+)
 from llmclients.codecs.openai_chat.dialect import Dialect
-from llmclients.codecs.openai_chat.reply import decode_reply, decoder_for
+from llmclients.codecs.openai_chat.reply import decode_reply, make_decoder
 from llmclients.codecs.openai_chat.request import field_payload, message_payload
-from llmclients.types.messages import ChatRequest, ChatResponse
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import ChatResponse
 
 __all__ = ["YlokhCodec"]
 
@@ -37,7 +45,7 @@ class YlokhCodec(Codec):
     parts = Dialect().part_rules
     options: ClassVar[type[CodecOptions]] = YlokhOptions
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         assert isinstance(context.options, YlokhOptions)
         payload = {
             "messages": [message_payload(message) for message in request.messages],
@@ -51,10 +59,10 @@ class YlokhCodec(Codec):
         }
         # An option replaces the constant of its name where that stands, or comes last.
         payload |= field_payload(request, _FIELDS)
-        return WireRequest("/v1/chat/completions", encode_json(payload | (request.extra or {})), _HEADERS)
+        return EncodedRequest("/v1/chat/completions", encode_json(payload | (request.extra or {})), _HEADERS)
 
     def decode(self, body: bytes) -> ChatResponse:
         return decode_reply(body)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        return decoder_for(content_type, finish_reason_required=False)
+        return make_decoder(content_type, finish_reason_required=False)

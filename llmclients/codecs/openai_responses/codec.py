@@ -9,20 +9,22 @@ from llmclients.codecs.base import (
     Codec,
     CodecOptions,
     Context,
+    EncodedRequest,
     PartRule,
     StreamDecoder,
-    WireRequest,
     bearer_headers,
     encode_json,
-    model_ids,
+    model_names,
 )
 from llmclients.codecs.openai_chat.errors import refused
 from llmclients.codecs.openai_chat.request import file_name
 from llmclients.codecs.openai_responses.items import CODEC_NAME
-from llmclients.codecs.openai_responses.reply import decode_reply, decoder_for
+from llmclients.codecs.openai_responses.reply import decode_reply, make_decoder
 from llmclients.errors import APIStatusError, InvalidRequestError
 from llmclients.types.content import FilePart, ImagePart, Part, TextPart
-from llmclients.types.messages import TOOL_CHOICES, ChatRequest, ChatResponse, Message
+from llmclients.types.messages import Message
+from llmclients.types.request import TOOL_CHOICES, ChatRequest
+from llmclients.types.response import ChatResponse
 
 __all__ = ["OpenAIResponsesCodec"]
 
@@ -41,9 +43,9 @@ class OpenAIResponsesOptions(CodecOptions):
     Attributes:
         store: let the provider keep the answer, at OpenAI for 30 days or more. Not by default.
         previous_response_id: the id of a stored answer to go on from: then only the messages after it are sent.
-        encrypted_reasoning: whether to ask for the reasoning in the form that the next turn sends back (`Message.echo`)
-            where no copy is kept. None: with `reasoning_effort` or `summary`, for a model that does not reason refuses
-            to be asked.
+        encrypted_reasoning: whether to ask for the reasoning in the form that the next turn sends back
+            (`Message.provider_data`) where no copy is kept. None: with `reasoning_effort` or `summary`, for a model
+            that does not reason refuses to be asked.
         summary: a summary of the reasoning to read: `auto`, `concise` or `detailed`.
         verbosity: how long answers are: `low`, `medium` or `high`.
         truncation: `auto` drops the oldest items of a conversation that is too long, `disabled` makes it an error.
@@ -70,7 +72,7 @@ class OpenAIResponsesCodec(Codec):
     }
     options: ClassVar[type[CodecOptions]] = OpenAIResponsesOptions
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         own = context.options
         assert isinstance(own, OpenAIResponsesOptions)
         payload: dict[str, Any] = {
@@ -99,22 +101,22 @@ class OpenAIResponsesCodec(Codec):
         if context.stream:
             payload["stream"] = True
         headers = (("Content-Type", "application/json"), *bearer_headers(context))
-        return WireRequest("/responses", encode_json(payload | (request.extra or {})), headers)
+        return EncodedRequest("/responses", encode_json(payload | (request.extra or {})), headers)
 
     def decode(self, body: bytes) -> ChatResponse:
         return decode_reply(body)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        return decoder_for(content_type)
+        return make_decoder(content_type)
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
         return refused(status, headers, body)
 
-    def encode_models(self, context: Context) -> WireRequest:
-        return WireRequest("/models", b"", bearer_headers(context), method="GET")
+    def encode_models(self, context: Context) -> EncodedRequest:
+        return EncodedRequest("/models", b"", bearer_headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
-        return model_ids(body)
+        return model_names(body)
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
@@ -128,9 +130,9 @@ def _items(message: Message, index: int) -> Iterator[Any]:
         yield {"type": "function_call_output", "call_id": message.tool_call_id, "output": _content(message, index)}
     elif message.role != "assistant":
         yield {"type": "message", "role": message.role, "content": _content(message, index)}
-    elif (items := (message.echo or {}).get(CODEC_NAME)) is not None:
+    elif (items := (message.provider_data or {}).get(CODEC_NAME)) is not None:
         if not isinstance(items, list):
-            raise _unfit(index, f"echo[{CODEC_NAME!r}] is not a list of items")
+            raise _unfit(index, f"provider_data[{CODEC_NAME!r}] is not a list of items")
         yield from items
     else:
         # The list, because llama.cpp takes no plain text of an assistant.

@@ -7,14 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from llmclients.codecs.json_fields import count_member, list_member, word_member, wrong
+from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, unexpected_type
 from llmclients.codecs.openai_chat.fields import is_logprob
-from llmclients.types.messages import Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage, make_chunk
+from llmclients.types.response import (
+    Chunk,
+    FinishReason,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+    make_chunk,
+)
 
 __all__ = ["CODEC_NAME", "ENDED", "Answer"]
 
 CODEC_NAME = "openai-responses"
-"""Under this name a message's `echo` has its items."""
+"""Under this name a message's `provider_data` has its items."""
 
 ENDED = ("completed", "incomplete", "cancelled")
 """The statuses of an answer that will not go on, besides `failed`."""
@@ -58,8 +65,8 @@ class Answer:
         self._items: list[dict[str, Any]] = []  # as they ended
 
     def begin(self, response: dict[str, Any]) -> None:
-        self._model = word_member(response, "model") or self._model
-        self._id = word_member(response, "id") or self._id
+        self._model = get_optional_str(response, "model") or self._model
+        self._id = get_optional_str(response, "id") or self._id
 
     def piece(self, what: str, payload: dict[str, Any], words: Any, *, whole: bool) -> Chunk | None:
         """A piece of a part, or all of it at its end."""
@@ -106,7 +113,7 @@ class Answer:
     def end(self, response: dict[str, Any], status: Any, raw: dict[str, Any]) -> Chunk:
         """The last chunk: what has not come yet, and how it all ended."""
         self.begin(response)
-        output = [_item({"item": item}) for item in list_member(response, "output")]
+        output = [_item({"item": item}) for item in get_list(response, "output")]
         brought = _Brought()
         kinds = frozenset(what for what, _, _ in self._written)
         for place, item in enumerate(output):
@@ -147,9 +154,9 @@ class Answer:
             self._say(brought, call, item.get("name"), "" if call.begun else item.get("arguments"))
             return
         for name in ("summary", "content") if item.get("type") in ("message", "reasoning") else ():
-            for place, part in enumerate(list_member(item, name)):
+            for place, part in enumerate(get_list(item, name)):
                 if type(part) is not dict:
-                    raise wrong(f"{name}[]", part)
+                    raise unexpected_type(f"{name}[]", part)
                 what = part.get("type")
                 if what not in ("output_text", "refusal", "summary_text", "reasoning_text") or what in besides:
                     continue
@@ -163,7 +170,7 @@ class Answer:
     ) -> bool:
         """Add a piece of a part; the whole of it only if no piece of it has come."""
         if type(words) is not str:
-            raise wrong(what, words)
+            raise unexpected_type(what, words)
         if not words or (whole and place in self._written):
             return False
         if what in ("summary_text", "reasoning_text"):
@@ -200,7 +207,7 @@ class Answer:
         if isinstance(words, dict):
             words = json.dumps(words, ensure_ascii=False)
         if not isinstance(name, str | None) or not isinstance(words, str | None):
-            raise wrong("function_call", name if isinstance(words, str | None) else words)
+            raise unexpected_type("function_call", name if isinstance(words, str | None) else words)
         is_first = bool(call.id) and not call.opened
         new_name = name if name and not call.name else None
         if is_first or new_name or words:
@@ -265,31 +272,31 @@ def _key(payload: dict[str, Any], name: str, item: Mapping[str, Any] | None = No
 def _item(payload: dict[str, Any]) -> dict[str, Any]:
     item = payload.get("item")
     if type(item) is not dict:
-        raise wrong("item", item)
+        raise unexpected_type("item", item)
     return item
 
 
 def _logprobs(entries: Any) -> list[TokenLogprob]:
     if type(entries) is not list:
-        raise wrong("logprobs", entries)
-    return [_logprob(entry, list_member(entry, "top_logprobs") if type(entry) is dict else []) for entry in entries]
+        raise unexpected_type("logprobs", entries)
+    return [_logprob(entry, get_list(entry, "top_logprobs") if type(entry) is dict else []) for entry in entries]
 
 
 def _logprob(entry: Any, top: list[Any]) -> TokenLogprob:
     token, value = (entry.get("token"), entry.get("logprob")) if type(entry) is dict else (None, None)
     if type(token) is not str or not is_logprob(value):
-        raise wrong("logprobs[]", entry)
+        raise unexpected_type("logprobs[]", entry)
     return TokenLogprob(token=token, logprob=value, top=[_logprob(other, []) for other in top])
 
 
 def _usage(usage: Any) -> Usage:
     if type(usage) is not dict:
-        raise wrong("usage", usage)
+        raise unexpected_type("usage", usage)
     given, made = usage.get("input_tokens_details"), usage.get("output_tokens_details")
     return Usage(
-        input_tokens=count_member(usage, "input_tokens"),
-        output_tokens=count_member(usage, "output_tokens"),
-        total_tokens=count_member(usage, "total_tokens"),
-        reasoning_tokens=count_member(made, "reasoning_tokens") if isinstance(made, dict) else None,
-        cached_tokens=count_member(given, "cached_tokens") if isinstance(given, dict) else None,
+        input_tokens=get_int(usage, "input_tokens"),
+        output_tokens=get_int(usage, "output_tokens"),
+        total_tokens=get_int(usage, "total_tokens"),
+        reasoning_tokens=get_int(made, "reasoning_tokens") if isinstance(made, dict) else None,
+        cached_tokens=get_int(given, "cached_tokens") if isinstance(given, dict) else None,
     )

@@ -8,16 +8,18 @@ from typing import Any, NoReturn
 
 from pydantic_core import from_json
 
-from llmclients.codecs.base import decode_json, error_message, excerpt
+from llmclients.codecs.base import decode_json
+from llmclients.codecs.errors import error_message, excerpt
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.codecs.json_fields import wrong
+from llmclients.codecs.json_fields import unexpected_type
 from llmclients.codecs.openai_chat.errors import refused
 from llmclients.codecs.openai_chat.reply import ReplyDecoder
 from llmclients.codecs.openai_responses.items import ENDED, Answer
 from llmclients.errors import APIResponseError, StreamInterruptedError
-from llmclients.types.messages import ChatResponse, Chunk, ToolCall, make_text_chunk
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import ChatResponse, Chunk, make_text_chunk
 
-__all__ = ["decode_reply", "decoder_for"]
+__all__ = ["decode_reply", "make_decoder"]
 
 _STATUS_OF_WORD: Mapping[str, int] = {
     **dict.fromkeys(("invalid_api_key", "authentication_error"), 401),
@@ -107,11 +109,11 @@ def decode_reply(body: bytes) -> ChatResponse:
         id=chunk.id,
         raw=payload,
         logprobs=list(chunk.logprobs) or None,
-        echo=chunk.echo,
+        provider_data=chunk.provider_data,
     )
 
 
-def decoder_for(content_type: str) -> EventDecoder | ReplyDecoder:
+def make_decoder(content_type: str) -> EventDecoder | ReplyDecoder:
     """The decoder for a reply to `"stream": true`: some servers answer with one plain JSON body all the same."""
     if content_type.partition(";")[0].strip().lower() == "application/json":
         return ReplyDecoder(decode_reply)
@@ -168,7 +170,7 @@ class EventDecoder:
         if "error" in (kind, name) or payload.get("error"):
             _raise_error(payload.get("error"), payload)
         if type(kind) is not str:
-            raise wrong("type", kind)
+            raise unexpected_type("type", kind)
         if kind in _PIECES:
             what, member = _PIECES[kind]
             return self._answer.piece(what, payload, payload.get(member), whole=member != "delta")
@@ -196,5 +198,5 @@ class EventDecoder:
 def _response(payload: dict[str, Any]) -> dict[str, Any]:
     response = payload.get("response")
     if type(response) is not dict:
-        raise wrong("response", response)
+        raise unexpected_type("response", response)
     return response

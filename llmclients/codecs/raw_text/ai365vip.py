@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from llmclients.codecs.base import Codec, Context, WireRequest, encode_json
+from llmclients.codecs.base import Codec, Context, EncodedRequest, encode_json
 from llmclients.codecs.raw_text.decoder import RawTextDecoder, refuse_tool_calls
 from llmclients.codecs.raw_text.prompt import format_prompt
-from llmclients.types.messages import ChatRequest
+from llmclients.types.request import ChatRequest
 
 __all__ = ["Ai365vipCodec"]
 
@@ -42,7 +42,7 @@ class Ai365vipCodec(Codec):
     name: ClassVar[str] = "ai365vip"
     whole_replies: ClassVar[bool] = False
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         refuse_tool_calls(request)
         payload = {
             # The service's page sends these constants whatever model is chosen.
@@ -52,7 +52,7 @@ class Ai365vipCodec(Codec):
             "prompt": "You are a helpful assistant.",
             "temperature": 1,
         }
-        return WireRequest("/api/chat", encode_json(payload | (request.extra or {})), _HEADERS)
+        return EncodedRequest("/api/chat", encode_json(payload | (request.extra or {})), _HEADERS)
 
     def stream_decoder(self, content_type: str) -> RawTextDecoder:
         return RawTextDecoder()

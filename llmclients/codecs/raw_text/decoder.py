@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from llmclients.codecs.framing import TextDecoder
 from llmclients.errors import AccessBlockedError, APIResponseError, InvalidRequestError
-from llmclients.types.messages import ChatRequest, Chunk, make_chunk, make_text_chunk
+from llmclients.types.request import ChatRequest
+from llmclients.types.response import Chunk, make_chunk, make_text_chunk
 
 __all__ = ["BLOCKED_NOTICE", "RawTextDecoder", "refuse_tool_calls"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from llmclients.codecs.base import Codec, CodecOptions, Context, WireRequest, encode_json
+from llmclients.codecs.base import Codec, CodecOptions, Context, EncodedRequest, encode_json
 from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE, RawTextDecoder, refuse_tool_calls
 from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.errors import InvalidRequestError
-from llmclients.types.messages import ChatRequest
+from llmclients.types.request import ChatRequest
 
 __all__ = ["YqcloudCodec"]
 
@@ -39,7 +39,7 @@ class YqcloudCodec(Codec):
     options: ClassVar[type[CodecOptions]] = YqcloudOptions
     whole_replies: ClassVar[bool] = False
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         refuse_tool_calls(request)
         assert isinstance(context.options, YqcloudOptions)
         messages, system = request.messages, ""
@@ -55,7 +55,7 @@ class YqcloudCodec(Codec):
             "withoutContext": context.options.without_context,
             "stream": context.stream,
         }
-        return WireRequest("/api/generateStream", encode_json(payload | (request.extra or {})), _HEADERS)
+        return EncodedRequest("/api/generateStream", encode_json(payload | (request.extra or {})), _HEADERS)
 
     def stream_decoder(self, content_type: str) -> RawTextDecoder:
         return RawTextDecoder(BLOCKED_NOTICE)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from llmclients.codecs.base import Codec, CodecOptions, Context, WireRequest, encode_json
+from llmclients.codecs.base import Codec, CodecOptions, Context, EncodedRequest, encode_json
 from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE, RawTextDecoder, refuse_tool_calls
 from llmclients.codecs.raw_text.prompt import format_prompt
-from llmclients.types.messages import ChatRequest
+from llmclients.types.request import ChatRequest
 
 __all__ = ["YqcloudLegacyCodec"]
 
@@ -34,7 +34,7 @@ class YqcloudLegacyCodec(Codec):
     options: ClassVar[type[CodecOptions]] = YqcloudLegacyOptions
     whole_replies: ClassVar[bool] = False
 
-    def encode(self, request: ChatRequest, context: Context) -> WireRequest:
+    def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         refuse_tool_calls(request)
         assert isinstance(context.options, YqcloudLegacyOptions)
         payload = {
@@ -45,7 +45,7 @@ class YqcloudLegacyCodec(Codec):
             "stream": True,
             "userId": f"#/chat/{context.options.user_id or context.random.randint(_FIRST_USER, _LAST_USER)}",
         }
-        return WireRequest("/api/generateStream", encode_json(payload | (request.extra or {})), _HEADERS)
+        return EncodedRequest("/api/generateStream", encode_json(payload | (request.extra or {})), _HEADERS)
 
     def stream_decoder(self, content_type: str) -> RawTextDecoder:
         return RawTextDecoder(BLOCKED_NOTICE)

@@ -10,7 +10,8 @@ from llmclients.relay.codecs.anthropic_reply import ECHO, MessageEncoder, error_
 from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire, as_message, member, read_entries, read_object
 from llmclients.relay.codecs.options import Options, UncheckedFormat, check_members, read_tools
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse, Message
+from llmclients.types.messages import Message
+from llmclients.types.response import ChatResponse
 
 __all__ = ["HINTS", "AnthropicWire", "speaks_it"]
 
@@ -221,7 +222,7 @@ def _assistant(content: Any, where: str) -> Iterator[dict[str, Any]]:
     message: dict[str, Any] = {"role": "assistant", "content": _content(texts, where, ("text",)) if texts else None}
     message |= {"tool_calls": calls or None, "reasoning": "".join(thoughts) or None}
     if signed:  # unsigned thinking is another provider's: Anthropic would refuse it
-        message["echo"] = {ECHO: blocks}
+        message["provider_data"] = {ECHO: blocks}
     if not texts and not calls:
         message["content"] = ""
     yield message

@@ -9,12 +9,13 @@ from llmclients.errors import APIResponseError
 from llmclients.relay.codecs.base import Stamp, dump
 from llmclients.relay.codecs.blocks import Block, BlockEncoder, Kind
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse, Chunk, FinishReason, TokenLogprob, ToolCall, Usage
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
 __all__ = ["ECHO", "MessageEncoder", "error_body", "models_body", "reply_body"]
 
 ECHO = "anthropic"
-"""Under this name a message's `echo` has its content blocks as this wire has them."""
+"""Under this name a message's `provider_data` has its content blocks as this wire has them."""
 
 _STOP_REASONS: dict[FinishReason | None, str] = {
     None: "end_turn",  # of a complete answer that names none, it is what can be said
@@ -72,7 +73,7 @@ def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
     return dump(
         payload
         | {
-            "content": (response.echo or {}).get(ECHO) or _content(response),
+            "content": (response.provider_data or {}).get(ECHO) or _content(response),
             "stop_reason": _stop_reason(response.finish_reason),
             "usage": usage_payload(response.usage),
         }

@@ -12,7 +12,8 @@ from pydantic_core import from_json
 
 from llmclients.errors import InvalidRequestError
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse, Chunk, Message, as_messages
+from llmclients.types.messages import Message, as_messages
+from llmclients.types.response import ChatResponse, Chunk
 
 __all__ = [
     "CHAT_ECHO",
@@ -176,7 +177,7 @@ def read_entries(payload: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 CHAT_ECHO = "openai"
-"""Under this name a message's `echo` has the members that chat completions want back unchanged."""
+"""Under this name a message's `provider_data` has the members that chat completions want back unchanged."""
 
 # Members of an answer, which clients send back with their history. They mean nothing there.
 _ECHOES = frozenset({"annotations", "audio"})
@@ -202,7 +203,7 @@ def _chat_message(entry: dict[str, Any]) -> dict[str, Any]:
     if reasoning := next(filter(None, thoughts), None):
         message["reasoning"] = reasoning
     if "reasoning_details" in message:  # signed or encrypted, where the backing provider speaks this wire, too
-        message["echo"] = {CHAT_ECHO: {"reasoning_details": message.pop("reasoning_details")}}
+        message["provider_data"] = {CHAT_ECHO: {"reasoning_details": message.pop("reasoning_details")}}
     refusal = message.pop("refusal", None)
     if refusal and not message.get("content"):
         message["content"] = refusal

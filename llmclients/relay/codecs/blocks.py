@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from llmclients.errors import APIResponseError
 from llmclients.relay.codecs.base import Stamp
-from llmclients.types.messages import Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage
+from llmclients.types.response import Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage
 
 __all__ = ["Block", "BlockEncoder", "CallBeginning", "Kind"]
 
@@ -79,7 +79,7 @@ class BlockEncoder(ABC):
         self.model = stamp.model
         self.finish_reason: FinishReason | None = None
         self.usage: Usage | None = None
-        self.echo: dict[str, Any] = {}
+        self.provider_data: dict[str, Any] = {}
         self.blocks: list[Block] = []
         self._begun = False
         self._open: Block | None = None
@@ -131,8 +131,8 @@ class BlockEncoder(ABC):
             self.model = chunk.model or self.model
             self._begun = True
             data = self.head()
-        if chunk.echo is not None:
-            self.echo = chunk.echo
+        if chunk.provider_data is not None:
+            self.provider_data = chunk.provider_data
         if own := type(chunk.raw) is dict:
             data += self.before(chunk)
         if chunk.reasoning:

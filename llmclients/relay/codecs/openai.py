@@ -7,7 +7,7 @@ from typing import ClassVar
 from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire, member, read_messages, read_object
 from llmclients.relay.codecs.openai_chat import EventEncoder, error_body, read_options, reply_body
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 __all__ = ["OpenAIWire"]
 

@@ -10,8 +10,8 @@ from llmclients.relay.codecs.base import CHAT_ECHO, RelayedCall, Stamp, dump, re
 from llmclients.relay.codecs.blocks import CallBeginning
 from llmclients.relay.codecs.options import Options, check_neutral, read_format, read_tools
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import (
-    TOOL_CHOICES,
+from llmclients.types.request import TOOL_CHOICES
+from llmclients.types.response import (
     ChatResponse,
     Chunk,
     FinishReason,
@@ -125,7 +125,7 @@ def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
             for call in response.tool_calls
         ]
-    message |= _echoed(response.echo)
+    message |= _echoed(response.provider_data)
     choice = {
         "index": 0,
         "message": message,
@@ -170,8 +170,8 @@ class EventEncoder:
             delta["reasoning_content"] = chunk.reasoning
         if pieces := [_piece(piece) for call in chunk.tool_calls for piece in self._pieces(call)]:
             delta["tool_calls"] = pieces
-        if chunk.echo is not None:
-            delta |= _echoed(chunk.echo)
+        if chunk.provider_data is not None:
+            delta |= _echoed(chunk.provider_data)
         return events + self._event(delta, logprobs=chunk.logprobs) if delta else events
 
     def finish(self) -> bytes:
@@ -214,9 +214,9 @@ def _data(payload: dict[str, Any]) -> bytes:
     return b"data: " + dump(payload) + b"\n\n"
 
 
-def _echoed(echo: dict[str, Any] | None) -> dict[str, Any]:
+def _echoed(provider_data: dict[str, Any] | None) -> dict[str, Any]:
     """What another server of this wire wants back with the next turn."""
-    members = (echo or {}).get(CHAT_ECHO)
+    members = (provider_data or {}).get(CHAT_ECHO)
     return {"reasoning_details": members["reasoning_details"]} if members and "reasoning_details" in members else {}
 
 

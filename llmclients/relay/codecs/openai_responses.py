@@ -12,7 +12,9 @@ from llmclients.relay.codecs.openai_chat import error_body
 from llmclients.relay.codecs.openai_responses_reply import ECHO, ResponseEncoder, is_opaque, reply_body
 from llmclients.relay.codecs.options import Options, check_members, check_neutral, read_format, read_tools
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import TOOL_CHOICES, ChatResponse, Message
+from llmclients.types.messages import Message
+from llmclients.types.request import TOOL_CHOICES
+from llmclients.types.response import ChatResponse
 
 __all__ = ["HINTS", "OpenAIResponsesWire"]
 
@@ -246,7 +248,7 @@ def _assistant(items: list[dict[str, Any]], where: str) -> Message:
     if calls and not texts:
         message["content"] = None
     if is_opaque(items):
-        message["echo"] = {ECHO: items}
+        message["provider_data"] = {ECHO: items}
     return as_message(message, where)
 
 

@@ -9,12 +9,12 @@ from llmclients.relay.codecs.base import Stamp, dump
 from llmclients.relay.codecs.blocks import Block, BlockEncoder
 from llmclients.relay.codecs.openai_chat import error_payload
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
+from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
 __all__ = ["ECHO", "ResponseEncoder", "is_opaque", "reply_body"]
 
 ECHO = "openai-responses"
-"""Under this name a message's `echo` has its items as this wire has them."""
+"""Under this name a message's `provider_data` has its items as this wire has them."""
 
 _WHY_INCOMPLETE: dict[FinishReason | None, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _PREFIXES = {"reasoning": "rs", "text": "msg", "call": "fc"}
@@ -36,7 +36,7 @@ def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
     for index, block in enumerate(blocks):
         block.item_id = _item_id(stamp, block, index)
     status = _status(response.finish_reason)
-    echoed = (response.echo or {}).get(ECHO)
+    echoed = (response.provider_data or {}).get(ECHO)
     output = echoed if is_opaque(echoed) else _items(blocks, status)
     return dump(_response(stamp, response.model or stamp.model, response.finish_reason, output, response.usage))
 
@@ -233,7 +233,7 @@ class ResponseEncoder(BlockEncoder):
     def _encrypted(self, block: Block) -> dict[str, Any] | None:
         """The item that reasoning is where the backing provider speaks this wire, if it is known by its end."""
         items = [] if self._own_item is None else [self._own_item]
-        if not items and is_opaque(echoed := self.echo.get(ECHO)):
+        if not items and is_opaque(echoed := self.provider_data.get(ECHO)):
             items = [item for item in echoed if item.get("id") not in self._told]
         found = next((item for item in items if item.get("type") == "reasoning"), None)
         if block.kind != "reasoning" or found is None:
@@ -255,7 +255,7 @@ class ResponseEncoder(BlockEncoder):
 
     def tail(self) -> bytes:
         status = _status(self.finish_reason)
-        output = self._echoed() if is_opaque(self.echo.get(ECHO)) else _items(self.blocks, status)
+        output = self._echoed() if is_opaque(self.provider_data.get(ECHO)) else _items(self.blocks, status)
         response = _response(self.stamp, self.model, self.finish_reason, output, self.usage)
         return self._event(f"response.{status}", response=response)
 
@@ -266,7 +266,7 @@ class ResponseEncoder(BlockEncoder):
             item | {"id": ids[item["call_id"]]}
             if item.get("type") == "function_call" and item.get("call_id") in ids
             else item
-            for item in self.echo[ECHO]
+            for item in self.provider_data[ECHO]
         ]
 
     def fail(self, failure: Failure) -> bytes:

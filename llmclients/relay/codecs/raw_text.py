@@ -16,7 +16,8 @@ from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.errors import APIResponseError
 from llmclients.relay.codecs.base import dump
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse, Chunk, FinishReason, Message
+from llmclients.types.messages import Message
+from llmclients.types.response import ChatResponse, Chunk, FinishReason
 
 __all__ = ["TEXT", "TextEncoder", "refusal_body", "reply_text", "unflatten"]
 

@@ -9,7 +9,8 @@ from llmclients.errors import InvalidRequestError
 from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire, member, read_object
 from llmclients.relay.codecs.raw_text import TEXT, TextEncoder, refusal_body, reply_text, unflatten
 from llmclients.relay.errors import Failure
-from llmclients.types.messages import ChatResponse, Message
+from llmclients.types.messages import Message
+from llmclients.types.response import ChatResponse
 
 __all__ = ["YqcloudWire", "is_current"]
 

@@ -11,12 +11,14 @@ from random import Random
 from typing import Any, ClassVar
 
 from llmclients.client import Client
-from llmclients.codecs.base import Codec, Context, StreamDecoder, WireRequest
-from llmclients.providers.registry import Provider, registered
+from llmclients.codecs.base import Codec, Context, EncodedRequest, StreamDecoder
+from llmclients.providers.provider import Provider
+from llmclients.providers.registry import registered
 from llmclients.testing.codec_suite.recording import KINDS, Recording, from_table, load_recordings
 from llmclients.testing.codec_suite.samples import FIELD_VALUES
 from llmclients.transports.mock import MockTransport, Reply
-from llmclients.types.messages import ChatRequest, Messages
+from llmclients.types.messages import Messages
+from llmclients.types.request import ChatRequest
 
 __all__ = ["KEY", "Checks"]
 
@@ -125,7 +127,7 @@ class Checks:
 
     def request(self, messages: Messages = "Hello!", **options: Any) -> ChatRequest:
         """A request as a codec is given it."""
-        return ChatRequest.of(messages, model=self.model, **options)
+        return ChatRequest.from_messages(messages, model=self.model, **options)
 
     def context(self, *, stream: bool = False, **own: Any) -> Context:
         """What it is given beside it: the same in every run."""
@@ -138,7 +140,7 @@ class Checks:
             random=Random(1),
         )
 
-    def encode(self, messages: Messages = "Hello!", **options: Any) -> WireRequest:
+    def encode(self, messages: Messages = "Hello!", **options: Any) -> EncodedRequest:
         """What the codec makes of that."""
         return self.codec.encode(self.request(messages, **options), self.context())
 

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from llmclients.async_client import AsyncClient
-from llmclients.calls.accumulator import Fold
+from llmclients.calls.accumulator import Accumulator
 from llmclients.client import Client
 from llmclients.errors import APIError
 from llmclients.testing.codec_suite.base import KEY, Checks
 from llmclients.testing.codec_suite.decoding import Outcome, decode
 from llmclients.testing.codec_suite.recording import Recording
 from llmclients.transports.mock import Cut, MockTransport, Reply
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 __all__ = ["CallChecks"]
 
@@ -89,7 +89,7 @@ def _outcome(call: Callable[[], ChatResponse]) -> Outcome:
     try:
         return Outcome(call())
     except APIError as error:
-        return Outcome.of(error, error.partial or ChatResponse())
+        return Outcome.from_error(error, error.partial or ChatResponse())
 
 
 def _chat(client: Client) -> ChatResponse:
@@ -101,7 +101,7 @@ async def _achat(client: AsyncClient) -> ChatResponse:
 
 
 def _stream(client: Client) -> ChatResponse:
-    fold = Fold()
+    fold = Accumulator()
     with client.stream(_MESSAGE) as stream:
         for chunk in stream:
             fold.add(chunk)

@@ -8,10 +8,10 @@ from itertools import combinations, pairwise
 from random import Random
 from typing import Any, TypeVar
 
-from llmclients.calls.accumulator import Fold
+from llmclients.calls.accumulator import Accumulator
 from llmclients.codecs.base import StreamDecoder
 from llmclients.errors import APIError, APIStatusError
-from llmclients.types.messages import ChatResponse, Chunk
+from llmclients.types.response import ChatResponse, Chunk
 
 __all__ = ["Outcome", "chunks_of", "cut_at", "decode", "every_split", "plain", "splittings"]
 
@@ -82,7 +82,7 @@ class Outcome:
         return self.response, self.error, self.status, self.retryable, self.done
 
     @classmethod
-    def of(cls, error: APIError, response: ChatResponse, *, done: bool = False) -> Outcome:
+    def from_error(cls, error: APIError, response: ChatResponse, *, done: bool = False) -> Outcome:
         """The outcome that ended in this error."""
         status = error.status_code if isinstance(error, APIStatusError) else None
         return cls(response, type(error), str(error), status, error.retryable, done)
@@ -90,7 +90,7 @@ class Outcome:
 
 def decode(decoder: StreamDecoder, pieces: Iterable[bytes]) -> Outcome:
     """Feed the pieces, then the end, to the first error. Anything but an APIError is the decoder's bug, and passes."""
-    fold = Fold()
+    fold = Accumulator()
 
     def take(chunks: Iterator[Chunk]) -> None:
         for chunk in chunks:
@@ -102,7 +102,7 @@ def decode(decoder: StreamDecoder, pieces: Iterable[bytes]) -> Outcome:
             take(decoder.feed(piece))
         take(decoder.finish())
     except APIError as error:
-        return Outcome.of(error, fold.response(), done=decoder.done)
+        return Outcome.from_error(error, fold.response(), done=decoder.done)
     return Outcome(fold.response(), done=decoder.done)
 
 

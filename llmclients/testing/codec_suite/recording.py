@@ -11,7 +11,7 @@ from typing import Any
 from llmclients import errors
 from llmclients.errors import APIError
 from llmclients.testing.codec_suite.decoding import Outcome, plain
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 __all__ = ["KINDS", "Recording", "from_table", "load_recordings"]
 
@@ -60,7 +60,7 @@ class Recording:
     def check_error(self, found: APIError | Outcome, *, whole_message: bool = False) -> None:
         """Raise AssertionError unless that is the recording's error."""
         if isinstance(found, APIError):
-            found = Outcome.of(found, ChatResponse())
+            found = Outcome.from_error(found, ChatResponse())
         expected = self.expected["error"]
         kind = expected["class"] if isinstance(expected["class"], type) else getattr(errors, expected["class"])
         assert found.error is kind, f"{self}: {found.error} ({found.message}), not {kind}"

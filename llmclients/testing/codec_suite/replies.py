@@ -8,7 +8,7 @@ from llmclients.testing.codec_suite.decoding import Outcome
 from llmclients.testing.codec_suite.purity import sealed
 from llmclients.testing.codec_suite.recording import Recording
 from llmclients.testing.codec_suite.samples import GARBAGE, mutations, named
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 __all__ = ["ReplyChecks"]
 
@@ -64,6 +64,6 @@ class ReplyChecks(Checks):
         try:
             response = self.codec.decode(body)
         except APIError as error:  # anything else is a crash
-            return Outcome.of(error, ChatResponse())
+            return Outcome.from_error(error, ChatResponse())
         assert isinstance(response, ChatResponse)
         return Outcome(response)

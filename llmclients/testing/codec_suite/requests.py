@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 import llmclients.types.content
-from llmclients.codecs.base import Codec, Context, WireRequest
+from llmclients.codecs.base import Codec, Context, EncodedRequest
 from llmclients.errors import APIError, ConfigurationError, UnsupportedOptionError
 from llmclients.testing.codec_suite.base import KEY, PARTS, TIME, Checks
 from llmclients.testing.codec_suite.purity import sealed
@@ -24,7 +24,8 @@ from llmclients.testing.codec_suite.samples import (
     mutations,
     strings,
 )
-from llmclients.types.messages import ChatRequest, Message, Messages, ToolCall
+from llmclients.types.messages import Message, Messages, ToolCall
+from llmclients.types.request import ChatRequest
 
 __all__ = ["RequestChecks"]
 
@@ -64,7 +65,7 @@ class RequestChecks(Checks):
         first = self.encode()
         self.encode("Something else.")
         assert self.encode() == first, "the same request again is other bytes: something is kept, or made up"
-        assert isinstance(first, WireRequest)
+        assert isinstance(first, EncodedRequest)
         assert first.path.startswith("/")
 
     def test_encoding_asks_nothing_of_the_world(self) -> None:
@@ -227,22 +228,24 @@ class RequestChecks(Checks):
         lost = [mark for mark in marks if not _says(wire, mark)]
         assert not lost, f"dropped silently: {lost}"
 
-    def _recorded(self, asked: Recording, **changed: Any) -> WireRequest:
+    def _recorded(self, asked: Recording, **changed: Any) -> EncodedRequest:
         """What the codec makes of what was asked."""
         expected = {**asked.expected, **changed}
         context = Context(
             model=expected.get("model", self.model),
             stream=expected.get("stream", False),
             api_key=expected.get("api_key"),
-            own_service=expected.get("own_service", True),
+            is_default_endpoint=expected.get("is_default_endpoint", True),
             options=self.codec.options(**expected.get("codec_options", {})),
             state=expected.get("state", {}),
             unix_time=TIME,
             random=random.Random(1),
         )
-        return self.codec.encode(ChatRequest.of(expected["messages"], **expected.get("options", {})), context)
+        return self.codec.encode(
+            ChatRequest.from_messages(expected["messages"], **expected.get("options", {})), context
+        )
 
-    def _with_part(self, kind: str, form: str, media_type: str) -> Iterator[WireRequest]:
+    def _with_part(self, kind: str, form: str, media_type: str) -> Iterator[EncodedRequest]:
         for given in _parts(kind, form, media_type):
             message = Message("user", [{"type": "text", "text": "Look at this."}, given])
             try:
@@ -261,12 +264,12 @@ def _parts(kind: str, form: str, media_type: str) -> Iterator[Any]:
         yield part(_PART_URL, media_type=media_type)
 
 
-def _payload(wire: WireRequest) -> dict[str, Any]:
+def _payload(wire: EncodedRequest) -> dict[str, Any]:
     payload: dict[str, Any] = json.loads(wire.body.decode())
     return payload
 
 
-def _says(wire: WireRequest, text: str) -> bool:
+def _says(wire: EncodedRequest, text: str) -> bool:
     """Whether the text is in one of the body's strings, also in JSON inside JSON."""
     found: Mapping[str, Any] = _payload(wire)
     return any(text in string for string in strings(found))

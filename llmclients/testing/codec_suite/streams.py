@@ -5,14 +5,14 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 
-from llmclients.calls.accumulator import Fold
+from llmclients.calls.accumulator import Accumulator
 from llmclients.errors import APIError
 from llmclients.testing.codec_suite.base import Checks
 from llmclients.testing.codec_suite.decoding import cut_at, decode, every_split
 from llmclients.testing.codec_suite.purity import sealed
 from llmclients.testing.codec_suite.recording import Recording
 from llmclients.testing.codec_suite.samples import GARBAGE, in_events, mutations, named
-from llmclients.types.messages import ChatResponse
+from llmclients.types.response import ChatResponse
 
 __all__ = ["StreamChecks"]
 
@@ -43,7 +43,7 @@ class StreamChecks(Checks):
         assert all(chunk.raw is not None for chunk in chunks), "raw is to hold the provider's event"
 
     def test_done_means_that_all_is_there(self, good_stream: Recording) -> None:
-        decoder, fold = self.decoder(good_stream), Fold()
+        decoder, fold = self.decoder(good_stream), Accumulator()
         assert not decoder.done, "done before the first byte"
         whole = decode(self.decoder(good_stream), [good_stream.data])
         good_stream.check(whole)

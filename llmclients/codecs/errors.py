@@ -1,0 +1,141 @@
+"""Errors from what a provider says: an error status, an error event inside a 200, a body that is no reply."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from llmclients.errors import APIStatusError, status_error_class
+
+__all__ = ["STATUS_OF_WORD", "error_event", "error_message", "excerpt", "status_error"]
+
+STATUS_OF_WORD: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "insufficient_quota": 429,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "api_error": 500,
+    "overloaded_error": 529,
+}
+"""The HTTP status that an error inside a 200 would have had, by the words that the wires share. A wire adds its own."""
+
+
+def excerpt(data: bytes, most: int = 120) -> str:
+    """The beginning of a body, on one line, for a message."""
+    text = " ".join(data[: most * 4].decode("utf-8", "replace").split())
+    return repr(text if len(text) <= most else text[:most] + "…")
+
+
+def status_error(
+    status: int, headers: Mapping[str, str], body: bytes, *, retryable: bool | None = None
+) -> APIStatusError:
+    """The error for an HTTP status, its message found wherever the body keeps it (PROTOCOLS 1.6).
+
+    `x-should-retry` overrules `retryable`, and that the rule for the status, as in the OpenAI and Anthropic SDKs.
+    """
+    payload = _parsed(body)
+    message = error_message(payload) or (_from_text(body.decode("utf-8", "replace")) if payload else "")
+    said = headers.get("x-should-retry", "").strip().lower()
+    if said in ("true", "false"):
+        retryable = said == "true"
+    details: dict[str, Any] = {} if retryable is None else {"retryable": retryable}
+    return status_error_class(status)(
+        f"HTTP {status}: {message}" if message else f"HTTP {status}",
+        status_code=status,
+        body=payload,
+        headers=headers,
+        **details,
+    )
+
+
+def _parsed(body: bytes) -> Any:
+    """An error body as JSON whatever its Content-Type says, else as text."""
+    try:
+        return from_json(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")
+
+
+def error_message(payload: Any) -> str:
+    """The words for a human in a parsed error body: an object, a list around one, text, an HTML page; or ""."""
+    if isinstance(payload, list):
+        return _joined(payload)
+    if isinstance(payload, str):
+        return _from_text(payload)
+    if not isinstance(payload, dict):
+        return ""
+    error, message = payload.get("error"), payload.get("message")
+    if isinstance(error, dict):
+        return error_message(error) or str(error.get("type") or error.get("code") or "")
+    if isinstance(error, str) and error:
+        return f"{error}: {message}" if isinstance(message, str) and message else error
+    if isinstance(message, str) and message:
+        return message
+    if isinstance(message, dict):
+        return error_message(message)
+    for name in ("detail", "msg", "error_message"):
+        value = payload.get(name)
+        if value:
+            return error_message(value)
+    return ""
+
+
+def _joined(items: Iterable[Any]) -> str:
+    return "; ".join(text for text in map(error_message, items) if text)
+
+
+def _from_text(text: str) -> str:
+    if re.match(r"\s*<(!doctype|html|head|body|title|\?xml)", text, re.IGNORECASE):
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        return "an HTML page" + (f" titled {' '.join(title[1].split())!r}" if title else "")
+    text = " ".join(text.split())
+    return text if len(text) <= 500 else text[:500] + "…"
+
+
+# --- errors inside a 200 --------------------------------------------------------------------------------------------
+
+
+def error_event(
+    payload: dict[str, Any],
+    words: dict[str, Any] | None = None,
+    *,
+    statuses: Mapping[str, int] = STATUS_OF_WORD,
+    default: int = 200,
+    **details: Any,
+) -> APIStatusError:
+    """The error that came inside a 200: an event of a stream, or a body in a reply's place.
+
+    Args:
+        payload: the parsed event, kept as the error's `body`.
+        words: the object that has the error's code, type and message; by default the payload's `error`, else itself.
+        statuses: the wire's table from its words to HTTP statuses.
+        default: the status where neither a number nor a known word is there.
+        details: further arguments of the error, such as `request_id`, `retryable`, `retry_after`.
+    """
+    if words is None:
+        error = payload.get("error")
+        words = error if isinstance(error, dict) else payload
+    found = (_status(words.get(name), statuses) for name in ("status_code", "code", "type", "error_type", "status"))
+    status = next(filter(None, found), default)
+    message = error_message({"error": words}) or error_message(payload) or excerpt(json.dumps(payload).encode())
+    return status_error_class(status)(
+        f"the provider reported an error: {message}", status_code=status, body=payload, **details
+    )
+
+
+def _status(value: Any, statuses: Mapping[str, int]) -> int | None:
+    """The HTTP status that a code means: a number, its digits, or a word of the table."""
+    if isinstance(value, str):
+        is_number = value.isdecimal() and value.isascii() and len(value) == 3
+        value = int(value) if is_number else statuses.get(value)
+    return value if type(value) is int and 400 <= value < 600 else None

@@ -1,0 +1,177 @@
+"""The one reader of the environment: variables, proxies, certificate authorities; and the checks of such values."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from llmclients.config.values import Proxy, split_url
+from llmclients.errors import ConfigurationError
+
+__all__ = ["address_url", "ca_bundle", "check_base_url", "check_headers", "environ", "environment_proxy"]
+
+
+def environ(name: str) -> str | None:
+    """The environment variable's value, or None when it is unset or blank."""
+    return os.environ.get(name, "").strip() or None
+
+
+def environment_proxy(url: str) -> Proxy | None:
+    """The proxy that the environment names for `url`: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, any case.
+
+    Raises:
+        ConfigurationError: a variable holds something that is not a proxy URL.
+    """
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies_environment()
+    address = proxies.get(parts.scheme) or proxies.get("all")
+    if not address:
+        return None
+    host = parts.hostname or ""
+    if _bypassed(host, parts.port or (443 if parts.scheme == "https" else 80), proxies.get("no", "")):
+        return None
+    if "://" not in address:
+        address = f"http://{address}"  # curl and requests read a bare host:port this way
+    try:
+        return Proxy(address)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} (from the environment)", argument=f"{parts.scheme}_proxy") from None
+
+
+def _bypassed(host: str, port: int, no_proxy: str) -> bool:
+    """Whether a `NO_PROXY` list has the host: `*`, a domain with subdomains, an address, a CIDR block; with a port."""
+    import ipaddress
+
+    def address(text: str) -> Any:
+        try:
+            return ipaddress.ip_address(text)
+        except ValueError:
+            return None
+
+    own = address(host)
+    for entry in (item.strip().lower() for item in no_proxy.split(",")):
+        if not entry:
+            continue
+        if entry == "*":
+            return True
+        name, colon, entry_port = entry.rpartition(":")
+        if colon and entry_port.isdecimal() and (":" not in name or name.endswith("]")):
+            if int(entry_port) != port:
+                continue
+            entry = name
+        entry = entry.strip("[]")
+        if own is not None:
+            try:
+                if own in ipaddress.ip_network(entry, strict=False):
+                    return True
+            except (ValueError, TypeError):
+                continue
+        else:
+            domain = entry.removeprefix("*").removeprefix(".")
+            if domain and (host.lower() == domain or host.lower().endswith("." + domain)):
+                return True
+    return False
+
+
+def ca_bundle(verify: bool | str | os.PathLike[str], trust_env: bool) -> bool | str:
+    """What to check certificates against: False (nothing), True (the default authorities), or a file or folder.
+
+    `verify=True` with `trust_env` takes `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` or `SSL_CERT_DIR`, the
+    first that is set.
+
+    Raises:
+        ConfigurationError: the file or folder does not exist.
+    """
+    path: str | None = None
+    argument = "verify"
+    if verify is False:
+        return False
+    if not isinstance(verify, bool | str | os.PathLike):
+        raise ConfigurationError(
+            f"verify must be True, False or a path, not {type(verify).__name__}", argument="verify"
+        )
+    if not isinstance(verify, bool):
+        path = os.fspath(verify)
+    elif trust_env:
+        for argument in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
+            path = environ(argument)
+            if path:
+                break
+    if not path:
+        return True
+    if not os.path.exists(path):
+        raise ConfigurationError(f"{argument}: no such file or folder: {path}", argument=argument)
+    return path
+
+
+def check_base_url(url: Any, argument: str = "base_url") -> str:
+    """`url` without a trailing slash.
+
+    Raises:
+        ConfigurationError: not a string, no `http://` or `https://`, no host; or credentials, a query, a fragment.
+    """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{argument} must be a URL, not {type(url).__name__}", argument=argument)
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        raise ConfigurationError(
+            f"{argument} must begin with http:// or https://, not {url.rpartition('@')[2]!r}", argument=argument
+        )
+    parts = split_url(url, argument)
+    if parts.username is not None:
+        raise ConfigurationError(f"{argument} must not hold credentials: use api_key= or headers=", argument=argument)
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"{argument} must not have a query or a fragment", argument=argument)
+    return url.rstrip("/")
+
+
+def address_url(address: str, port: int) -> str:
+    """The URL that a server's own address variable means: `host`, `host:port`, `:port`, or a URL already.
+
+    An address to listen on, which is any of the machine's, becomes the loopback one. Whether the result is a URL is for
+    `check_base_url` to say.
+
+    Args:
+        address: what the variable holds.
+        port: where the server listens when a bare address names no port.
+    """
+    scheme, separator, rest = address.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    if authority.count(":") > 1 and not authority.startswith("["):  # IPv6, bare
+        authority = f"[{authority}]"
+    host, colon, own_port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):
+        host, colon, own_port = authority, "" if separator else ":", "" if separator else str(port)
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    return f"{scheme or 'http'}://{host}{colon}{own_port}{slash}{path}"
+
+
+def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:
+    """Header pairs that may go out: names are tokens, values have no line ends (no header can be smuggled in).
+
+    Raises:
+        ConfigurationError: naming the header, never its value.
+    """
+    try:
+        pairs = tuple(
+            (name, value) for name, value in (headers.items() if isinstance(headers, Mapping) else headers or ())
+        )
+    except (TypeError, ValueError):
+        raise ConfigurationError("headers must be a mapping of names to values", argument="headers") from None
+    for name, value in pairs:
+        if (
+            not isinstance(name, str)
+            or not name
+            or not all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name)
+        ):
+            raise ConfigurationError(f"headers: {name!r} is not a header name", argument="headers")
+        if not isinstance(value, str):
+            raise ConfigurationError(f"headers: the value of {name} must be a string", argument="headers")
+        if any((ord(c) < 32 and c != "\t") or ord(c) >= 127 for c in value):
+            raise ConfigurationError(
+                f"headers: the value of {name} has a character that no header can carry", argument="headers"
+            )
+    return pairs

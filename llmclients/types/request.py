@@ -1,0 +1,114 @@
+"""`ChatRequest`: messages and the options that providers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
+from typing_extensions import Self
+
+from llmclients.types.base import Model, Text, is_plain_text
+from llmclients.types.messages import Message, Messages, as_messages
+
+if TYPE_CHECKING:
+    from llmclients.types.response_format import ResponseFormat
+    from llmclients.types.tools import Tool
+else:  # loaded by the first request that has one
+    ResponseFormat = Tool = Any
+
+__all__ = ["TOOL_CHOICES", "ChatRequest", "Number", "Positive"]
+
+
+TOOL_CHOICES = frozenset({"auto", "none", "required"})
+
+Number: TypeAlias = StrictInt | StrictFloat  # an int stays an int: it goes over the wire as the caller wrote it
+Positive = Annotated[StrictInt, Field(ge=1)]
+
+
+class ChatRequest(Model):
+    """Messages and the options that providers share. None means: not set, the provider decides.
+
+    Ranges are the provider's business and differ by model; here only what no provider could mean is refused.
+
+    Args:
+        tools: functions, pydantic models, or dicts with name, description and JSON Schema; kept as `Tool`.
+        tool_choice: `auto`, `none`, `required`, or the name of the tool to call.
+        response_format: a pydantic model or another type, a JSON Schema, or `"json"`; kept as `ResponseFormat`.
+        reasoning_effort: the provider's own word, such as `low` or `high`.
+        logprobs: whether to send the tokens' log probabilities.
+        top_logprobs: of how many alternatives for each token.
+        extra: members merged into the provider's payload last: they replace or add, as they are.
+
+    Raises:
+        InvalidRequestError: naming the field that is wrong.
+    """
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    model: Text | None = None
+    temperature: Annotated[Number, Field(ge=0)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    max_tokens: Positive | None = None
+    stop: Text | list[Text] | None = None
+    seed: StrictInt | None = None
+    presence_penalty: Number | None = None
+    frequency_penalty: Number | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Text | None = None
+    parallel_tool_calls: StrictBool | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: Text | None = None
+    logprobs: StrictBool | None = None
+    top_logprobs: Annotated[StrictInt, Field(ge=0)] | None = None
+    extra: dict[str, Any] | None = None
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _tools(cls, tools: Any) -> Any:
+        if tools is None:
+            return None
+        from llmclients.types.tools import as_tools
+
+        return as_tools(tools) or None
+
+    @field_validator("tool_choice", mode="before")
+    @classmethod
+    def _choice(cls, choice: Any) -> Any:
+        """The named form of chat completions, `{"type": "function", "function": {"name"}}`, is read as well."""
+        if isinstance(choice, Mapping):
+            inner = choice.get("function", choice)
+            return inner.get("name", choice) if isinstance(inner, Mapping) else choice
+        return choice
+
+    @field_validator("response_format", mode="before")
+    @classmethod
+    def _format(cls, form: Any) -> Any:
+        if form is None:
+            return None
+        from llmclients.types.response_format import as_response_format
+
+        return as_response_format(form)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = {tool.name for tool in self.tools or ()}
+        if self.tool_choice is not None and self.tool_choice not in TOOL_CHOICES and self.tool_choice not in names:
+            raise ValueError(f"tool_choice: there is no tool {self.tool_choice!r} in tools")
+        for option in ("tool_choice", "parallel_tool_calls"):
+            if getattr(self, option) is not None and not names:
+                raise ValueError(f"{option} needs tools")
+        return self
+
+    @classmethod
+    def from_messages(cls, messages: Messages, **options: Any) -> ChatRequest:
+        """A request from what a caller may pass as `messages`: text, a message, or a list of them.
+
+        The caller's own list and messages are never changed, nor kept.
+
+        Raises:
+            InvalidRequestError: no messages, an empty one, or one that is no message.
+        """
+        checked = as_messages(messages)
+        if options.keys() == {"model"} and is_plain_text(options["model"]):  # a plain chat needs no validator
+            return cls.model_construct(messages=checked, **options)
+        return cls(messages=checked, **options)

@@ -1,0 +1,208 @@
+"""Chunks and responses: what a provider answers, piece by piece and whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from llmclients.types.base import Model
+from llmclients.types.messages import Message, ToolCall
+
+__all__ = [
+    "ChatResponse",
+    "Chunk",
+    "FinishReason",
+    "TokenLogprob",
+    "ToolCallDelta",
+    "Usage",
+    "make_chunk",
+    "make_text_chunk",
+]
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+
+
+class ToolCallDelta(Model):
+    """A piece of a tool call in a stream: `arguments` is the next part of the JSON text."""
+
+    index: int = 0
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+class Usage(Model):
+    """Token counts as the provider reports them; None where it does not. Never an estimate."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class TokenLogprob(Model):
+    """A token's natural log probability; `top`: the likeliest tokens in its place, as far as they were asked for."""
+
+    token: str
+    logprob: float
+    top: list[TokenLogprob] = Field(default_factory=list)
+
+
+class Chunk(Model):
+    """One piece of a streamed answer. `str(chunk)` is its new text.
+
+    Attributes:
+        text: new text, often a word; may be empty.
+        role: the author's role, where the wire says it.
+        reasoning: new text of the model's reasoning, where the wire has it.
+        tool_calls: pieces of tool calls.
+        finish_reason: why the answer ended, in the library's words; the provider's own word stays in `raw`.
+        usage: token counts, when the provider sends them; of several, the last one counts.
+        model: the model that answers, as the provider names it.
+        id: the provider's id of the answer.
+        raw: the provider's own event, parsed; for a raw-text provider None.
+        logprobs: of the new text's tokens, where they were asked for.
+        provider_data: what `Message.provider_data` is to hold, once it is complete.
+        restarted: the answer begins anew with the next chunk: discard what came before.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str = ""
+    role: str | None = None
+    reasoning: str | None = None
+    tool_calls: Sequence[ToolCallDelta] = ()
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    id: str | None = None
+    raw: Any = None
+    logprobs: Sequence[TokenLogprob] = ()
+    provider_data: dict[str, Any] | None = None
+    restarted: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class ChatResponse(Model):
+    """A whole answer. `str(response)` is its text.
+
+    Attributes:
+        text: the answer.
+        reasoning: the model's reasoning, where the wire has it.
+        tool_calls: the calls the model asks for.
+        finish_reason: why it ended, in the library's words; None in an error's `.partial`, and where a reply has none.
+        usage: token counts, or None when the provider sends none.
+        model: the model that answered, as the provider names it, else the one asked for.
+        provider: the provider's name.
+        id: the provider's id of the answer.
+        request_id: the provider's id of the request (a header).
+        parsed: the answer as the `response_format` asked for, or None.
+        raw: the provider's reply, parsed; of a stream, the event that carried the finish reason.
+        logprobs: of the text's tokens, where they were asked for.
+        provider_data: what the provider wants back unchanged in the next turn; `message` has it.
+        intermediate_messages: with `run_tools`, the calls and their results that came before this answer.
+    """
+
+    text: str = ""
+    reasoning: str | None = None
+    tool_calls: list[ToolCall] = Field(default=[])  # a copy for each; to look through a factory takes 60 µs
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    provider: str | None = None
+    id: str | None = None
+    request_id: str | None = None
+    parsed: Any = None
+    raw: Any = None
+    logprobs: list[TokenLogprob] | None = None
+    provider_data: dict[str, Any] | None = None
+    intermediate_messages: list[Message] = Field(default=[])
+
+    @property
+    def message(self) -> Message:
+        """The answer as a message, to go on with: `messages + [response.message]`."""
+        content = self.text or None if self.tool_calls else self.text
+        return Message(
+            "assistant",
+            content,
+            tool_calls=self.tool_calls or None,
+            reasoning=self.reasoning,
+            provider_data=self.provider_data,
+        )
+
+    @property
+    def messages(self) -> list[Message]:
+        """All that the call adds to its conversation: `intermediate_messages`, and `message`."""
+        return [*self.intermediate_messages, self.message]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+# --- the fast way to a chunk ----------------------------------------------------------------------------------------
+
+_ALL_FIELDS = set(Chunk.model_fields)
+_new = object.__new__
+
+
+class _OpenChunk(Chunk):
+    """A chunk under construction: its attributes are set as any object's, not through pydantic's `__setattr__`."""
+
+    model_config = ConfigDict(defer_build=True)  # nothing is ever validated as one
+
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__  # the interpreter has one slot for the two: only both make it fast
+
+
+_PLAIN = {**dict.fromkeys(Chunk.model_fields), "tool_calls": (), "logprobs": (), "restarted": False}
+
+
+def make_text_chunk(text: str, model: str | None, id: str | None, raw: Any) -> Chunk:
+    """A `Chunk` of new text and nothing else, of values that a codec has already checked.
+
+    Nearly every chunk of every stream is made here, and validation would cost more than the rest of its decoding.
+    """
+    members = _PLAIN.copy()
+    members["text"] = text
+    members["model"] = model
+    members["id"] = id
+    members["raw"] = raw
+    chunk = _new(_OpenChunk)
+    # The four things that pydantic's own constructor sets.
+    chunk.__dict__ = members
+    chunk.__pydantic_fields_set__ = _ALL_FIELDS
+    chunk.__pydantic_extra__ = None
+    chunk.__pydantic_private__ = None
+    chunk.__class__ = Chunk  # type: ignore[assignment]
+    return chunk
+
+
+def make_chunk(
+    text: str = "",
+    role: str | None = None,
+    reasoning: str | None = None,
+    tool_calls: Sequence[ToolCallDelta] = (),
+    finish_reason: FinishReason | None = None,
+    usage: Usage | None = None,
+    model: str | None = None,
+    id: str | None = None,
+    raw: Any = None,
+    logprobs: Sequence[TokenLogprob] = (),
+    provider_data: dict[str, Any] | None = None,
+) -> Chunk:
+    """The same, with everything that a chunk can have."""
+    chunk = make_text_chunk(text, model, id, raw)
+    members = chunk.__dict__
+    members["role"] = role
+    members["reasoning"] = reasoning
+    members["tool_calls"] = tool_calls
+    members["finish_reason"] = finish_reason
+    members["usage"] = usage
+    members["logprobs"] = logprobs
+    members["provider_data"] = provider_data
+    return chunk
