@@ -19,6 +19,7 @@ def locked(text: str) -> dict[str, str]:
 
 
 def changes() -> list[str]:
+    """A line for each package that is here in another version than in the lock, or not at all."""
     found = []
     for name, before in locked(LOCK.read_text(encoding="utf-8")).items():
         try:

@@ -23,9 +23,9 @@ def outcome(case: Case) -> Outcome:
     reply = Reply(chunks=answer.pieces, headers={"content-type": answer.content_type, **dict(answer.headers)})
     mock = MockTransport([reply])
     found = Outcome()
-    with Client(case.provider, model=MODELS[case.provider], base_url="http://127.0.0.1", transport=mock) as client:
-        with caught(found):
-            call_sync(client, case, found)
+    client = Client(case.provider, model=MODELS[case.provider], base_url="http://127.0.0.1", transport=mock)
+    with caught(found):
+        call_sync(client, case, found)
     found.exchanges = len(mock.requests)
     return found
 
