@@ -67,7 +67,7 @@ CASES = [
     Case("dripping chunk size", [CHUNKED_HEAD, Forever([b"0", 0.02])]),
     Case("dripping comments", [SSE_HEAD, Forever([chunked(b": ping\n\n", last=False), 0.02])], provider="openai"),
     Case("dripping reply", [CHUNKED_HEAD, Forever([chunked(b" ", last=False), 0.02])], provider="ylokh"),
-    Case("silence, again and again", [HOLD], read=0.15, attempts=(3, 3)),
+    Case("silence, again and again", [HOLD], read=0.12, attempts=(3, 3)),
     Case("dripping error", [http("503 No", [("Transfer-Encoding", "chunked")], None), Forever([chunked(b"x", last=False), 0.02])], InternalServerError),
     Case("refusals", [http("503 No", body=b"no")], InternalServerError, attempts=(5, 11)),
     Case("no connection", NOBODY),
