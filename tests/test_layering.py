@@ -24,7 +24,7 @@ SHARED_CODECS = ("codecs.base", "codecs.errors", "codecs.framing", "codecs.json_
 VALUES = ("config.values", "config.environment")
 SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)
-CLIENT = ("calls.*", "conversation", "transports", *CALL)
+CLIENT = ("base_client", "calls.*", "conversation", "transports", *CALL)
 PROGRAM = ("", "_version", "async_client", "client", "conversation", *CLIENT, "local.*")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transports.*.*": ("{own}.*", *SHARED_TRANSPORTS, *VALUES, "errors", "_version"),
     "providers.*": ("providers.*", "codecs.base", "errors"),
     "calls.*": ("calls.*", *CALL),
-    "conversation": CALL,
+    "conversation": ("calls.*", *CALL),
+    "base_client": ("calls.*", *CALL),
     "client": CLIENT,
     "async_client": CLIENT,
     "": ("_version", "config.values", "providers.*", *TYPES),
@@ -73,8 +74,8 @@ LIBRARIES: dict[str, set[str]] = {
     "uvicorn": {"relay.*"},
     "xllamacpp": {"local.*"},
     "pydantic": {"types.*", "conversation"},
-    "pydantic_core": {"codecs.*", "types.tools", "calls.tool_loop", "relay.codecs.*"},
-    "typing_extensions": {"types.*", "conversation", "config.*", "client", "async_client", "calls.*"},
+    "pydantic_core": {"codecs.*", "types.tools", "calls.tool_runner", "relay.codecs.*"},
+    "typing_extensions": {"types.*", "conversation", "config.*", "base_client"},
 }
 """The only importers of each. Nothing else from outside the standard library is imported at all."""
 

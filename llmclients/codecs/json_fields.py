@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from math import inf
 from typing import Any
 
@@ -10,7 +9,7 @@ from llmclients.errors import APIResponseError
 
 __all__ = ["get_int", "get_list", "get_optional_str", "get_str", "parse_logprob", "unexpected_type"]
 
-_LARGEST = int(sys.float_info.max)
+_LARGEST = 2**1023  # more than this, no float holds
 
 
 def get_str(payload: dict[str, Any], name: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from openai.lib._tools import pydantic_function_tool
 from pydantic import BaseModel, Field
 
-from llmclients.calls.tool_loop import result_message
+from llmclients.calls.tool_runner import result_message
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.content import ImagePart, TextPart
 from llmclients.types.messages import Message, ToolCall
