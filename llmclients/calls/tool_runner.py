@@ -37,8 +37,8 @@ def result_message(call: ToolCall, result: Any, *, is_error: bool = False) -> Me
 
 def failure_message(call: ToolCall, error: Exception) -> Message:
     """What the model is told of a call that failed."""
-    words = str(error) if isinstance(error, ToolFailure) else f"{type(error).__name__}: {error}"
-    sendable = words.encode("utf-8", "replace").decode()  # the model may have made half a surrogate pair
+    text = str(error) if isinstance(error, ToolFailure) else f"{type(error).__name__}: {error}"
+    sendable = text.encode("utf-8", "replace").decode()  # the model may have made half a surrogate pair
     return result_message(call, f"Error: {sendable}", is_error=True)
 
 

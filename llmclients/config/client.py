@@ -82,23 +82,23 @@ class ClientSettings(NamedTuple):
         """
         _check_names(options)
         found, model = _provider_and_model(provider, options.get("model"))
-        base_url, is_own_address = _base_url(found, options.get("base_url"))
+        base_url, is_default = _base_url(found, options.get("base_url"))
         model_path = options.get("model_path")
         start = _starter(found, model_path) if base_url is None else None
         if model_path is not None and start is None:
             raise ConfigurationError("model_path is for the local model only", argument="model_path")
-        key = _key(found, options.get("api_key"), needed=is_own_address)
+        key = _key(found, options.get("api_key"), needed=is_default)
         return cls(
             provider=found,
             codec=found.load_codec(),
             model=model,
             base_url=base_url,
             api_key=key,
-            is_default_endpoint=is_own_address and start is None,
+            is_default_endpoint=is_default and start is None,
             headers=_headers(
                 found,
                 options.get("headers"),
-                is_default_endpoint=is_own_address,
+                is_default_endpoint=is_default,
                 token=_token(found) if key is None else None,
             ),
             timeout=Timeout.coerce(options.get("timeout")),
@@ -198,7 +198,7 @@ def _base_url(provider: Provider, base_url: str | None) -> tuple[str | None, boo
     A provider's own address counts as its own, whoever says it.
     """
     variable = provider.base_url_variable
-    own = None if provider.base_url is None else check_base_url(provider.base_url)
+    default = None if provider.base_url is None else check_base_url(provider.base_url)
     if base_url is not None:
         url = check_base_url(base_url)
     elif variable and (value := environ(variable)):
@@ -206,10 +206,10 @@ def _base_url(provider: Provider, base_url: str | None) -> tuple[str | None, boo
             value = address_url(value, provider.base_url_port)
         url = check_base_url(value, variable)
     else:
-        if own is not None:
+        if default is not None:
             _warn_if_dead(provider)
-        return own, True
-    return url, url == own
+        return default, True
+    return url, url == default
 
 
 def _starter(provider: Provider, model_path: str | os.PathLike[str] | None) -> Callable[[], Endpoint]:

@@ -13,6 +13,7 @@ from llmclients.calls.chat import ChatArguments, ChatCall, prepare
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Drain, Open, Read, Sleep, StartServer
 from llmclients.calls.listing import ModelListing
+from llmclients.codecs.openai_chat.codec import OpenAICodec
 from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import (
@@ -27,7 +28,7 @@ from llmclients.errors import (
     StreamInterruptedError,
 )
 from llmclients.types.messages import Message
-from llmclients.types.response import Chunk
+from llmclients.types.response import Chunk, TokenLogprob
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -413,3 +414,61 @@ def test_models_of_a_service_that_cannot_tell_are_those_known() -> None:
     done = run(ModelListing(settings("ai365vip"), clock).names(), [], clock)  # type: ignore[arg-type]
     assert done.result == ["gpt-3.5-turbo", "gpt-3.5-turbo-16k", "gpt-4o"]
     assert done.steps == []
+
+
+class _FaultyDecoder:
+    done = False
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        yield Chunk(text="half")
+        raise KeyError("index")
+
+    def finish(self) -> Iterator[Chunk]:
+        return iter(())
+
+
+class _FaultyCodec(OpenAICodec):
+    """A codec with faults, as one from elsewhere may have: a bare exception, and a value that our models refuse."""
+
+    def decode(self, body: bytes) -> Any:
+        return TokenLogprob(token="x", logprob=float("inf"))
+
+    def stream_decoder(self, content_type: str) -> Any:
+        return _FaultyDecoder()
+
+    def decode_models(self, body: bytes) -> list[str]:
+        raise ValueError("no such list")
+
+
+def test_whatever_a_codec_cannot_read_is_an_api_error() -> None:
+    clock = FakeClock()
+    made = settings()._replace(codec=_FaultyCodec())
+    whole = run(call(False, made, clock).reply(), [Head(), b"{}", b""], clock).error
+    streamed = run(call(True, made, clock).stream(), [Head(), b"{}"], clock)
+    listed = run(ModelListing(made, clock).names(), [Head(), b"{}", b""], clock).error  # type: ignore[arg-type]
+
+    assert [type(error) for error in (whole, streamed.error, listed)] == [APIResponseError] * 3
+    assert str(whole).startswith("openai (host.test): the reply cannot be read: InvalidRequestError: TokenLogprob: ")
+    assert str(streamed.error) == "openai (host.test): the reply cannot be read: KeyError: 'index'"
+    assert isinstance(streamed.error, APIResponseError)
+    assert isinstance(streamed.error.__cause__, KeyError)
+    assert streamed.error.partial is not None
+    assert (streamed.delivered, streamed.error.partial.text) == (["half"], "half")
+    assert "no such list" in str(listed)
+
+
+def test_an_error_is_built_once_and_what_was_raised_stays_as_it_was() -> None:
+    lost = APIConnectionError("refused")
+    limited = RateLimitError("slow down", status_code=429, retry_after=1, body={"a": 1}, headers={"x": "y"})
+    before = [dict(vars(error)) for error in (lost, limited)]
+
+    error = reply([lost, limited, lost]).error
+
+    assert [dict(vars(error)) for error in (lost, limited)] == before
+    assert error is not None
+    assert [str(one) for one in (*error.previous_errors, error)] == [
+        "openai (host.test): refused",
+        "openai (host.test): slow down",
+        "openai (host.test): refused",
+    ]
+    assert all(one.provider == "openai" and one.previous_errors == () for one in error.previous_errors)

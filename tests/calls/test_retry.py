@@ -310,3 +310,17 @@ def test_a_wait_of_the_quota_is_kept_on_the_error() -> None:
     error = RateLimitError("slow", status_code=429, retry_after=parse_retry_after({"retry-after-ms": "250"}, NOW))
 
     assert waits(error, RetryPolicy(attempts=2)) == [0.25]
+
+
+def test_a_call_that_is_given_up_says_why() -> None:
+    def reason(error: APIError, deadline: float | None = None, attempts: int = 2, made: int = 1) -> str:
+        retries = Retries(RetryPolicy(attempts=attempts, jitter=0), deadline, random.Random(1))
+        for _ in range(made):
+            decision = retries.decide(error, 0)
+        assert decision.wait is None
+        return decision.reason
+
+    assert reason(refused(400)) == "another attempt cannot help"
+    assert reason(LOST, made=2) == "all 2 attempts of the policy are made"
+    assert reason(refused(429, retry_after=121.5)) == "asked to wait 121.5 s, more than max_retry_after allows"
+    assert reason(LOST, deadline=0.5) == "the deadline would have passed"
