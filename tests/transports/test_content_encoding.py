@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from llmclients.errors import APIError, APIResponseError, ResponseTooLargeError, StreamInterruptedError
 from llmclients.testing.fault_server import chunked
 from llmclients.transports.content_encoding import BodyDecoder
-from llmclients.transports.framing import BodyFraming, ChunkedBody, EndlessBody, SizedBody
+from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody
 
 LIMIT = 1_000_000
 
@@ -173,7 +173,7 @@ def test_whole_chunks_before_a_malformed_one_are_not_lost() -> None:
     framing = ChunkedBody()
     with pytest.raises(APIResponseError, match="malformed"):
         framing.feed(b"5\r\nhello\r\n6\r\n world\r\n+7\r\n")
-    assert framing.salvaged == b"hello world"
+    assert framing.decoded_before_error == b"hello world"
 
 
 @pytest.mark.parametrize("size", [b"+5", b"0x5", b"5_", b"5_0", b"\xb2", b"5" * 17, b"5 5"])
@@ -194,15 +194,15 @@ def test_chunked_never_hoards(data: bytes) -> None:
 
 def test_a_length() -> None:
     for pieces in splits(b"hello"):
-        assert unframe(SizedBody(5), pieces) == (b"hello", False)
-    assert unframe(SizedBody(4), [b"hello"]) == (b"hell", True)
-    assert SizedBody(0).done
+        assert unframe(ContentLengthBody(5), pieces) == (b"hello", False)
+    assert unframe(ContentLengthBody(4), [b"hello"]) == (b"hell", True)
+    assert ContentLengthBody(0).done
     with pytest.raises(StreamInterruptedError, match="3 of its declared bytes are missing"):
-        unframe(SizedBody(5), [b"he", b""])
+        unframe(ContentLengthBody(5), [b"he", b""])
 
 
 def test_no_length() -> None:
-    assert unframe(EndlessBody(), [b"he", b"llo", b""]) == (b"hello", False)
+    assert unframe(UntilCloseBody(), [b"he", b"llo", b""]) == (b"hello", False)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300)), st.lists(st.integers(1, 50)))

@@ -26,7 +26,7 @@ from llmclients.errors import (
     StreamInterruptedError,
 )
 from llmclients.transports.base import SYSTEM_CLOCK
-from llmclients.transports.errors import Exchange, Row, Stage
+from llmclients.transports.errors import ErrorContext, Row, Stage
 from llmclients.transports.httpx import transport as asynchronous
 from llmclients.transports.requests import transport as synchronous
 
@@ -136,9 +136,9 @@ SAME_NAME: dict[type[Exception], type[LLMClientError]] = {
 NOT_RAISED_HERE = {"WebSocketError", "WSMessageTypeError", "EofStream"}
 
 
-def exchange(table: tuple[Row, ...], **options: Any) -> Exchange:
+def context(table: tuple[Row, ...], **options: Any) -> ErrorContext:
     given = {"proxy": None, "timeout": Timeout(connect=3, read=4), "deadline": None, "clock": SYSTEM_CLOCK, **options}
-    return Exchange("https://example.org/chat?key=SECRET", table=table, **given)
+    return ErrorContext("https://example.org/chat?key=SECRET", table=table, **given)
 
 
 @pytest.mark.parametrize("stage", ["open", "read"])
@@ -149,7 +149,7 @@ def exchange(table: tuple[Row, ...], **options: Any) -> Exchange:
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
 def test_every_exception_has_a_meaning(table: tuple[Row, ...], kind: type[Exception], stage: Stage) -> None:
-    error = exchange(table).error(kind.__new__(kind), stage)
+    error = context(table).error(kind.__new__(kind), stage)
     expected = SAME_NAME.get(kind) or MEANINGS.get(kind.__name__, APIConnectionError)
     if expected is APIConnectionError and stage == "read":
         expected = StreamInterruptedError
@@ -161,13 +161,13 @@ def test_every_exception_has_a_meaning(table: tuple[Row, ...], kind: type[Except
 def test_what_is_not_the_libraries_fault_is_left_alone() -> None:
     for table in (synchronous.EXCEPTIONS, asynchronous.EXCEPTIONS):
         for bug in (KeyError("x"), TypeError("x"), AttributeError("x")):
-            assert exchange(table).error(bug, "open") is bug
+            assert context(table).error(bug, "open") is bug
         ours = APIError("ours")
-        assert exchange(table).error(ours, "open") is ours
+        assert context(table).error(ours, "open") is ours
 
 
 def test_timeouts_after_the_deadline_are_the_deadlines() -> None:
-    late = exchange(synchronous.EXCEPTIONS, deadline=time.monotonic() - 1, timeout=Timeout(total=2))
+    late = context(synchronous.EXCEPTIONS, deadline=time.monotonic() - 1, timeout=Timeout(total=2))
     error = late.error(TimeoutError(), "open")
     assert isinstance(error, APITimeoutError)
     assert (error.phase, error.retryable, str(error)) == ("total", False, "not done within 2 s")
@@ -178,13 +178,13 @@ def test_words() -> None:
     wrapped = requests.exceptions.ConnectionError(urllib3.exceptions.ProtocolError("x", ConnectionResetError(104, "x")))
     certificate = ssl.SSLCertVerificationError(1, "certificate verify failed")
     certificate.verify_message = "self-signed certificate"
-    proxied = exchange(synchronous.EXCEPTIONS, proxy=Proxy("http://user:SECRET@proxy.example:3128"))
+    proxied = context(synchronous.EXCEPTIONS, proxy=Proxy("http://user:SECRET@proxy.example:3128"))
     tunnel = urllib3.exceptions.ProxyError("x", OSError("Tunnel connection failed: 407 Proxy Authentication Required"))
     several = aiohttp.ClientConnectorError(
         None,  # type: ignore[arg-type]
         OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 111] Connect call failed"),
     )
-    direct, other = exchange(synchronous.EXCEPTIONS), exchange(asynchronous.EXCEPTIONS)
+    direct, other = context(synchronous.EXCEPTIONS), context(asynchronous.EXCEPTIONS)
     assert [
         str(error)
         for error in (
@@ -215,6 +215,6 @@ def test_httpx2_has_the_same_names() -> None:
     import httpx2
 
     for name in ("ConnectTimeout", "ReadTimeout", "ConnectError", "ReadError", "RemoteProtocolError", "ProxyError"):
-        theirs = exchange(asynchronous.EXCEPTIONS).error(getattr(httpx2, name)("x"), "open")
-        ours = exchange(asynchronous.EXCEPTIONS).error(getattr(httpx, name)("x"), "open")
+        theirs = context(asynchronous.EXCEPTIONS).error(getattr(httpx2, name)("x"), "open")
+        ours = context(asynchronous.EXCEPTIONS).error(getattr(httpx, name)("x"), "open")
         assert (type(theirs), str(theirs)) == (type(ours), str(ours))

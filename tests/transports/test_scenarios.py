@@ -62,7 +62,7 @@ def head(*headers: tuple[str, str], status: str = "200 OK", version: str = "1.1"
     return http(status, headers, None, version)
 
 
-LOST, BROKEN, GARBAGE = APIConnectionError, StreamInterruptedError, APIResponseError
+CONNECTION_LOST, BROKEN, MALFORMED = APIConnectionError, StreamInterruptedError, APIResponseError
 
 CASES = [
     # whole answers
@@ -100,60 +100,60 @@ CASES = [
     Case("identity", [http(headers=[("Content-Encoding", "identity")], body=b"hello")], b"hello"),
     Case("long header", [http(headers=[("X-Long", "x" * 30_000)], body=b"hello")], b"hello"),
     # before the head is whole
-    Case("end at once", [EARLY, END], error=LOST, status=None),
-    Case("reset at once", [EARLY, 0.02, RESET], error=LOST, status=None),
-    Case("end before the head", [END], error=LOST, status=None, says="lost before an answer came"),
-    Case("reset before the head", [RESET], error=LOST, status=None),
-    Case("end inside the status line", [b"HTTP/1.1 20", END], error=LOST, status=None),
+    Case("end at once", [EARLY, END], error=CONNECTION_LOST, status=None),
+    Case("reset at once", [EARLY, 0.02, RESET], error=CONNECTION_LOST, status=None),
+    Case("end before the head", [END], error=CONNECTION_LOST, status=None, says="lost before an answer came"),
+    Case("reset before the head", [RESET], error=CONNECTION_LOST, status=None),
+    Case("end inside the status line", [b"HTTP/1.1 20", END], error=CONNECTION_LOST, status=None),
     Case(
         "end inside the head",
         [b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Le", END],
-        error=LOST,
+        error=CONNECTION_LOST,
         status=None,
     ),
-    Case("end after a header", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", END], error=LOST, status=None),
-    Case("end after 103", [b"HTTP/1.1 103 Early Hints\r\n\r\n", END], error=LOST, status=None),
-    Case("reset inside the head", [b"HTTP/1.1 200 OK\r\nContent-Le", 0.05, RESET], error=LOST, status=None),
+    Case("end after a header", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", END], error=CONNECTION_LOST, status=None),
+    Case("end after 103", [b"HTTP/1.1 103 Early Hints\r\n\r\n", END], error=CONNECTION_LOST, status=None),
+    Case("reset inside the head", [b"HTTP/1.1 200 OK\r\nContent-Le", 0.05, RESET], error=CONNECTION_LOST, status=None),
     # not HTTP
-    Case("garbage", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", HOLD], error=GARBAGE, status=None, says="not HTTP"),
-    Case("a page without a head", [b"<html>hello</html>\r\n\r\n", END], error=GARBAGE, status=None),
-    Case("a status that is none", [b"HTTP/1.1 abc OK\r\n\r\n", HOLD], error=GARBAGE, status=None),
-    Case("endless header", [b"HTTP/1.1 200 OK\r\nX-A: " + b"x" * 100_000, HOLD], error=GARBAGE, status=None),
-    Case("too many headers", [http(headers=[(f"X-{i}", "x") for i in range(200)])], error=GARBAGE, status=None),
-    Case("too many interim heads", [b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100, HOLD], error=GARBAGE, status=None),
+    Case("garbage", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", HOLD], error=MALFORMED, status=None, says="not HTTP"),
+    Case("a page without a head", [b"<html>hello</html>\r\n\r\n", END], error=MALFORMED, status=None),
+    Case("a status that is none", [b"HTTP/1.1 abc OK\r\n\r\n", HOLD], error=MALFORMED, status=None),
+    Case("endless header", [b"HTTP/1.1 200 OK\r\nX-A: " + b"x" * 100_000, HOLD], error=MALFORMED, status=None),
+    Case("too many headers", [http(headers=[(f"X-{i}", "x") for i in range(200)])], error=MALFORMED, status=None),
+    Case("too many interim heads", [b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100, HOLD], error=MALFORMED, status=None),
     Case(
         "a header line without a colon",
         [b"HTTP/1.1 200 OK\r\nbroken\r\nContent-Length: 0\r\n\r\n", HOLD],
-        error=GARBAGE,
+        error=MALFORMED,
         status=None,
     ),
     Case(
         "two lengths",
         [head(("Content-Length", "5"), ("Content-Length", "6")) + b"hello!", HOLD],
-        error=GARBAGE,
+        error=MALFORMED,
         status=None,
     ),
-    Case("a length that is none", [head(("Content-Length", "five")) + b"hello", HOLD], error=GARBAGE, status=None),
+    Case("a length that is none", [head(("Content-Length", "five")) + b"hello", HOLD], error=MALFORMED, status=None),
     Case(
         "a chunk size that is none",
         [CHUNKED_HEAD + b"5\r\nhello\r\n", 0.03, b"xyz\r\nhello\r\n", HOLD],
         b"hello",
-        GARBAGE,
+        MALFORMED,
     ),
     Case(
         "a chunk longer than it says",
         [CHUNKED_HEAD + b"5\r\nhello\r\n", 0.03, b"3\r\nhello\r\n0\r\n\r\n", HOLD],
         None,
-        GARBAGE,
+        MALFORMED,
     ),
     Case(
         "unknown encoding",
         [http(headers=[("Content-Encoding", "br")], body=b"hello")],
-        error=GARBAGE,
+        error=MALFORMED,
         status=None,
         says="'br'",
     ),
-    Case("not gzip", [http(headers=[GZIP], body=b"hello")], error=GARBAGE),
+    Case("not gzip", [http(headers=[GZIP], body=b"hello")], error=MALFORMED),
     # inside the body
     Case("length too short", [head(("Content-Length", "10")) + b"hello", END], b"hello", BROKEN),
     Case("length, then reset", [head(("Content-Length", "10")) + b"hello", 0.05, RESET], b"hello", BROKEN),
