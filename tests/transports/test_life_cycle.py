@@ -18,7 +18,7 @@ import pytest
 from llmclients.config.values import Timeout
 from llmclients.errors import APITimeoutError, LLMClientError, StreamInterruptedError
 from llmclients.testing.fault_server import CHUNKED_HEAD, END, HOLD, FaultServer, chunked, http, wait_until
-from llmclients.transports.base import TransportSettings
+from llmclients.transports.base import DRAIN_SECONDS, TransportSettings
 from llmclients.transports.httpx.transport import HttpxTransport
 from llmclients.transports.requests.transport import RequestsTransport
 
@@ -94,6 +94,15 @@ def test_descriptors_stay_flat_whatever_happens(side: Side) -> None:
         for script in scripts:
             with FaultServer(script) as server:
                 side.run(*[post(server.url)] * 5)
+
+
+@both_sides
+@pytest.mark.parametrize("within", [None, 5.0, DRAIN_SECONDS / 4])
+def test_draining_waits_no_longer_than_it_says(side: Side, within: float | None) -> None:
+    with FaultServer(ENDLESS) as server:
+        waited = side.drain(server.url, within=within)
+        assert waited < DRAIN_SECONDS + 0.2
+        assert server.wait_for(0)
 
 
 # --- freeing --------------------------------------------------------------------------------------------------------

@@ -68,7 +68,12 @@ def heads_within(seconds: float | None) -> Iterator[None]:
 
 
 def raw_socket(reader: io.BufferedReader) -> socket.socket | None:
-    """The socket below a reader that `socket.makefile` or a `StrictHTTPResponse` made."""
+    """The socket below a reader that `socket.makefile` or a `StrictHTTPResponse` made.
+
+    From now on its timeout is the caller's to set.
+    """
+    if isinstance(reader.raw, _TimedReader):
+        reader.raw.deadline = None
     return getattr(reader.raw, "_sock", None)
 
 
@@ -132,17 +137,18 @@ class _TimedReader(io.RawIOBase):
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
         self._bytes = sock.makefile("rb", buffering=0)
-        self._deadline = deadline
+        self.deadline: float | None = deadline
         self._timeout = sock.gettimeout()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("the deadline has passed")
-        self._sock.settimeout(remaining if self._timeout is None else min(self._timeout, remaining))
+        if self.deadline is not None:
+            remaining = self.deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError("the deadline has passed")
+            self._sock.settimeout(remaining if self._timeout is None else min(self._timeout, remaining))
         return self._bytes.readinto(buffer)
 
     def close(self) -> None:
