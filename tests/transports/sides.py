@@ -75,10 +75,10 @@ class Side:
         requests: tuple[HTTPRequest, ...],
         timeout: Timeout = PATIENCE,
         within: float | None = None,
-        own: Any = None,
+        user_session: Any = None,
         **settings: Any,
     ) -> list[Outcome]:
-        transport = self.make(TransportSettings(**{"trust_env": False, **settings}), own)
+        transport = self.make(TransportSettings(**{"trust_env": False, **settings}), user_session)
         try:
             return [await self._exchange(transport, request, timeout, within) for request in requests]
         finally:

@@ -185,8 +185,8 @@ def test_a_proxy_that_is_not_there(side: Side) -> None:
 
 @both_sides
 def test_a_proxy_that_says_nothing_is_a_connect_timeout(side: Side) -> None:
-    with FaultServer([HOLD]) as silent:
-        outcome = side.fetch("https://model.example/", proxy=Proxy(silent.url), timeout=Timeout(connect=0.15, read=5))
+    with FaultServer([HOLD]) as server:
+        outcome = side.fetch("https://model.example/", proxy=Proxy(server.url), timeout=Timeout(connect=0.15, read=5))
         assert isinstance(outcome.error, APITimeoutError), outcome.error
         assert outcome.error.phase == "connect"
         assert "proxy" in str(outcome.error)
@@ -250,9 +250,9 @@ def test_a_socks_proxy_that_refuses(side: Side, plain: FaultServer, caplog: pyte
 def test_socks_without_its_package_says_what_to_install(
     side: Side, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from llmclients.transports import request as wire
+    from llmclients.transports import request
 
-    monkeypatch.setattr(wire.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(request.importlib.util, "find_spec", lambda name: None)
     error = side.fetch("http://model.example/", proxy=Proxy("socks5://127.0.0.1:1")).error
     assert isinstance(error, ConfigurationError)
     assert "llmclients[socks]" in str(error)

@@ -1,4 +1,4 @@
-"""One table of what servers do, through both transports: the same bytes, the same errors, the same words."""
+"""One table of what servers do, through both transports: the same bytes, the same errors, the same messages."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def head(*headers: tuple[str, str], status: str = "200 OK", version: str = "1.1"
     return http(status, headers, None, version)
 
 
-CONNECTION_LOST, BROKEN, MALFORMED = APIConnectionError, StreamInterruptedError, APIResponseError
+CONNECTION_LOST, INTERRUPTED, MALFORMED = APIConnectionError, StreamInterruptedError, APIResponseError
 
 CASES = [
     # whole answers
@@ -155,29 +155,29 @@ CASES = [
     ),
     Case("not gzip", [http(headers=[GZIP], body=b"hello")], error=MALFORMED),
     # inside the body
-    Case("length too short", [head(("Content-Length", "10")) + b"hello", END], b"hello", BROKEN),
-    Case("length, then reset", [head(("Content-Length", "10")) + b"hello", 0.05, RESET], b"hello", BROKEN),
-    Case("missing last chunk", [CHUNKED_HEAD + chunked(b"hel", b"lo", last=False), END], b"hello", BROKEN),
+    Case("length too short", [head(("Content-Length", "10")) + b"hello", END], b"hello", INTERRUPTED),
+    Case("length, then reset", [head(("Content-Length", "10")) + b"hello", 0.05, RESET], b"hello", INTERRUPTED),
+    Case("missing last chunk", [CHUNKED_HEAD + chunked(b"hel", b"lo", last=False), END], b"hello", INTERRUPTED),
     Case(
         "missing last chunk, closing",
         [head(("Transfer-Encoding", "chunked"), ("Connection", "close")) + chunked(b"hi", last=False), END],
         b"hi",
-        BROKEN,
+        INTERRUPTED,
     ),
-    Case("cut inside a chunk", [CHUNKED_HEAD + b"a\r\nhello", END], b"hello", BROKEN),
-    Case("cut after a chunk's data", [CHUNKED_HEAD + b"5\r\nhello", END], b"hello", BROKEN),
-    Case("cut inside a size", [CHUNKED_HEAD + b"5\r\nhello\r\n1", END], b"hello", BROKEN),
-    Case("cut before the very end", [CHUNKED_HEAD + b"5\r\nhello\r\n0\r\n", END], b"hello", BROKEN),
-    Case("reset inside a chunk", [CHUNKED_HEAD + b"a\r\nhello", 0.05, RESET], b"hello", BROKEN, says="broke off"),
-    Case("reset until close", [head() + b"hello", 0.05, RESET], b"hello", BROKEN),
-    Case("head, then the end", [CHUNKED_HEAD, END], b"", BROKEN),
-    Case("gzip, cut", [http(headers=[GZIP], body=PACKED[:-4])], b"hello " * 100, BROKEN, says="not complete"),
-    Case("gzip, cut in the middle", [http(headers=[GZIP], body=gzip.compress(b"hello")[:8])], b"", BROKEN),
+    Case("cut inside a chunk", [CHUNKED_HEAD + b"a\r\nhello", END], b"hello", INTERRUPTED),
+    Case("cut after a chunk's data", [CHUNKED_HEAD + b"5\r\nhello", END], b"hello", INTERRUPTED),
+    Case("cut inside a size", [CHUNKED_HEAD + b"5\r\nhello\r\n1", END], b"hello", INTERRUPTED),
+    Case("cut before the very end", [CHUNKED_HEAD + b"5\r\nhello\r\n0\r\n", END], b"hello", INTERRUPTED),
+    Case("reset inside a chunk", [CHUNKED_HEAD + b"a\r\nhello", 0.05, RESET], b"hello", INTERRUPTED, says="broke off"),
+    Case("reset until close", [head() + b"hello", 0.05, RESET], b"hello", INTERRUPTED),
+    Case("head, then the end", [CHUNKED_HEAD, END], b"", INTERRUPTED),
+    Case("gzip, cut", [http(headers=[GZIP], body=PACKED[:-4])], b"hello " * 100, INTERRUPTED, says="not complete"),
+    Case("gzip, cut in the middle", [http(headers=[GZIP], body=gzip.compress(b"hello")[:8])], b"", INTERRUPTED),
     Case(
         "deflate, cut",
         [http(headers=[("Content-Encoding", "deflate")], body=zlib.compress(b"x" * 500)[:-2])],
         b"x" * 500,
-        BROKEN,
+        INTERRUPTED,
     ),
     # too much
     Case(
@@ -221,7 +221,10 @@ CASES = [
         options={"timeout": SHORT},
     ),
     Case(
-        "dripping body is not silent", [head(("Content-Length", "5")), *DRIP[:10]], b"xxxxx", options={"timeout": SHORT}
+        "dripping body is no read timeout",
+        [head(("Content-Length", "5")), *DRIP[:10]],
+        b"xxxxx",
+        options={"timeout": SHORT},
     ),
     Case(
         "no answer before the deadline",

@@ -54,7 +54,7 @@ class HttpxTransport:
 
     Args:
         settings: proxy, certificates, limits. With a client of the caller's only the limit counts.
-        client: the caller's own client, used as it is and left open, instead.
+        client: the caller's own client, to send with instead; used as it is, and left open.
         clock: what deadlines are measured on.
     """
 

@@ -51,7 +51,7 @@ class RequestsTransport:
 
     Args:
         settings: proxy, certificates, limits. With a session of the caller's only the limit counts.
-        session: the caller's own session, used as it is and left open, instead.
+        session: the caller's own session, to send with instead; used as it is, and left open.
         clock: what deadlines are measured on.
     """
 
