@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from llmclients.testing.fault_server import CHUNKED_HEAD, HOLD, chunked, wait_until
 from llmclients.transports.base import TransportSettings
+
+T = TypeVar("T")
 
 NO_ENVIRONMENT = TransportSettings(trust_env=False)
 OPEN_BODY = [CHUNKED_HEAD + chunked(b"hello", last=False), HOLD]
@@ -18,6 +22,12 @@ def splits(data: bytes) -> list[list[bytes]]:
     """`data` whole, byte by byte, and in two at each place."""
     pairs = [[data[:place], data[place:]] for place in range(1, len(data))]
     return [[data], [data[place : place + 1] for place in range(len(data))], *pairs]
+
+
+def at_once(*calls: Callable[[], T]) -> list[T]:
+    """What the calls return. Each is made in a thread of its own, so that they wait for their timeouts together."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
 
 
 def descriptors() -> set[str]:
