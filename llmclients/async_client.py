@@ -35,7 +35,9 @@ __all__ = ["AsyncClient", "AsyncStream"]
 T = TypeVar("T")
 
 
-class AsyncClient(BaseClient[AsyncTransport, "httpx.AsyncClient | MockTransport", "AsyncStream", "AsyncConversation"]):
+class AsyncClient(
+    BaseClient[AsyncTransport, "httpx.AsyncClient | MockTransport | AsyncTransport", "AsyncStream", "AsyncConversation"]
+):
     """`Client`, awaited. May be shared by tasks; event loops may come and go, each has connections of its own.
 
     Close it, or use it in an `async with`, to close its connections. `transport` may be an `httpx.AsyncClient`, a
@@ -93,7 +95,7 @@ class AsyncClient(BaseClient[AsyncTransport, "httpx.AsyncClient | MockTransport"
     ) -> None:
         await self.close()
 
-    def _open_transport(self, given: httpx.AsyncClient | MockTransport | None) -> AsyncTransport:
+    def _open_transport(self, given: httpx.AsyncClient | MockTransport | AsyncTransport | None) -> AsyncTransport:
         return async_transport(self._settings.transport, given)
 
     def _conversation_type(self) -> Callable[..., AsyncConversation]:
@@ -224,7 +226,7 @@ class _AsyncDriver(Generic[T]):
             return data
         if isinstance(step, Drain):
             if self._response is not None:
-                await self._response.finish()
+                await self._response.drain()
             return None
         await self._release()
         self._run.check_open()

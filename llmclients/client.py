@@ -34,7 +34,7 @@ __all__ = ["Client", "Stream"]
 T = TypeVar("T")
 
 
-class Client(BaseClient[Transport, "requests.Session | MockTransport", "Stream", "Conversation"]):
+class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport", "Stream", "Conversation"]):
     """Talks to one provider. May be shared by threads.
 
     Close it, or use it in a `with`, to close its connections. `transport` may be a `requests.Session`, a
@@ -92,7 +92,7 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport", "Stream",
     ) -> None:
         self.close()
 
-    def _open_transport(self, given: requests.Session | MockTransport | None) -> Transport:
+    def _open_transport(self, given: requests.Session | MockTransport | Transport | None) -> Transport:
         return sync_transport(self._settings.transport, given)
 
     def _conversation_type(self) -> Callable[..., Conversation]:
@@ -227,7 +227,7 @@ class _Driver(Generic[T]):
             return data
         if isinstance(step, Drain):
             if self._response is not None:
-                self._response.finish()
+                self._response.drain()
             return None
         self._release()
         self._run.check_open()
