@@ -240,7 +240,7 @@ def test_only_call_s_rooms_log() -> None:
     assert {module for module in KNOWN if "logging" in OUTSIDE[module]} <= {
         "calls.base",
         "calls.chat",
-        "cli.main",
+        "cli.commands",
         "demo",
         "relay.app",
         "relay.server",

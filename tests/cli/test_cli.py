@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from llmclients import AsyncClient, Client, ConfigurationError
-from llmclients.cli import main as cli
-from llmclients.cli.main import RELAY_KEY_VARIABLE, main
+from llmclients.cli import commands
+from llmclients.cli.commands import RELAY_KEY_VARIABLE
+from llmclients.cli.main import main
 from llmclients.relay import RelayServer
 from llmclients.transports.mock import Cut, MockTransport, Reply
 
@@ -180,7 +181,7 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: 
         warnings.warn("mind the gap", stacklevel=1)
         return 0
 
-    monkeypatch.setattr(cli, "_providers", warn)
+    monkeypatch.setattr(commands, "providers", warn)
     assert main(["providers"]) == 0
     assert capsys.readouterr().err == "llmclients: warning: mind the gap\n"
 
@@ -203,7 +204,7 @@ def test_models_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
 def test_local_install_and_demo_are_passed_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("llmclients.local.engine.install", lambda: None)
+    monkeypatch.setattr("llmclients.local.install.install", lambda: None)
     monkeypatch.setattr("llmclients.demo.run", lambda: 1)
     assert main(["local", "install"]) == 0
     assert main(["demo"]) == 1
