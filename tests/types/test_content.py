@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import base64
+import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from llmclients.errors import InvalidRequestError
-from llmclients.types.content import MAX_PART_BYTES, AudioPart, FilePart, ImagePart, MediaPart, TextPart, as_part, sniff
+from llmclients.types import content
+from llmclients.types.content import (
+    MAX_PART_BYTES,
+    AudioPart,
+    FilePart,
+    ImagePart,
+    MediaPart,
+    TextPart,
+    as_part,
+    sniff_media_type,
+)
 from llmclients.types.messages import Message
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
@@ -44,7 +55,7 @@ PDF = b"%PDF-1.7 rest"
     ],
 )
 def test_the_first_bytes_tell_the_type(data: bytes, media_type: str | None) -> None:
-    assert sniff(data) == media_type
+    assert sniff_media_type(data) == media_type
 
 
 def test_bytes_a_path_and_a_data_url_are_the_same_image(tmp_path: Path) -> None:
@@ -173,6 +184,19 @@ def test_a_dict_is_read_in_its_own_form_and_in_that_of_chat_completions(given: A
 def test_a_dict_that_is_no_part_is_refused(given: Any, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         Message("user", ["fine", given][1:])
+
+
+@pytest.mark.parametrize("part", [ImagePart, AudioPart, FilePart])
+def test_editors_are_told_of_every_field_and_of_no_other(part: type[MediaPart]) -> None:
+    parameter = inspect.signature(part.__init__).parameters["fields"]
+    (fields,) = get_args(eval(parameter.annotation, vars(content)))
+
+    assert get_type_hints(fields).keys() == part.model_fields.keys()
+
+
+def test_a_part_is_returned_as_it_is() -> None:
+    for part in (TextPart(text="a"), ImagePart(PNG), AudioPart(WAV), FilePart(PDF)):
+        assert as_part(part) is part
 
 
 def test_bytes_do_not_fill_a_repr() -> None:
