@@ -73,7 +73,7 @@ LIBRARIES: dict[str, set[str]] = {
     "uvicorn": {"relay.*"},
     "xllamacpp": {"local.*"},
     "pydantic": {"types.*", "conversation"},
-    "pydantic_core": {"codecs.*", "types.tools", "calls.tool_loop", "relay.codecs.*"},
+    "pydantic_core": {"codecs.*", "types.signatures", "calls.tool_loop", "relay.codecs.*"},
     "typing_extensions": {"types.*", "conversation", "config.*", "client", "async_client", "calls.*"},
 }
 """The only importers of each. Nothing else from outside the standard library is imported at all."""
