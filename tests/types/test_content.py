@@ -112,7 +112,7 @@ def test_sound_has_a_short_name(media_type: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "source", "fields", "words"),
+    ("part", "source", "fields", "message"),
     [
         (ImagePart, None, {}, "needs either a url or data"),
         (ImagePart, PNG, {"url": "https://a.example/"}, "one source, not two"),
@@ -131,9 +131,9 @@ def test_sound_has_a_short_name(media_type: str, name: str) -> None:
         (FilePart, b"x" * (MAX_PART_BYTES + 1), {}, f"more than {MAX_PART_BYTES}"),
     ],
 )
-def test_a_part_that_is_none_is_refused(kind: type[MediaPart], source: Any, fields: Any, words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words):
-        kind(source, **fields)
+def test_a_part_that_is_none_is_refused(part: type[MediaPart], source: Any, fields: Any, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        part(source, **fields)
 
 
 def test_a_path_to_too_many_bytes_is_not_read(tmp_path: Path) -> None:
@@ -167,13 +167,13 @@ def test_a_path_to_too_many_bytes_is_not_read(tmp_path: Path) -> None:
         ({"type": "audio", "data": "UklGRg==", "media_type": "audio/wav"}, AudioPart(b"RIFF", media_type="audio/wav")),
     ],
 )
-def test_a_dict_is_read_in_its_own_form_and_in_that_of_chat_completions(given: Any, part: Any) -> None:
+def test_a_dict_may_have_the_fields_of_a_part_or_be_what_chat_completions_take(given: Any, part: Any) -> None:
     assert as_part(given) == part
     assert Message("user", [given]).content == [part]
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         ({"type": "file", "file": {"file_id": "file-1"}}, "give its bytes"),
         ({"type": "input_audio", "input_audio": {"data": 5, "format": "wav"}}, "is not base64"),
@@ -181,8 +181,8 @@ def test_a_dict_is_read_in_its_own_form_and_in_that_of_chat_completions(given: A
         ({"type": "refusal", "refusal": "no"}, "there is no part of type 'refusal'"),
     ],
 )
-def test_a_dict_that_is_no_part_is_refused(given: Any, words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words):
+def test_a_dict_that_is_no_part_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
         Message("user", ["fine", given][1:])
 
 
