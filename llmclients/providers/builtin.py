@@ -1,4 +1,4 @@
-"""The built-in providers with wire formats of their own, and the embedded model. `presets` has those that copy OpenAI."""
+"""Built-in providers with a wire format of their own, and the embedded model. `presets` has those that copy OpenAI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Provider`: a provider's addresses, keys, models and dialect as data, and the name of the codec for its wire format."""
+"""`Provider`: the addresses, keys, models and dialect of a provider, as data, and which codec has its wire format."""
 
 from __future__ import annotations
 
