@@ -29,32 +29,25 @@ class Verdict:
 
 def judge(results: Results) -> list[Verdict]:
     """Every line, in order."""
-    return [*_streams(results), *_calls(results), *_without_peer(results)]
+    return [*_bursts(results), *_paced(results), *_calls(results), *_without_peer(results)]
 
 
-def _streams(results: Results) -> list[Verdict]:
+def _bursts(results: Results) -> list[Verdict]:
     ratio = results.compare
-    many = "paced 1000"
-    rate = "steady_cpu_us"
-
-    def floor(task: str, peer: str, metric: str = "cpu_us") -> str:
-        value = ratio(task, metric, to=peer, runner="floor")
-        return "" if value is None else f"{value:.3g}"
-
     return [
         _at_most(
             1,
             "sync burst, of the requests loop",
             ratio("sync burst 1", "cpu_us", to="requests"),
             0.75,
-            floor=floor("sync burst 1", "requests"),
+            floor=_floor(results, "sync burst 1", "requests"),
         ),
         _at_most(
             1,
             "sync burst, of openai",
             ratio("sync burst 1", "cpu_us", to="openai"),
             1 / 5,
-            floor=floor("sync burst 1", "openai"),
+            floor=_floor(results, "sync burst 1", "openai"),
         ),
         _at_most(2, "async burst, of the floor", ratio("async burst 1", "cpu_us", to="floor"), 4),
         _at_most(
@@ -62,22 +55,30 @@ def _streams(results: Results) -> list[Verdict]:
             "async burst, of openai",
             ratio("async burst 1", "cpu_us", to="openai"),
             1 / 12,
-            floor=floor("async burst 1", "openai"),
+            floor=_floor(results, "async burst 1", "openai"),
         ),
+    ]
+
+
+def _paced(results: Results) -> list[Verdict]:
+    ratio = results.compare
+    many = "paced 1000"
+    rate = "steady_cpu_us"
+    return [
         _at_most(3, "100 paced streams, of the floor", ratio("paced 100", rate, to="floor"), 1.3),
         _at_most(
             3,
             "100 paced streams, of openai",
             ratio("paced 100", rate, to="openai"),
             1 / 5,
-            floor=floor("paced 100", "openai", rate),
+            floor=_floor(results, "paced 100", "openai", rate),
         ),
         _at_most(
             3,
             "100 paced streams, of litellm",
             ratio("paced 100", rate, to="litellm"),
             1 / 10,
-            floor=floor("paced 100", "litellm", rate),
+            floor=_floor(results, "paced 100", "litellm", rate),
         ),
         _at_most(4, "1,000 paced streams, of the floor", ratio(many, rate, to="floor"), 2.2),
         _at_most(4, "1,000 paced streams, wall time, of the floor's", ratio(many, "wall_s", to="floor"), 1.15),
@@ -87,6 +88,12 @@ def _streams(results: Results) -> list[Verdict]:
         ),
         _at_most(4, "1,000 paced streams, resident memory", _our_median(results, many, "resident_mb"), 90, " MB"),
     ]
+
+
+def _floor(results: Results, task: str, peer: str, metric: str = "cpu_us") -> str:
+    """What the bare socket comes to in our place."""
+    value = results.compare(task, metric, runner="floor", to=peer)
+    return "" if value is None else f"{value:.3g}"
 
 
 def _growth(results: Results, runner: str = "llmclients") -> float | None:

@@ -111,7 +111,7 @@ def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["chat", "nope", "Hi"], "there is no provider named 'nope'"),
         (["chat", "yqcloud", "Hi", "--option", "surprise=1"], "no option 'surprise'"),
@@ -125,13 +125,13 @@ def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(RELAY_KEY_VARIABLE, raising=False)
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert not out
-    assert re.fullmatch(f"llmclients: .*{re.escape(words)}.*\n", err)
+    assert re.fullmatch(f"llmclients: .*{re.escape(message)}.*\n", err)
 
 
 @pytest.mark.parametrize(
