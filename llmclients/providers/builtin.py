@@ -1,4 +1,4 @@
-"""The providers that have a wire of their own, as data. Services that speak chat completions are in `presets`."""
+"""Built-in providers with a wire format of their own, and the embedded model. `presets` has those that copy OpenAI."""
 
 from __future__ import annotations
 

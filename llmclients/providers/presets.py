@@ -1,4 +1,4 @@
-"""The presets: servers that speak chat completions each in their own dialect. Data alone (PROTOCOLS 8.5, 9)."""
+"""The built-in providers that copy OpenAI's chat completions, each in a dialect of its own (PROTOCOLS 8.5, 9)."""
 
 from __future__ import annotations
 
