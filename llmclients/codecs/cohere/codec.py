@@ -20,7 +20,7 @@ from llmclients.codecs.base import (
 from llmclients.codecs.cohere.reply import EventDecoder, decode_reply
 from llmclients.codecs.errors import status_error
 from llmclients.codecs.openai_chat.reply import ReplyDecoder
-from llmclients.codecs.openai_chat.request import tool_payload
+from llmclients.codecs.payloads import tool_payload
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.content import ImagePart, Part, TextPart
 from llmclients.types.messages import Message

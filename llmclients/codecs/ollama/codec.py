@@ -16,7 +16,7 @@ from llmclients.codecs.base import (
     encode_json,
 )
 from llmclients.codecs.ollama.reply import StreamDecoder, decode_reply
-from llmclients.codecs.openai_chat.request import tool_payload
+from llmclients.codecs.payloads import tool_payload
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Text
 from llmclients.types.content import MediaPart

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from llmclients.codecs.payloads import file_name, tool_payload
 from llmclients.types.content import AudioPart, FilePart, ImagePart, Part
 from llmclients.types.messages import Message
 from llmclients.types.request import TOOL_CHOICES, ChatRequest
 
 if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat
-    from llmclients.types.tools import Tool
 
-__all__ = ["FIELDS", "choice_payload", "field_payload", "format_payload", "message_payload", "tool_payload"]
+__all__ = ["FIELDS", "choice_payload", "field_payload", "format_payload", "message_payload"]
 
 FIELDS = (
     "temperature",
@@ -52,20 +52,6 @@ def message_payload(message: Message) -> dict[str, Any]:
     return payload
 
 
-def file_name(part: FilePart) -> str:
-    """A file's name. One without, whose ending tells the type, is refused."""
-    return part.name or "file" + _SUFFIXES.get(part.media_type or "", "")
-
-
-_SUFFIXES = {
-    "application/pdf": ".pdf",
-    "text/plain": ".txt",
-    "text/csv": ".csv",
-    "text/html": ".html",
-    "text/markdown": ".md",
-}
-
-
 def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, ImagePart):
         detail = {} if part.detail is None else {"detail": part.detail}
@@ -87,17 +73,6 @@ def field_payload(request: ChatRequest, names: Iterable[str] = FIELDS) -> dict[s
             form = _FORMS.get(name)
             payload[name] = value if form is None else form(value)
     return payload
-
-
-def tool_payload(tool: Tool) -> dict[str, Any]:
-    """A tool, nested in `function`: as chat completions, Cohere and Ollama have it."""
-    function: dict[str, Any] = {"name": tool.name}
-    if tool.description is not None:
-        function["description"] = tool.description
-    function["parameters"] = tool.parameters
-    if tool.strict is not None:
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
 
 
 def choice_payload(choice: str, *, required: str = "required") -> str | dict[str, Any]:

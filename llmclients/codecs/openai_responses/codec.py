@@ -17,9 +17,9 @@ from llmclients.codecs.base import (
     model_names,
 )
 from llmclients.codecs.openai_chat.errors import refused
-from llmclients.codecs.openai_chat.request import file_name
 from llmclients.codecs.openai_responses.items import CODEC_NAME
 from llmclients.codecs.openai_responses.reply import decode_reply, make_decoder
+from llmclients.codecs.payloads import file_name
 from llmclients.errors import APIStatusError, InvalidRequestError
 from llmclients.types.content import FilePart, ImagePart, Part, TextPart
 from llmclients.types.messages import Message
