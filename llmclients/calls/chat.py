@@ -139,7 +139,12 @@ class Call(Attempts):
     def _whole_reply(self) -> Course[ChatResponse]:
         yield from self._open()
         body = yield from self._body()
-        return self._finished(self._settings.codec.decode(body))
+        chunk = self._settings.codec.decode(body)
+        accumulator = Accumulator()
+        accumulator.add(chunk)
+        response = accumulator.response()
+        response.raw = chunk.raw
+        return self._finished(response)
 
     def _streamed_reply(self, *, deliver: bool = False) -> Course[ChatResponse]:
         progress = self.progress

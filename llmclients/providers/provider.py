@@ -45,8 +45,8 @@ class Provider:
         only_listed_models: whether a model outside `models` is refused, because the wire has no field for it.
         working: whether the public service answers: False when it is known dead, None when nobody knows.
         notes: a sentence for the table of providers.
-        dialect: what the codec's class is called with: how this server's habits differ from the wire's, such as the
-            attributes of `llmclients.codecs.openai_chat.dialect.Dialect`.
+        dialect: the keyword arguments of the codec's class: how this server differs from others with its wire. For chat
+            completions, the attributes of `llmclients.codecs.openai_chat.dialect.Dialect`.
         endpoint: `"module:function"` that starts a server in this process and returns its `Endpoint`.
     """
 

@@ -19,6 +19,7 @@ from llmclients.testing.codec_suite.decoding import (
     every_split,
     plain,
     splittings,
+    whole_reply,
 )
 from llmclients.testing.codec_suite.recording import Recording, load_recordings
 from llmclients.testing.codec_suite.replies import ReplyChecks
@@ -36,6 +37,7 @@ __all__ = [
     "load_recordings",
     "plain",
     "splittings",
+    "whole_reply",
 ]
 
 

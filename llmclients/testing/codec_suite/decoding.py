@@ -9,11 +9,11 @@ from random import Random
 from typing import Any, TypeVar
 
 from llmclients.calls.accumulator import Accumulator
-from llmclients.codecs.base import StreamDecoder
+from llmclients.codecs.base import Codec, StreamDecoder
 from llmclients.errors import APIError, APIStatusError
 from llmclients.types.response import ChatResponse, Chunk
 
-__all__ = ["Outcome", "chunks_of", "cut_at", "decode", "every_split", "plain", "splittings"]
+__all__ = ["Outcome", "chunks_of", "cut_at", "decode", "every_split", "plain", "splittings", "whole_reply"]
 
 SHORT = 90
 """Bytes of data up to which every pair of cuts is tried: some four thousand ways."""
@@ -104,6 +104,21 @@ def decode(decoder: StreamDecoder, pieces: Iterable[bytes]) -> Outcome:
     except APIError as error:
         return Outcome.from_error(error, fold.response(), done=decoder.done)
     return Outcome(fold.response(), done=decoder.done)
+
+
+def whole_reply(codec: Codec, body: bytes) -> ChatResponse:
+    """What a codec reads in a whole reply, as the clients make a response of it.
+
+    Raises:
+        APIError: the reply is none.
+    """
+    chunk = codec.decode(body)
+    assert type(chunk) is Chunk, f"decode makes a Chunk, not {type(chunk).__name__}"
+    accumulator = Accumulator()
+    accumulator.add(chunk)
+    response = accumulator.response()
+    response.raw = chunk.raw
+    return response
 
 
 def chunks_of(decoder: StreamDecoder, *pieces: bytes) -> list[Chunk]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmclients.errors import APIError, APIStatusError
 from llmclients.testing.codec_suite.base import Checks
-from llmclients.testing.codec_suite.decoding import Outcome
+from llmclients.testing.codec_suite.decoding import Outcome, whole_reply
 from llmclients.testing.codec_suite.purity import sealed
 from llmclients.testing.codec_suite.recording import Recording
 from llmclients.testing.codec_suite.samples import GARBAGE, mutations, named
@@ -62,8 +62,6 @@ class ReplyChecks(Checks):
 
     def _decoded(self, body: bytes) -> Outcome:
         try:
-            response = self.codec.decode(body)
+            return Outcome(whole_reply(self.codec, body))
         except APIError as error:  # anything else is a crash
             return Outcome.from_error(error, ChatResponse())
-        assert isinstance(response, ChatResponse)
-        return Outcome(response)
