@@ -253,13 +253,15 @@ def given(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def model_names(body: bytes, list_name: str = "data", key: str = "id") -> list[str]:
-    """The names in a list of models: `{list_name: [{key: name}, …]}`, or a bare list, as Together has it.
+def model_names(body: bytes, list_name: str = "data", key: str = "id", *, bare_list: bool = True) -> list[str]:
+    """The names in a list of models: `{list_name: [{key: name}, …]}`; with `bare_list` also `[…]`, as Together has it.
 
     Raises:
         APIResponseError: it is none.
     """
-    payload = decode_json(b'{"%s":%s}' % (list_name.encode(), body) if body.lstrip()[:1] == b"[" else body)
+    if bare_list and body.lstrip()[:1] == b"[":
+        body = b'{"%s":%s}' % (list_name.encode(), body)
+    payload = decode_json(body)
     entries = payload.get(list_name)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) and key in entry for entry in entries):
         raise APIResponseError(f"the list of models has no {list_name}[].{key}: not what the protocol says")

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from llmclients.errors import APIStatusError, status_error_class
 
-__all__ = ["STATUS_OF_WORD", "error_event", "error_message", "excerpt", "status_error"]
+__all__ = ["STATUS_OF_WORD", "error_event", "error_message", "excerpt", "parse_error_body", "status_error"]
 
 STATUS_OF_WORD: dict[str, int] = {
     "invalid_request_error": 400,
@@ -43,7 +43,13 @@ def excerpt(data: bytes, limit: int = 120) -> str:
 
 
 def status_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, retryable: bool | None = None
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    error_class: type[APIStatusError] | None = None,
+    retryable: bool | None = None,
+    **details: Any,
 ) -> APIStatusError:
     """The error for an HTTP status, its message found wherever the body keeps it (PROTOCOLS 1.6).
 
@@ -51,18 +57,21 @@ def status_error(
         status: the HTTP status.
         headers: the response's headers, names in lower case.
         body: the response's body, of any shape.
+        error_class: the error's class; by default that of the status.
         retryable: what the codec knows; None: by the status, but never for a quota that is used up. The header
             `x-should-retry` overrules both, as in the OpenAI and Anthropic SDKs.
+        details: further arguments of the error, such as `request_id`, `retry_after`.
     """
-    payload = _parsed(body)
+    payload = parse_error_body(body)
     message = error_message(payload) or (_from_text(body.decode("utf-8", "replace")) if payload else "")
     should_retry = headers.get("x-should-retry", "").strip().lower()
     if should_retry in ("true", "false"):
         retryable = should_retry == "true"
     elif retryable is None and _QUOTA_USED_UP.encode() in body:
         retryable = False
-    details: dict[str, Any] = {} if retryable is None else {"retryable": retryable}
-    return status_error_class(status)(
+    if retryable is not None:
+        details["retryable"] = retryable
+    return (error_class or status_error_class(status))(
         f"HTTP {status}: {message}" if message else f"HTTP {status}",
         status_code=status,
         body=payload,
@@ -71,7 +80,7 @@ def status_error(
     )
 
 
-def _parsed(body: bytes) -> Any:
+def parse_error_body(body: bytes) -> Any:
     """An error body as JSON whatever its Content-Type says, else as text."""
     try:
         return from_json(body)
@@ -124,6 +133,7 @@ def error_event(
     *,
     statuses: Mapping[str, int] = STATUS_OF_WORD,
     default: int = 200,
+    error_class: type[APIStatusError] | None = None,
     **details: Any,
 ) -> APIStatusError:
     """The error that came inside a 200: an event of a stream, or a body in a reply's place.
@@ -133,6 +143,7 @@ def error_event(
         words: the object that has the error's code, type and message; by default the payload's `error`, else itself.
         statuses: the wire's table from codes and types to HTTP statuses.
         default: the status where neither a number nor a known code or type is there.
+        error_class: the error's class; by default that of the status.
         details: further arguments of the error, such as `request_id`, `retryable`, `retry_after`. `retryable` None, or
             left out: by the status, but never for a quota that is used up.
     """
@@ -146,7 +157,7 @@ def error_event(
         details.pop("retryable", None)
         if _QUOTA_USED_UP in json.dumps(words):
             details["retryable"] = False
-    return status_error_class(status)(
+    return (error_class or status_error_class(status))(
         f"the provider reported an error: {message}", status_code=status, body=payload, **details
     )
 
