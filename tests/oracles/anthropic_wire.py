@@ -11,7 +11,8 @@ import anthropic
 import httpx2
 from hypothesis import strategies as st
 
-MODEL = "claude-opus-4-5"  # one that the SDK does not warn of
+MODEL = "claude-example-4-5"
+"""Of a version that thinks by a budget, but no model that there is: the SDK warns of those that are to be retired."""
 
 Block = dict[str, Any]
 
