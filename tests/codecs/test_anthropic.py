@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 import pytest
-from helpers import decode
+from helpers import decode, whole_reply
 from pydantic import BaseModel, Field
 
 from llmclients.codecs.anthropic.codec import AnthropicCodec
@@ -322,7 +322,7 @@ def test_thinking_that_was_cut_before_its_signature_does_not_go_back() -> None:
     assert echoed((SIGNED, None), cut) == [SIGNED]
     assert echoed(cut) is None
     reply = {"content": [SIGNED, {"type": "thinking", "thinking": "We", "signature": ""}], "stop_reason": "max_tokens"}
-    assert CODEC.decode(json.dumps(reply).encode()).provider_data == {"anthropic": [SIGNED]}
+    assert whole_reply(CODEC, json.dumps(reply).encode()).provider_data == {"anthropic": [SIGNED]}
 
 
 def test_the_input_of_a_call_of_any_kind_is_put_together() -> None:

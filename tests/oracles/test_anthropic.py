@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import anthropic
 import httpx2
 import pytest
-from helpers import decode
+from helpers import decode, whole_reply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, create_model
@@ -259,7 +259,7 @@ def test_the_sdk_reads_the_same_reply(content: list[Block], stop_reason: str, us
         model=MODEL, max_tokens=9, messages=[{"role": "user", "content": "x"}]
     )
 
-    check(CODEC.decode(body), expected)
+    check(whole_reply(CODEC, body), expected)
 
 
 @given(st.data(), streams())
