@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import whole_reply
 
 from llmclients import Client
 from llmclients.codecs.base import Context
@@ -121,7 +122,7 @@ def test_own_options_are_checked(own: dict[str, Any]) -> None:
 
 def test_an_answer_with_a_signature_goes_back_as_it_came() -> None:
     body = (WIRE / "replies" / "sample.body").read_bytes()
-    response = CODEC.decode(body)
+    response = whole_reply(CODEC, body)
 
     sent = encoded(["Hi", response.message, Message("tool", "4 degrees", tool_call_id=response.tool_calls[0].id)])
 
@@ -132,14 +133,14 @@ def test_an_answer_with_a_signature_goes_back_as_it_came() -> None:
 
 
 def test_an_answer_survives_being_saved() -> None:
-    response = CODEC.decode((WIRE / "replies" / "sample.body").read_bytes())
+    response = whole_reply(CODEC, (WIRE / "replies" / "sample.body").read_bytes())
     saved = Message.model_validate_json(response.message.model_dump_json())
 
     assert encoded(["Hi", saved]) == encoded(["Hi", response.message])
 
 
 def test_an_answer_without_a_signature_needs_no_echo() -> None:
-    response = CODEC.decode((WIRE / "replies" / "calls-with-and-without-ids.body").read_bytes())
+    response = whole_reply(CODEC, (WIRE / "replies" / "calls-with-and-without-ids.body").read_bytes())
 
     assert response.provider_data is None
     assert encoded(["Hi", response.message])["contents"][1]["parts"] == [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from helpers import Outcome, chunks_of, cut_at, decode, plain
+from helpers import Outcome, chunks_of, cut_at, decode, plain, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from test_openai_chat import OTHERS, TEXTS, WORDS, variants
@@ -233,7 +233,7 @@ def test_an_object_with_any_node_of_another_type_is_read_or_an_api_error(sample:
         assert found.done == (found.error is None)
         json.dumps(found.response.model_dump(mode="json"))
         try:
-            whole = CODEC.decode(json.dumps(payload).encode())
+            whole = whole_reply(CODEC, json.dumps(payload).encode())
         except APIError:
             pass
         else:
@@ -259,7 +259,7 @@ def test_json_nested_too_deeply_is_refused(opening: bytes, end: bytes) -> None:
     assert read([b"data: " + nested + b"\n\n"]).error is APIResponseError
     assert read([FINISH + nested]).error is StreamInterruptedError
     with pytest.raises(APIResponseError):
-        CODEC.decode(nested)
+        whole_reply(CODEC, nested)
 
 
 def test_text_after_a_finish_reason_is_part_of_what_goes_back() -> None:

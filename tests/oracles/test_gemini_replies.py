@@ -10,12 +10,12 @@ import httpx
 import pytest
 from google.genai import errors as genai_errors
 from google.genai import types
-from helpers import Recording, cut_at, decode, recordings
+from helpers import Recording, cut_at, decode, recordings, whole_reply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmclients.codecs.gemini.answer import FINISH_REASONS
 from llmclients.codecs.gemini.codec import GeminiCodec
+from llmclients.codecs.gemini.fields import FINISH_REASONS
 from llmclients.types.response import ChatResponse
 from oracles.gemini_sdk import sdk
 from oracles.test_gemini import IDS, NAMES, OBJECTS, SIGNATURES, TEXTS
@@ -100,7 +100,7 @@ def test_the_sdk_reads_the_same_reply(objects: list[dict[str, Any]]) -> None:
     client = sdk(lambda request: httpx.Response(200, content=body))
     theirs = client.models.generate_content(model="m", contents="Hi")
 
-    check(CODEC.decode(body), [theirs])
+    check(whole_reply(CODEC, body), [theirs])
 
 
 @given(objects=events(), ascii_only=st.booleans(), data=st.data())
