@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from helpers import Outcome, chunks_of, cut_at, decode
+from helpers import Outcome, chunks_of, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,7 +192,7 @@ def test_log_probabilities_of_a_reply() -> None:
         "logprobs": items,
     }
 
-    response = CODEC.decode(json.dumps(reply).encode())
+    response = whole_reply(CODEC, json.dumps(reply).encode())
 
     assert response.logprobs == [TokenLogprob(token="Fo", logprob=-0.5), TokenLogprob(token="ur", logprob=-3.5)]
 

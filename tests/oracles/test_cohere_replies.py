@@ -9,7 +9,7 @@ from typing import Any
 import cohere
 import httpx
 import pytest
-from helpers import cut_at, decode
+from helpers import cut_at, decode, whole_reply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,8 +87,8 @@ def test_a_reply_is_read_as_the_sdk_reads_it(
         REASONS[theirs.finish_reason],
         parse_usage(theirs.usage),
     )
-    assert said(CODEC.decode(body)) == read
-    assert CODEC.decode(body).id == theirs.id
+    assert said(whole_reply(CODEC, body)) == read
+    assert whole_reply(CODEC, body).id == theirs.id
 
 
 # --- streams --------------------------------------------------------------------------------------------------------
