@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from helpers import Outcome, cut_at, decode
+from helpers import Outcome, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,8 +200,8 @@ def test_log_probabilities_come_with_their_text() -> None:
     (chunk,) = CODEC.stream_decoder("").feed(line({"content": "Four"}, logprobs=LOGPROBS))
 
     assert (chunk.text, chunk.logprobs) == ("Four", EXPECTED)
-    assert CODEC.decode(line({"content": "Four"}, logprobs=LOGPROBS, done=True)).logprobs == EXPECTED
-    assert CODEC.decode(line({"content": "Four"}, done=True)).logprobs is None
+    assert whole_reply(CODEC, line({"content": "Four"}, logprobs=LOGPROBS, done=True)).logprobs == EXPECTED
+    assert whole_reply(CODEC, line({"content": "Four"}, done=True)).logprobs is None
 
 
 @pytest.mark.parametrize("value", ["-1", None, True, math.nan, -math.inf, -(10**400)])
@@ -223,7 +223,7 @@ def test_what_follows_the_end_means_nothing() -> None:
 
 
 def test_a_reply_that_is_not_done_has_no_finish_reason() -> None:
-    response = CODEC.decode(line({"content": "A"}, prompt_eval_count=1, eval_count=2))
+    response = whole_reply(CODEC, line({"content": "A"}, prompt_eval_count=1, eval_count=2))
 
     assert (response.text, response.finish_reason, response.usage) == ("A", None, None)
 
@@ -233,7 +233,7 @@ def test_half_a_reply_where_a_stream_was_asked_for_is_a_cut() -> None:
 
     assert decode(CODEC.stream_decoder("application/json"), [reply[:40]]).error is StreamInterruptedError
     with pytest.raises(APIResponseError, match="not JSON"):
-        CODEC.decode(reply[:40])
+        whole_reply(CODEC, reply[:40])
 
 
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import ollama
 import pytest
-from helpers import cut_at, decode
+from helpers import cut_at, decode, whole_reply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,7 +113,7 @@ def test_a_reply_is_read_as_the_sdk_reads_it(
 
     theirs = client.chat("m", [{"role": "user", "content": "?"}])
 
-    ours = CODEC.decode(body)
+    ours = whole_reply(CODEC, body)
     assert of_ours(ours) == of_the_sdk([theirs])
     tokens = [(one.token, one.logprob, [(o.token, o.logprob) for o in one.top]) for one in ours.logprobs or ()]
     assert tokens == tokens_of(theirs)
