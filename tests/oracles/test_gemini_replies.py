@@ -88,8 +88,10 @@ def check(ours: ChatResponse, chunks: list[types.GenerateContentResponse]) -> No
     assert ours.usage.cached_tokens == usage.cached_content_token_count
     assert (ours.model, ours.id) == (chunks[-1].model_version, chunks[-1].response_id)
     signatures = [part.thought_signature for part in parts if part.thought_signature]
-    echoed = (ours.provider_data or {"gemini": []})["gemini"]
-    assert [base64.b64decode(part["thoughtSignature"]) for part in echoed if "thoughtSignature" in part] == signatures
+    sent_back = (ours.provider_data or {"gemini": []})["gemini"]
+    assert [
+        base64.b64decode(part["thoughtSignature"]) for part in sent_back if "thoughtSignature" in part
+    ] == signatures
     assert bool(ours.provider_data) == bool(signatures)
 
 
@@ -127,7 +129,7 @@ def told_by_both(case: Recording) -> bool:
 
 
 @pytest.mark.parametrize("case", [case for case in recordings("streams") if told_by_both(case)], ids=str)
-def test_the_sdk_hears_of_the_same_errors(case: Recording) -> None:
+def test_the_sdk_finds_the_same_errors(case: Recording) -> None:
     client = sdk(lambda request: httpx.Response(200, content=case.data))
 
     with pytest.raises(genai_errors.APIError) as raised:
