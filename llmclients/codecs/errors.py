@@ -152,11 +152,10 @@ def error_event(
         words = error if isinstance(error, dict) else payload
     statuses_found = (_status(words.get(name), statuses) for name in _STATUS_MEMBERS)
     status = next(filter(None, statuses_found), default)
-    text = json.dumps(payload)
-    message = error_message({"error": words}) or error_message(payload) or excerpt(text.encode())
+    message = error_message({"error": words}) or error_message(payload) or excerpt(json.dumps(payload).encode())
     if details.get("retryable") is None:
         details.pop("retryable", None)
-        if _QUOTA_USED_UP in text:
+        if _QUOTA_USED_UP in json.dumps(words):
             details["retryable"] = False
     return (error_class or status_error_class(status))(
         f"the provider reported an error: {message}", status_code=status, body=payload, **details
