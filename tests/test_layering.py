@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "config.environment": (*VALUES, "errors"),
     "config.client": ("config.*", "codecs.base", "providers.*", "transports.base", *TYPES),
     "codecs.*": (*SHARED_CODECS, *TYPES),
-    "codecs.*.*": ("{own}.*", "codecs.openai_chat.*", *SHARED_CODECS, *TYPES),
+    "codecs.*.*": ("{own}.*", *SHARED_CODECS, *TYPES),
     "transports": ("transports.*", "transports.*.*", "errors"),
     "transports.*": (*SHARED_TRANSPORTS, *VALUES, "errors", "_version"),
     "transports.*.*": ("{own}.*", *SHARED_TRANSPORTS, *VALUES, "errors", "_version"),
