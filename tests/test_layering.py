@@ -20,7 +20,7 @@ import llmclients
 ROOT = Path(llmclients.__file__).parent
 
 TYPES = ("types.*", "errors")
-SHARED_CODECS = ("codecs.base", "codecs.errors", "codecs.framing", "codecs.json_fields")
+SHARED_CODECS = ("codecs.base", "codecs.errors", "codecs.framing", "codecs.json_fields", "codecs.payloads")
 VALUES = ("config.values", "config.environment")
 SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)
@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "config.environment": (*VALUES, "errors"),
     "config.client": ("config.*", "codecs.base", "providers.*", "transports.base", *TYPES),
     "codecs.*": (*SHARED_CODECS, *TYPES),
-    "codecs.*.*": ("{own}.*", "codecs.openai_chat.*", *SHARED_CODECS, *TYPES),
+    "codecs.*.*": ("{own}.*", *SHARED_CODECS, *TYPES),
     "transports": ("transports.*", "transports.*.*", "errors"),
     "transports.*": (*SHARED_TRANSPORTS, *VALUES, "errors", "_version"),
     "transports.*.*": ("{own}.*", *SHARED_TRANSPORTS, *VALUES, "errors", "_version"),

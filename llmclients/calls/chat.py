@@ -186,9 +186,7 @@ class ChatCall(BaseCall):
         body = yield from self._body()
         accumulator = Accumulator()
         with reading_reply():
-            chunk: Any = self._settings.codec.decode(body)
-            if isinstance(chunk, ChatResponse):  # of a codec that makes responses itself
-                return self._finished(chunk)
+            chunk = self._settings.codec.decode(body)
             accumulator.add(chunk)
         response = accumulator.response()
         response.raw = chunk.raw

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from helpers import whole_reply
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
@@ -157,7 +158,7 @@ def test_a_message_that_has_no_form_on_the_wire_is_refused(message: Message, wor
 
 def test_an_answer_goes_back_as_it_came() -> None:
     items = [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "g"}, {"type": "message"}]
-    response = CODEC.decode(json.dumps({"status": "completed", "output": items}).encode())
+    response = whole_reply(CODEC, json.dumps({"status": "completed", "output": items}).encode())
 
     assert encoded(["Hi", response.message])["input"][1:] == items
     assert encoded(["Hi", response.message.model_copy(update={"provider_data": None, "content": "x"})])["input"][1] == {

@@ -2,43 +2,137 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 from helpers import Recording, every_provider, model_of, recordings_for
 
 from llmclients.providers.registry import find_provider
 from llmclients.testing.codec_suite import CodecSuite
 
-ENDS_WITH_THE_BODY = {"ai365vip", "gemini", "yqcloud", "yqcloud-legacy"}
-"""Wires without an end mark that makes the rest of the body meaningless."""
-
 
 class OurSuite(CodecSuite):
-    """With the recordings for its provider."""
+    """The suite with a provider's codec, and its recordings from `tests/wire/`: the samples first."""
 
-    provider_name: str
+    provider_name: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        cls.codec = find_provider(cls.provider_name).load_codec()
+        cls.model = model_of(cls.provider_name)
 
     @classmethod
     def recorded(cls, kind: str) -> list[Recording]:  # type: ignore[override]
-        return recordings_for(cls.provider_name, kind)
+        return sorted(recordings_for(cls.provider_name, kind), key=lambda case: not case.name.startswith("sample"))
 
 
-def suite(name: str) -> type[CodecSuite]:
-    attributes: dict[str, Any] = {
-        "__module__": __name__,
-        "codec": find_provider(name).load_codec(),
-        "provider_name": name,
-        "model": model_of(name),
-        "has_end_mark": name not in ENDS_WITH_THE_BODY,
-    }
-    return type(f"Test_{name}", (OurSuite,), attributes)
+# --- wires ----------------------------------------------------------------------------------------------------------
 
 
-for _name in every_provider():
-    globals()[f"Test_{_name}"] = suite(_name)
+class TestOpenAI(OurSuite):
+    provider_name = "openai"
+
+
+class TestOpenAIResponses(OurSuite):
+    provider_name = "openai-responses"
+
+
+class TestAnthropic(OurSuite):
+    provider_name = "anthropic"
+
+
+class TestGemini(OurSuite):
+    provider_name = "gemini"
+    has_end_mark = False
+
+
+class TestCohere(OurSuite):
+    provider_name = "cohere"
+
+
+class TestOllama(OurSuite):
+    provider_name = "ollama"
+
+
+class TestYlokh(OurSuite):
+    provider_name = "ylokh"
+
+
+class TestYqcloud(OurSuite):
+    provider_name = "yqcloud"
+    has_end_mark = False
+
+
+class TestYqcloudLegacy(OurSuite):
+    provider_name = "yqcloud-legacy"
+    has_end_mark = False
+
+
+class TestAi365vip(OurSuite):
+    provider_name = "ai365vip"
+    has_end_mark = False
+
+
+# --- dialects of chat completions -----------------------------------------------------------------------------------
+
+
+class TestLocal(OurSuite):
+    provider_name = "local"
+
+
+class TestOllamaV1(OurSuite):
+    provider_name = "ollama-v1"
+
+
+class TestLlamaCpp(OurSuite):
+    provider_name = "llama.cpp"
+
+
+class TestVllm(OurSuite):
+    provider_name = "vllm"
+
+
+class TestLmstudio(OurSuite):
+    provider_name = "lmstudio"
+
+
+class TestOpenrouter(OurSuite):
+    provider_name = "openrouter"
+
+
+class TestGroq(OurSuite):
+    provider_name = "groq"
+
+
+class TestMistral(OurSuite):
+    provider_name = "mistral"
+
+
+class TestDeepseek(OurSuite):
+    provider_name = "deepseek"
+
+
+class TestTogether(OurSuite):
+    provider_name = "together"
+
+
+class TestXai(OurSuite):
+    provider_name = "xai"
+
+
+class TestPerplexity(OurSuite):
+    provider_name = "perplexity"
+
+
+class TestFireworks(OurSuite):
+    provider_name = "fireworks"
+
+
+class TestCerebras(OurSuite):
+    provider_name = "cerebras"
+
+
+class TestAzure(OurSuite):
+    provider_name = "azure"
 
 
 def test_every_provider_is_tested() -> None:
-    tested = [kind.provider_name for kind in globals().values() if isinstance(kind, type) and kind.__base__ is OurSuite]
-
-    assert tested == every_provider()
+    assert sorted(suite.provider_name for suite in OurSuite.__subclasses__()) == sorted(every_provider())

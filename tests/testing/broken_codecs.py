@@ -16,7 +16,7 @@ from llmclients.errors import APIError, APIResponseError, APIStatusError, BadReq
 from llmclients.testing.codec_suite import CodecSuite
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse, Chunk
+from llmclients.types.response import Chunk
 
 __all__ = ["BROKEN", "breaking"]
 
@@ -78,25 +78,22 @@ def latin(self: TalkCodec, payload: Mapping[str, Any]) -> bytes:
     return json.dumps(payload, ensure_ascii=False).encode("latin-1", "replace")
 
 
-def read_say(payload: Any) -> ChatResponse:
-    return ChatResponse(text=payload["say"], finish_reason="stop", raw=payload)
-
-
-def decode_carelessly(self: TalkCodec, body: bytes) -> ChatResponse:
+def decode_carelessly(self: TalkCodec, body: bytes) -> Chunk:
     try:
-        return read_say(json.loads(body))
+        payload = json.loads(body)
+        return Chunk(text=payload["say"], finish_reason="stop", raw=payload)
     except ValueError as error:
         raise APIResponseError(str(error)) from error
 
 
-def decode_anything(self: TalkCodec, body: bytes) -> ChatResponse:
+def decode_anything(self: TalkCodec, body: bytes) -> Chunk:
     try:
         return TalkCodec.decode(self, body)
     except APIResponseError:
-        return ChatResponse(text=body.decode("utf-8", "replace"), raw=body)
+        return Chunk(text=body.decode("utf-8", "replace"), raw=body)
 
 
-def decode_wrongly(self: TalkCodec, body: bytes) -> ChatResponse:
+def decode_wrongly(self: TalkCodec, body: bytes) -> Chunk:
     return TalkCodec.decode(self, body.replace(b".", b"!"))
 
 
