@@ -23,7 +23,7 @@ from llmclients.errors import (
 )
 from llmclients.testing import MockTransport, Reply
 from llmclients.types.content import AudioPart
-from llmclients.types.messages import ToolCall
+from llmclients.types.messages import ToolCall, as_messages
 
 # --- what is rejected -----------------------------------------------------------------------------------------------
 
@@ -134,13 +134,13 @@ def test_a_part_of_another_kind_is_rejected_before_sending(
     monkeypatch: pytest.MonkeyPatch, part: Any, message: str
 ) -> None:
     with pytest.raises(UnsupportedOptionError, match=message):
-        settings(monkeypatch, {}, api_key="k", model="m").request([user([part])], None, {})
+        settings(monkeypatch, {}, api_key="k", model="m").request(as_messages([user([part])]), None, {})
 
 
 @pytest.mark.parametrize("option", ["seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"])
 def test_an_option_without_a_field_is_rejected(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     with pytest.raises(UnsupportedOptionError) as caught:
-        settings(monkeypatch, {}, api_key="k", model="m").request("Hi", None, {option: 1})
+        settings(monkeypatch, {}, api_key="k", model="m").request(as_messages("Hi"), None, {option: 1})
 
     assert caught.value.argument == option
 

@@ -16,6 +16,7 @@ from llmclients.codecs.cohere.codec import CohereCodec, CohereOptions
 from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import APIResponseError, ConfigurationError, InvalidRequestError, UnsupportedOptionError
+from llmclients.types.messages import as_messages
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import TokenLogprob
 
@@ -122,14 +123,14 @@ def test_what_the_wire_cannot_say_is_rejected(
 )
 def test_an_option_without_a_field_is_rejected_by_name(option: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=option):
-        settings().request("Hi", None, {option: value, "tools": [TOOL]})
+        settings().request(as_messages("Hi"), None, {option: value, "tools": [TOOL]})
 
 
 def test_neither_audio_nor_files_go_in() -> None:
     audio = {"type": "audio", "data": "UklGRiQAAABXQVZF", "media_type": "audio/wav"}
 
     with pytest.raises(UnsupportedOptionError, match="cohere cannot carry audio parts"):
-        settings().request([{"role": "user", "content": [audio]}], None, {})
+        settings().request(as_messages([{"role": "user", "content": [audio]}]), None, {})
 
 
 # --- models ---------------------------------------------------------------------------------------------------------

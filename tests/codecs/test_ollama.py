@@ -22,7 +22,7 @@ from llmclients.errors import (
     StreamInterruptedError,
     UnsupportedOptionError,
 )
-from llmclients.types.messages import ToolCall
+from llmclients.types.messages import ToolCall, as_messages
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import TokenLogprob
 
@@ -62,7 +62,7 @@ TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}
 )
 def test_an_option_without_a_field_is_rejected_by_name(option: str, value: Any) -> None:
     with pytest.raises(UnsupportedOptionError, match=option) as raised:
-        settings().request("Hi", None, {option: value, "tools": [TOOL]})
+        settings().request(as_messages("Hi"), None, {option: value, "tools": [TOOL]})
 
     assert raised.value.argument == option
 
@@ -71,7 +71,7 @@ def test_an_image_by_its_address_is_rejected() -> None:
     image = {"type": "image", "url": "https://example.org/a.png"}
 
     with pytest.raises(UnsupportedOptionError, match="give its bytes"):
-        settings().request([{"role": "user", "content": [image]}], None, {})
+        settings().request(as_messages([{"role": "user", "content": [image]}]), None, {})
 
 
 @pytest.mark.parametrize("effort", ["minimal", "true", "", "Low"])

@@ -14,7 +14,7 @@ from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import APIResponseError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.messages import Message, ToolCall, as_messages
 from llmclients.types.request import ChatRequest
 
 CODEC = OpenAIResponsesCodec()
@@ -85,7 +85,7 @@ def test_what_is_set_is_sent_and_nothing_else(options: dict[str, Any], own: dict
 @pytest.mark.parametrize("name", ["stop", "seed", "presence_penalty", "frequency_penalty"])
 def test_what_the_wire_has_no_field_for_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedOptionError, match="its wire has no field for it") as caught:
-        settings().request("Hi", "m", {name: "END" if name == "stop" else 1})
+        settings().request(as_messages("Hi"), "m", {name: "END" if name == "stop" else 1})
 
     assert caught.value.argument == name
 
