@@ -3,9 +3,9 @@
 # Theory of operation
 #
 # A read may end anywhere: inside a line, between a CR and its LF, inside a character, inside a byte order mark. What is
-# unfinished is kept, as a list of pieces that is joined once, when the rest has come. So no byte is looked at twice, and
-# a line that comes byte by byte costs no more than one that comes whole. Each decoder holds at most `max_bytes` and one
-# read; what grows beyond is an error.
+# unfinished is kept, as a list of pieces that is joined once, when the rest has come. So no byte is looked at twice,
+# and a line that comes byte by byte costs no more than one that comes whole. Each decoder holds at most `max_bytes` and
+# one read; what grows beyond is an error.
 #
 # `LineDecoder`: `_pieces` are those of the line without an end, `_after_cr` says that the last byte was a CR. Such a CR
 # has ended its line already, for to wait for an LF could be to wait for the next event. The LF is dropped if it comes.
