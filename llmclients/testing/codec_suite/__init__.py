@@ -52,7 +52,7 @@ class CodecSuite(RequestChecks, ReplyChecks, StreamChecks, CallChecks):
         codec: the codec.
         recordings: a folder with `requests`, `replies`, `streams` and `errors`; in each, `NAME` has the bytes and
             `NAME.json` what they come to. The tables below are for those who would rather write them down. The first
-            good stream of each Content-Type is cut at every byte, so it should be one of the ordinary.
+            good stream for each class of decoder is cut at every byte, so it should be one of the ordinary.
         requests: `(what was asked, the body's bytes)`: a dict with `messages`, and where they matter `model`, `stream`,
             `options`, `codec_options`, `api_key`, `path`, `method`, `headers`.
         replies: `(bytes, fields of the ChatResponse)`, or `(bytes, the error's class)`.

@@ -19,7 +19,7 @@ from llmclients.types.response import ChatResponse
 __all__ = ["CallChecks"]
 
 _MESSAGE = "Hello!"
-_CUTS = 5
+_CUTS = 2
 
 
 class CallChecks(Checks):

@@ -29,7 +29,7 @@ __all__ = [
 
 SHORT = 90
 """Bytes of data up to which every pair of cuts is tried: some four thousand ways."""
-MULTI_CUTS = 20
+MULTI_CUTS = 6
 """How often longer data is cut at several random places; the same ones in every run."""
 
 T = TypeVar("T")

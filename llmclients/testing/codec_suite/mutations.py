@@ -53,11 +53,16 @@ def in_events(bodies: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]
 
 
 def _changes(value: Any, seen: set[Any]) -> Iterator[tuple[str, bytes]]:
-    """What is changed, and the JSON text with the change."""
-    shape = (tuple(sorted(value)), str(value.get("type"))) if isinstance(value, dict) else ()
-    for path in _places(value):
-        is_number = type(_at(value, path)) in (int, float)
-        key = shape, is_number, tuple("[]" if isinstance(step, int) else step for step in path)
+    """What is changed, and the JSON text with the change.
+
+    Places are equal that have the same path, whatever the place in a list, in the same type of event, beside the same
+    members, and hold values of the same type.
+    """
+    event_type = str(value.get("type")) if isinstance(value, dict) else ""
+    for path, holder in _places(value):
+        old = holder[path[-1]]
+        general = tuple("[]" if isinstance(step, int) else step for step in path)
+        key = event_type, general, tuple(holder) if isinstance(holder, dict) else (), type(old)
         if key in seen:
             continue
         seen.add(key)
@@ -65,9 +70,8 @@ def _changes(value: Any, seen: set[Any]) -> Iterator[tuple[str, bytes]]:
         for other in (*_OTHERS, _ABSENT):
             change = "left out" if other is _ABSENT else f"= {other!r}"
             yield f"{where} {change}", json.dumps(_changed(value, path, other)).encode()
-        if is_number:
-            for text in _NUMBERS:
-                yield f"{where} = {text[:9]}", _with_text(value, path, text)
+        for text in _NUMBERS if type(old) in (int, float) else ():
+            yield f"{where} = {text[:9]}", _with_text(value, path, text)
 
 
 def _with_text(value: Any, path: _Path, text: str) -> bytes:
@@ -76,18 +80,13 @@ def _with_text(value: Any, path: _Path, text: str) -> bytes:
     return json.dumps(_changed(value, path, mark)).replace(f'"{mark}"', text).encode()
 
 
-def _places(value: Any, path: _Path = ()) -> Iterator[_Path]:
-    if path:
-        yield path
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, member in members:
+def _places(value: Any, path: _Path = ()) -> Iterator[tuple[_Path, Any]]:
+    """Every place in a JSON value, with the object or list that it is in."""
+    for name, member in (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        yield (*path, name), value
         yield from _places(member, (*path, name))
-
-
-def _at(value: Any, path: _Path) -> Any:
-    for step in path:
-        value = value[step]
-    return value
 
 
 def _changed(value: Any, path: _Path, other: Any) -> Any:
