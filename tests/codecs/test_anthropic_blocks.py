@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from helpers import decode, whole_reply
-from test_anthropic import CODEC, text
+from test_anthropic import CODEC, payload, text, user
 
 from llmclients.errors import APIResponseError
 
@@ -102,6 +102,13 @@ def test_an_index_stands_for_the_block_that_last_started_with_it() -> None:
         ("a", {"city": "Oslo"}),
         ("b", {"city": "Rome"}),
     ]
+
+
+def test_a_call_that_came_without_an_id_goes_back_without_one() -> None:
+    content = [SIGNED, {"type": "tool_use", "name": "f", "input": {}}]
+    response = whole_reply(CODEC, json.dumps({"content": content, "stop_reason": "tool_use"}).encode())
+
+    assert payload([user("Hi"), response.message])["messages"][1]["content"] == content
 
 
 def test_a_long_answer_goes_back_whole() -> None:
