@@ -1,4 +1,26 @@
-"""Bytes to events, lines and text, however the bytes are cut. Everything is bounded, and no byte is looked at twice."""
+"""Decoders of bytes to lines, server-sent events and text, however the bytes are cut."""
+
+# Theory of operation
+#
+# A read may end anywhere: inside a line, between a CR and its LF, inside a character, inside a byte order mark. What is
+# unfinished is kept, as a list of pieces that is joined once, when the rest has come. So no byte is looked at twice,
+# and a line that comes byte by byte costs no more than one that comes whole. Each decoder holds at most `max_bytes` and
+# one read; what grows beyond is an error.
+#
+# `LineDecoder`: `_pieces` are those of the line without an end, `_after_cr` says that the last byte was a CR. Such a CR
+# has ended its line already, for to wait for an LF could be to wait for the next event. The LF is dropped if it comes.
+#
+# `SSEDecoder` works on whole lines. `_type` and `_data` belong to the event under way; an empty line hands them out and
+# clears them. `_start` holds the one or two bytes that may be the beginning of a byte order mark.
+#
+# `SSEDecoder.feed_plain` is the short way for nearly every read of nearly every stream: whole events, each one line of
+# data. It is allowed only between events, when `_type`, `_data` and `_pieces` are empty, no LF is to come and the byte
+# order mark is past. `_between_events` says so. `feed` clears it first and sets it last: after an error, or when its
+# generator was left in the middle, it stays false, and every later read takes the long way. A plain read changes no
+# state, for it ends between events as it began.
+#
+# One decoder serves one body, in one thread at a time. A generator that `feed` returns is run to its end before the
+# next call.
 
 from __future__ import annotations
 

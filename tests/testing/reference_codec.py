@@ -151,7 +151,10 @@ class TalkSuite(CodecSuite):
         ),
     )
     replies = (
-        (b'{"say": "Hi.", "end": "done"}', {"text": "Hi.", "finish_reason": "stop"}),
+        (
+            b'{"say": "Hi.", "end": "done", "count": 1}',
+            {"text": "Hi.", "finish_reason": "stop", "usage": {"output_tokens": 1}},
+        ),
         (b'{"oops": "asleep"}', InternalServerError),
     )
     streams = (
