@@ -149,8 +149,12 @@ class SSEDecoder:
                     yield event
                 else:
                     self._type = ""
-            elif line.startswith(b"data:"):
-                self._add(pending, line[6:] if line.startswith(b"data: ") else line[5:])
+            elif line.startswith(b"data:"):  # half of all lines: `_add` without the call
+                value = line[6:] if line.startswith(b"data: ") else line[5:]
+                pending.append(value)
+                self._size += len(value) + 1
+                if self._size > self._max:
+                    raise self._too_large()
             elif self._bare_json and line[:1] in (b"{", b"["):
                 self._keep(lines[lines.index(line) :])  # no line before it is equal: that one would have come here
                 return
@@ -178,7 +182,10 @@ class SSEDecoder:
         lines.append(value)
         self._size += len(value) + 1
         if self._size > self._max:
-            raise ResponseTooLargeError(f"an event is larger than {self._max} bytes")
+            raise self._too_large()
+
+    def _too_large(self) -> ResponseTooLargeError:
+        return ResponseTooLargeError(f"an event is larger than {self._max} bytes")
 
     def _other_field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")

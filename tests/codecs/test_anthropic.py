@@ -296,7 +296,7 @@ def test_all_system_text_is_one_at_the_top_in_its_order() -> None:
     assert body["messages"] == [user([text("u"), text("v")])]
 
 
-def test_ids_that_come_twice_are_told_apart() -> None:
+def test_ids_that_come_twice_are_made_different() -> None:
     turn = [
         {"role": "assistant", "tool_calls": [{"id": "call_0", "name": "f", "arguments": "{}"}]},
         {"role": "tool", "content": "4", "tool_call_id": "call_0"},

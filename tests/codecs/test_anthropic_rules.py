@@ -168,6 +168,9 @@ def test_the_body_of_an_error_may_name_the_request() -> None:
 
     assert CODEC.decode_error(400, {}, body).request_id == "req_1"
     assert CODEC.decode_error(413, {}, b"<html>").request_id is None
+    with pytest.raises(BadRequestError) as caught:
+        list(CODEC.stream_decoder("").feed(b"event: error\ndata: " + body + b"\n\n"))
+    assert caught.value.request_id == "req_1"
 
 
 # --- keys and tokens ------------------------------------------------------------------------------------------------

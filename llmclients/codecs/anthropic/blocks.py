@@ -15,7 +15,7 @@
 #    reason, and only if some block is opaque, that is, if text and calls written anew would lose something: signed
 #    thinking, or a tool that runs at the provider. The order of the blocks and the borders between them are known
 #    only here, and the one opaque block may be the last: that is why each block keeps the text of its deltas, although
-#    the accumulator has the same text, and the same arguments, in its own form.
+#    the accumulator of the call has the same text and the same arguments.
 #
 # What always holds:
 #
@@ -23,7 +23,7 @@
 # - `call_index` counts the calls of the caller's tools only, in the order in which they start. It never changes.
 # - The input of a call that starts is a place-holder, `{}`. Its deltas are the JSON text that takes its place. Some
 #   servers send the input with the start, and no delta: then `end` hands it out, once.
-# - The call of `JSON_TOOL` is the answer in the form of a call: its input is the answer's text, and no call is told.
+# - A call of `JSON_TOOL` is no call for the caller: its input is the answer's text.
 # - Text and thinking go on after what they started with: their deltas are added to it.
 # - Thinking is signed by its last delta. Unsigned, it was cut off, and the provider would reject it: it stays out.
 # - `provider_data` is all or nothing. Where a piece cannot be placed (an unknown delta) or read (an input that was

@@ -52,14 +52,15 @@ def _with_unique_id(block: Block, uses: dict[str, int]) -> Block:
     Calls that came without an id, from another provider, were counted anew in each answer. `uses` has the times that
     each id came before.
     """
-    if block.get("type") == "tool_use":
-        uses[block["id"]] = uses.get(block["id"], -1) + 1
-        number, member = uses[block["id"]], "id"
-    elif block.get("type") == "tool_result":
-        number, member = uses.get(block["tool_use_id"], 0), "tool_use_id"
-    else:
+    is_call, is_result = block.get("type") == "tool_use", block.get("type") == "tool_result"
+    member = "id" if is_call else "tool_use_id"
+    block_id = block.get(member) if is_call or is_result else None
+    if not isinstance(block_id, str):  # a block of another type, or one that a server sent without its id
         return block
-    return {**block, member: f"{block[member]}_{number}"} if number else block
+    if is_call:
+        uses[block_id] = uses.get(block_id, -1) + 1
+    number = uses.get(block_id, 0)
+    return {**block, member: f"{block_id}_{number}"} if number else block
 
 
 def _system_text(message: Message) -> str:

@@ -106,7 +106,7 @@ def make_decoder(content_type: str) -> EventDecoder | ReplyDecoder:
 class EventDecoder:
     """A stream of events to chunks: one for each event that brings something, none for pings and ends of blocks.
 
-    How blocks are put together is told in `blocks.py`.
+    `blocks.py` explains how blocks are put together.
     """
 
     def __init__(self) -> None:

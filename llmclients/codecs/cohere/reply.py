@@ -116,7 +116,7 @@ def _finish_reason(holder: dict[str, Any], payload: dict[str, Any]) -> FinishRea
     if not isinstance(value, str | None):
         raise unexpected_type("finish_reason", value)
     if error or value in _FAILURES:
-        failure = {"code": value, "error": value or "ERROR", "message": error_message(error)}
+        failure = {"code": value, "error": value, "message": error_message(error)}
         raise error_event(payload, failure, statuses=STATUS_OF_WORD | _FAILURES, default=500)
     return FINISH_REASONS.get(value or "", "error")
 

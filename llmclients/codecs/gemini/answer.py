@@ -2,7 +2,7 @@
 
 # Theory of operation.
 #
-# A stream has no events of different types: each object has the form of a whole reply, with what is new since the one
+# A stream has no events of different types: each object is written as a whole reply is, with what is new since the one
 # before. So there is one reader for both, and it keeps only what one object cannot tell:
 #
 # - How many calls there were. Calls come whole, and often without an id. They get one that is the same however the

@@ -62,7 +62,7 @@ class _Reader:
         """
         message, model = payload.get("message"), get_optional_str(payload, "model")
         if payload.get("error"):  # newer servers may name its `status_code` beside it
-            raise error_event(payload, payload, default=500)
+            raise error_event(payload, default=500)
         if type(message) is not dict:
             raise unexpected_type("message", message)
         if len(message) == 2 and message.get("role") == "assistant" and payload.keys() == _PLAIN_MEMBERS:

@@ -149,6 +149,9 @@ def whole_reply(codec: Codec, body: bytes) -> ChatResponse:
     """
     chunk = codec.decode(body)
     assert type(chunk) is Chunk, f"decode makes a Chunk, not {type(chunk).__name__}"
+    assert chunk.role == "assistant", f"the role of a whole reply is assistant, not {chunk.role}"
+    indexes = [call.index for call in chunk.tool_calls]
+    assert indexes == [*range(len(indexes))], f"the calls of a whole reply have the indexes {indexes}"
     accumulator = Accumulator()
     accumulator.add(chunk)
     response = accumulator.response()
