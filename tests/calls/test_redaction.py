@@ -226,7 +226,6 @@ def test_an_error_event_that_repeats_the_key_does_not_show_it(listening: list[st
         Reply(json={"error": {"message": ECHO}}),
         Reply(body=ECHO),
     ],
-    ids=repr,
 )
 def test_no_scripted_failure_shows_a_secret(listening: list[str], side: str, mode: str, reply: Any) -> None:
     heard = ask(side, mode, "http://host.test", transport=MockTransport(lambda _request: reply))

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -281,9 +281,7 @@ class ReplyMachine(CallMachine):
     streaming = False
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("machine", [CallMachine, ReplyMachine])
 def test_a_call_keeps_its_rules_whatever_happens(machine: type[CallMachine]) -> None:
-    moderate = settings(
-        max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-    run_state_machine_as_test(machine, settings=moderate)
+    run_state_machine_as_test(machine, settings=settings(stateful_step_count=40))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 from llmclients.config.values import RetryPolicy
@@ -32,6 +33,7 @@ MODELS = {
     "openai": "gpt-4o",
 }
 CHAT_COMPLETIONS = ("ylokh", "openai")
+RAW_TEXT = tuple(name for name in MODELS if name not in CHAT_COMPLETIONS)
 
 _ID = (("X-Request-Id", REQUEST_ID),)
 _COMMON = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m-1"}
@@ -162,4 +164,24 @@ def cases_of(rows: list[Row]) -> list[Case]:
         for side in row.sides
         for mode in row.modes
         if (expect := row.expected(provider, mode)) is not None
+    ]
+
+
+def one_decoder_each(rows: list[Row]) -> list[Case]:
+    """The cases of these rows, with one of the raw-text providers in turn: they have one decoder."""
+    return [
+        case
+        for number, row in enumerate(rows)
+        for case in cases_of([row])
+        if case.provider in CHAT_COMPLETIONS or case.provider == RAW_TEXT[number % len(RAW_TEXT)]
+    ]
+
+
+def one_provider_each(rows: list[Row]) -> list[Case]:
+    """Each row on both sides and in both modes, each time with the next provider: where the body's wire is all one."""
+    return [
+        case
+        for number, row in enumerate(rows)
+        for at, (side, mode) in enumerate(product(row.sides, row.modes))
+        for case in cases_of([replace(row, providers=(list(MODELS)[(number + at) % 5],), sides=(side,), modes=(mode,))])
     ]

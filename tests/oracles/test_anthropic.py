@@ -10,7 +10,7 @@ import anthropic
 import httpx2
 import pytest
 from helpers import decode, whole_reply
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, create_model
 
@@ -158,7 +158,6 @@ def sent_by_sdk(arguments: dict[str, Any], **client: Any) -> httpx2.Request:
 
 
 @given(requests())
-@settings(max_examples=250, deadline=None)
 def test_the_sdk_sends_the_same_request(request: tuple[dict[str, Any], dict[str, Any]]) -> None:
     theirs, ours = request
     context = Context(model=MODEL, stream=bool(theirs.get("stream")), options=CODEC.options(), api_key="sk-ant-key")
@@ -210,7 +209,6 @@ TYPES: list[Any] = [
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(TYPES), max_size=4))
-@settings(max_examples=60, deadline=None)
 def test_the_sdk_makes_the_same_schema_of_a_type(fields: dict[str, Any]) -> None:
     schema = create_model("M", **{name: (type_, ...) for name, type_ in fields.items()}).model_json_schema()
 
@@ -253,7 +251,6 @@ def check(response: ChatResponse, expected: anthropic.types.Message) -> None:
 
 
 @given(CONTENT, STOP_REASONS, USAGE)
-@settings(max_examples=150, deadline=None)
 def test_the_sdk_reads_the_same_reply(content: list[Block], stop_reason: str, usage: dict[str, Any]) -> None:
     body = json.dumps(message(content, stop_reason, usage), ensure_ascii=False).encode()
 
@@ -265,7 +262,6 @@ def test_the_sdk_reads_the_same_reply(content: list[Block], stop_reason: str, us
 
 
 @given(st.data(), streams())
-@settings(max_examples=150, deadline=None)
 def test_the_sdk_reads_the_same_stream_however_it_is_cut(data: st.DataObject, body: bytes) -> None:
     pieces = data.draw(cut(body))
 
@@ -281,7 +277,6 @@ def test_the_sdk_reads_the_same_stream_however_it_is_cut(data: st.DataObject, bo
 
 
 @given(st.data(), streams())
-@settings(max_examples=100, deadline=None)
 def test_a_stream_cut_short_is_never_whole(data: st.DataObject, body: bytes) -> None:
     end = data.draw(st.integers(0, len(body) - 2))
     pieces = data.draw(cut(body[:end]))

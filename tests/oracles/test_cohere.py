@@ -9,7 +9,7 @@ from typing import Any
 import cohere
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.base import Context
@@ -20,7 +20,6 @@ from llmclients.types.request import ChatRequest
 from oracles.answers import Answers
 
 CODEC = CohereCodec()
-FEW = settings(max_examples=300, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +178,6 @@ def options(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return ours, theirs
 
 
-@FEW
 @given(conversations(), options(), st.booleans())
 def test_the_request_is_the_sdk_s(
     client: cohere.ClientV2,

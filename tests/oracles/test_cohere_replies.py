@@ -10,7 +10,7 @@ import cohere
 import httpx
 import pytest
 from helpers import cut_at, decode, whole_reply
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.cohere.codec import CohereCodec
@@ -18,7 +18,6 @@ from llmclients.errors import APIStatusError
 from oracles.answers import Answers
 
 CODEC = CohereCodec()
-FEW = settings(max_examples=300, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,6 @@ def parse_usage(usage: Any) -> Any:
     return usage and (usage.tokens.input_tokens, usage.tokens.output_tokens, usage.cached_tokens)
 
 
-@FEW
 @given(blocks, words | st.none(), asked_calls, usages, reasons)
 def test_a_reply_is_read_as_the_sdk_reads_it(
     client: cohere.ClientV2, answers: Answers, content: Any, plan: str | None, calls: Any, usage: Any, reason: str
@@ -146,7 +144,6 @@ def read_by_sdk(events: Iterator[Any]) -> Answer:
     return text, reasoning, list(calls.values()), reason, usage
 
 
-@FEW
 @given(streams(), st.data())
 def test_a_stream_is_read_as_the_sdk_reads_it(
     client: cohere.ClientV2, answers: Answers, stream: bytes, data: Any

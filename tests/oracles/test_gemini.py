@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.base import Context
@@ -221,7 +221,6 @@ def in_one_spelling(value: Any) -> Any:
 
 
 @given(asked=requests(), model=st.sampled_from(["gemini-2.5-x", "models/x", "tunedModels/y"]), stream=st.booleans())
-@settings(max_examples=250, deadline=None)
 def test_the_sdk_sends_the_same(asked: Asked, model: str, stream: bool) -> None:
     sent: list[httpx.Request] = []
 

@@ -11,7 +11,7 @@ import pytest
 from google.genai import errors as genai_errors
 from google.genai import types
 from helpers import Recording, cut_at, decode, recordings, whole_reply
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.gemini.codec import GeminiCodec
@@ -96,7 +96,6 @@ def check(ours: ChatResponse, chunks: list[types.GenerateContentResponse]) -> No
 
 
 @given(objects=events())
-@settings(max_examples=60, deadline=None)
 def test_the_sdk_reads_the_same_reply(objects: list[dict[str, Any]]) -> None:
     body = json.dumps(objects[-1]).encode()
     client = sdk(lambda request: httpx.Response(200, content=body))
@@ -106,7 +105,6 @@ def test_the_sdk_reads_the_same_reply(objects: list[dict[str, Any]]) -> None:
 
 
 @given(objects=events(), ascii_only=st.booleans(), data=st.data())
-@settings(max_examples=80, deadline=None)
 def test_the_sdk_reads_the_same_stream(objects: list[dict[str, Any]], ascii_only: bool, data: st.DataObject) -> None:
     body = b"".join(b"data: " + json.dumps(one, ensure_ascii=ascii_only).encode() + b"\r\n\r\n" for one in objects)
     pieces = cut_at(body, data.draw(st.lists(st.integers(0, len(body)), max_size=5)))

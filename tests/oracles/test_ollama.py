@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import ollama
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ollama._client import _parse_host
 
@@ -21,7 +21,6 @@ from llmclients.types.request import ChatRequest
 from oracles.answers import Answers
 
 CODEC = OllamaCodec()
-FEW = settings(max_examples=300, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +143,6 @@ def as_the_sdk_has_it(body: bytes) -> dict[str, Any]:
     return payload
 
 
-@FEW
 @given(conversations(), options(), st.booleans())
 def test_the_request_is_the_sdk_s(
     client: ollama.Client,

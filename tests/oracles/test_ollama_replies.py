@@ -9,7 +9,7 @@ from typing import Any
 import ollama
 import pytest
 from helpers import cut_at, decode, whole_reply
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.ollama.codec import OllamaCodec
@@ -17,7 +17,6 @@ from llmclients.errors import APIStatusError
 from oracles.answers import Answers
 
 CODEC = OllamaCodec()
-FEW = settings(max_examples=300, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,6 @@ def of_ours(response: Any) -> tuple[Any, ...]:
     )
 
 
-@FEW
 @given(messages, reasons, counts)
 def test_a_reply_is_read_as_the_sdk_reads_it(
     client: ollama.Client, answers: Answers, message: Any, reason: str | None, found: dict[str, int]
@@ -119,7 +117,6 @@ def test_a_reply_is_read_as_the_sdk_reads_it(
     assert tokens == tokens_of(theirs)
 
 
-@FEW
 @given(st.lists(messages, max_size=4), messages, reasons, counts, st.sampled_from([b"\n", b""]), st.data())
 def test_a_stream_is_read_as_the_sdk_reads_it(
     client: ollama.Client,
@@ -145,7 +142,6 @@ def test_a_stream_is_read_as_the_sdk_reads_it(
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
-@FEW
 @given(st.lists(messages, max_size=2), words.map("no luck: {}".format))
 def test_an_error_on_a_line_is_an_error_to_both(
     client: ollama.Client, answers: Answers, lines: list[Any], text: str

@@ -157,7 +157,7 @@ def test_garbage_is_never_pydantic_s_own_error(kind: type[Model], text: str | by
         kind.model_validate_json(text)
 
 
-@pytest.mark.parametrize("value", [None, 5, "x", [], {"nonsense": 1}, object()], ids=repr)
+@pytest.mark.parametrize("value", [None, 5, "x", [], {"nonsense": 1}, object()])
 def test_neither_is_it_for_a_python_value(value: Any) -> None:
     with pytest.raises(InvalidRequestError, match="ChatRequest"):
         ChatRequest.model_validate(value)
