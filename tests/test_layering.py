@@ -1,4 +1,4 @@
-"""Who may import whom: the rules that DESIGN's house stands on, read off the code's own imports.
+"""Who may import whom: the rules that the house in docs/architecture.md stands on, read off the code's own imports.
 
 A rule names modules and what they may import; the most specific rule speaks. So a new file in a package needs no entry,
 and a new arrow between packages is seen. `{own}` is the module's own package.

@@ -11,9 +11,9 @@ from pydantic_core import from_json
 
 from llmclients.errors import APIStatusError, status_error_class
 
-__all__ = ["STATUS_OF_WORD", "error_event", "error_message", "excerpt", "parse_error_body", "status_error"]
+__all__ = ["STATUS_BY_CODE", "error_event", "error_message", "excerpt", "parse_error_body", "status_error"]
 
-STATUS_OF_WORD: dict[str, int] = {
+STATUS_BY_CODE: dict[str, int] = {
     "invalid_request_error": 400,
     "invalid_api_key": 401,
     "authentication_error": 401,
@@ -29,7 +29,7 @@ STATUS_OF_WORD: dict[str, int] = {
 }
 """The HTTP status that an error inside a 200 would have had, by the codes and types that the wires share.
 
-A wire adds its own: `statuses={**STATUS_OF_WORD, …}`.
+A wire adds its own: `statuses={**STATUS_BY_CODE, …}`.
 """
 
 _QUOTA_USED_UP = "insufficient_quota"
@@ -51,7 +51,9 @@ def status_error(
     retryable: bool | None = None,
     **details: Any,
 ) -> APIStatusError:
-    """The error for an HTTP status, its message found wherever the body keeps it (PROTOCOLS 1.6).
+    """The error for an HTTP status, its message found wherever the body keeps it.
+
+    The places: docs/protocols/shared.md, "Error bodies".
 
     Args:
         status: the HTTP status.
@@ -129,9 +131,9 @@ def _from_text(text: str) -> str:
 
 def error_event(
     payload: dict[str, Any],
-    words: dict[str, Any] | None = None,
+    source: dict[str, Any] | None = None,
     *,
-    statuses: Mapping[str, int] = STATUS_OF_WORD,
+    statuses: Mapping[str, int] = STATUS_BY_CODE,
     default: int = 200,
     error_class: type[APIStatusError] | None = None,
     **details: Any,
@@ -140,22 +142,22 @@ def error_event(
 
     Args:
         payload: the parsed event, kept as the error's `body`.
-        words: the object that has the error's code, type and message; by default the payload's `error`, else itself.
+        source: the object that has the error's code, type and message; by default the payload's `error`, else itself.
         statuses: the wire's table from codes and types to HTTP statuses.
         default: the status where neither a number nor a known code or type is there.
         error_class: the error's class; by default that of the status.
         details: further arguments of the error, such as `request_id`, `retryable`, `retry_after`. `retryable` None, or
             left out: by the status, but never for a quota that is used up.
     """
-    if words is None:
+    if source is None:
         error = payload.get("error")
-        words = error if isinstance(error, dict) else payload
-    statuses_found = (_status(words.get(name), statuses) for name in _STATUS_MEMBERS)
+        source = error if isinstance(error, dict) else payload
+    statuses_found = (_status(source.get(name), statuses) for name in _STATUS_MEMBERS)
     status = next(filter(None, statuses_found), default)
-    message = error_message({"error": words}) or error_message(payload) or excerpt(json.dumps(payload).encode())
+    message = error_message({"error": source}) or error_message(payload) or excerpt(json.dumps(payload).encode())
     if details.get("retryable") is None:
         details.pop("retryable", None)
-        if _QUOTA_USED_UP in json.dumps(words):
+        if _QUOTA_USED_UP in json.dumps(source):
             details["retryable"] = False
     return (error_class or status_error_class(status))(
         f"the provider reported an error: {message}", status_code=status, body=payload, **details

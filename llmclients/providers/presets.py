@@ -1,4 +1,7 @@
-"""The built-in providers that copy OpenAI's chat completions, each in a dialect of its own (PROTOCOLS 8.5, 9)."""
+"""The built-in providers that copy OpenAI's chat completions, each in a dialect of its own.
+
+The wire: docs/protocols/openai-dialects.md, "Dialects of chat completions".
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def events_the_fast_way(pieces: Sequence[bytes], **options: Any) -> Events:
 
 
 def by_the_rules(data: bytes) -> Events:
-    """PROTOCOLS 2.1, rule by rule, on the whole stream at once."""
+    """docs/protocols/shared.md, "Server-sent events", rule by rule, on the whole stream at once."""
     data = data[3:] if data[:3] == BOM else data  # 2
     *lines, _unfinished = re.split(rb"\r\n|\n|\r", data)  # 3, 16
     found: Events = []

@@ -1,4 +1,7 @@
-"""The codec `anthropic`: Anthropic's Messages API, at Anthropic and at any server that has it (PROTOCOLS 11)."""
+"""The codec `anthropic`: Anthropic's Messages API, at Anthropic and at any server that has it.
+
+The wire: docs/protocols/anthropic.md, "Anthropic Messages".
+"""
 
 from __future__ import annotations
 

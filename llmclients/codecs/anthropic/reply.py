@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from llmclients.codecs.anthropic.blocks import Block, Blocks, TokenCounts
 from llmclients.codecs.base import ReplyDecoder, decode_json, is_json
-from llmclients.codecs.errors import STATUS_OF_WORD, error_event, excerpt, parse_error_body, status_error
+from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt, parse_error_body, status_error
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_optional_str, get_str, unexpected_type
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
@@ -28,7 +28,7 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
 }
 """Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`."""
 
-_STATUSES = STATUS_OF_WORD | {"billing_error": 402, "request_too_large": 413, "timeout_error": 504}
+_STATUSES = STATUS_BY_CODE | {"billing_error": 402, "request_too_large": 413, "timeout_error": 504}
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The codec `cohere`: version 2 of Cohere's chat API (PROTOCOLS 13)."""
+"""The codec `cohere`: version 2 of Cohere's chat API (docs/protocols/cohere.md, "Cohere")."""
 
 from __future__ import annotations
 

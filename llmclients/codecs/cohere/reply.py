@@ -1,4 +1,4 @@
-"""Decoders of Cohere's replies, streams and errors (PROTOCOLS 13.2 and 13.3)."""
+"""Decoders of Cohere's replies, streams and errors (docs/protocols/cohere.md, "Streams")."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from llmclients.codecs.base import ReplyDecoder, decode_json, is_json
-from llmclients.codecs.errors import STATUS_OF_WORD, error_event, error_message, status_error
+from llmclients.codecs.errors import STATUS_BY_CODE, error_event, error_message, status_error
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, parse_logprob, unexpected_type
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
@@ -117,7 +117,7 @@ def _finish_reason(holder: dict[str, Any], payload: dict[str, Any]) -> FinishRea
         raise unexpected_type("finish_reason", value)
     if error or value in _FAILURES:
         failure = {"code": value, "error": value, "message": error_message(error)}
-        raise error_event(payload, failure, statuses=STATUS_OF_WORD | _FAILURES, default=500)
+        raise error_event(payload, failure, statuses=STATUS_BY_CODE | _FAILURES, default=500)
     return FINISH_REASONS.get(value or "", "error")
 
 

@@ -1,4 +1,7 @@
-"""The reader of Gemini's replies: objects to chunks. A whole reply is one object, a stream is many (PROTOCOLS 12.2)."""
+"""The reader of Gemini's replies: objects to chunks. A whole reply is one object, a stream is many.
+
+The wire: docs/protocols/gemini.md, "Whole replies".
+"""
 
 # Theory of operation.
 #

@@ -1,4 +1,7 @@
-"""The codec `gemini`: Google's Gemini API, generateContent and streamGenerateContent (PROTOCOLS 12)."""
+"""The codec `gemini`: Google's Gemini API, generateContent and streamGenerateContent.
+
+The wire: docs/protocols/gemini.md, "Gemini".
+"""
 
 from __future__ import annotations
 

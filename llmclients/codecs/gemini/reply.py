@@ -1,4 +1,4 @@
-"""Decoders of Gemini's replies, streams and errors (PROTOCOLS 12.2 to 12.4)."""
+"""Decoders of Gemini's replies, streams and errors (docs/protocols/gemini.md, "Streams")."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from llmclients.codecs.base import ReplyDecoder, decode_json, is_json
 from llmclients.codecs.errors import (
-    STATUS_OF_WORD,
+    STATUS_BY_CODE,
     error_event,
     error_message,
     excerpt,
@@ -21,7 +21,7 @@ from llmclients.types.response import Chunk
 
 __all__ = ["decode_error", "decode_reply", "make_decoder"]
 
-_STATUSES = STATUS_OF_WORD | {
+_STATUSES = STATUS_BY_CODE | {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
     "UNAUTHENTICATED": 401,

@@ -1,4 +1,7 @@
-"""The parts of a request to Gemini: contents, tools, response formats and sampling options (PROTOCOLS 12.1)."""
+"""The parts of a request to Gemini: contents, tools, response formats and sampling options.
+
+The wire: docs/protocols/gemini.md, "Requests".
+"""
 
 from __future__ import annotations
 

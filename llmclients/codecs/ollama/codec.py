@@ -1,4 +1,7 @@
-"""The codec `ollama`: Ollama's native API, which is not the one that copies OpenAI's (PROTOCOLS 14)."""
+"""The codec `ollama`: Ollama's native API, which is not the one that copies OpenAI's.
+
+The wire: docs/protocols/ollama.md, "Ollama".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoders of Ollama's replies, streams and errors (PROTOCOLS 14.2 and 14.3)."""
+"""Decoders of Ollama's replies, streams and errors (docs/protocols/ollama.md, "Replies and streams")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`azure`: chat completions at Azure OpenAI, by its newer address and by its older one (PROTOCOLS 8.5)."""
+"""`azure`: chat completions at Azure OpenAI, by its newer address and by its older one.
+
+The wire: docs/protocols/openai-dialects.md, "Azure OpenAI".
+"""
 
 from __future__ import annotations
 

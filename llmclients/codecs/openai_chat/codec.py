@@ -1,4 +1,7 @@
-"""`openai`: chat completions at OpenAI, and at any server that copies it, in its dialect (PROTOCOLS 8, 9)."""
+"""`openai`: chat completions at OpenAI, and at any server that copies it, in its dialect.
+
+The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
+"""
 
 from __future__ import annotations
 

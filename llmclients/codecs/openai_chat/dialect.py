@@ -1,4 +1,7 @@
-"""`Dialect`: how one server's chat completions differ from the others', as data (PROTOCOLS 9)."""
+"""`Dialect`: how one server's chat completions differ from the others', as data.
+
+The wire: docs/protocols/openai-dialects.md, "Dialects of chat completions".
+"""
 
 from __future__ import annotations
 

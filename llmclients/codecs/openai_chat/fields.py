@@ -1,4 +1,7 @@
-"""Parses the members of a chat completion, each checked to be of its type (PROTOCOLS 8, 9)."""
+"""Parses the members of a chat completion, each checked to be of its type.
+
+The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ _INTERRUPTIONS = frozenset({"insufficient_system_resource"})
 
 
 def is_error(payload: dict[str, Any]) -> bool:
-    """Whether a payload says that it is an error, in any of the ways that servers have (PROTOCOLS 8.4)."""
+    """Whether a payload says that it is an error, in any of the ways that servers have.
+
+    The ways: docs/protocols/openai-chat.md, "Errors".
+    """
     return bool(payload.get("error") or payload.get("error_message")) or payload.get("object") == "error"
 
 
@@ -59,11 +65,11 @@ def parse_text(message: dict[str, Any]) -> tuple[str, str | None, bool]:
     reasoning = message.get("reasoning_content") or message.get("reasoning") or thoughts
     if reasoning is not None and type(reasoning) is not str:
         raise unexpected_type("reasoning", reasoning)
-    refusal = message.get("refusal")
-    if refusal:
-        if type(refusal) is not str:
-            raise unexpected_type("refusal", refusal)
-        return text + refusal, reasoning, True
+    declined = message.get("refusal")
+    if declined:
+        if type(declined) is not str:
+            raise unexpected_type("refusal", declined)
+        return text + declined, reasoning, True
     return text, reasoning, False
 
 

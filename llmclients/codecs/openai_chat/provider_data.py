@@ -35,11 +35,11 @@ class KeptEntries:
 
     def add_message(self, message: Mapping[str, Any]) -> None:
         """Take the entries of a whole message."""
-        self._entries += self._of(message)
+        self._entries += self._listed(message)
 
     def add_delta(self, delta: Mapping[str, Any]) -> None:
         """Take the pieces of entries in a delta."""
-        for piece in self._of(delta):
+        for piece in self._listed(delta):
             self._add_piece(piece)
 
     def provider_data(self) -> dict[str, Any] | None:
@@ -48,7 +48,7 @@ class KeptEntries:
             return {CODEC_NAME: {self._field: self._entries}}
         return None
 
-    def _of(self, holder: Mapping[str, Any]) -> list[Any]:
+    def _listed(self, holder: Mapping[str, Any]) -> list[Any]:
         entries = holder.get(self._field)
         return entries if isinstance(entries, list) else []
 

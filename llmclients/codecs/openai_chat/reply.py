@@ -1,4 +1,7 @@
-"""Reads chat completions' replies and streams, as OpenAI and all who copy it send them, to chunks (PROTOCOLS 8)."""
+"""Reads chat completions' replies and streams, as OpenAI and all who copy it send them, to chunks.
+
+The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
+"""
 
 from __future__ import annotations
 

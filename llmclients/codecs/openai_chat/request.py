@@ -1,4 +1,7 @@
-"""Writes a request's messages and options as chat completions, in a server's dialect (PROTOCOLS 8.1)."""
+"""Writes a request's messages and options as chat completions, in a server's dialect.
+
+The wire: docs/protocols/openai-chat.md, "Requests".
+"""
 
 from __future__ import annotations
 

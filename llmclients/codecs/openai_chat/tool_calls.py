@@ -1,4 +1,7 @@
-"""Tool-call assembly for chat completions: decides which call each piece belongs to (PROTOCOLS 8.3)."""
+"""Tool-call assembly for chat completions: decides which call each piece belongs to.
+
+The wire: docs/protocols/openai-chat.md, "Tool calls in pieces".
+"""
 
 # Theory of operation
 #

@@ -1,4 +1,4 @@
-"""`ylokh`: chat completions without a key, whose constants are always sent (PROTOCOLS 4)."""
+"""`ylokh`: chat completions without a key, whose constants are always sent (docs/protocols/ylokh.md, "ylokh")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`openai-responses`: OpenAI's newer wire, whose messages, calls and results are items (PROTOCOLS 10)."""
+"""`openai-responses`: OpenAI's newer wire, whose messages, calls and results are items.
+
+The wire: docs/protocols/openai-responses.md, "OpenAI Responses".
+"""
 
 from __future__ import annotations
 

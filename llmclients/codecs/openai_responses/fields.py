@@ -1,4 +1,7 @@
-"""Parses the members of a Responses API reply, each checked to be of its type (PROTOCOLS 10)."""
+"""Parses the members of a Responses API reply, each checked to be of its type.
+
+The wire: docs/protocols/openai-responses.md, "OpenAI Responses".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Deduplicates the Responses API's items: each piece of an answer once, however often it is told (PROTOCOLS 10)."""
+"""Deduplicates the Responses API's items: each piece of an answer once, however often it is told.
+
+The wire: docs/protocols/openai-responses.md, "OpenAI Responses".
+"""
 
 # Theory of operation
 #

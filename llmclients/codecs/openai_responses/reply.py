@@ -1,4 +1,7 @@
-"""Reads the Responses API's replies and streams, as OpenAI and all who copy it send them, to chunks (PROTOCOLS 10)."""
+"""Reads the Responses API's replies and streams, as OpenAI and all who copy it send them, to chunks.
+
+The wire: docs/protocols/openai-responses.md, "OpenAI Responses".
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmclients.codecs.base import decode_json
-from llmclients.codecs.errors import STATUS_OF_WORD, error_event, excerpt
+from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import unexpected_type
 from llmclients.codecs.openai_responses.fields import get_dict
@@ -19,7 +22,7 @@ from llmclients.types.response import Chunk, make_text_chunk
 __all__ = ["EventDecoder", "decode_reply"]
 
 _STATUSES: Mapping[str, int] = {
-    **STATUS_OF_WORD,
+    **STATUS_BY_CODE,
     **dict.fromkeys(("invalid_prompt", "context_length_exceeded"), 400),
     **dict.fromkeys(("data_residency_mismatch", "bio_policy", "misalignment_policy_violation"), 400),
     **dict.fromkeys(("invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url"), 400),

@@ -1,4 +1,7 @@
-"""Tool-call assembly for the Responses API: which call an event means, and what of the call is new (PROTOCOLS 10)."""
+"""Tool-call assembly for the Responses API: which call an event means, and what of the call is new.
+
+The wire: docs/protocols/openai-responses.md, "OpenAI Responses".
+"""
 
 # Theory of operation
 #

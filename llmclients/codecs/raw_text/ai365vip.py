@@ -1,4 +1,7 @@
-"""`ai365vip`: a browser's request with one flattened message; the reply is raw text (PROTOCOLS 7)."""
+"""`ai365vip`: a browser's request with one flattened message; the reply is raw text.
+
+The wire: docs/protocols/ai365vip.md, "ai365vip".
+"""
 
 from __future__ import annotations
 

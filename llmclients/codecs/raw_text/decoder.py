@@ -1,4 +1,7 @@
-"""The decoder of raw-text replies: the HTTP body is the answer, and nothing else (PROTOCOLS 2.3, 5.3, 6.4)."""
+"""The decoder of raw-text replies: the HTTP body is the answer, and nothing else.
+
+The wire: docs/protocols/raw-text.md, "Raw text".
+"""
 
 from __future__ import annotations
 

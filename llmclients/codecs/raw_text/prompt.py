@@ -1,4 +1,7 @@
-"""`format_prompt`: a list of messages as one text, for the providers that cannot take a list (PROTOCOLS 3)."""
+"""`format_prompt`: a list of messages as one text, for the providers that cannot take a list.
+
+The wire: docs/protocols/raw-text.md, "The flattened prompt".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`yqcloud`: a flattened prompt to `api.binjie.fun`; the reply is raw text (PROTOCOLS 5)."""
+"""`yqcloud`: a flattened prompt to `api.binjie.fun`; the reply is raw text (docs/protocols/yqcloud.md, "yqcloud")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`yqcloud-legacy`: the older client of the same family of sites, at `api.aichatos.cloud` (PROTOCOLS 6)."""
+"""`yqcloud-legacy`: the older client of the same family of sites, at `api.aichatos.cloud`.
+
+The wire: docs/protocols/yqcloud-legacy.md, "yqcloud-legacy".
+"""
 
 from __future__ import annotations
 
