@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from helpers import Recording, every_provider, model_of, recordings_for
+import pytest
+from helpers import Recording, every_provider, model_of, recordings, recordings_for
 
 from llmclients.codecs.openai_chat.codec import OpenAICodec
 from llmclients.codecs.openai_chat.dialect import Dialect
 from llmclients.providers.registry import find_provider
 from llmclients.testing.codec_suite import CodecSuite
+from llmclients.testing.codec_suite.base import Checks
+from llmclients.testing.codec_suite.requests import RequestChecks
 
 
-class OurSuite(CodecSuite):
-    """The suite with a provider's codec, and its recordings from `tests/wire/`: the samples first."""
+class OfProvider(Checks):
+    """Checks of a provider's codec, with its recordings from `tests/wire/`: the samples first."""
 
     provider_name: ClassVar[str]
 
@@ -27,17 +30,12 @@ class OurSuite(CodecSuite):
         return sorted(recordings_for(cls.provider_name, kind), key=lambda case: not case.name.startswith("sample"))
 
 
-class DialectSuite(OurSuite):
-    """The suite for a server whose replies are read as OpenAI's are: on its requests, and what is recorded of it alone."""
+class OurSuite(OfProvider, CodecSuite):
+    """All of the suite."""
 
-    test_there_is_something_to_check = None
-    test_the_end_mark_sets_done = None
-    test_malformed_bytes_in_a_stream_crash_nothing = None
-    test_an_event_without_end_is_not_kept = None
 
-    @classmethod
-    def recorded(cls, kind: str) -> list[Recording]:  # type: ignore[override]
-        return [case for case in super().recorded(kind) if case.provider == cls.provider_name]
+class DialectSuite(OfProvider, RequestChecks):
+    """A server to whom requests are written in a dialect, and whose replies are read as OpenAI's: with its recordings."""
 
 
 # --- wires ----------------------------------------------------------------------------------------------------------
@@ -45,6 +43,13 @@ class DialectSuite(OurSuite):
 
 class TestOpenAI(OurSuite):
     provider_name = "openai"
+
+    @classmethod
+    def recorded(cls, kind: str) -> list[Recording]:  # type: ignore[override]
+        """With the replies and streams of the servers that are read alike."""
+        alike = {suite.provider_name for suite in DialectSuite.__subclasses__()}
+        more = [case for case in recordings(kind) if case.provider in alike] if kind in ("replies", "streams") else []
+        return super().recorded(kind) + more
 
 
 class TestOpenAIResponses(OurSuite):
@@ -150,22 +155,28 @@ class TestAzure(DialectSuite):
     provider_name = "azure"
 
 
-def suites(base: type[OurSuite]) -> list[type[OurSuite]]:
-    found = base.__subclasses__()
-    return [suite for suite in found if suite is not DialectSuite] + [one for suite in found for one in suites(suite)]
-
-
 def test_every_provider_is_tested() -> None:
-    assert sorted(suite.provider_name for suite in suites(OurSuite)) == sorted(every_provider())
+    suites = OurSuite.__subclasses__() + DialectSuite.__subclasses__()
+
+    assert sorted(suite.provider_name for suite in suites) == sorted(every_provider())
 
 
 def test_the_dialects_have_the_decoder_of_openai() -> None:
     default = Dialect()
-    for suite in suites(DialectSuite):
+    for suite in DialectSuite.__subclasses__():
         assert isinstance(suite.codec, OpenAICodec)
-        dialect, own = suite.codec.dialect, vars(type(suite.codec))
-        assert not {"decode", "stream_decoder", "decode_error"} & own.keys() or type(suite.codec) is OpenAICodec
-        assert (dialect.done_required, dialect.provider_data_field) == (
-            default.done_required,
-            default.provider_data_field,
-        ), suite.provider_name
+        assert type(suite.codec).stream_decoder is OpenAICodec.stream_decoder
+        assert type(suite.codec).decode is OpenAICodec.decode
+        assert suite.codec.dialect.done_required == default.done_required
+        assert suite.codec.dialect.provider_data_field == default.provider_data_field
+
+
+def test_an_error_body_of_a_dialect_becomes_its_error(subtests: pytest.Subtests) -> None:
+    names = {suite.provider_name for suite in DialectSuite.__subclasses__()}
+    cases = [case for case in recordings("errors") if case.provider in names]
+    assert cases
+    for case in cases:
+        with subtests.test(str(case)):
+            error = case.codec.decode_error(case.expected["status"], case.expected["headers"], case.data)
+
+            case.check_error(error, whole_message=True)

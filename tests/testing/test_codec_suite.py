@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from broken_codecs import BROKEN, breaking
 from reference_codec import TalkCodec, TalkDecoder, TalkSuite
 
 from llmclients.testing.codec_suite import CodecSuite
-from llmclients.testing.codec_suite.decoding import edges
+from llmclients.testing.codec_suite.decoding import edges, splittings
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import Chunk
 
@@ -108,21 +109,37 @@ def test_a_check_of_many_cases_names_each_that_fails() -> None:
 
 
 def test_one_stream_for_each_class_of_decoder_is_cut_everywhere() -> None:
-    class Suite(TalkSuite):
-        codec = TalkCodec()
+    suite = TestTalk()
 
-    first, failing, _ = Suite.recorded("streams")
+    assert [suite._is_cut_everywhere(stream) for stream in suite.recorded("streams")] == [True, False, False]
 
-    assert [*Suite()._places(first)] == [*range(len(first.data) + 1)]
-    assert set(Suite()._places(failing)) < set(range(len(failing.data) + 1))
+
+CUT_HERE = b"data: abcdefgh\r\n\r\ndata: abc" + "河".encode() + b"defghijklmnop\rend of all that"
 
 
 def test_a_place_where_a_cut_can_matter_is_found() -> None:
-    data = b"data: abcdefgh\r\n\r\ndata: abc" + "河".encode() + b"defghijklmnop\rend of all that"
-    by_hand = [range(4), range(12, 21), (28, 29), range(41, 47), range(len(data) - 3, len(data) + 1)]
+    end = len(CUT_HERE)
+    by_hand = [range(4), range(12, 21), (28, 29), range(41, 47), range(end - 3, end + 1)]
 
-    assert edges(data) == [place for places in by_hand for place in places]
+    assert edges(CUT_HERE) == [place for places in by_hand for place in places]
     assert edges(b"") == [0]
+
+
+def test_bytes_are_cut_at_each_such_place() -> None:
+    for data in (CUT_HERE, b"\n", b"a\nb\n", b"", "河".encode()):
+        found = set()
+        for pieces in splittings(data, thorough=False):
+            assert b"".join(pieces) == data
+            if len(pieces) < len(data):  # not byte by byte
+                found |= set(accumulate(map(len, pieces)))
+        assert {place for place in edges(data) if 3 < place < len(data) - 3} <= found | {len(data)}, data
+
+
+def test_bytes_are_cut_at_every_place() -> None:
+    two, three = ({tuple(pieces) for pieces in splittings(b"abcd") if len(pieces) == count} for count in (2, 3))
+
+    assert two == {(b"a", b"bcd"), (b"ab", b"cd"), (b"abc", b"d")}
+    assert three == {(b"a", b"b", b"cd"), (b"a", b"bc", b"d"), (b"ab", b"c", b"d")}
 
 
 def test_an_end_with_the_body_is_declared() -> None:

@@ -29,7 +29,7 @@ __all__ = [
 
 SHORT = 90
 """Bytes of data up to which every pair of cuts is tried: some four thousand ways."""
-MULTI_CUTS = 6
+MULTI_CUTS = 10
 """How often longer data is cut at several random places; the same ones in every run."""
 
 T = TypeVar("T")
@@ -44,24 +44,31 @@ def edges(data: bytes) -> list[int]:
     They are the first and the last three bytes, each line end and the two bytes around it, and the inside of each
     character of several bytes.
     """
-    ends = [*range(4), *range(len(data) - 3, len(data) + 1)]
-    lines = [place for end in re.finditer(rb"[\r\n]+", data) for place in range(end.start() - 2, end.end() + 3)]
-    characters = [place for place, byte in enumerate(data) if byte & 0xC0 == 0x80]
-    return sorted({place for place in (*ends, *lines, *characters) if 0 <= place <= len(data)})
+    places = [*range(4), *range(len(data) - 3, len(data) + 1), *(place for cut in _alike(data) for place in cut)]
+    return sorted({place for place in places if 0 <= place <= len(data)})
 
 
-def splittings(data: bytes, places: Iterable[int] | None = None) -> Iterator[list[bytes]]:
-    """`data` whole, byte by byte, in two at each of the places, and at several random ones.
+def _alike(data: bytes) -> list[list[int]]:
+    """Places where a cut can matter, those together that are as far from the end of their line, or in a character."""
+    line_ends = [end.span() for end in re.finditer(rb"[\r\n]+", data)]
+    around = [[start + offset for start, end in line_ends if start + offset < end + 3] for offset in range(-2, 7)]
+    inside = [place for place, byte in enumerate(data) if byte & 0xC0 == 0x80]
+    return [places for places in (*around, inside) if places]
+
+
+def splittings(data: bytes, *, thorough: bool = True) -> Iterator[list[bytes]]:
+    """`data` whole, byte by byte, and in many other ways.
 
     Args:
         data: the bytes.
-        places: where to cut in two; None: everywhere, and when `data` is short, at every pair of places as well.
+        thorough: whether it is cut in two at every place, and when it is short at every pair of places. Where not, it
+            is cut wherever that can matter: at once in all places that are alike.
     """
     yield [data]
     yield list(single_bytes(data))
-    for cut in range(len(data) + 1) if places is None else places:
-        yield [data[:cut], data[cut:]]
-    if len(data) <= SHORT and places is None:
+    for places in [[cut] for cut in range(len(data) + 1)] if thorough else _alike(data):
+        yield cut_at(data, places)
+    if len(data) <= SHORT and thorough:
         for first, second in combinations(range(1, len(data)), 2):
             yield [data[:first], data[first:second], data[second:]]
         return
@@ -81,13 +88,10 @@ def single_bytes(data: bytes) -> Iterator[bytes]:
     return (data[at : at + 1] for at in range(len(data)))
 
 
-def every_split(data: bytes, run: Callable[[Sequence[bytes]], T], places: Iterable[int] | None = None) -> T:
-    """What `run` makes of `data`, after checking that it makes the same of it however it is cut.
-
-    `places`: as of `splittings`.
-    """
+def every_split(data: bytes, run: Callable[[Sequence[bytes]], T], *, thorough: bool = True) -> T:
+    """What `run` makes of `data`, after checking that it makes the same of it however it is cut: see `splittings`."""
     expected = run([data])
-    for pieces in splittings(data, places):
+    for pieces in splittings(data, thorough=thorough):
         found = run(pieces)
         assert found == expected, f"cut as {pieces} it comes to\n{found}\nand whole to\n{expected}"
     return expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 from llmclients.calls.accumulator import Accumulator
@@ -31,9 +31,8 @@ class StreamChecks(Checks):
 
     @each(streams)
     def test_a_stream_comes_to_the_same_however_it_is_cut(self, stream: Recording) -> None:
-        stream.check(
-            every_split(stream.data, lambda pieces: decode(self.decoder(stream), pieces), self._places(stream))
-        )
+        run = lambda pieces: decode(self.decoder(stream), pieces)  # noqa: E731
+        stream.check(every_split(stream.data, run, thorough=self._is_cut_everywhere(stream)))
 
     @each(streams)
     def test_an_empty_read_changes_nothing(self, stream: Recording) -> None:
@@ -75,9 +74,7 @@ class StreamChecks(Checks):
     def test_an_early_end_is_an_error(self, stream: Recording) -> None:
         data = stream.data
         whole = decode(self.decoder(stream), [data]).response
-        for end in self._places(stream):
-            if end == len(data):
-                continue
+        for end in range(len(data)) if self._is_cut_everywhere(stream) else edges(data)[:-1]:
             early = decode(self.decoder(stream), [data[:end]])
             assert whole.text.startswith(early.response.text), f"it has other text after {end} bytes"
             if early.error is None:
@@ -163,15 +160,15 @@ class StreamChecks(Checks):
     def _decoder_class(self, content_type: str) -> type:
         return type(self.codec.stream_decoder(content_type))
 
-    def _places(self, stream: Recording) -> Iterable[int]:
-        """Where a stream is cut: everywhere for the first good one of each class of decoder, else where it can matter.
+    def _is_cut_everywhere(self, stream: Recording) -> bool:
+        """Whether a stream is cut at every byte: the first good one of each class of decoder.
 
         The first shows that a decoder has no state that only some odd place would reveal. What is done with all
         streams, single bytes and random pieces, shows it of the events that only the others have.
         """
         kind = self._decoder_class(stream.content_type)
         first = next((one for one in good_streams(self) if self._decoder_class(one.content_type) is kind), None)
-        return range(len(stream.data) + 1) if stream == first else edges(stream.data)
+        return stream == first
 
     def _ends_by_itself(self, stream: Recording) -> bool:
         """Whether `done` is set by what came, not by the body's end."""
