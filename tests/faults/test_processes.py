@@ -29,7 +29,7 @@ def run(program: str, url: str) -> subprocess.CompletedProcess[str]:
     lines = ["import asyncio, os, sys, threading", "from llmclients import AsyncClient, Client, Timeout"]
     source = "\n".join([*lines, f"URL = {url!r}", options, program])
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", source],
+        [sys.executable, "-W", "error::ResourceWarning", "-W", "error::RuntimeWarning", "-c", source],
         capture_output=True,
         text=True,
         timeout=30,

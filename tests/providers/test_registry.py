@@ -210,7 +210,7 @@ def site(tmp_path: Path) -> Path:
 def run(site: Path, program: str) -> str:
     path = os.pathsep.join([str(site), *filter(None, sys.path)])
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        [sys.executable, "-W", "error::ResourceWarning", "-c", textwrap.dedent(program)],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
