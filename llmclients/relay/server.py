@@ -1,11 +1,17 @@
 """The relay as an HTTP server (uvicorn): `RelayServer` in a thread, `serve` in the foreground.
 
-How SIGINT ends `serve`. While the relay serves, uvicorn's handler takes the signal: it only asks the loop to stop. When
-everything is closed, uvicorn restores the handler that it found and raises the signal once more, so that the program
-ends as if nobody had caught it: Python's own handler raises KeyboardInterrupt. That second raise has no effect where
-SIGINT is ignored, and a process inherits that from a shell that has started it in the background (`relay &` in a
-script). There, `serve` would return as if it had ended by itself. So `serve` puts Python's handler in the place of
-"ignore" before it says that it is ready. A handler of the program's own stays, and decides what a SIGINT means.
+How SIGINT ends `serve`. Three parties handle the signal, one after the other:
+
+- until the relay is ready, Python's own handler, which raises KeyboardInterrupt wherever the program is;
+- from then on `_Server.handle_exit`, which only notes the signal and asks the server to stop. It is set before asyncio
+  and uvicorn set theirs. asyncio's would cancel the main task, and forgets a signal that comes while it is being set;
+- while it serves, uvicorn, by the same method. When all is closed, uvicorn restores the handler that it found and
+  raises the signal once more.
+
+Then `serve` raises KeyboardInterrupt itself, because a SIGINT came. It does not leave that to the second signal, which
+does nothing in a process that was started with SIGINT ignored, as by a shell that runs it in the background (`relay &`
+in a script). A handler that the program has set itself stays, and gets the second signal: what it means is the
+program's to decide.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -153,27 +159,42 @@ def serve(
     check_bind(host, api_key)
     app = create_app(client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes)
     listener = _listener(host, port)
-    with contextlib.closing(listener), _sigint_not_ignored():
+    server = _Server(_config(app, grace=5))
+    with contextlib.closing(listener), _sigint_handler(signal.default_int_handler):
         if ready is not None:
             ready(_url(host, listener))
-        _run(uvicorn.Server(_config(app, grace=5)), listener)
+        with _sigint_handler(server.handle_exit) as is_set:
+            _run(server, listener)
+        if is_set and server.interrupted:
+            raise KeyboardInterrupt
+
+
+class _Server(uvicorn.Server):
+    """A server that knows whether a SIGINT has come."""
+
+    interrupted = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted = self.interrupted or sig == signal.SIGINT
+        super().handle_exit(sig, frame)
 
 
 @contextlib.contextmanager
-def _sigint_not_ignored() -> Iterator[None]:
-    """Make SIGINT a KeyboardInterrupt where it would be ignored."""
-    # Only the main thread may set handlers; in another one, uvicorn sets none, and no signal ends it.
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-    ):
-        yield
+def _sigint_handler(handler: Callable[[int, FrameType | None], None]) -> Iterator[bool]:
+    """Handle SIGINT within, unless the program handles it itself. Whether it is so."""
+    before = signal.getsignal(signal.SIGINT)
+    # Only the main thread can set handlers; in another one, no signal ends the server.
+    if threading.current_thread() is not threading.main_thread() or before not in _REPLACED_HANDLERS:
+        yield False
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, handler)
     try:
-        yield
+        yield True
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, before)
+
+
+_REPLACED_HANDLERS = (signal.default_int_handler, signal.SIG_IGN)
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
