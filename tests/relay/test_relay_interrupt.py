@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from relaytools import backing, post
+from relaytools import post, upstream_client
 
 from llmclients.relay import serve
 
@@ -45,19 +45,18 @@ def at_once(url: str) -> None:
     after_a_request(url)  # what is ignored ends nothing, and the test is to end
 
 
-
 # A shell without job control starts what it runs in the background with SIGINT ignored.
 @pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["default", "ignored"])
 @pytest.mark.parametrize("ready", [after_a_request, at_once])
 def test_an_interrupted_relay_says_so(handler: Any, ready: Callable[[str], Any]) -> None:
     signal.signal(signal.SIGINT, handler)
     with pytest.raises(KeyboardInterrupt):
-        serve(backing(), port=0, ready=ready)
+        serve(upstream_client(), port=0, ready=ready)
     assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_handler_of_the_programs_own_decides() -> None:
     caught: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
-    serve(backing(), port=0, ready=after_a_request)
+    serve(upstream_client(), port=0, ready=after_a_request)
     assert caught == [signal.SIGINT]
