@@ -242,7 +242,7 @@ def test_only_call_s_rooms_log() -> None:
         "calls.chat",
         "cli.main",
         "demo",
-        "relay.app",
+        "relay.endpoints",
         "relay.server",
     }
 
