@@ -26,9 +26,15 @@ IGNORED_FIELDS = frozenset({"cache_control", "metadata", "service_tier", "speed"
 """Fields about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So are
 `cache_control` on blocks and tools, and `eager_input_streaming` of a tool."""
 
-_READ = {"max_tokens", "messages", "model", "output_config", "stop_sequences", "stream", "system"}
-_SAMPLING = {"temperature", "top_k", "top_p"}
-_TOOLS = {"thinking", "tool_choice", "tools"}
+# Options that have the library's names on this wire, and values of the same form.
+_OPTIONS = frozenset({"temperature", "top_k", "top_p"})
+_PARSED_FIELDS = frozenset(
+    {
+        *("max_tokens", "messages", "model", "output_config", "stop_sequences", "stream", "system"),
+        *("thinking", "tool_choice", "tools"),
+    }
+)
+_KNOWN_FIELDS = _OPTIONS | _PARSED_FIELDS | IGNORED_FIELDS
 
 
 class AnthropicServerCodec(ServerCodec):
@@ -75,14 +81,12 @@ def is_anthropic(headers: Mapping[str, str]) -> bool:
 
 
 def _options(payload: Mapping[str, Any]) -> CallOptions:
-    check_known(payload, _READ | _SAMPLING | _TOOLS | IGNORED_FIELDS, "")
-    options = CallOptions({name: payload[name] for name in _SAMPLING if name in payload})
+    check_known(payload, _KNOWN_FIELDS, "")
+    options = CallOptions({name: payload[name] for name in _OPTIONS if name in payload})
     options.add("max_tokens", payload.get("max_tokens"))
     options.add("stop", get_field(payload, "stop_sequences", list, []) or None)
-    tools = parse_tools(
-        [_tool(entry, index) for index, entry in enumerate(get_objects(payload, "tools", optional=True))]
-    )
-    options.add_tools(tools, *_tool_choice(get_field(payload, "tool_choice", dict, {})))
+    tools = [_tool(entry, index) for index, entry in enumerate(get_objects(payload, "tools", optional=True))]
+    options.add_tools(parse_tools(tools), *_tool_choice(get_field(payload, "tool_choice", dict, {})))
     output = get_field(payload, "output_config", dict, {})
     check_known(output, {"effort", "format"}, "output_config", argument="output_config")
     options.add("response_format", _response_format(output.get("format")))
@@ -139,6 +143,7 @@ def _response_format(value: Any) -> UncheckedFormat | None:
 
 
 def _add_thinking(options: CallOptions, thinking: Mapping[str, Any], effort: Any) -> None:
+    """Set what concerns reasoning: `thinking`, and `effort` of `output_config`."""
     check_known(thinking, {"type", "budget_tokens", "display"}, "thinking", argument="thinking")
     options.add("thinking_display", thinking.get("display"))
     options.add("reasoning_effort", effort)
@@ -158,6 +163,7 @@ def _add_thinking(options: CallOptions, thinking: Mapping[str, Any], effort: Any
 
 
 def _messages(payload: Mapping[str, Any]) -> list[Message]:
+    """The system text, and the turns: each is one message, or several where a user's turn has results of tools."""
     messages = []
     system = payload.get("system")
     if system:
@@ -165,16 +171,17 @@ def _messages(payload: Mapping[str, Any]) -> list[Message]:
     for index, entry in enumerate(get_objects(payload, "messages")):
         where = f"messages[{index}]"
         check_known(entry, {"role", "content"}, where, argument="messages")
-        parse = {"user": _user, "assistant": _assistant, "system": _system}.get(str(entry.get("role")))
-        if parse is None:
+        split = {"user": _user, "assistant": _assistant, "system": _system}.get(str(entry.get("role")))
+        if split is None:
             raise InvalidRequestError(f"{where}: its role is user or assistant", argument="messages")
-        messages.extend(parse_message(message, where) for message in parse(entry.get("content"), where))
+        messages.extend(parse_message(message, where) for message in split(entry.get("content"), where))
     if not messages or not payload["messages"]:
         raise InvalidRequestError("messages is empty: there is nothing to answer", argument="messages")
     return messages
 
 
 def _blocks(content: Any, where: str) -> list[dict[str, Any]]:
+    """A turn's content as blocks, also where it is plain text."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
@@ -205,6 +212,7 @@ def _user(content: Any, where: str) -> Iterator[dict[str, Any]]:
 
 
 def _assistant(content: Any, where: str) -> Iterator[dict[str, Any]]:
+    """An answer, with its calls and its reasoning; signed, also as it is, for an upstream of the same wire."""
     texts: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
     thinking: list[str] = []
@@ -251,6 +259,7 @@ def _content(content: Any, where: str, types: Sequence[str] = ("text", "image", 
 
 
 def _part(block: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A block as a part in the library's form."""
     type_, argument = block["type"], where.partition("[")[0]
     if type_ == "text":
         check_known(block, {"type", "text", "cache_control"}, where, argument=argument)

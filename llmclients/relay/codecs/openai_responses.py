@@ -1,4 +1,9 @@
-"""`openai-responses` from the server's side: the requests of the Responses API (PROTOCOLS 10)."""
+"""`openai-responses` from the server's side: the requests of the Responses API (PROTOCOLS 10).
+
+`input` is a flat list of items. What the library has as one assistant message are several items in a row on this wire:
+reasoning, messages, function calls. They are joined. Encrypted, they are also kept as they are, for an upstream of the
+same wire.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +40,22 @@ IGNORED_FIELDS = frozenset(
 """Fields about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So is
 `prompt_cache_breakpoint` on parts."""
 
+# Options that have the library's names on this wire, and values of the same form.
+_OPTIONS = frozenset({"temperature", "top_p"})
 _PARSED_FIELDS = frozenset(
-    {"include", "input", "instructions", "max_output_tokens", "model", "reasoning", "stream", "text"}
+    {
+        *("include", "input", "instructions", "max_output_tokens", "model", "reasoning", "stream", "text"),
+        *("parallel_tool_calls", "tool_choice", "tools", "top_logprobs"),
+    }
 )
-_SAMPLING = frozenset({"temperature", "top_p"})
-_TOOLS = frozenset({"parallel_tool_calls", "tool_choice", "tools", "top_logprobs"})
-_KNOWN = _PARSED_FIELDS | _SAMPLING | _TOOLS | IGNORED_FIELDS
+_KNOWN_FIELDS = _OPTIONS | _PARSED_FIELDS | IGNORED_FIELDS
+# Values that ask for nothing that would not happen anyway.
 _NO_OP_VALUES: dict[str, tuple[Any, ...]] = {"background": (False,), "truncation": ("disabled",)}
+# Fields that refer to what the wire's own server keeps between requests.
 _STORED = ("background", "conversation", "previous_response_id", "prompt")
+# Values of `include`.
 _LOGPROBS, _ENCRYPTED = "message.output_text.logprobs", "reasoning.encrypted_content"
+# What errors name as wrong: where the wire has the library's options.
 _WIRE_NAMES = {
     "logprobs": "include",
     "max_tokens": "max_output_tokens",
@@ -52,6 +64,7 @@ _WIRE_NAMES = {
     "response_format": "text.format",
     "verbosity": "text.verbosity",
 }
+# Fields that the reply has again.
 _MIRRORED = (
     "instructions",
     "max_output_tokens",
@@ -108,11 +121,11 @@ def _options(payload: Mapping[str, Any]) -> CallOptions:
             raise UnsupportedOptionError(
                 f"{name}: the relay keeps nothing: send the whole conversation as input", argument=name
             )
-    options = CallOptions({name: payload[name] for name in _SAMPLING if name in payload})
+    options = CallOptions({name: payload[name] for name in _OPTIONS if name in payload})
     for name, value in payload.items():
         if name == "truncation" and value != "disabled":
             options.add("truncation", value)  # for an upstream provider that has it
-        elif name not in _KNOWN:
+        elif name not in _KNOWN_FIELDS:
             check_no_op(name, value, _NO_OP_VALUES)
     options.add("max_tokens", payload.get("max_output_tokens"))
     tools = parse_tools(get_objects(payload, "tools", optional=True))
@@ -164,14 +177,13 @@ def _add_included(options: CallOptions, payload: Mapping[str, Any]) -> None:
 def _messages(payload: Mapping[str, Any]) -> Iterator[Message]:
     if instructions := get_field(payload, "instructions", str, ""):
         yield parse_message({"role": "system", "content": instructions}, "instructions")
-    given = payload.get("input")
-    if isinstance(given, str):
-        yield parse_message({"role": "user", "content": given}, "input")
+    if isinstance(text := payload.get("input"), str):
+        yield parse_message({"role": "user", "content": text}, "input")
         return
     entries = get_objects(payload, "input")
     if not entries:
         raise InvalidRequestError("input is empty: there is nothing to answer", argument="input")
-    answer: list[dict[str, Any]] = []  # the items of one answer, which are one message here
+    answer: list[dict[str, Any]] = []  # items in a row that are one message here
     for index, entry in enumerate(entries):
         where = f"input[{index}]"
         if _is_assistants(entry):
@@ -186,11 +198,13 @@ def _messages(payload: Mapping[str, Any]) -> Iterator[Message]:
 
 
 def _is_assistants(entry: Mapping[str, Any]) -> bool:
+    """Whether an item is of an answer."""
     type_ = entry.get("type", "message")
     return type_ in ("reasoning", "function_call") or (type_ == "message" and entry.get("role") == "assistant")
 
 
 def _other(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Any other item as a message: a user's, a system text, the result of a call."""
     type_ = entry.get("type", "message")
     if type_ == "message":
         check_known(entry, {"type", "role", "content", "id", "status"}, where, argument="input")
@@ -275,6 +289,7 @@ def _list(item: Mapping[str, Any], name: str, where: str) -> list[Any]:
 
 
 def _part_text(part: Any, types: tuple[str, ...], where: str) -> str:
+    """The text of a part of an answer's item, which is of one of these types."""
     type_ = part.get("type") if isinstance(part, dict) else None
     if type_ not in types:
         raise UnsupportedOptionError(
