@@ -57,6 +57,13 @@ def test_a_stream_of_events_byte_for_byte(name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["openai", "ylokh"])
+def test_the_role_comes_once_also_where_nobody_names_a_model(name: str) -> None:
+    encoder = CODEC[name].stream_encoder(RelayedCall([]), ReplyMeta("ID", 7, ""))
+    data = b"".join([*(encoder.feed(Chunk(text=text)) for text in "ab"), encoder.finish()])
+    assert data.count(b'"role":"assistant"') == 1
+
+
 def test_usage_comes_as_an_event_of_its_own_when_it_was_asked_for() -> None:
     usage = b'{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1},"completion_tokens_details":{"reasoning_tokens":0}}'
     *_, last = encoded("openai", Chunk(text="x", model="m"), Chunk(usage=USAGE), include_usage=True)

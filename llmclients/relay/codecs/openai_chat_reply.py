@@ -120,7 +120,7 @@ class EventEncoder:
     def __init__(self, call: RelayedCall, meta: ReplyMeta) -> None:
         self._meta = meta
         self._include_usage = call.include_usage
-        self._model = ""
+        self._model: str | None = None  # until the first chunk
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
         self._begun_calls: set[int] = set()  # their indexes
@@ -130,7 +130,7 @@ class EventEncoder:
         self._finish_reason = chunk.finish_reason or self._finish_reason
         self._usage = chunk.usage or self._usage
         events = b""
-        if not self._model:
+        if self._model is None:
             self._model = chunk.model or self._meta.model
             events = self._event({"role": "assistant", "content": ""})
         delta: dict[str, Any] = {}
