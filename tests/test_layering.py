@@ -243,7 +243,7 @@ def test_only_call_s_rooms_log() -> None:
         "calls.chat",
         "cli.commands",
         "demo",
-        "relay.app",
+        "relay.endpoints",
         "relay.server",
     }
 

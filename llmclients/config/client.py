@@ -143,6 +143,20 @@ class ClientSettings(NamedTuple):
         made = options_type(**codec_options) if options_type.model_fields else options_type.model_construct()
         return request, made
 
+    def carries(self, option: str) -> bool:
+        """Whether a call can have this option: the wire has a field for it, and so has each wire to fall back on."""
+        if option in self.codec.options.model_fields:
+            return True  # the providers to fall back on are not told
+        return option in self.codec.fields and all(other.carries(option) for other in self.fallbacks)
+
+    @property
+    def default_model(self) -> str | None:
+        """The model of a call that names none, by its own name; None if there is none, or the provider has no such."""
+        try:
+            return self.model_name(None)
+        except InvalidRequestError:
+            return None
+
     def _check_parts(self, request: ChatRequest) -> None:
         """Raise UnsupportedOptionError for a part that the wire cannot carry."""
         for index, message in enumerate(request.messages):
