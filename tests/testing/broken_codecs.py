@@ -273,7 +273,7 @@ BROKEN: list[tuple[str, str, TalkCodec, dict[str, Any]]] = [
         with_payload(lambda p, r, c: {key: p[key] for key in p if p[key] != "weather_now"}),
         {},
     ),
-    ("a dropped option", "test_an_option_of_its_own_reaches_the_wire", breaking(options=other_options()), {}),
+    ("a dropped option", "test_a_codec_option_reaches_the_wire", breaking(options=other_options()), {}),
     ("a dropped image", "test_a_part_of_the_wire_reaches_it", with_message(text_alone), {}),
     ("an image that is an error", "test_a_part_of_the_wire_reaches_it", with_message(no_images), {}),
     ("dropped calls", "test_tool_calls_and_their_results_are_carried_or_an_error", with_message(drop_results), {}),

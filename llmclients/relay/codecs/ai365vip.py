@@ -1,4 +1,7 @@
-"""`ai365vip` from the server's side: a page's request with one flattened message in, raw text out (PROTOCOLS 7)."""
+"""`ai365vip` from the server's side: a page's request with one flattened message in, raw text out.
+
+The wire: docs/protocols/ai365vip.md, "ai365vip".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`anthropic` from the server's side: the requests of Anthropic Messages (PROTOCOLS 11)."""
+"""`anthropic` from the server's side: the requests of Anthropic Messages.
+
+The wire: docs/protocols/anthropic.md, "Anthropic Messages".
+"""
 
 from __future__ import annotations
 

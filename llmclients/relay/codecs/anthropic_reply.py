@@ -1,4 +1,4 @@
-"""Anthropic Messages' replies, streams and errors from the server's side (PROTOCOLS 11.2 to 11.4)."""
+"""Anthropic Messages' replies, streams and errors from the server's side (docs/protocols/anthropic.md, "Streams")."""
 
 from __future__ import annotations
 

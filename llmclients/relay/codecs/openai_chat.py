@@ -1,4 +1,7 @@
-"""`openai` from the server's side: chat completions' requests, for `ylokh` and `ai365vip` as well (PROTOCOLS 8)."""
+"""`openai` from the server's side: chat completions' requests, for `ylokh` and `ai365vip` as well.
+
+The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
+"""
 
 from __future__ import annotations
 
@@ -169,9 +172,9 @@ def _message(entry: dict[str, Any]) -> dict[str, Any]:
         message["reasoning"] = found
     if "reasoning_details" in message:  # signed or encrypted, where the upstream provider has this wire, too
         message["provider_data"] = {PROVIDER_DATA_KEY: {"reasoning_details": message.pop("reasoning_details")}}
-    refusal = message.pop("refusal", None)
-    if refusal and not message.get("content"):
-        message["content"] = refusal
+    declined = message.pop("refusal", None)
+    if declined and not message.get("content"):
+        message["content"] = declined
     if isinstance(content := message.get("content"), list):
         message["content"] = [_assistant_part(part) for part in content]
     return message

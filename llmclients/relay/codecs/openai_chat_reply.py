@@ -1,4 +1,7 @@
-"""Chat completions' replies, streams and errors from the server's side (PROTOCOLS 8)."""
+"""Chat completions' replies, streams and errors from the server's side.
+
+The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
+"""
 
 from __future__ import annotations
 

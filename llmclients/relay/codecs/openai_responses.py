@@ -1,4 +1,6 @@
-"""`openai-responses` from the server's side: the requests of the Responses API (PROTOCOLS 10).
+"""`openai-responses` from the server's side: the requests of the Responses API.
+
+The wire: docs/protocols/openai-responses.md, "OpenAI Responses".
 
 `input` is a flat list of items. What the library has as one assistant message are several items in a row on this wire:
 reasoning, messages, function calls. They are joined. Encrypted, they are also kept as they are, for an upstream of the

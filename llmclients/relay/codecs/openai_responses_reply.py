@@ -1,4 +1,4 @@
-"""The Responses API's replies and streams from the server's side (PROTOCOLS 10.2 to 10.4).
+"""The Responses API's replies and streams from the server's side (docs/protocols/openai-responses.md, "Streams").
 
 A reply is a list of items: reasoning, a message, function calls. In a stream each item begins (`output_item.added`),
 for reasoning and text its one part does (`…part.added`), pieces come (`….delta`), and then all of it comes again,
@@ -197,8 +197,8 @@ class ResponseEncoder(BlockEncoder):
             return data
         if block.type == "reasoning":
             part = _summary("")
-            return data + self._of("response.reasoning_summary_part.added", block, summary_index=0, part=part)
-        return data + self._of("response.content_part.added", block, content_index=0, part=_text_part(block))
+            return data + self._block_event("response.reasoning_summary_part.added", block, summary_index=0, part=part)
+        return data + self._block_event("response.content_part.added", block, content_index=0, part=_text_part(block))
 
     def _id(self, block: Block, chunk: Chunk | None) -> str:
         raw = chunk.raw if chunk is not None and isinstance(chunk.raw, dict) else {}
@@ -214,30 +214,32 @@ class ResponseEncoder(BlockEncoder):
     def piece(self, block: Block, text: str, logprobs: Sequence[TokenLogprob]) -> bytes:
         if block.type == "text":
             entries = _logprobs(logprobs) if logprobs else []
-            return self._of("response.output_text.delta", block, content_index=0, delta=text, logprobs=entries)
+            return self._block_event("response.output_text.delta", block, content_index=0, delta=text, logprobs=entries)
         if block.type == "reasoning":
             if len(block.pieces) == 1 and block.index and self.blocks[block.index - 1].type == "reasoning":
                 # An item of its own: what sets it apart from the one before, where both are one text, has no use.
                 text = block.pieces[0] = text.removeprefix("\n\n")
-            return self._of("response.reasoning_summary_text.delta", block, summary_index=0, delta=text)
-        return self._of("response.function_call_arguments.delta", block, delta=text)
+            return self._block_event("response.reasoning_summary_text.delta", block, summary_index=0, delta=text)
+        return self._block_event("response.function_call_arguments.delta", block, delta=text)
 
     def end(self, block: Block, *, cut: bool) -> bytes:
         data = b""
         if block.type == "text":
             part = _text_part(block)
             whole = {"text": part["text"], "logprobs": part["logprobs"]}
-            data += self._of("response.output_text.done", block, content_index=0, **whole)
-            data += self._of("response.content_part.done", block, content_index=0, part=part)
+            data += self._block_event("response.output_text.done", block, content_index=0, **whole)
+            data += self._block_event("response.content_part.done", block, content_index=0, part=part)
         elif block.type == "reasoning":
             part = _summary(block.text)
-            data += self._of("response.reasoning_summary_text.done", block, summary_index=0, text=block.text)
-            data += self._of("response.reasoning_summary_part.done", block, summary_index=0, part=part)
+            data += self._block_event("response.reasoning_summary_text.done", block, summary_index=0, text=block.text)
+            data += self._block_event("response.reasoning_summary_part.done", block, summary_index=0, part=part)
         else:
             if not block.pieces:  # a call without arguments
                 block.pieces.append("{}")
                 data += self.piece(block, "{}", ())
-            data += self._of("response.function_call_arguments.done", block, name=block.name, arguments=block.text)
+            data += self._block_event(
+                "response.function_call_arguments.done", block, name=block.name, arguments=block.text
+            )
         item = self._encrypted(block) or _item(block, "incomplete" if cut else "completed")
         return data + self._event("response.output_item.done", output_index=block.index, item=item)
 
@@ -287,7 +289,7 @@ class ResponseEncoder(BlockEncoder):
     def fail(self, failure: Failure) -> bytes:
         return self._event("error", **error_payload(failure))
 
-    def _of(self, type_: str, block: Block, **fields: Any) -> bytes:
+    def _block_event(self, type_: str, block: Block, **fields: Any) -> bytes:
         return self._event(type_, item_id=block.item_id, output_index=block.index, **fields)
 
     def _event(self, type_: str, **fields: Any) -> bytes:

@@ -1,4 +1,6 @@
-"""The raw-text wires from the server's side: a flattened prompt in, nothing but the text out (PROTOCOLS 2.3, 3).
+"""The raw-text wires from the server's side: a flattened prompt in, nothing but the text out.
+
+The wire: docs/protocols/raw-text.md, "Raw text".
 
 Their clients send a whole chat as one text, `User: …\\nAssistant: …\\nUser: …\\nAssistant:`. A chat model answers that
 text badly: SmolLM2, told a word and asked for it a turn later, names it when it gets three messages, and denies it when

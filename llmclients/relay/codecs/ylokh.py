@@ -1,4 +1,7 @@
-"""`ylokh` from the server's side: chat completions with options that its client always sends (PROTOCOLS 4)."""
+"""`ylokh` from the server's side: chat completions with options that its client always sends.
+
+The wire: docs/protocols/ylokh.md, "ylokh".
+"""
 
 from __future__ import annotations
 

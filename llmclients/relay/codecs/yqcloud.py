@@ -1,4 +1,4 @@
-"""`yqcloud` from the server's side: a flattened prompt in, raw text out (PROTOCOLS 5)."""
+"""`yqcloud` from the server's side: a flattened prompt in, raw text out (docs/protocols/yqcloud.md, "yqcloud")."""
 
 from __future__ import annotations
 

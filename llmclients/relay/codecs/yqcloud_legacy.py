@@ -1,4 +1,7 @@
-"""`yqcloud-legacy` from the server's side: always streamed, and the system text is in the prompt (PROTOCOLS 6)."""
+"""`yqcloud-legacy` from the server's side: always streamed, and the system text is in the prompt.
+
+The wire: docs/protocols/yqcloud-legacy.md, "yqcloud-legacy".
+"""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class RequestChecks(Checks):
         assert errors < len(values), f"{field} is among the codec's fields, but each of {values} is an error"
 
     @each(codec_options)
-    def test_an_option_of_its_own_reaches_the_wire(self, option: str) -> None:
+    def test_a_codec_option_reaches_the_wire(self, option: str) -> None:
         for request in requests(self):
             others = dict(request.expected.get("codec_options", {}))
             if option not in others:

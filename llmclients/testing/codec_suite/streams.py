@@ -22,7 +22,7 @@ __all__ = ["StreamChecks"]
 _MIB = 1024 * 1024
 _MAX_HELD = 24 * _MIB
 """What a decoder may hold of one event: `framing.MAX_EVENT_BYTES`, twice over when it is put together."""
-_ENDLESS = 28
+_EVENT_MIB = 28
 """MiB of an event that never ends."""
 
 
@@ -178,24 +178,24 @@ class StreamChecks(Checks):
         return decoder.done
 
     def _held(self, content_type: str, opening: bytes, ending: bytes) -> int:
-        """The most memory, in bytes, that a decoder takes for an event of `_ENDLESS` MiB."""
+        """The most memory, in bytes, that a decoder takes for an event of `_EVENT_MIB` MiB."""
         decoder = self.codec.stream_decoder(content_type)
         tracing = tracemalloc.is_tracing()
         if not tracing:
             tracemalloc.start()
         try:
-            before, most = tracemalloc.get_traced_memory()[0], 0
-            for _ in range(_ENDLESS):
+            before, peak = tracemalloc.get_traced_memory()[0], 0
+            for _ in range(_EVENT_MIB):
                 for _chunk in decoder.feed(opening + bytes(bytearray(b"x" * _MIB)) + ending):
                     pass
                 opening = opening if ending else b""
-                most = max(most, tracemalloc.get_traced_memory()[0] - before)
+                peak = max(peak, tracemalloc.get_traced_memory()[0] - before)
         except APIError:
             pass
         finally:
             if not tracing:
                 tracemalloc.stop()
-        return most
+        return peak
 
 
 def _pieces(data: bytes) -> list[bytes]:
