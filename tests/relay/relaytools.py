@@ -17,11 +17,11 @@ from llmclients.relay import RelayServer
 from llmclients.transports.mock import MockTransport, Reply
 
 PROVIDERS = ("ylokh", "yqcloud", "yqcloud-legacy", "ai365vip", "openai")
-ENDPOINTS = (*PROVIDERS, "anthropic", "openai-responses")
+WIRES = (*PROVIDERS, "anthropic", "openai-responses")
 """All wires that the relay serves; the library's clients test the first ones, the official SDKs the rest."""
 
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
-PREFIX = {name: f"/{name}" for name in ENDPOINTS} | {"openai": "/openai/v1", "openai-responses": "/openai/v1"}
+PREFIX = {name: f"/{name}" for name in WIRES} | {"openai": "/openai/v1", "openai-responses": "/openai/v1"}
 PATH = {
     "ylokh": "/v1/chat/completions",
     "yqcloud": "/api/generateStream",

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from relaytools import ENDPOINTS
+from relaytools import WIRES
 
 from llmclients import errors
 from llmclients.relay.app import SERVER_CODECS
@@ -169,8 +169,8 @@ BAD = {
     "ai365vip": BAD_PAGES,
 }
 MALFORMED = [
-    *((name, body) for name in ENDPOINTS for body in BAD_JSON),
-    *((name, json.dumps(body).encode()) for name in ENDPOINTS for body in BAD[name]),
+    *((name, body) for name in WIRES for body in BAD_JSON),
+    *((name, json.dumps(body).encode()) for name in WIRES for body in BAD[name]),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -60,3 +61,18 @@ def test_a_handler_of_the_programs_own_decides() -> None:
     signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
     serve(upstream_client(), port=0, ready=after_a_request)
     assert caught == [signal.SIGINT]
+
+
+def test_asyncio_sets_no_handler_as_that_can_lose_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: list[Any] = []
+    set_handler = signal.signal
+
+    def record(number: int, handler: Any) -> Any:
+        handlers.append(handler)
+        return set_handler(number, handler)
+
+    monkeypatch.setattr(signal, "signal", record)
+    with pytest.raises(KeyboardInterrupt):
+        serve(upstream_client(), port=0, ready=after_a_request)
+    assert handlers
+    assert not [handler for handler in handlers if isinstance(handler, functools.partial)]  # as asyncio's is

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from relaytools import (
     BODY,
-    ENDPOINTS,
     GOOD_STREAM,
     PATH,
     PREFIX,
     PROVIDERS,
+    WIRES,
     SlowProvider,
     client_of,
     open_post,
@@ -42,7 +42,7 @@ def url() -> Iterator[str]:
 # --- access -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("provider", ENDPOINTS)
+@pytest.mark.parametrize("provider", WIRES)
 def test_with_a_key_set_every_wire_needs_it(provider: str) -> None:
     with relay_over(api_key="sesame") as (relay, mock):
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic sesame"}, {"x-api-key": "é"}):

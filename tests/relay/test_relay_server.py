@@ -9,12 +9,12 @@ import pytest
 from relaytools import (
     BODY,
     DONE,
-    ENDPOINTS,
     HI,
     PATH,
     PREFIX,
     PROVIDERS,
     RAW_TEXT,
+    WIRES,
     SlowProvider,
     client_of,
     open_post,
@@ -120,7 +120,7 @@ def test_a_whole_reply_byte_for_byte(url: str) -> None:
     assert post(url, "yqcloud", {"prompt": "Hi", "stream": False}).body == "Hello 😀".encode()
 
 
-@pytest.mark.parametrize("provider", ENDPOINTS)
+@pytest.mark.parametrize("provider", WIRES)
 def test_each_piece_goes_out_at_once(provider: str) -> None:
     with (
         SlowProvider() as upstream,
