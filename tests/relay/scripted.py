@@ -30,7 +30,7 @@ from llmclients.providers.registry import register_provider
 from llmclients.relay import RelayServer
 from llmclients.transports.mock import MockTransport, Reply
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse, Chunk
+from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta
 
 ALL = frozenset(ChatRequest.model_fields) - {"messages", "model", "extra"}
 END = b'{"end":true}\n'
@@ -63,8 +63,23 @@ class ScriptedCodec(Codec):
         codec_options = context.options.model_dump(exclude_none=True)
         return EncodedRequest("/scripted", encode_json({"asked": asked, "codec_options": codec_options}))
 
-    def decode(self, body: bytes) -> ChatResponse:
-        return ChatResponse.model_validate_json(body)
+    def decode(self, body: bytes) -> Chunk:
+        answer = ChatResponse.model_validate_json(body)
+        calls = [
+            ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments_text)
+            for index, call in enumerate(answer.tool_calls)
+        ]
+        shared = {
+            name: getattr(answer, name) for name in ("text", "reasoning", "finish_reason", "usage", "model", "id")
+        }
+        return Chunk(
+            role="assistant",
+            tool_calls=calls,
+            logprobs=answer.logprobs or (),
+            provider_data=answer.provider_data,
+            raw=answer.raw,
+            **shared,
+        )
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
         return _Decoder()
