@@ -179,9 +179,13 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+# What Python sets when it starts; anything else is the program's choice.
+_REPLACED_HANDLERS = (signal.default_int_handler, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def _sigint_handler(handler: Callable[[int, FrameType | None], None]) -> Iterator[bool]:
-    """Handle SIGINT within, unless the program handles it itself. Whether it is so."""
+    """Set a handler for SIGINT, unless the program has one of its own. Yields whether it was set."""
     before = signal.getsignal(signal.SIGINT)
     # Only the main thread can set handlers; in another one, no signal ends the server.
     if threading.current_thread() is not threading.main_thread() or before not in _REPLACED_HANDLERS:
@@ -192,9 +196,6 @@ def _sigint_handler(handler: Callable[[int, FrameType | None], None]) -> Iterato
         yield True
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-_REPLACED_HANDLERS = (signal.default_int_handler, signal.SIG_IGN)
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:

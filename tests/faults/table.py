@@ -36,7 +36,7 @@ from .expect import (
 from .statuses import REDIRECT_ROWS, RETRY_ROWS, STATUS_ROWS
 
 P0 = PARTS[0]
-SHORT = {"read": 0.15}
+SHORT = {"read": 0.25}
 ONCE = {**SHORT, "retry": 1}
 """Silence takes time: that it is tried again, two rows show."""
 _ID = (("X-Request-Id", REQUEST_ID),)
@@ -213,5 +213,4 @@ EVENT_ROWS = [
     Row("noise after [DONE]", lambda a: in_place_of(a, 5, "{oops", "[1]"), {"sse": GOOD}, **ONLY_EVENTS),
 ]
 
-BODY_ROWS = TRANSPORT_ROWS + EVENT_ROWS
-HEAD_ROWS = STATUS_ROWS + REDIRECT_ROWS + RETRY_ROWS
+ROWS = TRANSPORT_ROWS + EVENT_ROWS + STATUS_ROWS + REDIRECT_ROWS + RETRY_ROWS

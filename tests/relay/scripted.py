@@ -64,23 +64,21 @@ class ScriptedCodec(Codec):
         return EncodedRequest("/scripted", encode_json({"asked": asked, "codec_options": codec_options}))
 
     def decode(self, body: bytes) -> Chunk:
-        response = ChatResponse.model_validate_json(body)
+        answer = ChatResponse.model_validate_json(body)
         calls = [
             ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments_text)
-            for index, call in enumerate(response.tool_calls)
+            for index, call in enumerate(answer.tool_calls)
         ]
+        shared = {
+            name: getattr(answer, name) for name in ("text", "reasoning", "finish_reason", "usage", "model", "id")
+        }
         return Chunk(
-            text=response.text,
             role="assistant",
-            reasoning=response.reasoning,
             tool_calls=calls,
-            finish_reason=response.finish_reason,
-            usage=response.usage,
-            model=response.model,
-            id=response.id,
-            raw=response.raw,
-            logprobs=response.logprobs or (),
-            provider_data=response.provider_data,
+            logprobs=answer.logprobs or (),
+            provider_data=answer.provider_data,
+            raw=answer.raw,
+            **shared,
         )
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
