@@ -1,4 +1,4 @@
-"""A response body's content decoding, and its limit in bytes."""
+"""A decoder of content encodings (gzip, deflate) that never makes more than a limit of bytes. No I/O."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from llmclients.errors import APIResponseError, ResponseTooLargeError, StreamInt
 
 __all__ = ["BodyDecoder"]
 
-_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS  # zlib's `wbits`
 
 
 class BodyDecoder:
     """Undoes the content encoding of a body that comes in pieces: none, gzip or deflate.
 
     Never makes more than `limit` bytes of the whole body, so a small body that unpacks to gigabytes does no harm.
+
+    Args:
+        headers: the response's headers, their names in lower case.
+        limit: the most bytes that the body may have when it is decoded.
 
     Raises:
         APIResponseError: an encoding that is not known.
@@ -40,6 +44,7 @@ class BodyDecoder:
         """
         if self._inflate is not None:
             try:
+                # One byte more than is left: it shows that the body goes on.
                 data = self._inflate.feed(data, self._left + 1)
             except zlib.error as error:
                 raise APIResponseError("the response is not in the content encoding that it names") from error
@@ -70,35 +75,35 @@ def _inflater(encoding: str) -> _Gzip | _Deflate | None:
 
 
 class _Gzip:
-    """One gzip member after another."""
+    """One gzip member after another. `feed` makes at most `limit` bytes, and drops what is beyond."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
-        self.complete = True  # no byte yet: an empty body stands for itself
+        self.complete = True  # an empty body is complete, whatever its headers say
 
-    def feed(self, data: bytes, most: int) -> bytes:
+    def feed(self, data: bytes, limit: int) -> bytes:
         output = bytearray()
-        while data and len(output) < most:
+        while data and len(output) < limit:
             if self._member.eof:
                 data = data.lstrip(b"\0")  # padding
                 if not data:
                     break
                 self._member = zlib.decompressobj(_GZIP)
-            output += self._member.decompress(data, most - len(output))
+            output += self._member.decompress(data, limit - len(output))
             data = self._member.unused_data
             self.complete = self._member.eof
         return bytes(output)
 
 
 class _Deflate:
-    """zlib's format, as the standard says, or the bare one, as some servers send."""
+    """zlib's format, as the standard says, or raw deflate, as some servers send. The first two bytes tell which."""
 
     def __init__(self) -> None:
         self._head = b""
         self._stream = zlib.decompressobj(_ZLIB)
         self.complete = True
 
-    def feed(self, data: bytes, most: int) -> bytes:
+    def feed(self, data: bytes, limit: int) -> bytes:
         self.complete = self.complete and not data
         if len(self._head) < 2:
             self._head += data
@@ -107,7 +112,7 @@ class _Deflate:
             data = self._head
             if data[0] & 15 != 8 or (data[0] << 8 | data[1]) % 31:
                 self._stream = zlib.decompressobj(_RAW)
-        output = self._stream.decompress(data, most)
+        output = self._stream.decompress(data, limit)
         if self._stream.unused_data:
             raise zlib.error("data after the end")
         self.complete = self._stream.eof

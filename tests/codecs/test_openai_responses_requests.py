@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from helpers import whole_reply
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
@@ -13,15 +14,17 @@ from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import APIResponseError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.messages import Message, ToolCall, as_messages
 from llmclients.types.request import ChatRequest
 
 CODEC = OpenAIResponsesCodec()
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def encoded(messages: Any = "Hi", *, own: dict[str, Any] | None = None, stream: bool = False, **options: Any) -> Any:
-    context = Context(model="m", options=CODEC.options(**own or {}), stream=stream)
+def encoded(
+    messages: Any = "Hi", *, codec_options: dict[str, Any] | None = None, stream: bool = False, **options: Any
+) -> Any:
+    context = Context(model="m", options=CODEC.options(**codec_options or {}), stream=stream)
     body = CODEC.encode(ChatRequest.from_messages(messages, **options), context).body
     payload = json.loads(body)
     assert json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() == body
@@ -34,7 +37,7 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "prope
 
 
 @pytest.mark.parametrize(
-    ("options", "own", "more"),
+    ("options", "codec_options", "more"),
     [
         ({}, {}, {}),
         ({"temperature": 0}, {}, {"temperature": 0}),
@@ -76,15 +79,17 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "prope
     ],
     ids=repr,
 )
-def test_what_is_set_is_sent_and_nothing_else(options: dict[str, Any], own: dict[str, Any], more: Any) -> None:
-    assert encoded(own=own, **options) == HI | more
-    assert encoded(own=own, stream=True, **options) == HI | more | {"stream": True}
+def test_what_is_set_is_sent_and_nothing_else(
+    options: dict[str, Any], codec_options: dict[str, Any], more: Any
+) -> None:
+    assert encoded(codec_options=codec_options, **options) == HI | more
+    assert encoded(codec_options=codec_options, stream=True, **options) == HI | more | {"stream": True}
 
 
 @pytest.mark.parametrize("name", ["stop", "seed", "presence_penalty", "frequency_penalty"])
-def test_what_the_wire_has_no_field_for_is_refused(name: str) -> None:
+def test_what_the_wire_has_no_field_for_is_rejected(name: str) -> None:
     with pytest.raises(UnsupportedOptionError, match="its wire has no field for it") as caught:
-        settings().request("Hi", "m", {name: "END" if name == "stop" else 1})
+        settings().request(as_messages("Hi"), "m", {name: "END" if name == "stop" else 1})
 
     assert caught.value.argument == name
 
@@ -106,7 +111,7 @@ def settings() -> ClientSettings:
     ],
     ids=["audio", "bitmap", "large"],
 )
-def test_a_part_that_the_wire_does_not_take_is_refused(part: Any, words: str) -> None:
+def test_a_part_that_the_wire_does_not_take_is_rejected(part: Any, words: str) -> None:
     with pytest.raises(UnsupportedOptionError, match=words):
         settings().request([Message("user", [part])], "m", {})
 
@@ -148,7 +153,7 @@ def test_parts(part: Any, sent: dict[str, Any]) -> None:
         (Message("assistant", "x", provider_data={"openai-responses": {}}), "is not a list of items"),
     ],
 )
-def test_a_message_that_has_no_form_on_the_wire_is_refused(message: Message, words: str) -> None:
+def test_a_message_that_the_wire_cannot_carry_is_rejected(message: Message, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=rf"messages\[1\]: .*{words}") as caught:
         encoded(["Hi", message])
 
@@ -157,7 +162,7 @@ def test_a_message_that_has_no_form_on_the_wire_is_refused(message: Message, wor
 
 def test_an_answer_goes_back_as_it_came() -> None:
     items = [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "g"}, {"type": "message"}]
-    response = CODEC.decode(json.dumps({"status": "completed", "output": items}).encode())
+    response = whole_reply(CODEC, json.dumps({"status": "completed", "output": items}).encode())
 
     assert encoded(["Hi", response.message])["input"][1:] == items
     assert encoded(["Hi", response.message.model_copy(update={"provider_data": None, "content": "x"})])["input"][1] == {

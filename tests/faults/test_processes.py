@@ -73,8 +73,8 @@ def test_parent_and_child_go_on_after_a_fork(program: str, texts: int) -> None:
         done = run(program, server.url)
         assert (done.returncode, done.stderr) == (0, "")
         assert len(server.requests) == texts
-        for heard in server.heard:
-            prompts = {request.json["prompt"] for request in heard}
+        for requests in server.received:
+            prompts = {request.json["prompt"] for request in requests}
             assert "child" not in prompts or prompts == {"child"}, "no connection is shared by the two"
 
 

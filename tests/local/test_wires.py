@@ -12,6 +12,7 @@ import pytest
 from llmclients import AsyncClient, Client
 from llmclients.errors import AuthenticationError, BadRequestError, StructuredOutputError
 from llmclients.local import engine as local
+from llmclients.local import install, weights
 from llmclients.providers.registry import find_provider
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.response import ChatResponse
@@ -38,8 +39,8 @@ SCHEMA = {
 pytestmark = [
     pytest.mark.local,
     pytest.mark.skipif(
-        local._installed_weights() is None or not local._has(sys.executable, "xllamacpp"),
-        reason=f"the embedded model is not installed; run: {local.INSTALL_COMMAND}",
+        weights.installed_weights() is None or not install._is_installed(sys.executable, "xllamacpp"),
+        reason=f"the embedded model is not installed; run: {install.INSTALL_COMMAND}",
     ),
 ]
 

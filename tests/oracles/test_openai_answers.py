@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from helpers import cut_at, decode
+from helpers import cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ParsedChatCompletion
@@ -88,7 +88,7 @@ def test_the_same_reply_is_read_as_the_same_answer(
 
     theirs = CREATE(model="m", messages=[{"role": "user", "content": "Hi"}])
 
-    agree(CODEC.decode(body), theirs)
+    agree(whole_reply(CODEC, body), theirs)
 
 
 @st.composite

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from helpers import cut_at, decode
+from helpers import cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
@@ -226,7 +226,7 @@ def test_the_same_is_read_from_a_reply(answer: Answer) -> None:
     body = json.dumps(answer.response, ensure_ascii=False).encode()
     client = sdk(lambda request: httpx2.Response(200, content=body, headers={"content-type": "application/json"}))
 
-    check(CODEC.decode(body), client.responses.create(model="m", input="Hi"))
+    check(whole_reply(CODEC, body), client.responses.create(model="m", input="Hi"))
 
 
 @given(answers(), st.lists(st.integers(0, 6000), max_size=8))

@@ -1,4 +1,4 @@
-"""The asynchronous transport's own reader of chunked bodies, beneath aiohttp's."""
+"""`_ChunkedReader`: the asynchronous transport's reader of chunked bodies, in place of aiohttp's."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_head_however_it_is_cut(head: bytes) -> None:
 
 def test_a_body_that_nobody_reads_holds_the_server_up() -> None:
     whole = b"x" * 50_000
-    most = 2 * 64 * 1024 + 256 * 1024  # what may lie unread, and one read of asyncio's
+    limit = 2 * 64 * 1024 + 256 * 1024  # what may lie unread, and one read of asyncio's
 
     async def main() -> None:
         transport = HttpxTransport(TransportSettings(trust_env=False))
@@ -56,7 +56,7 @@ def test_a_body_that_nobody_reads_holds_the_server_up() -> None:
             await asyncio.sleep(0.005)
             pieces.append(await response.read())
         assert b"".join(pieces) == whole * 100
-        assert 100_000 < max(map(len, pieces)) <= most
+        assert 100_000 < max(map(len, pieces)) <= limit
         await transport.close()
 
     with FaultServer([CHUNKED_HEAD, *[chunked(whole, last=False)] * 100, chunked()]) as server:

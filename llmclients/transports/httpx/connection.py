@@ -1,9 +1,53 @@
-"""aiohttp's connection as HTTP says: for the asynchronous transport.
+"""An aiohttp `ResponseHandler` that unframes chunked bodies itself, and reports every way in which a body can fail.
 
-aiohttp takes a reset for the end of a body that has no length, says nothing when a chunk is malformed, and waits for
-ever after an interim response. Its parser calls back three times for each HTTP chunk, which costs more than all the
-rest of reading one; so it gets the heads, and a chunked body is unframed here, as the synchronous transport does.
+It depends on private names of aiohttp, which are listed below.
 """
+
+# Why not aiohttp's own
+#
+#   It takes a reset for the end of a body that has no length.           -> `connection_lost` fails the reader
+#   It says nothing to the reader of a body when a chunk is malformed.   -> `set_exception` fails the reader
+#   It waits for ever after an interim response.                         -> `read` starts the timeout again
+#   It lends a connection whose end has come, before the loop sees that. -> `is_connected` asks the socket
+#   Its parser calls back three times for each HTTP chunk, which costs more than all the rest of reading one.
+#                                       -> the parser gets the heads only; `_ChunkedReader` unframes a chunked body
+#   It makes a new timer for each piece of data.                         -> one timer, which looks at the clock
+#
+# States, from `set_response_params` (aiohttp lends the connection to an exchange) to the next
+#
+#   awaiting the head   _awaits_head. `data_received` cuts what comes after each empty line, so that the parser sees
+#                       heads and no byte of a body. `_head_tail` has the last three bytes of a head that is not
+#                       complete: an empty line may be cut anywhere. Each complete head comes back by `feed_data`; that
+#                       of an interim response leaves the state as it is.
+#   chunked body        _body is set. All bytes go to it. aiohttp's parser does not know that the body goes on, so it is
+#                       dropped when the body is complete (`end_body`): aiohttp asks it when the connection ends.
+#   other body          neither. All bytes go to the parser, and from there to aiohttp's own reader.
+#
+# All of it runs in the connection's event loop, as callbacks of asyncio's transport; the task that reads runs between
+# them. Reading pauses when twice _BUFFER_SIZE waits in the reader, and goes on when it is taken.
+#
+# Names of aiohttp that are not public, and why each is needed. tests/test_internals.py asserts them; setup.cfg caps
+# aiohttp below the first minor version that is not tested.
+#
+#   TCPConnector._factory           makes the connections; the only way to have this class used (transport.py)
+#   ClientSession._retry_connection set to False: aiohttp would send a GET twice (transport.py)
+#   StreamReader._read_nowait       the bytes that came before a failure (response.py)
+#   ResponseHandler
+#     _loop                         the loop of the timer and of the reader's futures
+#     _parser                       dropped at the end of a chunked body
+#     _payload                      the reader of the current body: replaced by ours, and told of failures
+#     _exception                    whether the parser has failed on a head: then no byte after it counts
+#     _should_close                 set where bytes came after a body: no other exchange may use the connection
+#     _reading_paused               whether reading waits for the buffer to be taken
+#     _drop_timeout                 ends the timeout at the body's end
+#     _read_timeout, _read_timeout_handle, _reschedule_timeout, _on_read_timeout
+#                                   the timer of `timeout.read`, overridden
+#   StreamReader
+#     _buffer, _size, _waiter, _eof, _exception, _loop, _high_water
+#                                   `_ChunkedReader` fills the buffer and wakes the reader without aiohttp's calls for
+#                                   each piece, and takes all that is there at once
+#
+# Not private but undocumented: the modules client_proto, streams and http_exceptions, and the methods overridden here.
 
 from __future__ import annotations
 
@@ -27,7 +71,7 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 
 
 class Connection(ResponseHandler):
-    """One connection, which serves one exchange after the other."""
+    """One connection, which serves one exchange after the other. Made by aiohttp's connector."""
 
     _heads = 0
     _last_bytes = 0.0
@@ -43,7 +87,7 @@ class Connection(ResponseHandler):
         super().set_response_params(**params)
 
     async def read(self) -> Any:
-        """The next head."""
+        """The next head, of an interim response or the final one, with its body's reader."""
         if self._heads > _MAX_INTERIM_HEADS:
             raise HttpProcessingError(code=502, message="too many interim responses")
         if self._heads:
@@ -52,8 +96,9 @@ class Connection(ResponseHandler):
         return await super().read()
 
     def data_received(self, data: bytes) -> None:
+        """Bytes came from the socket: cut them into heads and body."""
         if self._body is not None:
-            if data:  # nothing: reading goes on after a pause
+            if data:  # aiohttp calls with none when reading goes on after a pause
                 self._last_bytes = monotonic()
                 self._body.receive(data)
             return
@@ -87,8 +132,8 @@ class Connection(ResponseHandler):
         super().feed_data((message, reader), size)
 
     def end_body(self, *, excess: bool) -> None:
-        """The body is complete. After this, no byte belongs to it."""
-        self._parser = None  # for all that it knows, the body is yet to come
+        """The chunked body is complete. `excess`: bytes came after it, so the connection is not used again."""
+        self._parser = None
         self._should_close = self._should_close or excess
 
     def _reschedule_timeout(self) -> None:
@@ -109,7 +154,7 @@ class Connection(ResponseHandler):
             super()._on_read_timeout()
 
     def is_connected(self) -> bool:
-        """Whether it may serve another exchange: also not when its end has come and the loop has yet to notice."""
+        """Whether it may serve another exchange: not when its end, or bytes that nobody asked for, have arrived."""
         if not super().is_connected() or self.transport is None:
             return False
         sock = self.transport.get_extra_info("socket")
@@ -120,24 +165,26 @@ class Connection(ResponseHandler):
         return not poll.poll(0)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """The connection has failed: so has the body, where what came is not HTTP."""
         if isinstance(exc, HttpProcessingError):
-            self._tell_reader(exc)
+            self._fail_body(exc)
         super().set_exception(exc, *cause)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection has ended. With an error: so has the body, whatever its framing."""
         if exc is not None:
-            self._tell_reader(exc)
+            self._fail_body(exc)
         super().connection_lost(exc)
-        self._body = None  # they hold each other
+        self._body = None  # it refers to this connection
 
-    def _tell_reader(self, exc: BaseException) -> None:
+    def _fail_body(self, exc: BaseException) -> None:
         body = self._payload
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(exc)
 
 
 class _ChunkedReader(StreamReader):
-    """The reader of a chunked body: unframes what comes, all chunks of a packet in one go."""
+    """The reader of a chunked body: unframes what comes, all chunks of a packet at once."""
 
     __slots__ = ("_connection", "_framing")
 
@@ -150,12 +197,12 @@ class _ChunkedReader(StreamReader):
         """Bytes came from the connection."""
         framing = self._framing
         if framing.done or self._exception is not None:
-            self._connection.close()  # more than was asked for
+            self._connection.close()  # nobody asked for these bytes
             return
         try:
             data = framing.feed(data)
         except APIError as error:
-            self.feed_data(framing.salvaged)
+            self.feed_data(framing.decoded_before_error)
             self.set_exception(error)
             self._connection.close()
             return

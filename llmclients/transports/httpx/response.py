@@ -1,4 +1,7 @@
-"""A response of httpx', over aiohttp's reader where there is one: with as few coroutines per read as can be."""
+"""The asynchronous transport's response: reads the body from aiohttp's reader where there is one, else from httpx'.
+
+aiohttp's own reader gives all that it has at once, without the generators that lie between it and httpx' interface.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llmclients.transports.base import FINISH_BYTES, FINISH_SECONDS
+from llmclients.transports.base import DRAIN_BYTES, DRAIN_SECONDS
 from llmclients.transports.content_encoding import BodyDecoder
-from llmclients.transports.errors import Exchange, closed_early
+from llmclients.transports.errors import ErrorContext, closed_locally
 from llmclients.transports.framing import can_serve_again
 from llmclients.transports.httpx.per_loop import timeout_at
 
@@ -23,14 +26,21 @@ __all__ = ["HttpxResponse"]
 
 
 class HttpxResponse:
-    """An open exchange over httpx. Keeps `owner`, with which its connection would end."""
+    """An open exchange over httpx.
 
-    def __init__(self, response: httpx.Response, exchange: Exchange, limit: int, owner: object) -> None:
-        self._exchange = exchange
+    Args:
+        response: httpx' response, its body not read.
+        context: makes the errors; has the timeouts and the deadline.
+        limit: the most bytes of the body, decoded.
+        owner: kept alive as long as this response: its connections would end with it.
+    """
+
+    def __init__(self, response: httpx.Response, context: ErrorContext, limit: int, owner: object) -> None:
+        self._context = context
         self._owner = owner
         self._loop = loop = asyncio.get_running_loop()
         self._stream = response.stream
-        self._ended = self._closed = self._late = False
+        self._ended = self._closed = self._expired = False
         self._failure: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.status = response.status_code
@@ -39,16 +49,16 @@ class HttpxResponse:
         self._receive: Callable[[], Awaitable[bytes]]
         self._direct = _aiohttp_response(response)
         if response.is_stream_consumed:  # a hook of the caller's client has read and decoded it
-            self._receive = _Parts(_once(response.content), exchange).next
+            self._receive = _Parts(_once(response.content), context).next
             encoded = {}
         elif self._direct is not None:
             self._receive = self._direct.content.readany
-            if exchange.deadline is not None:
-                when = loop.time() + exchange.deadline - exchange.clock.monotonic()
+            if context.deadline is not None:
+                when = loop.time() + context.deadline - context.clock.monotonic()
                 self._timer = loop.call_at(when, _expire, weakref.ref(self))
         else:
             assert isinstance(self._stream, AsyncIterable)
-            self._receive = _Parts(aiter(self._stream), exchange).next
+            self._receive = _Parts(aiter(self._stream), context).next
         try:
             self._decoder = BodyDecoder(encoded, limit)
         except Exception:
@@ -60,13 +70,13 @@ class HttpxResponse:
         try:
             while not self._ended:
                 if self._closed:
-                    raise closed_early()
+                    raise closed_locally()
                 if self._failure is not None:
                     raise self._failure
                 try:
                     data = await self._receive()
                 except Exception as error:
-                    data = self._left_behind()
+                    data = self._buffered()
                     if not data:
                         raise
                     self._failure = error
@@ -78,16 +88,16 @@ class HttpxResponse:
         except BaseException as error:
             closed = self._closed
             self.abort()
-            if self._late:
-                raise self._exchange.too_late() from None
+            if self._expired:
+                raise self._context.deadline_exceeded() from None
             if closed:
-                raise closed_early() from None
+                raise closed_locally() from None
             if isinstance(error, Exception):
-                raise self._exchange.error(error, "read") from error
+                raise self._context.error(error, "read") from error
             raise
         return b""
 
-    async def finish(self) -> None:
+    async def drain(self) -> None:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
             with suppress(Exception):  # the answer is complete: at worst its connection is not used again
@@ -102,19 +112,19 @@ class HttpxResponse:
         if self._direct is not None and self._direct.content.is_eof():  # it is here already, as it mostly is
             await self._end()
             return
-        exchange, taken = self._exchange, 0
-        seconds = FINISH_SECONDS
-        if exchange.deadline is not None:
-            seconds = min(seconds, exchange.deadline - exchange.clock.monotonic())
+        context, taken = self._context, 0
+        seconds = DRAIN_SECONDS
+        if context.deadline is not None:
+            seconds = min(seconds, context.deadline - context.clock.monotonic())
         async with timeout_at(self._loop.time() + seconds):
-            while not self._ended and taken < FINISH_BYTES:
+            while not self._ended and taken < DRAIN_BYTES:
                 data = await self._receive()
                 taken += len(data)
                 if not data:
                     await self._end()
 
-    def _left_behind(self) -> bytes:
-        """What came before a failure: aiohttp's reader tells of the failure first."""
+    def _buffered(self) -> bytes:
+        """The bytes that came before a failure: aiohttp's reader raises the failure first."""
         if self._direct is None or self._closed:
             return b""
         data: bytes = self._direct.content._read_nowait(-1)
@@ -123,7 +133,7 @@ class HttpxResponse:
     async def _end(self) -> None:
         """The body is complete: the connection may serve another exchange."""
         if self._closed:
-            raise closed_early()
+            raise closed_locally()
         if self._direct is not None and (failure := self._direct.content.exception()) is not None:
             raise failure
         self._ended = True
@@ -166,14 +176,14 @@ class HttpxResponse:
 
 
 class _Parts:
-    """A stream's parts, each before the deadline. Apart from the response, which must not hold itself alive."""
+    """A stream's parts, each before the deadline. Not part of the response: that would hold itself alive."""
 
-    def __init__(self, parts: AsyncIterator[bytes], exchange: Exchange) -> None:
+    def __init__(self, parts: AsyncIterator[bytes], context: ErrorContext) -> None:
         self._parts = parts
-        self._exchange = exchange
+        self._context = context
 
     async def next(self) -> bytes:
-        remaining = self._exchange.remaining()
+        remaining = self._context.remaining()
         if remaining is None:
             return await anext(self._parts, b"")
         async with timeout_at(asyncio.get_running_loop().time() + remaining):
@@ -181,9 +191,9 @@ class _Parts:
 
 
 def _expire(reference: weakref.ref[HttpxResponse]) -> None:
-    """The deadline has passed: whoever waits for the body is told."""
+    """The deadline has passed: a `read` that waits fails now, a later one at once."""
     if (response := reference()) is not None and not response._ended:
-        response._late = True
+        response._expired = True
         response.abort()
 
 

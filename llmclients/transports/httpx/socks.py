@@ -1,4 +1,4 @@
-"""httpx's own transport through a SOCKS5 proxy, whose handshake httpx neither bounds nor cleans up after."""
+"""httpx's own transport through a SOCKS5 proxy, with a handshake that is bounded in time and cleaned up after."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ __all__ = ["SocksTransport"]
 
 
 class SocksTransport(httpx.AsyncHTTPTransport):
-    """One proxy. It resolves names, whatever its scheme says."""
+    """Connections through one proxy, which resolves names, whatever its scheme says.
+
+    httpx bounds the connection to the proxy, but not the handshake that follows, and leaves the socket open when that
+    fails; its `trace` extension tells of both.
+    """
 
     def __init__(self, proxy: Proxy, context: ssl.SSLContext | None) -> None:
         if not proxy.scheme.startswith("socks5"):
@@ -38,7 +42,7 @@ class SocksTransport(httpx.AsyncHTTPTransport):
             return await super().handle_async_request(request)
         except BaseException as error:
             await handshake.drop()
-            if handshake.late:
+            if handshake.expired:
                 raise httpx.ConnectTimeout("the proxy says nothing", request=request) from error
             if handshake.timer is not None and isinstance(error, Exception) and not isinstance(error, httpx.HTTPError):
                 # A reply that is not SOCKS; httpx lets socksio's exceptions through.
@@ -49,10 +53,10 @@ class SocksTransport(httpx.AsyncHTTPTransport):
 
 
 class _Handshake:
-    """Follows a new connection until the proxy has let it through; closes it when that takes too long."""
+    """Follows a new connection until the proxy has let it through; closes it when that takes longer than `seconds`."""
 
     def __init__(self, seconds: float | None) -> None:
-        self.late = False
+        self.expired = False
         self.timer: asyncio.TimerHandle | None = None
         self._seconds = seconds
         self._stream: Any = None
@@ -67,7 +71,7 @@ class _Handshake:
             self.end()
 
     def _expire(self) -> None:
-        self.late = True
+        self.expired = True
         self._dropping = asyncio.ensure_future(self.drop())
 
     async def drop(self) -> None:

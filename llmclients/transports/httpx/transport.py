@@ -1,7 +1,6 @@
 """The asynchronous transport: httpx over aiohttp's connections, and over httpx's own where aiohttp has none (SOCKS).
 
 Requests go straight to httpx's transports: a client would add cookies, redirects, and log lines with whole URLs.
-The only module that imports httpx and aiohttp.
 """
 
 from __future__ import annotations
@@ -22,9 +21,22 @@ from httpx_aiohttp import AiohttpTransport
 from multidict import CIMultiDict
 
 from llmclients.config.values import Proxy, Timeout
-from llmclients.transports import errors as faults
 from llmclients.transports.base import SYSTEM_CLOCK, Clock, HTTPRequest, TransportSettings
-from llmclients.transports.errors import SYSTEM_ROWS, Exchange, Row
+from llmclients.transports.errors import (
+    CERTIFICATE,
+    CONNECT,
+    CONNECTION_LOST,
+    INVALID_REQUEST,
+    MALFORMED,
+    PROXY,
+    RESOLVE,
+    SLOW_ANSWER,
+    SLOW_CONNECT,
+    SYSTEM_ROWS,
+    TLS,
+    ErrorContext,
+    Row,
+)
 from llmclients.transports.httpx.connection import Connection
 from llmclients.transports.httpx.per_loop import PerLoop, timeout_at
 from llmclients.transports.httpx.response import HttpxResponse
@@ -42,7 +54,7 @@ class HttpxTransport:
 
     Args:
         settings: proxy, certificates, limits. With a client of the caller's only the limit counts.
-        client: the caller's own client, used as it is and left open.
+        client: the caller's own client, to send with instead; used as it is, and left open.
         clock: what deadlines are measured on.
     """
 
@@ -53,42 +65,42 @@ class HttpxTransport:
         self._settings = settings
         self._client = client
         self._routes = Routes(settings)
-        self._context: ssl.SSLContext | None = None
-        self._homes = PerLoop(_Home)
+        self._tls_context: ssl.SSLContext | None = None
+        self._connections = PerLoop(_LoopConnections)
 
     async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> HttpxResponse:
         """Send the request and read the response's head."""
         loop = asyncio.get_running_loop()
         proxy = None if self._client is not None else self._routes.proxy_for(request)
-        exchange = Exchange(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
-        remaining = exchange.remaining()
-        home = None
+        context = ErrorContext(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
+        remaining = context.remaining()
+        connections = None
         try:
             if self._client is not None:
                 sent = _send_with(self._client, request, timeout)
             else:
-                home = await self._homes.get()
-                sent = self._send(home, request, timeout, proxy)
+                connections = await self._connections.get()
+                sent = self._send(connections, request, timeout, proxy)
             if remaining is None:
                 response = await sent
             else:
                 async with timeout_at(loop.time() + remaining):
                     response = await sent
         except Exception as error:
-            raise exchange.error(error, "open") from error
-        opened = HttpxResponse(response, exchange, self._settings.max_response_bytes, self)
-        if home is not None:
-            home.open.add(opened)
+            raise context.error(error, "open") from error
+        opened = HttpxResponse(response, context, self._settings.max_response_bytes, self)
+        if connections is not None:
+            connections.open.add(opened)
         return opened
 
     def _send(
-        self, home: _Home, request: HTTPRequest, timeout: Timeout, proxy: Proxy | None
+        self, connections: _LoopConnections, request: HTTPRequest, timeout: Timeout, proxy: Proxy | None
     ) -> Awaitable[httpx.Response]:
         url = _parsed_url(request.url)
         secure = url.scheme == "https"
-        transport = home.transports.get((secure, proxy))
+        transport = connections.transports.get((secure, proxy))
         if transport is None:
-            transport = home.transports[secure, proxy] = self._transport(secure, proxy)
+            transport = connections.transports[secure, proxy] = self._transport(secure, proxy)
         lines = header_lines(request)
         if proxy is not None and not secure and not proxy.is_socks:
             lines.update(_proxy_authorization(proxy))
@@ -108,9 +120,9 @@ class HttpxTransport:
     def _transport(self, secure: bool, proxy: Proxy | None) -> httpx.AsyncBaseTransport:
         context: ssl.SSLContext | None = None
         if secure or (proxy is not None and proxy.scheme == "https"):
-            if self._context is None:
-                self._context = tls_context(self._settings, partial(httpx.create_ssl_context, trust_env=False))
-            context = self._context
+            if self._tls_context is None:
+                self._tls_context = tls_context(self._settings, partial(httpx.create_ssl_context, trust_env=False))
+            context = self._tls_context
         if proxy is not None and proxy.is_socks:
             return SocksTransport(proxy, context)
         connector = aiohttp.TCPConnector(limit=0, ssl=True if context is None else context)
@@ -125,18 +137,18 @@ class HttpxTransport:
             max_field_size=_MAX_HEADER_LINE,
         )
         session._retry_connection = False  # it would send a GET twice
-        through = None
+        http_proxy = None
         if proxy is not None:
-            through = httpx.Proxy(proxy.url_without_credentials, headers=_proxy_authorization(proxy))
-        return AiohttpTransport(verify=context or False, proxy=through, client=session)
+            http_proxy = httpx.Proxy(proxy.url_without_credentials, headers=_proxy_authorization(proxy))
+        return AiohttpTransport(verify=context or False, proxy=http_proxy, client=session)
 
     async def close(self) -> None:
         """Close all connections, those of open exchanges too, unless the client is the caller's own."""
-        await self._homes.close()
+        await self._connections.close()
 
 
-class _Home:
-    """The connections of one event loop."""
+class _LoopConnections:
+    """The connections of one event loop, and the responses that are open on them."""
 
     def __init__(self) -> None:
         self.transports: dict[tuple[bool, Proxy | None], httpx.AsyncBaseTransport] = {}
@@ -148,8 +160,8 @@ class _Home:
         while self.transports:
             await self.transports.popitem()[1].aclose()
 
-    def bury(self) -> None:
-        """Forget connections whose loop was closed under them; the sockets go with their last reference."""
+    def discard(self) -> None:
+        """Drop the connections without awaiting: their loop is closed. The sockets end with their last reference."""
         while self.transports:
             session = getattr(self.transports.popitem()[1], "client", None)
             if isinstance(session, aiohttp.ClientSession) and session.connector is not None:
@@ -183,14 +195,14 @@ def _timeouts(timeout: Timeout) -> dict[str, Any]:
 
 def _send_with(client: httpx.AsyncClient, request: HTTPRequest, timeout: Timeout) -> Awaitable[httpx.Response]:
     """By the caller's own client, with its headers, authentication, proxies and certificates."""
-    usual = ("accept", "accept-encoding", "connection")
-    theirs = {
-        name for name, value in client.headers.items() if name not in usual and not value.startswith("python-httpx")
+    defaults = ("accept", "accept-encoding", "connection")
+    user_headers = {
+        name for name, value in client.headers.items() if name not in defaults and not value.startswith("python-httpx")
     }
     built = client.build_request(
         request.method,
         request.url,
-        headers=header_lines(request, theirs),
+        headers=header_lines(request, user_headers),
         content=request.body,
         extensions=_timeouts(timeout),
     )
@@ -205,41 +217,41 @@ def _proxy_authorization(proxy: Proxy) -> dict[str, str]:
 
 
 EXCEPTIONS: tuple[Row, ...] = (
-    (aiohttp.ClientConnectorDNSError, None, faults.RESOLVE),
-    (ConnectionRefusedError, None, faults.CONNECT),
-    (aiohttp.ClientHttpProxyError, None, faults.PROXY),
-    (aiohttp.ClientProxyConnectionError, None, faults.CONNECT),
-    (httpx.ProxyError, None, faults.PROXY),
-    (ssl.SSLCertVerificationError, None, faults.CERTIFICATE),
-    (aiohttp.ServerFingerprintMismatch, None, faults.CERTIFICATE),
-    (aiohttp.ConnectionTimeoutError, None, faults.SLOW_CONNECT),
-    (aiohttp.ServerTimeoutError, None, faults.SLOW_ANSWER),
-    (aiohttp.ClientSSLError, None, faults.TLS),
-    (aiohttp.ClientConnectorError, None, faults.CONNECT),
-    (aiohttp.ClientPayloadError, None, faults.LOST),
+    (aiohttp.ClientConnectorDNSError, None, RESOLVE),
+    (ConnectionRefusedError, None, CONNECT),
+    (aiohttp.ClientHttpProxyError, None, PROXY),
+    (aiohttp.ClientProxyConnectionError, None, CONNECT),
+    (httpx.ProxyError, None, PROXY),
+    (ssl.SSLCertVerificationError, None, CERTIFICATE),
+    (aiohttp.ServerFingerprintMismatch, None, CERTIFICATE),
+    (aiohttp.ConnectionTimeoutError, None, SLOW_CONNECT),
+    (aiohttp.ServerTimeoutError, None, SLOW_ANSWER),
+    (aiohttp.ClientSSLError, None, TLS),
+    (aiohttp.ClientConnectorError, None, CONNECT),
+    (aiohttp.ClientPayloadError, None, CONNECTION_LOST),
     # A broken status line, header, or chunk size.
-    (HttpProcessingError, None, faults.GARBAGE),
-    (aiohttp.ClientResponseError, None, faults.GARBAGE),
-    (aiohttp.InvalidURL, None, faults.UNSENDABLE),
-    (aiohttp.NonHttpUrlClientError, None, faults.UNSENDABLE),
+    (HttpProcessingError, None, MALFORMED),
+    (aiohttp.ClientResponseError, None, MALFORMED),
+    (aiohttp.InvalidURL, None, INVALID_REQUEST),
+    (aiohttp.NonHttpUrlClientError, None, INVALID_REQUEST),
     # httpx-aiohttp gives aiohttp's errors names of httpx that do not fit: these come first.
-    (aiohttp.ClientError, None, faults.LOST),
-    (httpx.ConnectTimeout, None, faults.SLOW_CONNECT),
-    (httpx.PoolTimeout, None, faults.SLOW_CONNECT),
-    (httpx.TimeoutException, None, faults.SLOW_ANSWER),
-    (asyncio.TimeoutError, None, faults.SLOW_ANSWER),  # Python 3.10 has it apart from the system's
-    (ssl.SSLError, None, faults.TLS),
-    (httpx.ConnectError, None, faults.CONNECT),
-    (httpx.UnsupportedProtocol, None, faults.UNSENDABLE),
-    (httpx.LocalProtocolError, None, faults.UNSENDABLE),
-    (httpx.InvalidURL, None, faults.UNSENDABLE),
-    (httpx.CookieConflict, None, faults.UNSENDABLE),
-    (httpx.DecodingError, None, faults.GARBAGE),
-    (httpx.HTTPError, None, faults.LOST),
-    (httpx.StreamError, None, faults.LOST),
+    (aiohttp.ClientError, None, CONNECTION_LOST),
+    (httpx.ConnectTimeout, None, SLOW_CONNECT),
+    (httpx.PoolTimeout, None, SLOW_CONNECT),
+    (httpx.TimeoutException, None, SLOW_ANSWER),
+    (asyncio.TimeoutError, None, SLOW_ANSWER),  # Python 3.10 has it apart from the system's
+    (ssl.SSLError, None, TLS),
+    (httpx.ConnectError, None, CONNECT),
+    (httpx.UnsupportedProtocol, None, INVALID_REQUEST),
+    (httpx.LocalProtocolError, None, INVALID_REQUEST),
+    (httpx.InvalidURL, None, INVALID_REQUEST),
+    (httpx.CookieConflict, None, INVALID_REQUEST),
+    (httpx.DecodingError, None, MALFORMED),
+    (httpx.HTTPError, None, CONNECTION_LOST),
+    (httpx.StreamError, None, CONNECTION_LOST),
     *SYSTEM_ROWS,
-    (UnicodeError, "open", faults.UNSENDABLE),
-    (ValueError, "open", faults.UNSENDABLE),
-    (RuntimeError, None, faults.LOST),  # aiohttp's word for a connection that was closed under it
+    (UnicodeError, "open", INVALID_REQUEST),
+    (ValueError, "open", INVALID_REQUEST),
+    (RuntimeError, None, CONNECTION_LOST),  # what aiohttp raises for a connection that was closed under it
 )
-"""What the exceptions of httpx and aiohttp mean. The first row that fits decides."""
+"""What the exceptions of httpx and aiohttp mean; see `llmclients.transports.errors`."""
