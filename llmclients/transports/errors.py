@@ -37,6 +37,7 @@ __all__ = [
     "RESOLVE",
     "SLOW_ANSWER",
     "SLOW_CONNECT",
+    "SLOW_SENDING",
     "SYSTEM_ROWS",
     "TLS",
     "UNSENDABLE",
@@ -54,7 +55,7 @@ class Fault(NamedTuple):
     """A kind of failure: the error it is while opening and while reading, and what is said of it.
 
     A message may name `{host}`, `{peer}` (the proxy where there is one, else the host), `{proxy}`, `{reason}`, and the
-    seconds `{connect}` and `{read}`.
+    seconds `{connect}`, `{read}` and `{write}`.
     """
 
     message: str
@@ -86,6 +87,12 @@ SLOW_CONNECT = Fault(
 )
 SLOW_ANSWER = Fault(
     "nothing came from {host} for {read:g} s", APITimeoutError, APITimeoutError, details=(("phase", "read"),)
+)
+SLOW_SENDING = Fault(
+    "{peer} took nothing more of the request for {write:g} s",
+    APITimeoutError,
+    APITimeoutError,
+    details=(("phase", "write"),),
 )
 LOST = Fault(
     "the connection to {peer} was lost before an answer came: {reason}",
@@ -184,6 +191,7 @@ class Exchange:
             reason=reason or fault.unknown_reason,
             connect=self.timeout.connect,
             read=self.timeout.read,
+            write=self.timeout.write_seconds,
         )
         return (fault.opening if stage == "open" else fault.reading)(text, **dict(fault.details))
 
