@@ -346,7 +346,7 @@ class _AsyncDrive(Generic[T]):
             return data
         if isinstance(step, Finish):
             if self._response is not None:
-                await self._response.finish()
+                await self._response.drain()
             return None
         await self._release()
         self.check_open()

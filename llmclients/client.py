@@ -343,7 +343,7 @@ class _Drive(Generic[T]):
             return data
         if isinstance(step, Finish):
             if self._response is not None:
-                self._response.finish()
+                self._response.drain()
             return None
         self._release()
         self.check_open()

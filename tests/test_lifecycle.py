@@ -279,7 +279,7 @@ ENDLESS_END = [CHUNKED_HEAD, chunked(ANSWER, last=False), Forever([chunked(b": "
 BROKEN_END = [CHUNKED_HEAD, chunked(ANSWER, last=False), 0.02, b"no chunk\r\n"]
 CLOSING = [CHUNKED_HEAD[:-2] + b"Connection: close\r\n\r\n", chunked(ANSWER, last=False), HOLD]
 UNTIL_CLOSE = [b"HTTP/1.1 200 OK\r\n\r\n", ANSWER, HOLD]
-WAIT = 0.1  # as `FINISH_SECONDS`
+WAIT = 0.1  # as `DRAIN_SECONDS`
 
 
 def parse_text(stream: Any) -> tuple[list[str], float]:

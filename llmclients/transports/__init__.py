@@ -1,62 +1,147 @@
-"""I/O: one HTTP exchange at a time, synchronous over requests, asynchronous over httpx."""
+"""Transports: one HTTP exchange at a time, over requests for `Client`, over httpx for `AsyncClient`.
+
+`Transport` and `AsyncTransport` are protocols: a client takes any object that has their methods. What these must do is
+said in `llmclients.transports.base`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
 
 from llmclients.errors import ConfigurationError
-from llmclients.transports.base import AsyncResponse, AsyncTransport, Response, Transport, TransportSettings
+from llmclients.transports.base import (
+    AsyncResponse,
+    AsyncTransport,
+    Clock,
+    HTTPRequest,
+    Response,
+    SystemClock,
+    Transport,
+    TransportSettings,
+)
 
 if TYPE_CHECKING:
     import httpx
     import requests
 
+    from llmclients.config.values import Timeout
     from llmclients.transports.mock import MockTransport
 
-__all__ = ["AsyncResponse", "AsyncTransport", "Response", "Transport", "async_transport", "sync_transport"]
+__all__ = [
+    "AsyncResponse",
+    "AsyncTransport",
+    "Clock",
+    "HTTPRequest",
+    "Response",
+    "SystemClock",
+    "Transport",
+    "async_transport",
+    "sync_transport",
+]
 
 
-def sync_transport(settings: TransportSettings, own: requests.Session | MockTransport | None) -> Transport:
+def sync_transport(
+    settings: TransportSettings, transport: requests.Session | Transport | MockTransport | None
+) -> Transport:
     """The transport of a `Client`. requests is loaded here, by the first client that needs it.
 
+    Args:
+        settings: the client's arguments that concern its connections. Of these a `requests.Session` is held to
+            `max_response_bytes` only, any other transport to none.
+        transport: the client's `transport=`; None for connections of its own.
+
     Raises:
-        ConfigurationError: `own` is not what a client can use.
+        ConfigurationError: `transport` is not what a `Client` can use.
     """
     session = None
-    if own is not None:
+    if transport is not None:
         from llmclients.transports.mock import MockTransport  # no client of a real program needs it
 
-        if isinstance(own, MockTransport):
-            return own.sync()
-        if not hasattr(own, "get_adapter"):
-            raise _unusable(own, "a requests.Session")
-        session = own
+        if isinstance(transport, MockTransport):
+            return transport.sync()
+        if hasattr(transport, "open"):
+            return _UserTransport(_checked(transport, awaited=False))
+        if not hasattr(transport, "get_adapter"):
+            raise _unusable(transport, "a requests.Session, a Transport")
+        session = transport
     from llmclients.transports.requests.transport import RequestsTransport
 
     return RequestsTransport(settings, session)
 
 
-def async_transport(settings: TransportSettings, own: httpx.AsyncClient | MockTransport | None) -> AsyncTransport:
+def async_transport(
+    settings: TransportSettings, transport: httpx.AsyncClient | AsyncTransport | MockTransport | None
+) -> AsyncTransport:
     """The transport of an `AsyncClient`. httpx and aiohttp are loaded here, by the first client that needs them.
 
+    Args:
+        settings: the client's arguments that concern its connections. Of these an `httpx.AsyncClient` is held to
+            `max_response_bytes` only, any other transport to none.
+        transport: the client's `transport=`; None for connections of its own.
+
     Raises:
-        ConfigurationError: `own` is not what a client can use.
+        ConfigurationError: `transport` is not what an `AsyncClient` can use.
     """
     client = None
-    if own is not None:
+    if transport is not None:
         from llmclients.transports.mock import MockTransport
 
-        if isinstance(own, MockTransport):
-            return own.asynchronous()
-        if not hasattr(own, "aclose"):
-            raise _unusable(own, "an httpx.AsyncClient")
-        client = own
+        if isinstance(transport, MockTransport):
+            return transport.asynchronous()
+        if hasattr(transport, "open"):
+            return _AsyncUserTransport(_checked(transport, awaited=True))
+        if not hasattr(transport, "aclose"):
+            raise _unusable(transport, "an httpx.AsyncClient, an AsyncTransport")
+        client = transport
     from llmclients.transports.httpx.transport import HttpxTransport
 
     return HttpxTransport(settings, client)
 
 
-def _unusable(own: object, wanted: str) -> ConfigurationError:
+class _UserTransport:
+    """A transport that the caller has made, and closes: clients may share it."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.clock = transport.clock
+
+    def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
+        return self._transport.open(request, timeout, deadline)
+
+    def close(self) -> None:
+        """Nothing: the transport is the caller's."""
+
+
+class _AsyncUserTransport:
+    """`_UserTransport`, awaited."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+        self.clock = transport.clock
+
+    async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> AsyncResponse:
+        return await self._transport.open(request, timeout, deadline)
+
+    async def close(self) -> None:
+        """Nothing: the transport is the caller's."""
+
+
+def _checked(transport: Any, *, awaited: bool) -> Any:
+    """An object with an `open`, if it has the rest of the protocol and is for this client."""
+    name = type(transport).__name__
+    missing = [member for member in ("open", "close", "clock") if not hasattr(transport, member)]
+    if missing:
+        raise ConfigurationError(f"transport: {name} has no {' and no '.join(missing)}", argument="transport")
+    if iscoroutinefunction(transport.open) is not awaited:
+        is_one, client = ("not a", "Client") if awaited else ("a", "AsyncClient")
+        raise ConfigurationError(
+            f"transport: {name} is for {client}, because its open is {is_one} coroutine function", argument="transport"
+        )
+    return transport
+
+
+def _unusable(transport: object, wanted: str) -> ConfigurationError:
     return ConfigurationError(
-        f"transport must be {wanted} or a MockTransport, not {type(own).__name__}", argument="transport"
+        f"transport must be {wanted} or a MockTransport, not {type(transport).__name__}", argument="transport"
     )

@@ -1,18 +1,24 @@
-"""What a transport is: opens one HTTP exchange, hands out its bytes as they arrive, closes it. Nothing about providers.
+"""The protocols `Transport` and `AsyncTransport`, and what they speak of: requests, responses, clocks. No I/O.
 
-Both sides have the same words; the async ones are awaited. Every failure is one of ours:
+A transport opens one HTTP exchange at a time, hands out the response's bytes as they arrive, and frees its connection.
+It knows nothing of providers. The package has two, over requests and over httpx, and a scripted one for tests; a client
+takes any other object with the methods below as its `transport=`.
+
+Both protocols have the same names; the asynchronous methods are awaited. Every failure is one of these:
 
 | what happens | error |
 | --- | --- |
 | DNS, refused, TLS, proxy, reset before the response's head was read | `APIConnectionError` |
 | the same while the body is read, or the body ends before its framing says so | `StreamInterruptedError` |
-| no connection within `timeout.connect` | `APITimeoutError(phase="connect")` |
-| no byte within `timeout.read` | `APITimeoutError(phase="read")` |
+| no connection within `timeout.connect` seconds | `APITimeoutError(phase="connect")` |
+| no byte for `timeout.read` seconds | `APITimeoutError(phase="read")` |
 | the deadline passed, whatever was under way | `APITimeoutError(phase="total")` |
-| more than `max_response_bytes` after content decoding | `ResponseTooLargeError` |
+| more bytes than the transport allows, after content decoding | `ResponseTooLargeError` |
 | bytes that are not HTTP, an unknown or broken content encoding | `APIResponseError` |
+| a URL or a header that cannot be sent | `ConfigurationError` |
 
-A transport does not know the provider: `call` adds its name and host to the error.
+The client adds the provider's name, the host and what had come of the answer to such an error, hides keys in it, and
+may try again. Any other exception is taken for a bug: it reaches the caller as it is, after the connection was freed.
 """
 
 from __future__ import annotations
@@ -24,8 +30,8 @@ from typing import NamedTuple, Protocol
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
 
 __all__ = [
-    "FINISH_BYTES",
-    "FINISH_SECONDS",
+    "DRAIN_BYTES",
+    "DRAIN_SECONDS",
     "SYSTEM_CLOCK",
     "AsyncResponse",
     "AsyncTransport",
@@ -37,15 +43,23 @@ __all__ = [
     "TransportSettings",
 ]
 
-
-FINISH_SECONDS = 0.1
-FINISH_BYTES = 64 * 1024
+DRAIN_SECONDS = 0.1
+"""How long `drain` waits for the end of a body, at the most."""
+DRAIN_BYTES = 64 * 1024
+"""How many bytes `drain` takes at the most."""
 
 
 class HTTPRequest(NamedTuple):
-    """One request, complete: an absolute URL, headers in the order they go out, the body's bytes.
+    """One HTTP request.
 
-    `direct`: past any proxy, because the server is in this very process.
+    Attributes:
+        method: `"POST"` or `"GET"`.
+        url: absolute, `http` or `https`.
+        headers: names and values in the order in which they go out. A transport adds what HTTP wants besides: Host, and
+            Content-Length where there is a body. It may add User-Agent, Accept and Accept-Encoding where they are
+            missing, and nothing else.
+        body: the whole body; empty for none.
+        direct: whether to go past any proxy, because the server is on this machine and belongs to the client.
     """
 
     method: str
@@ -59,7 +73,14 @@ class HTTPRequest(NamedTuple):
 
 
 class TransportSettings(NamedTuple):
-    """What a client says about its connections. `proxy`: one for all, False for none, None for the environment's."""
+    """A client's arguments that concern its connections. They hold for the transports of the package only.
+
+    Attributes:
+        proxy: the proxy of all requests, False for none, None for the environment's.
+        trust_env: whether proxies and certificate authorities may come from the environment.
+        verify: False for no certificate checks, or the path of a certificate authority's file or folder.
+        max_response_bytes: the most bytes of one response, decompressed.
+    """
 
     proxy: Proxy | bool | None = None
     trust_env: bool = True
@@ -68,7 +89,7 @@ class TransportSettings(NamedTuple):
 
 
 class Clock(Protocol):
-    """Time, as an argument: a test's clock passes without waiting."""
+    """What a client measures time and sleeps with. `SystemClock` is the real one; a test's passes without waiting."""
 
     def time(self) -> float:
         """Unix time in seconds."""
@@ -76,13 +97,15 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds from an arbitrary start; never goes back. Deadlines are points on this scale."""
 
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> None:
+        """Wait that long. `Client` calls it between two attempts."""
 
-    async def asleep(self, seconds: float) -> None: ...
+    async def asleep(self, seconds: float) -> None:
+        """`sleep`, awaited: for `AsyncClient`."""
 
 
 class SystemClock:
-    """The real one."""
+    """The system's clock."""
 
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
@@ -98,66 +121,116 @@ SYSTEM_CLOCK = SystemClock()
 
 
 class Response(Protocol):
-    """An open exchange: the head has arrived, the body is read piece by piece."""
+    """An open exchange: the head has arrived, the body is read piece by piece.
+
+    One thread reads. The client calls `close` in the end, however the exchange went; before that it may call `drain`.
+    A response that is dropped without either should free its connection, too.
+
+    Attributes:
+        status: the status code. Interim responses (1xx) are skipped.
+        headers: names in lower case; the values of a repeated header are joined with `, `.
+    """
 
     status: int
     headers: Mapping[str, str]
-    """Names in lower case; a repeated header's values are joined with `, `."""
 
     def read(self) -> bytes:
-        """The next bytes, content-decoded, as soon as there are any; `b""` at the end that the framing defines."""
+        """The body's next bytes, content-decoded: all that have arrived, waiting only where there are none.
 
-    def finish(self) -> None:
-        """The caller has what he needs: take the body's end off the wire if it comes soon, and free the connection.
+        Returns:
+            At least one byte, or `b""` at the end, and only at the end that the body's framing defines.
 
-        Waits only where the connection can serve another exchange then: `FINISH_SECONDS`, `FINISH_BYTES` at most,
-        and never past the deadline. Does not fail, whatever comes.
+        Raises:
+            APIError: the body broke off, nothing came in time, or it is not what HTTP says: see the module's table.
+                What had arrived before the failure was returned first. The connection is freed.
+            StreamInterruptedError: with `retryable=False`, the response was closed, before this call or during it.
+        """
+
+    def drain(self) -> None:
+        """Take the body's end off the wire if it comes soon, and free the connection: the answer is complete already.
+
+        Events say that an answer is complete before the body says that it ends, and a connection can serve another
+        exchange only after the latter. Where it cannot serve another anyway, there is nothing to wait for. Takes
+        `DRAIN_SECONDS` and `DRAIN_BYTES` at most, never past the deadline, and raises nothing, whatever comes. `close`
+        will do for a transport that keeps no connections.
         """
 
     def close(self) -> None:
-        """Free the connection: back to the pool when the body was read to its end, else closed at once. Idempotent.
+        """Free the connection: back to the pool when the body was read to its end, else closed at once.
 
-        May be called from another thread while `read` waits; that `read` then fails.
+        Idempotent, also after an error of `read`. May be called from another thread while `read` waits; that `read`
+        then fails.
         """
 
 
 class Transport(Protocol):
-    """Opens exchanges; may be shared by threads."""
+    """Opens exchanges for `Client`. May be shared by threads and by clients.
+
+    The attributes and methods named here are all that a client needs; a class need not inherit from this one.
+
+    Attributes:
+        clock: what deadlines are measured on, and what the client sleeps with: `SystemClock()`, unless in a test.
+    """
 
     clock: Clock
 
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
-        """Send the request and read the response's head. Redirects are not followed.
+        """Send the request once, and read the response's head, whatever its status. Redirects are not followed.
 
-        `timeout.connect` and `timeout.read` hold for this exchange; `deadline`, on `clock.monotonic`'s scale, bounds
-        all of it, the body included, however steadily bytes drip.
+        Args:
+            request: what to send.
+            timeout: `timeout.connect` bounds the way to a connection that is ready (name, TCP, proxy, TLS), in
+                seconds; `timeout.read` the wait for the next bytes, each time anew, the body's included.
+            deadline: when all of the exchange must be done, the body included, however steadily bytes drip; in seconds
+                on the scale of `clock.monotonic()`. None: never.
+
+        Raises:
+            APIError: no response came: see the module's table. The connection is freed.
+            ConfigurationError: the request cannot be sent.
         """
 
     def close(self) -> None:
-        """Close all connections, unless the underlying session is the caller's own."""
+        """Close all connections, those of open exchanges too: a `read` that waits then fails. Idempotent.
+
+        A client closes only a transport that it has made. One that it was given is its maker's to close.
+        """
 
 
 class AsyncResponse(Protocol):
-    """`Response`, awaited."""
+    """`Response`, awaited. One task reads."""
 
     status: int
     headers: Mapping[str, str]
 
-    async def read(self) -> bytes: ...
+    async def read(self) -> bytes:
+        """As `Response.read`. A cancellation frees the connection and goes on as it is."""
 
-    async def finish(self) -> None: ...
+    async def drain(self) -> None:
+        """As `Response.drain`. A cancellation frees the connection and goes on as it is."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """As `Response.close`. May be called while another task waits in `read`; that `read` then fails."""
 
     def abort(self) -> None:
-        """Free the connection at once, without awaiting: for a stream that is dropped. Idempotent."""
+        """Free the connection at once, without awaiting: for a task that was cancelled, a stream that was dropped.
+
+        Idempotent, and raises nothing. The collector may call it from any thread, and after the loop was closed.
+        """
 
 
 class AsyncTransport(Protocol):
-    """`Transport`, awaited. Connections belong to the event loop that opened them; loops may come and go."""
+    """`Transport`, awaited: opens exchanges for `AsyncClient`. `open` and `close` are written with `async def`.
+
+    Connections belong to the event loop that opened them; loops may come and go, and be several at a time.
+
+    Attributes:
+        clock: as a `Transport`'s.
+    """
 
     clock: Clock
 
-    async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> AsyncResponse: ...
+    async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> AsyncResponse:
+        """As `Transport.open`. A cancellation frees the connection and goes on as it is."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """As `Transport.close`."""

@@ -1,9 +1,23 @@
-"""What can go wrong between here and a server, in one vocabulary for all transports.
+"""Maps the exceptions of requests, urllib3, httpx and aiohttp to the library's own errors.
 
-Each transport has a table of its library's exceptions; the errors and their words are made here, so that all say the
-same. Libraries put addresses, queries and headers into their messages: none of their text is passed on, only what is
-known to be harmless (the system's word for an error number, why a certificate was refused, a proxy's status line).
+Each transport has a table of its library's exceptions (`EXCEPTIONS`, rows of `Row`); the errors and their messages are
+made here, so that all transports say the same.
 """
+
+# How an exception becomes an error:
+#
+# 1. A transport catches `Exception` around everything that its library does, and asks its `ErrorContext` for the error.
+# 2. `_chain` lists the exception and what it wraps. Libraries wrap: requests has urllib3's exception in `args`, urllib3
+#    has the system's in `reason`, aiohttp and asyncio use `__cause__`.
+# 3. The table is read from the top. The first row whose class is *anywhere* in the chain decides, so specific classes
+#    stand before the general ones that wrap them. A row may hold for one stage only.
+# 4. The row names a `Fault`: which error that is while opening and while reading, and its message.
+#
+# What no row names is a bug, ours or a library's, and goes on as it is. The errors of llmclients.errors pass unchanged.
+#
+# Libraries put addresses, queries and headers into their messages, and those may hold keys. So none of their text is
+# passed on, only what is known to be harmless: the system's text for an error number, why a certificate was refused, a
+# proxy's status line.
 
 from __future__ import annotations
 
@@ -31,8 +45,9 @@ from llmclients.transports.base import Clock
 __all__ = [
     "CERTIFICATE",
     "CONNECT",
-    "GARBAGE",
-    "LOST",
+    "CONNECTION_LOST",
+    "INVALID_REQUEST",
+    "MALFORMED",
     "PROXY",
     "RESOLVE",
     "SLOW_ANSWER",
@@ -40,22 +55,22 @@ __all__ = [
     "SLOW_SENDING",
     "SYSTEM_ROWS",
     "TLS",
-    "UNSENDABLE",
-    "Exchange",
+    "ErrorContext",
     "Fault",
     "Row",
     "Stage",
-    "closed_early",
+    "closed_locally",
 ]
 
 Stage = Literal["open", "read"]
 
 
 class Fault(NamedTuple):
-    """A kind of failure: the error it is while opening and while reading, and what is said of it.
+    """A kind of failure: the error class while opening and while reading, and the message.
 
     A message may name `{host}`, `{peer}` (the proxy where there is one, else the host), `{proxy}`, `{reason}`, and the
-    seconds `{connect}`, `{read}` and `{write}`.
+    timeouts `{connect}`, `{read}` and `{write}` in seconds. `details` are further arguments of the error; `unknown_reason` stands
+    for `{reason}` where the exceptions give none.
     """
 
     message: str
@@ -94,16 +109,16 @@ SLOW_SENDING = Fault(
     APITimeoutError,
     details=(("phase", "write"),),
 )
-LOST = Fault(
+CONNECTION_LOST = Fault(
     "the connection to {peer} was lost before an answer came: {reason}",
     reading_message="the answer broke off: {reason}",
 )
-GARBAGE = Fault("what {host} sent is not HTTP", APIResponseError, APIResponseError)
-UNSENDABLE = Fault(
+MALFORMED = Fault("what {host} sent is not HTTP", APIResponseError, APIResponseError)
+INVALID_REQUEST = Fault(
     "the request cannot be sent: its URL or a header is not valid", ConfigurationError, ConfigurationError
 )
 
-# The first row that fits any exception of the chain decides; None stands for both stages.
+# An exception's class, the stage it holds for (None: both), and what it means.
 Row = tuple[type[BaseException], Stage | None, Fault]
 
 SYSTEM_ROWS: tuple[Row, ...] = (
@@ -112,15 +127,21 @@ SYSTEM_ROWS: tuple[Row, ...] = (
     (ConnectionRefusedError, None, CONNECT),
     (ssl.SSLError, None, TLS),
     (TimeoutError, None, SLOW_ANSWER),
-    (OSError, None, LOST),
+    (OSError, None, CONNECTION_LOST),
 )
 
 
 @dataclass(slots=True, eq=False)
-class Exchange:
-    """What an error has to say of the exchange it happened in: where, through what, and how long it might take.
+class ErrorContext:
+    """What an error must know of the exchange that it happened in. One for each exchange; makes all its errors.
 
-    `table` says what the library's exceptions mean.
+    Args:
+        url: the request's URL. Messages name its host only.
+        proxy: the proxy that the request goes through.
+        timeout: the exchange's timeouts, in seconds.
+        deadline: when the exchange must be done, in seconds on `clock.monotonic`'s scale; None for never.
+        clock: what the deadline is measured on.
+        table: what the library's exceptions mean.
     """
 
     url: str
@@ -140,27 +161,28 @@ class Exchange:
             return None
         seconds = self.deadline - self.clock.monotonic()
         if seconds <= 0:
-            raise self.too_late()
+            raise self.deadline_exceeded()
         return seconds
 
-    def too_late(self) -> APITimeoutError:
-        """The error that the deadline has passed."""
+    def deadline_exceeded(self) -> APITimeoutError:
+        """The error of an exchange whose deadline has passed."""
         total = self.timeout.total
         return APITimeoutError(f"not done within {'the deadline' if total is None else f'{total:g} s'}", phase="total")
 
-    def silent(self) -> APITimeoutError:
-        """The error that nothing came within `timeout.read`."""
-        error = self._made(SLOW_ANSWER, "read", "")
+    def read_timeout(self) -> APITimeoutError:
+        """The error of an exchange in which nothing came for `timeout.read` seconds."""
+        error = self._new_error(SLOW_ANSWER, "read", "")
         assert isinstance(error, APITimeoutError)
         return error
 
     def error(self, exception: Exception, stage: Stage) -> Exception:
-        """Ours for a library's exception; itself, if it is none of the table's (or ours already)."""
+        """The error to raise for a library's exception: the exception itself where it is ours, or in no row."""
         if isinstance(exception, LLMClientError):
             return exception
         chain = tuple(_chain(exception))
         fault = next(
-            (row[2] for row in self.table if row[1] in (None, stage) and any(_is_a(e, row[0]) for e in chain)), None
+            (row[2] for row in self.table if row[1] in (None, stage) and any(_is_instance(e, row[0]) for e in chain)),
+            None,
         )
         if fault is None:
             return exception
@@ -171,16 +193,16 @@ class Exchange:
             and self.proxy.host in [getattr(e, "host", "") for e in chain]
         ):
             fault = PROXY
-        error = self._made(fault, stage, _reason(chain))
+        error = self._new_error(fault, stage, _reason(chain))
         # A wait that the deadline cut short looks like any other timeout to the library.
         if isinstance(error, APITimeoutError) and self.deadline is not None and self.clock.monotonic() >= self.deadline:
-            return self.too_late()
+            return self.deadline_exceeded()
         return error
 
-    def _made(self, fault: Fault, stage: Stage, reason: str) -> LLMClientError:
+    def _new_error(self, fault: Fault, stage: Stage, reason: str) -> LLMClientError:
         try:
             host = urlsplit(self.url).netloc.rpartition("@")[2]
-        except ValueError:  # an address that is none
+        except ValueError:  # not a URL
             host = "the server"
         proxy = "the proxy" if self.proxy is None else f"the proxy {self.proxy.url_without_credentials}"
         message = (fault.reading_message or fault.message) if stage == "read" else fault.message
@@ -196,8 +218,8 @@ class Exchange:
         return (fault.opening if stage == "open" else fault.reading)(text, **dict(fault.details))
 
 
-def closed_early() -> StreamInterruptedError:
-    """The error of a read whose response was closed meanwhile, by its owner."""
+def closed_locally() -> StreamInterruptedError:
+    """The error of a read whose response its own user has closed: before it, or from elsewhere while it waited."""
     return StreamInterruptedError("the response was closed before its end", retryable=False)
 
 
@@ -217,10 +239,10 @@ def _chain(exception: BaseException) -> Iterator[BaseException]:
         todo += [e for e in wrapped if isinstance(e, BaseException)]
 
 
-def _is_a(exception: BaseException, kind: type[BaseException]) -> bool:
+def _is_instance(exception: BaseException, class_: type[BaseException]) -> bool:
     # httpx2 has httpx's exceptions under the same names, as classes of its own.
-    return isinstance(exception, kind) or any(
-        c.__name__ == kind.__name__ and c.__module__.startswith("httpx2") for c in type(exception).__mro__
+    return isinstance(exception, class_) or any(
+        c.__name__ == class_.__name__ and c.__module__.startswith("httpx2") for c in type(exception).__mro__
     )
 
 

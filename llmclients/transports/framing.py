@@ -1,8 +1,48 @@
-"""Where a response's body ends: HTTP/1.1's three ways of framing it. Bytes in, bytes out, no I/O.
+"""Body framing: one decoder for each of HTTP/1.1's three ways to say where a body ends. Bytes in, bytes out, no I/O."""
 
-Each has `feed(data)`, where `b""` means that the connection has ended; `done`; and `excess`: there were bytes after
-the end of the body.
-"""
+# The decoders and their contract
+#
+#   UntilCloseBody      neither header: the body ends with the connection
+#   ContentLengthBody   Content-Length: N
+#   ChunkedBody         Transfer-Encoding: chunked
+#
+# `feed(data)` takes what came from the connection, in whatever pieces it came, and returns the body's bytes in it.
+# `feed(b"")` says that the connection has ended; where the body is not complete then, it raises StreamInterruptedError.
+# An HTTP library that takes the connection's end for the body's would turn half an answer into a whole one.
+#
+#   done    the body is complete. After that, nothing may be fed.
+#   excess  the last data had bytes beyond the body. Nobody asked for them, so the connection cannot be trusted with
+#           another request: it may be the answer to a request that somebody else smuggled in.
+#
+# A body is fed by one reader at a time; nothing here is locked.
+#
+# ChunkedBody
+#
+# A body is a row of chunks, a last chunk of size 0, trailer lines, and an empty line:
+#
+#   5;name=value\r\n  hello\r\n  0\r\n  X-Trailer: 1\r\n  \r\n
+#
+# Its state is where in that grammar the next byte belongs. At most one of these holds:
+#
+#   _left > 0              inside a chunk's data; so many bytes of it are missing
+#   _line_due              the data is complete, its line end is not
+#   _trailers is not None  the last chunk was seen: trailer lines, of which this many bytes have come
+#   (none of them)         a size line
+#
+# Between two calls a line that is not complete waits in `_rest`, and is looked at again with what comes next. It is
+# short (_MAX_LINE; a trailer _MAX_TRAILERS), so that costs little. A chunk's data never waits: what there is of it is
+# returned at once, so an event reaches its reader before its chunk is complete.
+#
+# A server that streams sends many small chunks, and several may come in one packet. `_whole_chunks` takes as many as
+# are complete without leaving its loop. It knows plain size lines only, at most 16 hexadecimal digits and \r\n; at
+# anything else it stops, and the general code below it looks: a cut chunk, spaces, an extension, a bare \n, size 0.
+#
+# Strict where leniency would lose or invent data: a size that is none, a chunk longer than it says, trailers without
+# end. Lenient where servers are known to be sloppy and nothing is lost: \n for \r\n, spaces around a size.
+# A body may be nearly all framing: extensions, trailers, a chunk for each byte. What is framing is counted, and may not be
+# more than _FRAMING_SHARE times the body and _FRAMING_SLACK: else a peer could send for ever without sending anything.
+#
+# A malformed chunk may follow good ones in the same packet. Those were sent and count: `decoded_before_error` has them.
 
 from __future__ import annotations
 
@@ -12,17 +52,19 @@ from functools import lru_cache
 
 from llmclients.errors import APIResponseError, StreamInterruptedError
 
-__all__ = ["BodyFraming", "ChunkedBody", "EndlessBody", "SizedBody", "can_serve_again"]
+__all__ = ["BodyFraming", "ChunkedBody", "ContentLengthBody", "UntilCloseBody", "can_serve_again"]
 
 _SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _PLAIN_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _PLAIN_LINE = 16 + len(b"\r\n")
 _MAX_LINE = 4 * 1024
 _MAX_TRAILERS = 16 * 1024
+_FRAMING_SHARE = 16
+_FRAMING_SLACK = 64 * 1024
 
 
-class EndlessBody:
-    """Ends with the connection."""
+class UntilCloseBody:
+    """A body that ends with its connection. Only a reset tells a cut one from a complete one."""
 
     done = False
     excess = False
@@ -33,8 +75,8 @@ class EndlessBody:
         return data
 
 
-class SizedBody:
-    """Content-Length."""
+class ContentLengthBody:
+    """A body of `length` bytes: Content-Length."""
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -53,23 +95,31 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """Transfer-Encoding: chunked. Takes all the chunks there are in one call, and the beginning of a chunk as well.
+    """A body in chunks: Transfer-Encoding. One call takes all the chunks that there are, and the beginning of the next.
 
-    When `feed` raises for malformed chunks, `salvaged` is what it had of those before.
+    When `feed` raises for a malformed chunk, `decoded_before_error` is what the same call had of those before it.
     """
 
     def __init__(self) -> None:
-        self._rest = b""  # a line that is not complete
-        self._left = 0  # of the chunk that is being read
-        self._line_due = False  # the line end after a chunk's data
-        self.salvaged = b""
-        self._trailers: int | None = None  # bytes of trailers so far, once the last chunk was seen
+        self._rest = b""
+        self._left = 0
+        self._line_due = False
+        self._trailers: int | None = None
+        self._framing_left = _FRAMING_SLACK
+        self.decoded_before_error = b""
         self.done = False
         self.excess = False
 
     def feed(self, data: bytes) -> bytes:
+        """The body's bytes in `data`.
+
+        Raises:
+            StreamInterruptedError: the connection has ended before the body.
+            APIResponseError: the chunks are malformed, the trailers too long, or there is hardly anything in the chunks.
+        """
         if not data:
             raise StreamInterruptedError("the answer broke off: its last chunk is missing")
+        came = len(data)
         if self._rest:
             data, self._rest = self._rest + data, b""
         pieces: list[bytes] = []
@@ -84,7 +134,7 @@ class ChunkedBody:
                     self._line_due = not self._left
                 elif self._line_due or self._trailers is not None:
                     after = self._line_end(data, position) if self._line_due else self._trailer(data, position)
-                    if after == position:
+                    if after == position:  # the line is not complete
                         break
                     position = after
                 elif (after := self._whole_chunks(data, position, pieces)) > position:
@@ -100,16 +150,20 @@ class ChunkedBody:
                 else:
                     break
         except APIResponseError:
-            self.salvaged = b"".join(pieces)
+            self.decoded_before_error = b"".join(pieces)
             raise
         if self.done:
             self.excess = position < end
         elif position < end:
             self._rest = data[position:]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._framing_left += (_FRAMING_SHARE + 1) * len(body) - came
+        if self._framing_left < 0:
+            raise APIResponseError("the response's chunks are nearly all framing")
+        return body
 
     def _whole_chunks(self, data: bytes, position: int, pieces: list[bytes]) -> int:
-        """The position after the chunks that are all there, as most are, their size lines without ornament."""
+        """The position after the complete chunks with plain size lines that `data` has from `position`."""
         while (found := data.find(b"\r\n", position, position + _PLAIN_LINE)) > 0:
             start = found + 2
             after = start + _plain_size(data[position:found])
@@ -145,11 +199,12 @@ class ChunkedBody:
 
 @lru_cache(maxsize=1024)
 def _plain_size(line: bytes) -> int:
-    """The size in a line of nothing but hexadecimal digits; 0 for any other, which needs a closer look."""
+    """The size in a line of nothing but hexadecimal digits; 0 for any other line, which needs a closer look."""
+    # int() alone takes signs, spaces and underscores. Cached: sizes repeat, and a pattern costs more than a look-up.
     return int(line, 16) if _PLAIN_SIZE.fullmatch(line) else 0
 
 
-BodyFraming = EndlessBody | SizedBody | ChunkedBody
+BodyFraming = UntilCloseBody | ContentLengthBody | ChunkedBody
 
 
 def can_serve_again(headers: Mapping[str, str]) -> bool:

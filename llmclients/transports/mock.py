@@ -1,4 +1,4 @@
-"""A scripted transport for tests: no socket, no waiting, the same errors as the real ones.
+"""A scripted transport for tests of programs: no socket, no waiting, the same errors as the real ones.
 
 ```python
 mock = MockTransport([Reply(503), Reply(json={"choices": [...]})])
@@ -20,7 +20,7 @@ from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Timeout
 from llmclients.errors import APIConnectionError, APIError, StreamInterruptedError
 from llmclients.transports.base import AsyncTransport, Clock, HTTPRequest, Transport
 from llmclients.transports.content_encoding import BodyDecoder
-from llmclients.transports.errors import Exchange, closed_early
+from llmclients.transports.errors import ErrorContext, closed_locally
 
 __all__ = ["ConnectFault", "Cut", "Delay", "FakeClock", "MockTransport", "Reply", "ScriptExhausted"]
 
@@ -156,14 +156,14 @@ class MockTransport:
         """The side that `AsyncClient` uses."""
         return _AsyncSide(self)
 
-    def _open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> _Course:
+    def _open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> _Exchange:
         with self._lock:
             self.requests.append(request)
             reply = self._next(request)
-        course = _Course(self, reply, Exchange(request.url, None, timeout, deadline, self.clock))
+        exchange = _Exchange(self, reply, ErrorContext(request.url, None, timeout, deadline, self.clock))
         with self._lock:
             self.opened += 1
-        return course
+        return exchange
 
 
 def _in_turn(script: Iterable[Reply | APIError]) -> Callable[[HTTPRequest], Reply | APIError]:
@@ -180,15 +180,15 @@ def _in_turn(script: Iterable[Reply | APIError]) -> Callable[[HTTPRequest], Repl
     return reply
 
 
-class _Course:
+class _Exchange:
     """One exchange, without I/O; each side wraps it."""
 
-    def __init__(self, transport: MockTransport, reply: Reply | APIError, exchange: Exchange) -> None:
+    def __init__(self, transport: MockTransport, reply: Reply | APIError, context: ErrorContext) -> None:
         self._transport = transport
-        self._exchange = exchange
+        self._context = context
         self._silence = 0.0
         self._over = self._ended = False
-        exchange.remaining()
+        context.remaining()
         if isinstance(reply, APIError):
             raise reply
         self._wait(reply.wait)
@@ -199,25 +199,25 @@ class _Course:
         self._steps: Iterator[Step] = iter(reply.steps)
 
     def _wait(self, seconds: float) -> None:
-        """Silence: as much of it as the timeouts allow."""
-        exchange, clock = self._exchange, self._transport.clock
+        """Let silence pass: as much of it as the timeouts allow."""
+        context, clock = self._context, self._transport.clock
         self._silence += seconds
-        patience = seconds - max(self._silence - exchange.timeout.read, 0.0)
-        remaining = exchange.remaining()
+        patience = seconds - max(self._silence - context.timeout.read, 0.0)
+        remaining = context.remaining()
         if remaining is not None and remaining <= min(seconds, patience):
             clock.advance(remaining)
-            raise exchange.too_late()
+            raise context.deadline_exceeded()
         clock.advance(patience)
         if patience < seconds:
-            raise exchange.silent()
+            raise context.read_timeout()
 
     def read(self) -> bytes:
         if self._ended:
             return b""
         if self._over:
-            raise closed_early()
+            raise closed_locally()
         try:
-            self._exchange.remaining()
+            self._context.remaining()
             for step in self._steps:
                 if isinstance(step, Delay):
                     self._wait(step.seconds)
@@ -243,37 +243,37 @@ class _Course:
 
 
 class _Response:
-    def __init__(self, course: _Course) -> None:
-        self._course = course
-        self.status = course.status
-        self.headers = course.headers
+    def __init__(self, exchange: _Exchange) -> None:
+        self._exchange = exchange
+        self.status = exchange.status
+        self.headers = exchange.headers
 
 
 class _SyncResponse(_Response):
     def read(self) -> bytes:
-        return self._course.read()
+        return self._exchange.read()
 
-    def finish(self) -> None:
+    def drain(self) -> None:
         """As `close`: a script's steps after the end mark take no time."""
-        self._course.end(aborted=False)
+        self._exchange.end(aborted=False)
 
     def close(self) -> None:
-        self._course.end(aborted=False)
+        self._exchange.end(aborted=False)
 
 
 class _AsyncResponse(_Response):
     async def read(self) -> bytes:
         await _yield()
-        return self._course.read()
+        return self._exchange.read()
 
-    async def finish(self) -> None:
-        self._course.end(aborted=False)
+    async def drain(self) -> None:
+        self._exchange.end(aborted=False)
 
     async def close(self) -> None:
-        self._course.end(aborted=False)
+        self._exchange.end(aborted=False)
 
     def abort(self) -> None:
-        self._course.end(aborted=True)
+        self._exchange.end(aborted=True)
 
 
 class _Side:

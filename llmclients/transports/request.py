@@ -1,4 +1,4 @@
-"""What both transports do alike before a request goes out: its headers, its proxy, whom to trust."""
+"""What both transports need before a request goes out: its header lines, its proxy, the TLS context."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ _DEFAULTS = (
 )
 
 
-def header_lines(request: HTTPRequest, brought: Collection[str] = ()) -> dict[str, str]:
+def header_lines(request: HTTPRequest, user_headers: Collection[str] = ()) -> dict[str, str]:
     """All headers but Host: the request's in their order, then what is missing.
 
-    `brought`: names in lower case that the caller's own session adds, in place of our defaults.
+    Args:
+        request: what is sent. The values of a repeated header are joined with `, `.
+        user_headers: names in lower case that the caller's own session adds, in place of our defaults.
     """
     lines: dict[str, str] = {}
     spelling: dict[str, str] = {}
     for name, value in request.headers:
         first = spelling.setdefault(name.lower(), name)
         lines[first] = f"{lines[first]}, {value}" if first in lines else value
-    lines.update((name, value) for name, key, value in _DEFAULTS if key not in spelling and key not in brought)
+    lines.update((name, value) for name, key, value in _DEFAULTS if key not in spelling and key not in user_headers)
     if "content-length" not in spelling and (request.body or request.method in ("POST", "PUT", "PATCH")):
         lines["Content-Length"] = str(len(request.body))
     return lines
@@ -48,6 +50,7 @@ class Routes:
         self._known: dict[tuple[str, str], Proxy | None] = {}
 
     def proxy_for(self, request: HTTPRequest) -> Proxy | None:
+        """The proxy that this request goes through, or None."""
         proxy = self._settings.proxy
         if request.direct or proxy is False:
             return None
@@ -63,7 +66,12 @@ class Routes:
 
 
 def tls_context(settings: TransportSettings, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """The context of all TLS connections; `default` makes the one that trusts the library's own authorities."""
+    """The context of all TLS connections.
+
+    Args:
+        settings: the client's certificate authorities, or none.
+        default: makes the context that trusts the HTTP library's own authorities.
+    """
     authorities = ca_bundle(settings.verify, settings.trust_env)
     if authorities is False:
         context = ssl.create_default_context()
@@ -78,7 +86,7 @@ def tls_context(settings: TransportSettings, default: Callable[[], ssl.SSLContex
 
 
 def require(module: str) -> None:
-    """Make sure that the package which SOCKS proxies need is there.
+    """Make sure that a package which SOCKS proxies need is installed.
 
     Raises:
         ConfigurationError: it is not.

@@ -39,7 +39,7 @@ class Proxy:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for each in list(self._sockets):
             with suppress(OSError):
@@ -111,9 +111,10 @@ class SocksProxy(Proxy):
             client.sendall(bytes([1, (user, password) != self._user]))
             if (user, password) != self._user:
                 return None
-        kind = client.recv(4)[3]
-        host = client.recv(client.recv(1)[0]).decode() if kind == 3 else socket.inet_ntoa(client.recv(4))
-        self.asked.append(f"{'name' if kind == 3 else 'address'} {host}:{int.from_bytes(client.recv(2), 'big')}")
+        address_type = client.recv(4)[3]
+        host = client.recv(client.recv(1)[0]).decode() if address_type == 3 else socket.inet_ntoa(client.recv(4))
+        port = int.from_bytes(client.recv(2), "big")
+        self.asked.append(f"{'name' if address_type == 3 else 'address'} {host}:{port}")
         client.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
         return b""
 

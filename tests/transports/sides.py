@@ -57,15 +57,28 @@ class Side:
     def fetch(self, url: str, **options: Any) -> Outcome:
         return self.run(post(url), **options)[0]
 
+    def drain(self, url: str, within: float | None = None) -> float:
+        """Seconds that it takes to drain a response, once the first bytes of its body are read."""
+        return self._settle(self._drained(post(url), within))
+
+    async def _drained(self, request: HTTPRequest, within: float | None) -> float:
+        transport = self.make(TransportSettings(trust_env=False))
+        deadline = None if within is None else time.monotonic() + within
+        response = await _value(transport.open(request, PATIENCE, deadline))
+        await _value(response.read())
+        start = time.monotonic()
+        await _value(response.drain())
+        return time.monotonic() - start
+
     async def outcomes(
         self,
         requests: tuple[HTTPRequest, ...],
         timeout: Timeout = PATIENCE,
         within: float | None = None,
-        own: Any = None,
+        user_session: Any = None,
         **settings: Any,
     ) -> list[Outcome]:
-        transport = self.make(TransportSettings(**{"trust_env": False, **settings}), own)
+        transport = self.make(TransportSettings(**{"trust_env": False, **settings}), user_session)
         try:
             return [await self._exchange(transport, request, timeout, within) for request in requests]
         finally:

@@ -26,7 +26,7 @@ from llmclients.errors import (
     StreamInterruptedError,
 )
 from llmclients.transports.base import SYSTEM_CLOCK
-from llmclients.transports.errors import Exchange, Row, Stage
+from llmclients.transports.errors import ErrorContext, Row, Stage
 from llmclients.transports.httpx import transport as asynchronous
 from llmclients.transports.requests import transport as synchronous
 
@@ -40,7 +40,7 @@ def classes(*places: Any) -> list[type[Exception]]:
         if inspect.isclass(thing) and issubclass(thing, Exception) and not issubclass(thing, Warning)
         if thing.__module__.partition(".")[0] in ("aiohttp", "httpx", "requests", "urllib3")
     }
-    return sorted(found, key=lambda kind: (kind.__module__, kind.__name__))
+    return sorted(found, key=lambda class_: (class_.__module__, class_.__name__))
 
 
 REQUESTS = classes(requests.exceptions, urllib3.exceptions)
@@ -136,21 +136,21 @@ SAME_NAME: dict[type[Exception], type[LLMClientError]] = {
 NOT_RAISED_HERE = {"WebSocketError", "WSMessageTypeError", "EofStream"}
 
 
-def exchange(table: tuple[Row, ...], **options: Any) -> Exchange:
+def context(table: tuple[Row, ...], **options: Any) -> ErrorContext:
     given = {"proxy": None, "timeout": Timeout(connect=3, read=4), "deadline": None, "clock": SYSTEM_CLOCK, **options}
-    return Exchange("https://example.org/chat?key=SECRET", table=table, **given)
+    return ErrorContext("https://example.org/chat?key=SECRET", table=table, **given)
 
 
 @pytest.mark.parametrize("stage", ["open", "read"])
 @pytest.mark.parametrize(
-    ("table", "kind"),
-    [(synchronous.EXCEPTIONS, kind) for kind in REQUESTS + BOTH]
-    + [(asynchronous.EXCEPTIONS, kind) for kind in HTTPX + BOTH if kind.__name__ not in NOT_RAISED_HERE],
+    ("table", "class_"),
+    [(synchronous.EXCEPTIONS, class_) for class_ in REQUESTS + BOTH]
+    + [(asynchronous.EXCEPTIONS, class_) for class_ in HTTPX + BOTH if class_.__name__ not in NOT_RAISED_HERE],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_every_exception_has_a_meaning(table: tuple[Row, ...], kind: type[Exception], stage: Stage) -> None:
-    error = exchange(table).error(kind.__new__(kind), stage)
-    expected = SAME_NAME.get(kind) or MEANINGS.get(kind.__name__, APIConnectionError)
+def test_every_exception_has_a_meaning(table: tuple[Row, ...], class_: type[Exception], stage: Stage) -> None:
+    error = context(table).error(class_.__new__(class_), stage)
+    expected = SAME_NAME.get(class_) or MEANINGS.get(class_.__name__, APIConnectionError)
     if expected is APIConnectionError and stage == "read":
         expected = StreamInterruptedError
     assert type(error) is expected
@@ -161,30 +161,30 @@ def test_every_exception_has_a_meaning(table: tuple[Row, ...], kind: type[Except
 def test_what_is_not_the_libraries_fault_is_left_alone() -> None:
     for table in (synchronous.EXCEPTIONS, asynchronous.EXCEPTIONS):
         for bug in (KeyError("x"), TypeError("x"), AttributeError("x")):
-            assert exchange(table).error(bug, "open") is bug
+            assert context(table).error(bug, "open") is bug
         ours = APIError("ours")
-        assert exchange(table).error(ours, "open") is ours
+        assert context(table).error(ours, "open") is ours
 
 
 def test_timeouts_after_the_deadline_are_the_deadlines() -> None:
-    late = exchange(synchronous.EXCEPTIONS, deadline=time.monotonic() - 1, timeout=Timeout(total=2))
-    error = late.error(TimeoutError(), "open")
+    expired = context(synchronous.EXCEPTIONS, deadline=time.monotonic() - 1, timeout=Timeout(total=2))
+    error = expired.error(TimeoutError(), "open")
     assert isinstance(error, APITimeoutError)
     assert (error.phase, error.retryable, str(error)) == ("total", False, "not done within 2 s")
-    assert type(late.error(ConnectionResetError(), "open")) is APIConnectionError
+    assert type(expired.error(ConnectionResetError(), "open")) is APIConnectionError
 
 
-def test_words() -> None:
+def test_messages() -> None:
     wrapped = requests.exceptions.ConnectionError(urllib3.exceptions.ProtocolError("x", ConnectionResetError(104, "x")))
     certificate = ssl.SSLCertVerificationError(1, "certificate verify failed")
     certificate.verify_message = "self-signed certificate"
-    proxied = exchange(synchronous.EXCEPTIONS, proxy=Proxy("http://user:SECRET@proxy.example:3128"))
+    proxied = context(synchronous.EXCEPTIONS, proxy=Proxy("http://user:SECRET@proxy.example:3128"))
     tunnel = urllib3.exceptions.ProxyError("x", OSError("Tunnel connection failed: 407 Proxy Authentication Required"))
     several = aiohttp.ClientConnectorError(
         None,  # type: ignore[arg-type]
         OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 111] Connect call failed"),
     )
-    direct, other = exchange(synchronous.EXCEPTIONS), exchange(asynchronous.EXCEPTIONS)
+    direct, other = context(synchronous.EXCEPTIONS), context(asynchronous.EXCEPTIONS)
     assert [
         str(error)
         for error in (
@@ -215,6 +215,6 @@ def test_httpx2_has_the_same_names() -> None:
     import httpx2
 
     for name in ("ConnectTimeout", "ReadTimeout", "ConnectError", "ReadError", "RemoteProtocolError", "ProxyError"):
-        theirs = exchange(asynchronous.EXCEPTIONS).error(getattr(httpx2, name)("x"), "open")
-        ours = exchange(asynchronous.EXCEPTIONS).error(getattr(httpx, name)("x"), "open")
-        assert (type(theirs), str(theirs)) == (type(ours), str(ours))
+        from_httpx2 = context(asynchronous.EXCEPTIONS).error(getattr(httpx2, name)("x"), "open")
+        from_httpx = context(asynchronous.EXCEPTIONS).error(getattr(httpx, name)("x"), "open")
+        assert (type(from_httpx2), str(from_httpx2)) == (type(from_httpx), str(from_httpx))

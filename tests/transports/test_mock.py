@@ -96,13 +96,13 @@ def test_a_function_answers_each_request(side: str) -> None:
 def test_faults(side: str) -> None:
     limited = RateLimitError("slow down", status_code=429)
     mock = MockTransport([ConnectFault(), limited, Reply(chunks=["a", Cut()]), Reply(chunks=["a", limited])])
-    refused, thrown, cut, late = (Played(side, mock) for _ in range(4))
+    refused, thrown, cut, broken = (Played(side, mock) for _ in range(4))
     assert type(refused.error) is ConnectFault
     assert isinstance(refused.error, APIConnectionError)
     assert thrown.error is limited
     assert (cut.pieces, type(cut.error)) == ([b"a"], Cut)
     assert isinstance(cut.error, StreamInterruptedError)
-    assert (late.pieces, late.error) == ([b"a"], limited)
+    assert (broken.pieces, broken.error) == ([b"a"], limited)
     assert mock.opened == 2
 
 

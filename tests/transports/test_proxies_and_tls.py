@@ -6,6 +6,7 @@ import gc
 import ssl
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from llmclients.errors import APIConnectionError, APITimeoutError, Configuration
 from llmclients.testing.fault_server import EARLY, HOLD, FaultServer, http, unused_port
 
 from . import proxies
+from .helpers import at_once
 from .sides import ASYNC, SYNC, Side, both_sides, post
 
 SECRET = "s3cret!pass"
@@ -108,13 +110,13 @@ def test_a_server_that_does_not_speak_tls(side: Side) -> None:
     assert "no secure connection" in str(error)
 
 
-@both_sides
-def test_a_handshake_that_never_ends_is_a_connect_timeout(side: Side) -> None:
+def test_a_handshake_that_never_ends_is_a_connect_timeout() -> None:
     with FaultServer([HOLD]) as server:
-        outcome = side.fetch(server.url.replace("http", "https"), timeout=Timeout(connect=0.15, read=5))
-        assert isinstance(outcome.error, APITimeoutError)
-        assert outcome.error.phase == "connect"
-        assert outcome.seconds < 1
+        url, timeout = server.url.replace("http", "https"), Timeout(connect=0.15, read=5)
+        for outcome in at_once(*(partial(side.fetch, url, timeout=timeout) for side in (SYNC, ASYNC))):
+            assert isinstance(outcome.error, APITimeoutError)
+            assert outcome.error.phase == "connect"
+            assert outcome.seconds < 1
 
 
 # --- HTTP proxies ---------------------------------------------------------------------------------------------------
@@ -183,13 +185,13 @@ def test_a_proxy_that_is_not_there(side: Side) -> None:
         assert str(error) == "the name of the proxy http://nonexistent.invalid:1 could not be resolved"
 
 
-@both_sides
-def test_a_proxy_that_says_nothing_is_a_connect_timeout(side: Side) -> None:
-    with FaultServer([HOLD]) as silent:
-        outcome = side.fetch("https://model.example/", proxy=Proxy(silent.url), timeout=Timeout(connect=0.15, read=5))
-        assert isinstance(outcome.error, APITimeoutError), outcome.error
-        assert outcome.error.phase == "connect"
-        assert "proxy" in str(outcome.error)
+def test_a_proxy_that_says_nothing_is_a_connect_timeout() -> None:
+    with FaultServer([HOLD]) as server:
+        options = {"proxy": Proxy(server.url), "timeout": Timeout(connect=0.15, read=5)}
+        for outcome in at_once(*(partial(side.fetch, "https://model.example/", **options) for side in (SYNC, ASYNC))):
+            assert isinstance(outcome.error, APITimeoutError), outcome.error
+            assert outcome.error.phase == "connect"
+            assert "proxy" in str(outcome.error)
 
 
 @both_sides
@@ -250,9 +252,9 @@ def test_a_socks_proxy_that_refuses(side: Side, plain: FaultServer, caplog: pyte
 def test_socks_without_its_package_says_what_to_install(
     side: Side, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from llmclients.transports import request as wire
+    from llmclients.transports import request
 
-    monkeypatch.setattr(wire.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(request.importlib.util, "find_spec", lambda name: None)
     error = side.fetch("http://model.example/", proxy=Proxy("socks5://127.0.0.1:1")).error
     assert isinstance(error, ConfigurationError)
     assert "llmclients[socks]" in str(error)

@@ -1,1 +1,1 @@
-"""The asynchronous transport, over httpx."""
+"""The asynchronous transport, over httpx and aiohttp. Only this package imports them."""

@@ -5,8 +5,21 @@ from __future__ import annotations
 import socket
 import ssl
 
-from llmclients.transports import errors as faults
-from llmclients.transports.errors import SYSTEM_ROWS, Row
+from llmclients.transports.errors import (
+    CERTIFICATE,
+    CONNECT,
+    CONNECTION_LOST,
+    INVALID_REQUEST,
+    MALFORMED,
+    PROXY,
+    RESOLVE,
+    SLOW_ANSWER,
+    SLOW_CONNECT,
+    SLOW_SENDING,
+    SYSTEM_ROWS,
+    TLS,
+    Row,
+)
 
 __all__ = [
     "EXCEPTIONS",
@@ -73,18 +86,18 @@ class ProxyFailedError(Exception):
 
 
 EXCEPTIONS: tuple[Row, ...] = (
-    (InvalidRequestError, None, faults.UNSENDABLE),
-    (ProxyFailedError, None, faults.PROXY),
-    (socket.gaierror, None, faults.RESOLVE),
-    (ConnectFailedError, None, faults.CONNECT),
-    (ssl.SSLCertVerificationError, None, faults.CERTIFICATE),
-    (HandshakeFailedError, None, faults.TLS),
-    (ConnectTimeoutError, None, faults.SLOW_CONNECT),
-    (ReadTimeoutError, None, faults.SLOW_ANSWER),
-    (WriteTimeoutError, None, faults.SLOW_SENDING),
-    (MalformedError, None, faults.GARBAGE),
-    (ConnectionLostError, None, faults.LOST),
+    (InvalidRequestError, None, INVALID_REQUEST),
+    (ProxyFailedError, None, PROXY),
+    (socket.gaierror, None, RESOLVE),
+    (ConnectFailedError, None, CONNECT),
+    (ssl.SSLCertVerificationError, None, CERTIFICATE),
+    (HandshakeFailedError, None, TLS),
+    (ConnectTimeoutError, None, SLOW_CONNECT),
+    (ReadTimeoutError, None, SLOW_ANSWER),
+    (WriteTimeoutError, None, SLOW_SENDING),
+    (MalformedError, None, MALFORMED),
+    (ConnectionLostError, None, CONNECTION_LOST),
     *SYSTEM_ROWS,
-    (UnicodeError, "open", faults.UNSENDABLE),  # a name that is none
+    (UnicodeError, "open", INVALID_REQUEST),  # a name that is none
 )
-"""What these, and the system's, mean. The first row that fits decides."""
+"""What these, and the system's, mean; see `llmclients.transports.errors`."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from llmclients.errors import APIResponseError
-from llmclients.transports.framing import BodyFraming, ChunkedBody, EndlessBody, SizedBody
+from llmclients.transports.framing import BodyFraming, ChunkedBody, UntilCloseBody, ContentLengthBody
 from llmclients.transports.httpx.failures import InvalidRequestError, MalformedError
 
 __all__ = ["MAX_HEAD_BYTES", "ResponseHead", "end_of_head", "parse_head", "request_head", "response_framing"]
@@ -87,7 +87,7 @@ def response_framing(head: ResponseHead, headers: Mapping[str, str]) -> BodyFram
         APIResponseError: a transfer coding that is not known.
     """
     if head.status in (204, 304):
-        return SizedBody(0)
+        return ContentLengthBody(0)
     coding = headers.get("transfer-encoding")
     if coding is not None:
         if coding.lower() != "chunked" or head.version == 0:
@@ -95,11 +95,11 @@ def response_framing(head: ResponseHead, headers: Mapping[str, str]) -> BodyFram
         return ChunkedBody()
     length = headers.get("content-length")
     if length is None:
-        return EndlessBody()
+        return UntilCloseBody()
     values = {value.strip(" \t") for value in length.split(",")}
     if len(values) != 1 or not _LENGTH.fullmatch(value := values.pop()):
         raise MalformedError
-    return SizedBody(int(value))
+    return ContentLengthBody(int(value))
 
 
 def request_head(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:

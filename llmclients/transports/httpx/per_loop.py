@@ -1,77 +1,90 @@
-"""What belongs to an event loop, and ends with it: connections cannot leave the loop that opened them."""
+"""One object for each event loop: connections cannot leave the loop that opened them, and end with it."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
+__all__ = ["LoopBound", "PerLoop", "within"]
+
+T = TypeVar("T")
+
 if sys.version_info >= (3, 11):
-    from asyncio import timeout_at
-else:  # aiohttp brings it where Python has none
-    from async_timeout import timeout_at  # type: ignore[import-not-found, unused-ignore]
 
-__all__ = ["Held", "PerLoop", "timeout_at"]
+    async def within(seconds: float | None, awaitable: Awaitable[T]) -> T:
+        """What it comes to, if that takes at most so long; None for any time.
+
+        Raises:
+            asyncio.TimeoutError: it took longer, and was cancelled.
+        """
+        async with asyncio.timeout(seconds):
+            return await awaitable
+
+else:  # a task more for each
+
+    async def within(seconds: float | None, awaitable: Awaitable[T]) -> T:
+        return await asyncio.wait_for(awaitable, seconds)
 
 
-class Held(Protocol):
-    """Something that a loop has one of."""
+class LoopBound(Protocol):
+    """What a `PerLoop` keeps: belongs to one event loop."""
 
     async def close(self) -> None:
-        """Free it, in its loop. Idempotent."""
+        """Free what it holds; awaited in its own loop. Idempotent."""
 
-    def bury(self) -> None:
-        """Forget it: its loop was closed under it."""
+    def discard(self) -> None:
+        """Drop references without awaiting: the loop is closed."""
 
 
-H = TypeVar("H", bound=Held)
+H = TypeVar("H", bound=LoopBound)
 
 
 class PerLoop(Generic[H]):
     """One `H` for each event loop, made when the loop first asks, closed when the loop shuts down.
 
-    A generator that waits in the loop does the closing: `asyncio.run` closes the generators of its loop before it
-    closes the loop, and any loop closes a generator that was dropped.
+    An asynchronous generator, begun in the loop and suspended, does the closing: `asyncio.run` closes its loop's
+    generators before it closes the loop, and any loop closes a generator that nobody refers to any more.
     """
 
     def __init__(self, make: Callable[[], H]) -> None:
         self._make = make
-        self._held: dict[asyncio.AbstractEventLoop, tuple[H, AsyncGenerator[None, None]]] = {}
+        self._objects: dict[asyncio.AbstractEventLoop, tuple[H, AsyncGenerator[None, None]]] = {}
 
     async def get(self) -> H:
-        """The running loop's."""
+        """The running loop's object."""
         loop = asyncio.get_running_loop()
-        if (found := self._held.get(loop)) is not None:
+        if (found := self._objects.get(loop)) is not None:
             return found[0]
-        self._bury_dead()
-        held = self._make()
-        guard = _guard(held)
-        self._held[loop] = (held, guard)
-        await guard.__anext__()  # it does not wait: no other task comes between
-        return held
+        self._discard_closed_loops()
+        made = self._make()
+        closer = _close_with_loop(made)
+        self._objects[loop] = (made, closer)
+        await closer.__anext__()  # it does not wait: no other task comes between
+        return made
 
     async def close(self) -> None:
         """Close all of them: the running loop's now, those of other loops as soon as these get to it."""
         try:
-            own = self._held.pop(asyncio.get_running_loop(), None)
+            current = self._objects.pop(asyncio.get_running_loop(), None)
         except RuntimeError:  # no loop runs
-            own = None
-        self._bury_dead()
-        self._held.clear()
-        if own is not None:
-            await own[1].aclose()
+            current = None
+        self._discard_closed_loops()
+        self._objects.clear()
+        if current is not None:
+            await current[1].aclose()
 
-    def _bury_dead(self) -> None:
-        for loop in [loop for loop in self._held if loop.is_closed()]:
-            self._held.pop(loop)[0].bury()
+    def _discard_closed_loops(self) -> None:
+        for loop in [loop for loop in self._objects if loop.is_closed()]:
+            self._objects.pop(loop)[0].discard()
 
     def __del__(self) -> None:
-        self._bury_dead()
+        self._discard_closed_loops()
 
 
-async def _guard(held: Held) -> AsyncGenerator[None, None]:
+async def _close_with_loop(made: LoopBound) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await held.close()
+        await made.close()

@@ -25,7 +25,7 @@ import ssl
 from collections.abc import Callable
 from time import monotonic
 
-from llmclients.transports.errors import closed_early
+from llmclients.transports.errors import closed_locally
 from llmclients.transports.httpx.connect import Connector, Route
 from llmclients.transports.httpx.failures import ConnectionLostError, ConnectTimeoutError, DeadlineError
 from llmclients.transports.httpx.head import ResponseHead
@@ -156,7 +156,7 @@ class Pool:
         for connection in idle:
             connection.close()
         for connection in list(self._open):
-            connection.abort(closed_early())
+            connection.abort(closed_locally())
         if self._open:
             self._all_gone = self._loop.create_future()
             await asyncio.wait((self._all_gone,), timeout=_CLOSE_SECONDS)

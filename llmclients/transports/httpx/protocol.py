@@ -36,7 +36,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmclients.errors import APIError
-from llmclients.transports.framing import BodyFraming, ChunkedBody, EndlessBody, SizedBody, can_serve_again
+from llmclients.transports.framing import BodyFraming, ChunkedBody, UntilCloseBody, ContentLengthBody, can_serve_again
 from llmclients.transports.httpx.failures import (
     ConnectionLostError,
     DeadlineError,
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """The peer has ended the connection in good order."""
         framing = self._framing
-        if type(framing) is EndlessBody and self._failure is None:
+        if type(framing) is UntilCloseBody and self._failure is None:
             self._complete, self._reusable = True, False
             self._wake()
         elif not self._complete:
@@ -293,8 +293,8 @@ class Connection(asyncio.Protocol):
         try:
             data = framing.feed(data)
         except APIError as error:
-            if isinstance(framing, ChunkedBody) and framing.salvaged:
-                self._pieces.append(framing.salvaged)
+            if isinstance(framing, ChunkedBody) and framing.decoded_before_error:
+                self._pieces.append(framing.decoded_before_error)
             self._fail(error)
             return
         if data:
@@ -378,7 +378,7 @@ class Connection(asyncio.Protocol):
         if self._failure is not None:
             return
         framing = self._framing
-        if isinstance(framing, SizedBody | ChunkedBody) and cause is None:
+        if isinstance(framing, ContentLengthBody | ChunkedBody) and cause is None:
             try:
                 framing.feed(b"")
             except APIError as error:  # which says what is missing

@@ -9,15 +9,29 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from llmclients.config.values import Proxy
+from llmclients.errors import ConfigurationError
 from llmclients.transports.httpx.failures import ConnectionLostError, ProxyFailedError
+from llmclients.transports.request import require
 
 if TYPE_CHECKING:
     from socksio.socks5 import SOCKS5Connection
 
-__all__ = ["SocksHandshake"]
+__all__ = ["SocksHandshake", "check_socks"]
 
 _MOST_BYTES = 1024
 _ADDRESS_SIZES = {1: 4, 4: 16}
+
+
+def check_socks(proxy: Proxy) -> None:
+    """Make sure that a SOCKS proxy can be spoken to.
+
+    Raises:
+        ConfigurationError: its version is not 5, or socksio is not installed.
+    """
+    if not proxy.scheme.startswith("socks5"):
+        raise ConfigurationError("the asynchronous client speaks to SOCKS5 proxies only", argument="proxy")
+    require("socksio")
 
 
 class SocksHandshake(asyncio.Protocol):

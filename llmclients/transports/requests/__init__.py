@@ -1,1 +1,1 @@
-"""The synchronous transport, over requests."""
+"""The synchronous transport, over requests. Only this package imports requests and urllib3."""

@@ -1,4 +1,4 @@
-"""A response of requests', its body taken off the socket as it arrives.
+"""The synchronous transport's response: reads the body below requests, from the socket's buffered reader.
 
 requests' own ways to read a body lose the bytes of a chunk that was cut, or give one HTTP chunk a call.
 """
@@ -14,10 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmclients.errors import APIError, APIResponseError
-from llmclients.transports.base import FINISH_BYTES, FINISH_SECONDS
+from llmclients.transports.base import DRAIN_BYTES, DRAIN_SECONDS
 from llmclients.transports.content_encoding import BodyDecoder
-from llmclients.transports.errors import Exchange, closed_early
-from llmclients.transports.framing import BodyFraming, ChunkedBody, EndlessBody, SizedBody, can_serve_again
+from llmclients.transports.errors import ErrorContext, closed_locally
+from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody, can_serve_again
 from llmclients.transports.requests.strict_head import raw_socket
 
 if TYPE_CHECKING:
@@ -29,16 +29,29 @@ _READ_SIZE = 64 * 1024
 
 
 class RequestsResponse:
-    """An open exchange over requests."""
+    """An open exchange over requests.
 
-    def __init__(self, response: requests.Response, exchange: Exchange, limit: int) -> None:
+    Three ways to the body's bytes, chosen once:
+
+    - from the socket: `_receive` is the reader's `read1`, `_framing` says where the body ends, and before each read the
+      socket gets the timeout that is left. The connection goes back to urllib3's pool at the body's end.
+    - from the response of a test's mock, which has no socket: by `raw.read`. No timeouts there.
+    - from memory, where a hook of the caller's session has read (and decoded) the body already.
+
+    Args:
+        response: requests' response, its body not read.
+        context: makes the errors; has the timeouts and the deadline.
+        limit: the most bytes of the body, decoded.
+    """
+
+    def __init__(self, response: requests.Response, context: ErrorContext, limit: int) -> None:
         self._raw: Any = response.raw
-        self._exchange = exchange
-        self._lock = threading.Lock()  # of who gives the connection back
+        self._context = context
+        self._lock = threading.Lock()  # close() may come from another thread: one of the two frees the connection
         self._ended = self._closed = False
         self._failure: APIError | None = None
         self._socket: socket.socket | None = None
-        self._framing: BodyFraming = EndlessBody()
+        self._framing: BodyFraming = UntilCloseBody()
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value.strip() for name, value in response.headers.items()}
         encoded = self.headers
@@ -53,8 +66,8 @@ class RequestsResponse:
             if self._raw.chunked:
                 self._framing = ChunkedBody()
             elif self._raw.length_remaining is not None:
-                self._framing = SizedBody(self._raw.length_remaining)
-        else:  # no socket: a response that a test made
+                self._framing = ContentLengthBody(self._raw.length_remaining)
+        else:  # a test's mock
             self._receive = partial(self._raw.read, decode_content=False)
         try:
             self._decoder = BodyDecoder(encoded, limit)
@@ -69,9 +82,9 @@ class RequestsResponse:
         try:
             while not self._ended:
                 if self._closed:
-                    raise closed_early()
-                if (remaining := self._exchange.remaining()) is not None and self._socket is not None:
-                    self._socket.settimeout(min(self._exchange.timeout.read, remaining))
+                    raise closed_locally()
+                if (remaining := self._context.remaining()) is not None and self._socket is not None:
+                    self._socket.settimeout(min(self._context.timeout.read, remaining))
                 if self._failure is not None:
                     raise self._failure
                 data = self._unframed(self._receive(_READ_SIZE))
@@ -84,9 +97,9 @@ class RequestsResponse:
             closed = self._closed
             self.close()
             if closed:
-                raise closed_early() from None
+                raise closed_locally() from None
             if isinstance(error, Exception):
-                raise self._exchange.error(error, "read") from error
+                raise self._context.error(error, "read") from error
             raise
         return b""
 
@@ -95,12 +108,12 @@ class RequestsResponse:
         try:
             return framing.feed(data)
         except APIResponseError as error:
-            if not isinstance(framing, ChunkedBody) or not framing.salvaged:
+            if not isinstance(framing, ChunkedBody) or not framing.decoded_before_error:
                 raise
-            self._failure = error  # what came before it comes first
-            return framing.salvaged
+            self._failure = error  # raised by the next read: what came before the error is handed out first
+            return framing.decoded_before_error
 
-    def finish(self) -> None:
+    def drain(self) -> None:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
             with suppress(Exception):  # the answer is complete: at worst its connection is not used again
@@ -110,12 +123,12 @@ class RequestsResponse:
             self.close()
 
     def _take_end(self, sock: socket.socket) -> None:
-        exchange, taken = self._exchange, 0
-        until = exchange.clock.monotonic() + FINISH_SECONDS
-        if exchange.deadline is not None:
-            until = min(until, exchange.deadline)
-        while not self._ended and not self._closed and taken < FINISH_BYTES:
-            remaining = until - exchange.clock.monotonic()
+        context, taken = self._context, 0
+        until = context.clock.monotonic() + DRAIN_SECONDS
+        if context.deadline is not None:
+            until = min(until, context.deadline)
+        while not self._ended and not self._closed and taken < DRAIN_BYTES:
+            remaining = until - context.clock.monotonic()
             if remaining <= 0:
                 return
             sock.settimeout(remaining)
@@ -123,14 +136,14 @@ class RequestsResponse:
             taken += len(data)
             self._framing.feed(data)
             if self._framing.done:
-                sock.settimeout(exchange.timeout.read)
+                sock.settimeout(context.timeout.read)
                 self._end()
 
     def _end(self) -> None:
         """The body is complete: the connection may serve another exchange."""
         with self._lock:
             if self._closed:
-                raise closed_early()
+                raise closed_locally()
             self._ended = True
             if self._socket is None or self._framing.excess:
                 self._raw.close()

@@ -1,4 +1,4 @@
-"""The synchronous transport: requests and its connections. The only module that imports requests and urllib3."""
+"""The synchronous transport: sends requests by an adapter of requests, or by the caller's own session."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from llmclients.transports.base import SYSTEM_CLOCK, Clock, HTTPRequest, Transpo
 from llmclients.transports.errors import (
     CERTIFICATE,
     CONNECT,
-    GARBAGE,
-    LOST,
+    CONNECTION_LOST,
+    INVALID_REQUEST,
+    MALFORMED,
     PROXY,
     RESOLVE,
     SLOW_ANSWER,
     SLOW_CONNECT,
     SYSTEM_ROWS,
     TLS,
-    UNSENDABLE,
-    Exchange,
+    ErrorContext,
     Row,
 )
 from llmclients.transports.request import Routes, header_lines, require, tls_context
 from llmclients.transports.requests.response import RequestsResponse
-from llmclients.transports.requests.strict_head import HeadResponse, heads_within
+from llmclients.transports.requests.strict_head import StrictHTTPResponse, heads_within
 
 __all__ = ["RequestsTransport"]
 
@@ -51,7 +51,7 @@ class RequestsTransport:
 
     Args:
         settings: proxy, certificates, limits. With a session of the caller's only the limit counts.
-        session: the caller's own session, used as it is and left open.
+        session: the caller's own session, to send with instead; used as it is, and left open.
         clock: what deadlines are measured on.
     """
 
@@ -71,8 +71,8 @@ class RequestsTransport:
         if self._process != os.getpid():  # the pool's sockets are the parent's
             self._adapter, self._process = _Adapter(self._settings), os.getpid()
         proxy = None if self._session is not None else self._routes.proxy_for(request)
-        exchange = Exchange(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
-        remaining = exchange.remaining()
+        context = ErrorContext(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
+        remaining = context.remaining()
         limits = (timeout.connect, timeout.read)
         if remaining is not None:
             limits = (min(timeout.connect, remaining), min(timeout.read, remaining))
@@ -83,13 +83,13 @@ class RequestsTransport:
                 else:
                     response = _send_with(self._session, request, limits)
         except Exception as error:
-            raise exchange.error(error, "open") from error
-        opened = RequestsResponse(response, exchange, self._settings.max_response_bytes)
+            raise context.error(error, "open") from error
+        opened = RequestsResponse(response, context, self._settings.max_response_bytes)
         self._open.add(opened)
         return opened
 
     def _send(self, request: HTTPRequest, proxy: Proxy | None, limits: tuple[float, float]) -> requests.Response:
-        """By the adapter alone: a session would add cookies, redirects and headers, and take its time."""
+        """By the adapter alone: a session would add cookies, redirects and headers, and takes longer."""
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = _prepared_url(request.url)
@@ -118,11 +118,11 @@ class _Adapter(HTTPAdapter):
 
     @property
     def _tls(self) -> Any:
-        # Loading the authorities takes longer than a whole exchange without TLS.
-        if not hasattr(self, "_context"):
+        # On demand: loading the authorities takes longer than a whole exchange without TLS.
+        if not hasattr(self, "_tls_context"):
             default = partial(ssl.create_default_context, cafile=DEFAULT_CA_BUNDLE_PATH)
-            self._context = tls_context(self._settings, default)
-        return self._context
+            self._tls_context = tls_context(self._settings, default)
+        return self._tls_context
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
@@ -161,11 +161,11 @@ def _read_heads_strictly(manager: Any) -> None:
 
 @cache  # a handful of classes: http and https, plain and over SOCKS
 def _strict_pool(pool: Any) -> Any:
-    if getattr(pool.ConnectionCls, "response_class", None) is HeadResponse:
+    if getattr(pool.ConnectionCls, "response_class", None) is StrictHTTPResponse:
         return pool
 
     class Connection(pool.ConnectionCls):  # type: ignore[misc]  # its base is only known here
-        response_class = HeadResponse
+        response_class = StrictHTTPResponse
 
         def _new_conn(self) -> Any:
             start = time.monotonic()
@@ -185,9 +185,9 @@ def _strict_pool(pool: Any) -> Any:
 
 def _send_with(session: requests.Session, request: HTTPRequest, limits: tuple[float, float]) -> requests.Response:
     """By the caller's own session, with its headers, authentication, proxies and certificates."""
-    usual = default_headers()
-    theirs = {name.lower() for name, value in session.headers.items() if usual.get(name) != value}
-    headers = header_lines(request, theirs - {"accept-encoding"})
+    defaults = default_headers()
+    user_headers = {name.lower() for name, value in session.headers.items() if defaults.get(name) != value}
+    headers = header_lines(request, user_headers - {"accept-encoding"})
     prepared = session.prepare_request(
         requests.Request(request.method, request.url, headers=headers, data=request.body or None)
     )
@@ -227,35 +227,35 @@ EXCEPTIONS: tuple[Row, ...] = (
     (ux.SSLError, None, TLS),
     (rx.SSLError, None, TLS),
     # Before what wraps them: urllib3 finds fault with headers of the response by the name of the request's.
-    (ux.InvalidHeader, None, GARBAGE),
-    (ux.HeaderParsingError, None, GARBAGE),
-    (ux.InvalidChunkLength, None, GARBAGE),
-    (ux.ResponseNotChunked, None, GARBAGE),
-    (ux.BodyNotHttplibCompatible, None, GARBAGE),
-    (ux.DecodeError, None, GARBAGE),
-    (rx.ContentDecodingError, None, GARBAGE),
-    (http.client.RemoteDisconnected, None, LOST),
-    (http.client.IncompleteRead, None, LOST),
-    (http.client.ImproperConnectionState, None, LOST),
-    (http.client.InvalidURL, None, UNSENDABLE),
-    (http.client.HTTPException, None, GARBAGE),
-    (ux.LocationValueError, None, UNSENDABLE),
-    (ux.ProxySchemeUnsupported, None, UNSENDABLE),
-    (ux.UnrewindableBodyError, None, UNSENDABLE),
-    (rx.InvalidURL, None, UNSENDABLE),
-    (rx.InvalidSchema, None, UNSENDABLE),
-    (rx.InvalidHeader, None, UNSENDABLE),
-    (rx.MissingSchema, None, UNSENDABLE),
-    (rx.URLRequired, None, UNSENDABLE),
-    (rx.UnrewindableBodyError, None, UNSENDABLE),
-    (ux.HTTPError, None, LOST),
-    (rx.ConnectionError, None, LOST),
-    (rx.ChunkedEncodingError, None, LOST),
-    (rx.StreamConsumedError, None, LOST),
-    (rx.RequestException, None, LOST),
+    (ux.InvalidHeader, None, MALFORMED),
+    (ux.HeaderParsingError, None, MALFORMED),
+    (ux.InvalidChunkLength, None, MALFORMED),
+    (ux.ResponseNotChunked, None, MALFORMED),
+    (ux.BodyNotHttplibCompatible, None, MALFORMED),
+    (ux.DecodeError, None, MALFORMED),
+    (rx.ContentDecodingError, None, MALFORMED),
+    (http.client.RemoteDisconnected, None, CONNECTION_LOST),
+    (http.client.IncompleteRead, None, CONNECTION_LOST),
+    (http.client.ImproperConnectionState, None, CONNECTION_LOST),
+    (http.client.InvalidURL, None, INVALID_REQUEST),
+    (http.client.HTTPException, None, MALFORMED),
+    (ux.LocationValueError, None, INVALID_REQUEST),
+    (ux.ProxySchemeUnsupported, None, INVALID_REQUEST),
+    (ux.UnrewindableBodyError, None, INVALID_REQUEST),
+    (rx.InvalidURL, None, INVALID_REQUEST),
+    (rx.InvalidSchema, None, INVALID_REQUEST),
+    (rx.InvalidHeader, None, INVALID_REQUEST),
+    (rx.MissingSchema, None, INVALID_REQUEST),
+    (rx.URLRequired, None, INVALID_REQUEST),
+    (rx.UnrewindableBodyError, None, INVALID_REQUEST),
+    (ux.HTTPError, None, CONNECTION_LOST),
+    (rx.ConnectionError, None, CONNECTION_LOST),
+    (rx.ChunkedEncodingError, None, CONNECTION_LOST),
+    (rx.StreamConsumedError, None, CONNECTION_LOST),
+    (rx.RequestException, None, CONNECTION_LOST),
     *SYSTEM_ROWS,
-    (UnicodeError, "open", UNSENDABLE),
-    (ValueError, "open", UNSENDABLE),
-    (ValueError, "read", LOST),  # of a file that is closed
+    (UnicodeError, "open", INVALID_REQUEST),
+    (ValueError, "open", INVALID_REQUEST),
+    (ValueError, "read", CONNECTION_LOST),  # of a file that is closed
 )
-"""What the exceptions of requests, urllib3 and http.client mean. The first row that fits decides."""
+"""What the exceptions of requests, urllib3 and http.client mean; see `llmclients.transports.errors`."""
