@@ -36,7 +36,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmclients.errors import APIError
-from llmclients.transports.framing import BodyFraming, ChunkedBody, UntilCloseBody, ContentLengthBody, can_serve_again
+from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody, can_serve_again
 from llmclients.transports.httpx.failures import (
     ConnectionLostError,
     DeadlineError,
@@ -275,7 +275,11 @@ class Connection(asyncio.Protocol):
         assert self._head is not None
         self.headers = headers = head.joined()
         framing = response_framing(head, headers)
-        if head.version == 0 or not (framing.done or can_serve_again(headers)) or "close" in headers.get("connection", ""):
+        if (
+            head.version == 0
+            or not (framing.done or can_serve_again(headers))
+            or "close" in headers.get("connection", "")
+        ):
             self._reusable = False
         if self._unsent is not None and head.status >= 300:
             self._unsent = None  # it will not read the rest

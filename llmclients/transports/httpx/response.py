@@ -123,7 +123,7 @@ class PooledResponse:
         except asyncio.CancelledError:
             self.abort()
             raise
-        except Exception:  # noqa: S110 - the answer is complete: at worst its connection is not used again
+        except Exception:
             pass
         self.abort()
 

@@ -42,13 +42,17 @@ class RequestsResponse:
         response: requests' response, its body not read.
         context: makes the errors; has the timeouts and the deadline.
         limit: the most bytes of the body, decoded.
+        can_serve_again: False where a part of the request was left unsent.
     """
 
-    def __init__(self, response: requests.Response, context: ErrorContext, limit: int) -> None:
+    def __init__(
+        self, response: requests.Response, context: ErrorContext, limit: int, *, can_serve_again: bool = True
+    ) -> None:
         self._raw: Any = response.raw
         self._context = context
         self._lock = threading.Lock()  # close() may come from another thread: one of the two frees the connection
         self._ended = self._closed = False
+        self._can_serve_again = can_serve_again
         self._failure: APIError | None = None
         self._socket: socket.socket | None = None
         self._framing: BodyFraming = UntilCloseBody()
@@ -117,7 +121,7 @@ class RequestsResponse:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
             with suppress(Exception):  # the answer is complete: at worst its connection is not used again
-                if self._socket is not None and can_serve_again(self.headers):
+                if self._socket is not None and self._can_serve_again and can_serve_again(self.headers):
                     self._take_end(self._socket)
         finally:
             self.close()
@@ -145,7 +149,7 @@ class RequestsResponse:
             if self._closed:
                 raise closed_locally()
             self._ended = True
-            if self._socket is None or self._framing.excess:
+            if self._socket is None or self._framing.excess or not self._can_serve_again:
                 self._raw.close()
             else:
                 self._raw._fp.close()
