@@ -152,16 +152,15 @@ class Connection(asyncio.Protocol):
 
     def release(self) -> bool:
         """The exchange is over. Whether another one may follow; else the connection is closed."""
-        self._head = self._waiter = None
+        clean = self._reusable and self._complete and not self._pieces and self._sent() and self._failure is None
+        if not clean or self._wire is None or self._wire.is_closing():
+            self.close()
+            return False
+        self._head = self._waiter = self._framing = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        clean = self._reusable and self._complete and not self._pieces and self._sent() and self._failure is None
-        self._framing = None
-        if clean and self._wire is not None and not self._wire.is_closing():
-            return True
-        self.close()
-        return False
+        return True
 
     def is_clean(self) -> bool:
         """Whether an idle connection may serve another exchange: nothing has come, not even its end."""
@@ -319,7 +318,7 @@ class Connection(asyncio.Protocol):
 
     def _send_more(self) -> None:
         """Hand on slices of the request while they go out at once."""
-        while self._unsent is not None and self._wire is not None and not self._write_paused:
+        while self._unsent is not None and self._wire is not None and not self._write_paused and not self._wire.is_closing():
             slice_, rest = self._unsent[:_SLICE], self._unsent[_SLICE:]
             self._unsent = rest if rest else None
             self._wire.write(slice_)

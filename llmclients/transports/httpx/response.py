@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from llmclients.transports.base import DRAIN_BYTES, DRAIN_SECONDS
 from llmclients.transports.content_encoding import BodyDecoder
@@ -155,10 +156,13 @@ class PooledResponse:
         self.abort()
 
     def abort(self) -> None:
-        """Free the connection without waiting. Idempotent; callable from any thread, and after the loop's end."""
+        """Free the connection without waiting: it goes back to the pool only if the whole body had been read.
+
+        Idempotent; callable from any thread, and after the loop's end.
+        """
         connection, self._connection = self._connection, None
         if connection is not None:
-            run_in_loop(self._loop, connection.abort)
+            run_in_loop(self._loop, partial(self._pool.give_back, connection))
 
     def __del__(self) -> None:
         if hasattr(self, "_connection"):
