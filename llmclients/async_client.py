@@ -249,10 +249,11 @@ class AsyncStream(AsyncIterator[Chunk]):
                     return chunk
                 if drive.source is not None and not drive.source.done:
                     if (buffer := drive.buffer) is None:
-                        data: bytes | None = await drive.read()
+                        data = await drive.read()
                     else:  # no coroutine for each read
-                        while (data := buffer.read_nowait()) is None:
+                        while (there := buffer.read_nowait()) is None:
                             await buffer.readable()
+                        data = there
                     drive.check_open()
                     self._chunks = drive.source.chunks(data)
                     continue

@@ -1,4 +1,4 @@
-"""The connections of the asynchronous transport as an `httpx.AsyncBaseTransport`, for an `httpx.AsyncClient` of one's own.
+"""The asynchronous transport's connections as an `httpx.AsyncBaseTransport`, for an `httpx.AsyncClient` of one's own.
 
 ```python
 client = httpx.AsyncClient(transport=AsyncioTransport(), headers={…})      # cookies, authentication, hooks: httpx's

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from llmclients.errors import APIResponseError
-from llmclients.transports.framing import BodyFraming, ChunkedBody, UntilCloseBody, ContentLengthBody
+from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody
 from llmclients.transports.httpx.failures import InvalidRequestError, MalformedError
 
 __all__ = ["MAX_HEAD_BYTES", "ResponseHead", "end_of_head", "parse_head", "request_head", "response_framing"]

@@ -1,7 +1,6 @@
 """SOCKS5's handshake: which messages go to the proxy, and how many bytes its answers have. The proxy resolves names.
 
-socksio makes the messages and reads them, each whole; how long an answer is, is found here, since the network may cut it
-anywhere.
+socksio makes the messages and reads them, each whole. How long an answer is, is found here: the network may cut it.
 """
 
 from __future__ import annotations
@@ -81,9 +80,7 @@ class SocksHandshake(asyncio.Protocol):
         if self._received:
             raise ProxyFailedError
 
-    async def _run(
-        self, socks: SOCKS5Connection, host: str, port: int, credentials: tuple[str, str] | None
-    ) -> None:
+    async def _run(self, socks: SOCKS5Connection, host: str, port: int, credentials: tuple[str, str] | None) -> None:
         from socksio import socks5
 
         method = socks5.SOCKS5AuthMethod
@@ -97,9 +94,7 @@ class SocksHandshake(asyncio.Protocol):
             await self._ask(socks, socks5.SOCKS5UsernamePasswordRequest(user, password))
             if not getattr(socks.receive_data(await self._take(2)), "success", False):
                 raise ProxyFailedError
-        await self._ask(
-            socks, socks5.SOCKS5CommandRequest.from_address(socks5.SOCKS5Command.CONNECT, (host, port))
-        )
+        await self._ask(socks, socks5.SOCKS5CommandRequest.from_address(socks5.SOCKS5Command.CONNECT, (host, port)))
         head = await self._take(5)
         size = 1 + head[4] if head[3] == 3 else _ADDRESS_SIZES.get(head[3], 0)
         answer = socks.receive_data(head + await self._take(max(size - 1, 0) + 2))

@@ -111,8 +111,9 @@ class HttpxTransport:
 
 
 class LazyContext:
-    """The TLS context of all connections, made when the first of them needs it. Not the transport's method: a pool would
-    keep the transport.
+    """The TLS context of all connections, made when the first of them needs it.
+
+    Not a method of the transport: a pool would keep that alive.
     """
 
     def __init__(self, settings: TransportSettings, made: ssl.SSLContext | None = None) -> None:
