@@ -54,9 +54,9 @@ def test_good_heads_are_read_as_h11_reads_them(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", BAD)
 def test_bad_heads_are_refused_as_h11_refuses_them(data: bytes) -> None:
+    connection = h11.Connection(h11.CLIENT)
+    connection.receive_data(data)
     with pytest.raises(h11.RemoteProtocolError):
-        connection = h11.Connection(h11.CLIENT)
-        connection.receive_data(data)
         connection.next_event()
     with pytest.raises(MalformedError):
         parse_head(data)

@@ -2,7 +2,7 @@
 
 `loop.getaddrinfo` runs in the loop's default executor: a lookup that hangs holds one of its few threads, and
 `asyncio.run` waits for it at the end. Here each lookup has a thread of its own, which nobody waits for; whoever asks
-for the same name meanwhile shares it. Answers are kept for ten seconds: a thousand connections at a time are one question.
+for the same name meanwhile shares it. Answers are kept for ten seconds: a thousand connections ask one question.
 """
 
 from __future__ import annotations
