@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from llmclients.calls.base import Course, Deliver, Finish, Open, Read, Sleep, Source, Start, Step
 from llmclients.calls.chat import Call, FallbackCall, ModelListing, prepare
@@ -14,6 +14,7 @@ from llmclients.config.client import ClientSettings
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import APIError, StreamInterruptedError
 from llmclients.transports import AsyncResponse, AsyncTransport, async_transport
+from llmclients.transports.base import BufferedAsyncResponse
 from llmclients.types.messages import Messages
 from llmclients.types.response import ChatResponse, Chunk
 
@@ -247,7 +248,12 @@ class AsyncStream(AsyncIterator[Chunk]):
                 for chunk in self._chunks:
                     return chunk
                 if drive.source is not None and not drive.source.done:
-                    data = await drive.read()
+                    if (buffer := drive.buffer) is None:
+                        data = await drive.read()
+                    else:  # no coroutine for each read
+                        while (there := buffer.read_nowait()) is None:
+                            await buffer.readable()
+                        data = there
                     drive.check_open()
                     self._chunks = drive.source.chunks(data)
                     continue
@@ -293,6 +299,8 @@ class _AsyncDrive(Generic[T]):
         self._result: list[T] = []
         self._closed = False
         self.source: Source | None = None
+        self.buffer: BufferedAsyncResponse | None = None
+        """The open response, where its bytes can be had without awaiting."""
 
     async def result(self) -> T:
         """What the course ends with."""
@@ -351,15 +359,17 @@ class _AsyncDrive(Generic[T]):
         await self._release()
         self.check_open()
         if isinstance(step, Open):
-            self._response = await self._transport.open(step.request, step.timeout, step.deadline)
-            return self._response
+            self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
+            if hasattr(opened, "read_nowait"):
+                self.buffer = cast(BufferedAsyncResponse, opened)
+            return opened
         if isinstance(step, Sleep):
             return await self._transport.clock.asleep(step.seconds)
         assert isinstance(step, Start)
         return await asyncio.to_thread(step.run)
 
     async def _release(self) -> None:
-        response, self._response = self._response, None
+        response, self._response, self.buffer = self._response, None, None
         if response is not None:
             await response.close()
 
@@ -370,7 +380,7 @@ class _AsyncDrive(Generic[T]):
     def abort(self) -> None:
         """`close` without awaiting: for a task that is cancelled, a stream that is dropped."""
         self._closed = True
-        response, self._response = self._response, None
+        response, self._response, self.buffer = self._response, None, None
         if response is not None:
             response.abort()
 

@@ -39,8 +39,9 @@
 #
 # Strict where leniency would lose or invent data: a size that is none, a chunk longer than it says, trailers without
 # end. Lenient where servers are known to be sloppy and nothing is lost: \n for \r\n, spaces around a size.
-# A body may be nearly all framing: extensions, trailers, a chunk for each byte. What is framing is counted, and may not be
-# more than _FRAMING_SHARE times the body and _FRAMING_SLACK: else a peer could send for ever without sending anything.
+#
+# A body may be nearly all framing: extensions, trailers, a chunk for each byte. What is framing is counted, and may not
+# be more than _FRAMING_SHARE times the body and _FRAMING_SLACK: else a peer could send for ever, and send nothing.
 #
 # A malformed chunk may follow good ones in the same packet. Those were sent and count: `decoded_before_error` has them.
 
@@ -115,7 +116,7 @@ class ChunkedBody:
 
         Raises:
             StreamInterruptedError: the connection has ended before the body.
-            APIResponseError: the chunks are malformed, the trailers too long, or there is hardly anything in the chunks.
+            APIResponseError: the chunks are malformed or nearly all framing, or the trailers too long.
         """
         if not data:
             raise StreamInterruptedError("the answer broke off: its last chunk is missing")

@@ -25,6 +25,7 @@ if sys.version_info >= (3, 11):
 else:  # a task more for each
 
     async def within(seconds: float | None, awaitable: Awaitable[T]) -> T:
+        """As above."""
         return await asyncio.wait_for(awaitable, seconds)
 
 

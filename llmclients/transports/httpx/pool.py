@@ -7,15 +7,15 @@ Theory of operation. A connection has one owner at a time:
 
 - `exchange` sends a request over an idle connection of its route, the one used last, or over a new one. There is no
   limit on their number, and nobody waits for another's connection.
-- An idle connection is used only if it is provably clean: the last exchange was read to its end, everything was sent,
-  neither side said `close`, not a byte has come since, and none waits in the socket, not even the end.
+- An idle connection is used only if it is provably clean: the last exchange was read to its end, everything was
+  sent, neither side said `close`, not a byte has come since, and none waits in the socket, not even the end.
 - Even so a server may close it just then. Where a *used* connection ends before one byte of the reply has come, the
-  request is sent again, once, on a new connection, at once; that is no attempt of the retry policy's. A failure of a new
-  connection, a timeout, or a reply that has begun is the caller's to judge.
+  request is sent again, once, on a new connection, at once: that is no attempt of the retry policy's. A failure of a
+  new connection, a timeout, or a reply that has begun is the caller's to judge.
 - `connect` bounds everything up to a connection that is ready, all addresses and the proxy included.
 
-Everything runs in the loop's thread. `close` ends all connections and waits, a second at most, until the loop has let go
-of their sockets. `discard` is for a loop that was closed under them.
+Everything runs in the loop's thread. `close` ends all connections and waits, a second at most, until the loop has let
+go of their sockets. `discard` is for a loop that was closed under them.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class Pool:
             raise
 
     async def _connect(self, exchange: Exchange) -> Connection:
-        seconds, late = exchange.connect, ConnectTimeoutError
+        seconds: float = exchange.connect
+        late: type[Exception] = ConnectTimeoutError
         if exchange.deadline is not None and (left := exchange.deadline - self._loop.time()) < seconds:
             seconds, late = left, DeadlineError
         try:

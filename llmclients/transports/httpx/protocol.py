@@ -1,26 +1,22 @@
-"""One HTTP/1.1 connection of the asynchronous transport: an `asyncio.Protocol` that serves one exchange after the other.
+"""One HTTP/1.1 connection over asyncio: an `asyncio.Protocol` that serves one exchange after the other.
 
 Theory of operation. A connection is in one of four states:
 
-    IDLE ──exchange()──► HEAD ──head is whole──► BODY ──the body's end was read──► IDLE
+    IDLE ──exchange()──► HEAD ──head is whole──► BODY ──release(), all was read──► IDLE
                            any state ──failure, abort(), the peer's end──► CLOSED
 
 - IDLE: nothing is under way. A byte that comes now belongs to nobody: it closes the connection.
-- HEAD: the request goes out, the response's head is awaited (`exchange` gave a future of it). Interim heads are skipped.
-- BODY: bytes are unframed as they come and kept in `_pieces` until they are read. Over 128 KiB, reading pauses, so that
-  the server is held up. The body may be complete (`_complete`) long before its reader knows; only when the reader has
+- HEAD: the request goes out, the response's head is awaited (`exchange` gave a future of it). Interim ones are skipped.
+- BODY: bytes are unframed as they come, and kept in `_pieces` until they are read. Over 128 KiB, reading pauses, which
+  holds the server up. The body may be complete (`_complete`) long before its reader knows; only when the reader has
   come to the end does `release` say whether another exchange may follow.
 - CLOSED: `_failure` says why. What came before it can still be read, then the failure is raised.
 
 Invariants:
 
 - Everything runs in the loop's thread. There is one reader, and it waits only while nothing is there.
-- One timer at most. It is not set anew for each packet, but looks at the clock when it fires (`_check`).
-- The limits: `read` seconds from the last byte that came, or from the beginning of the wait; and while the request goes
-  out, `write` seconds from the last sign that the peer takes it. Such a sign is that asyncio holds less of it than
-  before, or the system does, so a slow link counts as progress though nothing leaves asyncio's buffer for minutes.
-- A large request is handed to asyncio in slices, so that a refusal in its middle is seen: a status from 300 on stops
-  it. Such a connection serves no other exchange.
+- The limits on waiting, and how a request goes out, are the base class's (`sending`). A refusal, any status from 300
+  on, stops a request that is still going out; such a connection serves no other exchange.
 - A connection that ends with bytes unsent is aborted: to wait for a peer that does not read has no end.
 - Nothing here waits for anything: whoever waits holds one of the two futures, `_head` and `_waiter`.
 
@@ -41,51 +37,41 @@ from llmclients.transports.httpx.failures import (
     ConnectionLostError,
     DeadlineError,
     MalformedError,
-    ReadTimeoutError,
-    WriteTimeoutError,
 )
 from llmclients.transports.httpx.head import MAX_HEAD_BYTES, ResponseHead, end_of_head, parse_head, response_framing
-from llmclients.transports.httpx.sockets import is_readable, left_unread, unacknowledged
+from llmclients.transports.httpx.sending import Sender
+from llmclients.transports.httpx.sockets import is_readable, left_unread
 from llmclients.transports.httpx.tls import TLSLayer, Wire
 
 __all__ = ["Connection"]
 
 _MAX_INTERIM_HEADS = 20
 _MAX_BUFFERED = 128 * 1024
-_SLICE = 256 * 1024
-_WRITE_CHECKS = 8  # in the time of the limit
-_TIMER_SLACK = 0.001  # a timer may fire a little early
 
 
-class Connection(asyncio.Protocol):
+class Connection(Sender):
     """One connection. `sock` is the socket below it; `when_lost` is called once, when it has ended."""
 
     __slots__ = (
-        "_active_at", "_buffer", "_buffered", "_complete", "_deadline", "_failure", "_framing", "_head", "_interims", "_loop",
-        "_outstanding", "_paused", "_pieces", "_read_limit", "_reusable", "_timer", "_unsent", "_waiter", "_wire",
-        "_write_limit", "_write_paused", "exchanges", "headers", "sock", "when_lost",
+        "_buffer", "_buffered", "_complete", "_deadline", "_failure", "_framing", "_head", "_interims", "_paused",
+        "_pieces", "_reusable", "_waiter", "exchanges", "headers", "when_lost",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-        self._loop = loop
-        self._wire: Wire | None = None
-        self.sock = sock
+        super().__init__(loop, sock)
         self.when_lost: Callable[[Connection], None] | None = None
         self.exchanges = 0
         self.headers: dict[str, str] = {}
         self._failure: Exception | None = None
         self._head: asyncio.Future[ResponseHead] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._active_at = self._read_limit = self._write_limit = 0.0
         self._buffer = b""  # of a head that is not whole
         self._framing: BodyFraming | None = None
         self._pieces: list[bytes] = []
-        self._buffered = self._interims = self._outstanding = 0
-        self._complete = self._paused = self._write_paused = False
+        self._buffered = self._interims = 0
+        self._complete = self._paused = False
         self._reusable = True
-        self._unsent: memoryview | None = None
 
     # --- what its users call ----------------------------------------------------------------------------------------
 
@@ -100,9 +86,6 @@ class Connection(asyncio.Protocol):
             deadline: when all of it must be over, on the loop's clock.
         """
         self.exchanges += 1
-        if (read, write) != (self._read_limit, self._write_limit) or len(body) > _SLICE:
-            self._cancel_timer()
-        self._read_limit, self._write_limit = read, write
         self._head = future = self._loop.create_future()
         self._framing, self._interims, self._complete = None, 0, False
         if self._wire is None:  # it has ended since it was found clean
@@ -111,13 +94,7 @@ class Connection(asyncio.Protocol):
             return future
         if deadline is not None:
             self._deadline = self._loop.call_at(deadline, self.expire)
-        if len(body) <= _SLICE:
-            self._wire.write(head + body if body else head)
-        else:
-            self._unsent = memoryview(body)
-            self._wire.write(head)
-            self._send_more()
-        self._start_waiting()
+        self._send(head, body, read, write)
         return future
 
     def read_nowait(self) -> bytes | None:
@@ -152,16 +129,15 @@ class Connection(asyncio.Protocol):
 
     def release(self) -> bool:
         """The exchange is over. Whether another one may follow; else the connection is closed."""
-        self._head = self._waiter = None
+        clean = self._reusable and self._complete and not self._pieces and self._sent() and self._failure is None
+        if not clean or self._wire is None or self._wire.is_closing():
+            self.close()
+            return False
+        self._head = self._waiter = self._framing = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        clean = self._reusable and self._complete and not self._pieces and self._sent() and self._failure is None
-        self._framing = None
-        if clean and self._wire is not None and not self._wire.is_closing():
-            return True
-        self.close()
-        return False
+        return True
 
     def is_clean(self) -> bool:
         """Whether an idle connection may serve another exchange: nothing has come, not even its end."""
@@ -203,9 +179,6 @@ class Connection(asyncio.Protocol):
 
     # --- what asyncio, or the TLS layer, calls ----------------------------------------------------------------------
 
-    def connection_made(self, transport: Wire) -> None:  # type: ignore[override]
-        self._wire = transport
-
     def data_received(self, data: bytes) -> None:
         self._active_at = monotonic()
         framing = self._framing
@@ -237,14 +210,6 @@ class Connection(asyncio.Protocol):
         if self.when_lost is not None:
             self.when_lost(self)
             self.when_lost = None
-
-    def pause_writing(self) -> None:
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        self._active_at = monotonic()
-        self._send_more()
 
     # --- heads and bodies -------------------------------------------------------------------------------------------
 
@@ -319,64 +284,16 @@ class Connection(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(None)
 
-    # --- sending ----------------------------------------------------------------------------------------------------
-
-    def _send_more(self) -> None:
-        """Hand on slices of the request while they go out at once."""
-        while self._unsent is not None and self._wire is not None and not self._write_paused:
-            slice_, rest = self._unsent[:_SLICE], self._unsent[_SLICE:]
-            self._unsent = rest if rest else None
-            self._wire.write(slice_)
-
-    def _sent(self) -> bool:
-        return self._unsent is None and (self._wire is None or not self._wire.get_write_buffer_size())
-
-    def _outgoing(self) -> int:
-        """Bytes of the request that the peer does not have yet."""
-        if self._wire is None:
-            return 0
-        held = self._wire.get_write_buffer_size() + unacknowledged(self.sock)
-        return held + (len(self._unsent) if self._unsent is not None else 0)
-
-    # --- limits and ends --------------------------------------------------------------------------------------------
-
-    def _start_waiting(self) -> None:
-        self._active_at = monotonic()
-        if self._timer is None:
-            sending = not self._sent()
-            self._outstanding = self._outgoing() if sending else 0
-            limit = self._write_limit / _WRITE_CHECKS if sending else min(self._read_limit, self._write_limit)
-            self._timer = self._loop.call_later(limit, self._check)
-
-    def _check(self) -> None:
-        """The timer: is anybody still waiting, and for how long has nothing happened?"""
-        self._timer = None
-        if self._waiter is None and (self._head is None or self._head.done()):
-            return
-        now = monotonic()
-        outstanding = self._outgoing()
-        if outstanding < self._outstanding:
-            self._active_at = now
-        self._outstanding = outstanding
-        limit = self._write_limit if outstanding else self._read_limit
-        left = self._active_at + limit - now
-        if left <= _TIMER_SLACK:
-            self._fail(WriteTimeoutError() if outstanding else ReadTimeoutError())
-            return
-        if outstanding:
-            left = min(left, limit / _WRITE_CHECKS)
-        self._timer = self._loop.call_later(left, self._check)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    # --- ends -------------------------------------------------------------------------------------------------------
 
     def _cancel_timers(self) -> None:
         self._cancel_timer()
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _awaited(self) -> bool:
+        return self._waiter is not None or (self._head is not None and not self._head.done())
 
     def _fail_as_lost(self, cause: Exception | None) -> None:
         if self._failure is not None:

@@ -1,8 +1,8 @@
 """Host names to addresses, without the event loop's own threads.
 
-`loop.getaddrinfo` runs in the loop's default executor: a lookup that hangs holds one of its few threads, and `asyncio.run`
-waits for it at the end. Here each lookup has a thread of its own that nobody waits for; whoever asks for the same name
-meanwhile shares it. Answers are kept for ten seconds, so that a thousand connections at a time are one question.
+`loop.getaddrinfo` runs in the loop's default executor: a lookup that hangs holds one of its few threads, and
+`asyncio.run` waits for it at the end. Here each lookup has a thread of its own, which nobody waits for; whoever asks
+for the same name meanwhile shares it. Answers are kept for ten seconds: a thousand connections ask one question.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 import threading
 from contextlib import suppress
 from time import monotonic
+from typing import Any
 
 from llmclients.transports.httpx.sockets import Address
 
@@ -52,7 +53,7 @@ class Resolver:
         found: list[Address] = []
         failure: Exception | None = None
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = list[Any](socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
             if not found:
                 failure = socket.gaierror(socket.EAI_NONAME, "no address")
         except (OSError, UnicodeError) as error:

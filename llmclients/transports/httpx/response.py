@@ -1,6 +1,6 @@
-"""The asynchronous transport's response: reads the body off a connection of the pool, decodes it, gives errors their names.
+"""The asynchronous transport's response: reads the body off a connection of the pool, decodes it, translates errors.
 
-States: open → ended (the body was read to its end, the connection went back to the pool) or closed (it was freed before).
+States: open → ended (the body was read to its end, the connection went back to the pool), or closed (freed before).
 The response holds its connection, never the other way round: so one that is dropped frees its connection when it is
 collected. A connection that has been given back is not touched again: it serves somebody else.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from llmclients.transports.base import DRAIN_BYTES, DRAIN_SECONDS
 from llmclients.transports.content_encoding import BodyDecoder
@@ -81,16 +82,19 @@ class PooledResponse:
                 if decoder.pending:
                     return None
             decoder.finish()
+        except DeadlineError:
+            self.abort()
+            raise self._context.deadline_exceeded() from None
         except Exception as error:
             self.abort()
-            if isinstance(error, DeadlineError):
-                raise self._context.deadline_exceeded() from None
-            translated = self._context.error(error, "read")
-            raise translated from (error if error is not translated else error.__cause__)
+            raise self._context.error(error, "read") from error
         return b""
 
     def readable(self) -> asyncio.Future[None]:
-        """Done when `read_nowait` has something to say, be it an error. Decompression goes on in the loop's next turn."""
+        """Done when `read_nowait` has something to say, be it an error.
+
+        Decompression goes on in the loop's next turn.
+        """
         connection = self._connection
         if connection is not None and not self._decoder.pending:
             return connection.readable()
@@ -118,14 +122,11 @@ class PooledResponse:
     async def drain(self) -> None:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
-            if not self._ended and can_serve_again(self.headers):
-                await self._take_end()
-        except asyncio.CancelledError:
+            with suppress(Exception):  # the answer is complete: at worst its connection is not used again
+                if not self._ended and can_serve_again(self.headers):
+                    await self._take_end()
+        finally:
             self.abort()
-            raise
-        except Exception:
-            pass
-        self.abort()
 
     async def _take_end(self) -> None:
         context, taken, seconds = self._context, 0, DRAIN_SECONDS
@@ -155,10 +156,13 @@ class PooledResponse:
         self.abort()
 
     def abort(self) -> None:
-        """Free the connection without waiting. Idempotent; callable from any thread, and after the loop's end."""
+        """Free the connection without waiting: it goes back to the pool only if the whole body had been read.
+
+        Idempotent; callable from any thread, and after the loop's end.
+        """
         connection, self._connection = self._connection, None
         if connection is not None:
-            run_in_loop(self._loop, connection.abort)
+            run_in_loop(self._loop, partial(self._pool.give_back, connection))
 
     def __del__(self) -> None:
         if hasattr(self, "_connection"):

@@ -1,4 +1,4 @@
-"""What the asynchronous transport asks of sockets themselves: unread and unsent bytes, and a connected one to begin with.
+"""Sockets themselves: a connected one to begin with, and what one holds unread or unsent.
 
 Connecting follows "happy eyeballs" (RFC 8305): addresses of both families in turn, the next one 0.25 s after the last
 or as soon as that has failed; the first connection wins.
@@ -54,7 +54,7 @@ async def connect_first(addresses: Sequence[Address]) -> socket.socket:
                 tasks, timeout=_DELAY if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
             connected = [task for task in done if task.exception() is None]
-            errors += [error for task in done if isinstance(error := task.exception(), OSError)]
+            errors += [failure for task in done if isinstance(failure := task.exception(), OSError)]
             if connected:
                 tasks.update(connected[1:])
                 return connected[0].result()

@@ -1,7 +1,6 @@
 """SOCKS5's handshake: which messages go to the proxy, and how many bytes its answers have. The proxy resolves names.
 
-socksio makes the messages and reads them, each whole; how long an answer is, is found here, since the network may cut it
-anywhere.
+socksio makes the messages and reads them, each whole. How long an answer is, is found here: the network may cut it.
 """
 
 from __future__ import annotations

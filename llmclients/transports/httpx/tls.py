@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from typing import Any
 
 from llmclients.transports.httpx.failures import ConnectionLostError, HandshakeFailedError
@@ -27,7 +28,7 @@ _RECORD = 16 * 1024
 
 
 class TLSLayer(asyncio.Protocol):
-    """One TLS connection. `above` gets its bytes; `set_protocol` changes it. `sock`: the socket right below, if one is."""
+    """One TLS connection. `above` gets its bytes; `set_protocol` changes it. `sock`: the socket right below, if any."""
 
     __slots__ = ("_above", "_incoming", "_object", "_open", "_outgoing", "_over", "_sock", "_wire", "handshaken")
 
@@ -172,10 +173,8 @@ class TLSLayer(asyncio.Protocol):
             return
         if self._open and not self._over and not wire.get_write_buffer_size():
             self._over = True
-            try:
+            with suppress(ssl.SSLError):  # the peer's word is not here yet: nobody waits for it
                 self._object.unwrap()
-            except ssl.SSLError:
-                pass  # the peer's word is not here yet: nobody waits for it
             self._flush()
         self._over = True
         if wire.get_write_buffer_size():

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ from llmclients.transports.request import Routes, header_lines, tls_context
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HttpxTransport"]
+__all__ = ["HttpxTransport", "LazyContext"]
 
 
 class HttpxTransport:
@@ -56,7 +57,7 @@ class HttpxTransport:
         self._settings = settings
         self._client = client
         self._routes = Routes(settings)
-        self._pools = PerLoop(partial(Pool, _LazyContext(settings)))
+        self._pools = PerLoop(partial(Pool, LazyContext(settings)))
 
     async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> AsyncResponse:
         """Send the request and read the response's head."""
@@ -93,10 +94,10 @@ class HttpxTransport:
     async def _open_with(
         self, client: httpx.AsyncClient, request: HTTPRequest, timeout: Timeout, deadline: float | None
     ) -> AsyncResponse:
-        from llmclients.transports.httpx.user_client import EXCEPTIONS as HTTPX_EXCEPTIONS
-        from llmclients.transports.httpx.user_client import StreamResponse, send_with
+        from llmclients.transports.httpx.user_client import StreamResponse, exceptions, send_with
 
-        context = ErrorContext(request.url, None, timeout, deadline, self.clock, HTTPX_EXCEPTIONS)
+        table = exceptions(aiohttp="aiohttp" in sys.modules)
+        context = ErrorContext(request.url, None, timeout, deadline, self.clock, table)
         remaining = context.remaining()
         try:
             response = await within(remaining, send_with(client, request, timeout))
@@ -109,14 +110,15 @@ class HttpxTransport:
         await self._pools.close()
 
 
-class _LazyContext:
-    """The TLS context of all connections, made when the first of them needs it. Not the transport's method: a pool would
-    keep the transport.
+class LazyContext:
+    """The TLS context of all connections, made when the first of them needs it.
+
+    Not a method of the transport: a pool would keep that alive.
     """
 
-    def __init__(self, settings: TransportSettings) -> None:
+    def __init__(self, settings: TransportSettings, made: ssl.SSLContext | None = None) -> None:
         self._settings = settings
-        self._made: ssl.SSLContext | None = None
+        self._made = made
 
     def __call__(self) -> ssl.SSLContext:
         if self._made is None:

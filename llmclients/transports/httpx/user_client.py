@@ -1,15 +1,17 @@
 """Exchanges over the caller's own `httpx.AsyncClient` (or httpx2's): through its public interface, and no other way.
 
 The client is used as it is, with its headers, authentication, proxies and certificates, and left open. Its exceptions
-are httpx's; what they mean is in `EXCEPTIONS`. The body is what `response.stream` gives, before httpx decodes it.
+are httpx's; what they mean is in `exceptions`. The body is what `response.stream` gives, before httpx decodes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -24,6 +26,7 @@ from llmclients.transports.errors import (
     INVALID_REQUEST,
     MALFORMED,
     PROXY,
+    RESOLVE,
     SLOW_ANSWER,
     SLOW_CONNECT,
     SLOW_SENDING,
@@ -41,11 +44,11 @@ from llmclients.transports.request import header_lines
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-__all__ = ["EXCEPTIONS", "StreamResponse", "send_with"]
+__all__ = ["StreamResponse", "exceptions", "send_with"]
 
 _STEP = 256 * 1024
 
-EXCEPTIONS: tuple[Row, ...] = (
+_HTTPX: tuple[Row, ...] = (
     (httpx.ProxyError, None, PROXY),
     (ssl.SSLCertVerificationError, None, CERTIFICATE),
     (httpx.ConnectTimeout, None, SLOW_CONNECT),
@@ -65,8 +68,38 @@ EXCEPTIONS: tuple[Row, ...] = (
     *SYSTEM_ROWS,
     (UnicodeError, "open", INVALID_REQUEST),
     (ValueError, "open", INVALID_REQUEST),
+    (RuntimeError, None, CONNECTION_LOST),  # what aiohttp raises for a connection that was closed under it
 )
-"""What httpx's exceptions mean; see `llmclients.transports.errors`."""
+_AIOHTTP = (
+    ("ClientConnectorDNSError", RESOLVE),
+    ("ClientHttpProxyError", PROXY),
+    ("ClientProxyConnectionError", CONNECT),
+    ("ClientConnectorCertificateError", CERTIFICATE),
+    ("ServerFingerprintMismatch", CERTIFICATE),
+    ("ConnectionTimeoutError", SLOW_CONNECT),
+    ("ServerTimeoutError", SLOW_ANSWER),
+    ("ClientSSLError", TLS),
+    ("ClientConnectorError", CONNECT),
+    ("ClientPayloadError", CONNECTION_LOST),
+    ("ClientResponseError", MALFORMED),
+    ("InvalidURL", INVALID_REQUEST),
+    ("NonHttpUrlClientError", INVALID_REQUEST),
+    ("ClientError", CONNECTION_LOST),
+)
+
+
+@cache
+def exceptions(*, aiohttp: bool) -> tuple[Row, ...]:
+    """What httpx's exceptions mean; see `llmclients.transports.errors`.
+
+    Args:
+        aiohttp: whether aiohttp's come first. A client over httpx-aiohttp raises some of them, and wraps others in
+            exceptions of httpx whose names do not fit. Nobody has such a client without having loaded aiohttp.
+    """
+    if not aiohttp:
+        return _HTTPX
+    module = sys.modules["aiohttp"]
+    return (*((getattr(module, name), None, fault) for name, fault in _AIOHTTP if hasattr(module, name)), *_HTTPX)
 
 
 def send_with(client: httpx.AsyncClient, request: HTTPRequest, timeout: Timeout) -> Awaitable[httpx.Response]:
