@@ -25,7 +25,7 @@ from llmclients.testing.fault_server import (
 )
 from llmclients.transports.httpx.transport import HttpxTransport
 from tests.transports.helpers import NO_ENVIRONMENT
-from tests.transports.sides import ASYNC, PATIENCE, post
+from tests.transports.sides import ASYNC, PATIENCE, Side, both_sides, post
 
 LARGE = bytes(6_000_000)
 REFUSAL = http("413 Too Large", [("Connection", "close")], b"too large")
@@ -81,15 +81,16 @@ def test_bytes_that_nobody_asked_for_end_an_idle_connection(late: bytes, pause: 
         assert faults.connections == 5
 
 
+@both_sides
 @pytest.mark.parametrize("framing", ["length", "chunked", "no body"])
-def test_bytes_after_a_body_end_the_connection(framing: str) -> None:
+def test_bytes_after_a_body_end_the_connection(side: Side, framing: str) -> None:
     answer = {
         "length": http(body=b"hello"),
         "chunked": CHUNKED_HEAD + chunked(b"hello"),
         "no body": http("204 No Content"),
     }[framing]
     with FaultServer([answer + http(body=b"evil")]) as faults:
-        outcomes = ASYNC.run(post(faults.url), post(faults.url))
+        outcomes = side.run(post(faults.url), post(faults.url))
         assert [outcome.body for outcome in outcomes] == [b"" if framing == "no body" else b"hello"] * 2
         assert faults.connections == 2
 
@@ -97,31 +98,34 @@ def test_bytes_after_a_body_end_the_connection(framing: str) -> None:
 # --- a connection that died -----------------------------------------------------------------------------------------
 
 
+@both_sides
 @pytest.mark.parametrize("end", [END, RESET])
-def test_a_used_connection_that_dies_before_the_reply_is_replaced_at_once(end: str) -> None:
+def test_a_used_connection_that_dies_before_the_reply_is_replaced_at_once(side: Side, end: str) -> None:
     """The server takes the second request on the connection, and hangs up without a word."""
     with FaultServer([http(body=b"hello")], per_request=True) as faults:
         faults.use([http(body=b"one")], [end], [http(body=b"two")])
-        outcomes = ASYNC.run(post(faults.url), post(faults.url))
+        outcomes = side.run(post(faults.url), post(faults.url))
         assert [outcome.body for outcome in outcomes] == [b"one", b"two"]
         assert (faults.connections, faults.exchanges) == (2, 3)
 
 
-def test_a_new_connection_that_dies_is_the_callers_to_judge() -> None:
+@both_sides
+def test_a_new_connection_that_dies_is_the_callers_to_judge(side: Side) -> None:
     with FaultServer([http(body=b"one")], [END], [http(body=b"two")], per_request=True) as faults:
         faults.use([http(body=b"one")], [END], [END], [http(body=b"two")])
-        outcomes = ASYNC.run(post(faults.url), post(faults.url))
+        outcomes = side.run(post(faults.url), post(faults.url))
         assert type(outcomes[1].error) is APIConnectionError
         assert faults.exchanges == 3, "sent again once, and not twice"
         faults.use([END], [http(body=b"two")])
-        assert type(ASYNC.fetch(faults.url).error) is APIConnectionError
+        assert type(side.fetch(faults.url).error) is APIConnectionError
         assert faults.exchanges == 1
 
 
+@both_sides
 @pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
-def test_a_reply_that_has_begun_is_not_asked_for_again(begun: bytes) -> None:
+def test_a_reply_that_has_begun_is_not_asked_for_again(side: Side, begun: bytes) -> None:
     with FaultServer([http(body=b"one")], [begun, 0.02, END], per_request=True) as faults:
-        outcomes = ASYNC.run(post(faults.url), post(faults.url))
+        outcomes = side.run(post(faults.url), post(faults.url))
         assert type(outcomes[1].error) is APIConnectionError
         assert faults.exchanges == 2
 
@@ -207,21 +211,23 @@ def test_a_reply_may_begin_before_the_request_has_ended() -> None:
 # --- what is not HTTP as we speak it --------------------------------------------------------------------------------
 
 
+@both_sides
 @pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "identity"])
-def test_an_unknown_transfer_coding_is_refused(coding: str) -> None:
+def test_an_unknown_transfer_coding_is_refused(side: Side, coding: str) -> None:
     with FaultServer([http(headers=[("Transfer-Encoding", coding)], body=None) + chunked(b"hello"), END]) as faults:
-        error = ASYNC.fetch(faults.url).error
+        error = side.fetch(faults.url).error
         assert type(error) is APIResponseError
         assert "transfer coding" in str(error)
 
 
-def test_chunks_that_are_nearly_all_framing_are_refused() -> None:
+@both_sides
+def test_chunks_that_are_nearly_all_framing_are_refused(side: Side) -> None:
     endless = b"".join(b"1;" + b"x" * 4000 + b"\r\nx\r\n" for _ in range(100))
     with FaultServer([CHUNKED_HEAD + endless + chunked()]) as faults:
-        assert isinstance(ASYNC.fetch(faults.url).error, APIResponseError)
+        assert isinstance(side.fetch(faults.url).error, APIResponseError)
     small = chunked(*[b"x"] * 50_000)
     with FaultServer([CHUNKED_HEAD + small]) as faults:
-        assert ASYNC.fetch(faults.url).body == b"x" * 50_000, "small chunks are no harm"
+        assert side.fetch(faults.url).body == b"x" * 50_000, "small chunks are no harm"
 
 
 def test_what_was_read_of_a_broken_reply_comes_first() -> None:

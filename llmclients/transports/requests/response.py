@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -67,15 +68,18 @@ class RequestsResponse:
         elif isinstance(reader, io.BufferedReader):
             self._receive = reader.read1
             self._socket = raw_socket(reader)
-            if self._raw.chunked:
-                self._framing = ChunkedBody()
-            elif self._raw.length_remaining is not None:
-                self._framing = ContentLengthBody(self._raw.length_remaining)
+            self._framing = _framing(self._raw)
+            if isinstance(self._framing, UntilCloseBody) and isinstance(self._socket, ssl.SSLSocket):
+                # Only the connection's end ends the body: without the peer's close_notify, anybody may have cut it.
+                self._socket.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # typeshed has only the argument
         else:  # a test's mock
             self._receive = partial(self._raw.read, decode_content=False)
         try:
+            if (coding := self.headers.get("transfer-encoding", "chunked")).lower() != "chunked":
+                raise APIResponseError(f"the response has an unknown transfer coding: {coding[:40]!r}")
             self._decoder = BodyDecoder(encoded, limit)
-            if self._framing.done:
+            if self._framing.done:  # no body
+                self._can_serve_again &= not _has_more(reader, self._socket)
                 self._end()
         except APIError:
             self.close()
@@ -170,3 +174,24 @@ class RequestsResponse:
     def __del__(self) -> None:
         if hasattr(self, "_decoder"):
             self.close()
+
+
+def _framing(raw: Any) -> BodyFraming:
+    """How the body of urllib3's response ends."""
+    if raw.chunked:
+        return ChunkedBody()
+    return UntilCloseBody() if raw.length_remaining is None else ContentLengthBody(raw.length_remaining)
+
+
+def _has_more(reader: Any, sock: socket.socket | None) -> bool:
+    """Whether bytes that nobody asked for have come behind a head without a body: of another answer, it may be."""
+    if sock is None:
+        return False
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        return bool(reader.peek(1))
+    except (OSError, ValueError):  # nothing there, or no connection any more
+        return False
+    finally:
+        sock.settimeout(timeout)
