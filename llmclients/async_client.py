@@ -49,7 +49,7 @@ class AsyncClient:
         trust_env: whether proxies and certificate authorities may come from the environment.
         verify: False for no certificate checks, or the file or folder of a certificate authority.
         max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
-        transport: the caller's own `httpx.AsyncClient` (and the caller's to close), or a `MockTransport`.
+        transport: the caller's own `httpx.AsyncClient`, `AsyncTransport` or `MockTransport`, and the caller's to close.
 
     Raises:
         ConfigurationError: naming the argument that is wrong.
@@ -71,7 +71,7 @@ class AsyncClient:
         trust_env: bool = True,
         verify: bool | str | os.PathLike[str] = True,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
-        transport: httpx.AsyncClient | MockTransport | None = None,
+        transport: httpx.AsyncClient | AsyncTransport | MockTransport | None = None,
     ) -> None:
         self._settings = ClientSettings.from_arguments(
             provider,

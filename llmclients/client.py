@@ -47,7 +47,7 @@ class Client:
         trust_env: whether proxies and certificate authorities may come from the environment.
         verify: False for no certificate checks, or the file or folder of a certificate authority.
         max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
-        transport: the caller's own `requests.Session` (and the caller's to close), or a `MockTransport`.
+        transport: the caller's own `requests.Session`, `Transport` or `MockTransport`, and the caller's to close.
 
     Raises:
         ConfigurationError: naming the argument that is wrong.
@@ -69,7 +69,7 @@ class Client:
         trust_env: bool = True,
         verify: bool | str | os.PathLike[str] = True,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
-        transport: requests.Session | MockTransport | None = None,
+        transport: requests.Session | Transport | MockTransport | None = None,
     ) -> None:
         self._settings = ClientSettings.from_arguments(
             provider,

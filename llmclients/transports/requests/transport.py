@@ -14,7 +14,6 @@ from typing import Any
 import requests
 from requests import exceptions as rx
 from requests.adapters import HTTPAdapter
-from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, default_headers
 from urllib3 import exceptions as ux
@@ -95,7 +94,6 @@ class RequestsTransport:
         prepared.url = _prepared_url(request.url)
         prepared.headers = CaseInsensitiveDict(header_lines(request))
         prepared.body = request.body or None
-        prepared._cookies = _NO_COOKIES  # type: ignore[attr-defined]
         proxies = {"all": _proxy_url(proxy)} if proxy is not None else {}
         verify = self._settings.verify is not False
         return self._adapter.send(prepared, stream=True, timeout=limits, verify=verify, proxies=proxies)
@@ -209,8 +207,6 @@ def _proxy_url(proxy: Proxy) -> str:
     # The proxy resolves names, whatever the scheme says.
     return proxy.url.replace(proxy.scheme, "socks5h" if proxy.scheme.startswith("socks5") else "socks4a", 1)
 
-
-_NO_COOKIES = RequestsCookieJar()
 
 EXCEPTIONS: tuple[Row, ...] = (
     (socket.gaierror, None, RESOLVE),
