@@ -24,7 +24,7 @@ from llmclients.transports.httpx.failures import (
 from llmclients.transports.httpx.head import request_head
 from llmclients.transports.httpx.protocol import Connection
 from llmclients.transports.httpx.resolver import Resolver
-from llmclients.transports.httpx.sockets import connect_first
+from llmclients.transports.httpx.sockets import connect_first, shared_buffer
 from llmclients.transports.httpx.socks import SocksHandshake
 from llmclients.transports.httpx.tls import TLSLayer, Wire
 
@@ -50,6 +50,7 @@ class Connector:
         self._loop = loop
         self._context = context
         self._resolver = Resolver(loop)
+        self.shared = shared_buffer()
         self._sessions: dict[tuple[str, int], ssl.SSLSession] = {}
 
     async def connect(self, route: Route) -> Connection:
@@ -61,7 +62,7 @@ class Connector:
         proxy = route.proxy
         first = (route.host, route.port) if proxy is None else (proxy.host, proxy.port)
         sock = await connect_first(await self._resolver.addresses(*first))
-        connection = Connection(self._loop, sock)
+        connection = Connection(self._loop, sock, self.shared)
         steps = _Steps(self, self._loop, sock)
         try:
             if proxy is None:
@@ -82,7 +83,7 @@ class Connector:
 
     def tls_layer(self, peer: tuple[str, int], above: asyncio.Protocol, sock: socket.socket | None) -> TLSLayer:
         """TLS to a host and port, below `above`; `sock` where it is right on a socket."""
-        return TLSLayer(self._context(), peer[0], self._sessions.get(peer), above, sock, self._loop)
+        return TLSLayer(self._context(), peer[0], self._sessions.get(peer), above, sock, self._loop, self.shared)
 
 
 class _Steps:
@@ -135,7 +136,7 @@ class _Steps:
             await handshake.run(*target, proxy.credentials)
             await self.go_on(connection, target if route.secure else None)
             return
-        first = Connection(self._loop, self._sock) if route.secure else connection
+        first = Connection(self._loop, self._sock, self._connector.shared) if route.secure else connection
         try:
             await self.begin(first, (proxy.host, proxy.port) if proxy.scheme == "https" else None)
             if route.secure:

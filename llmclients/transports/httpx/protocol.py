@@ -57,8 +57,8 @@ class Connection(Sender):
         "_pieces", "_reusable", "_waiter", "exchanges", "headers", "when_lost",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-        super().__init__(loop, sock)
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, shared: memoryview) -> None:
+        super().__init__(loop, sock, shared)
         self.when_lost: Callable[[Connection], None] | None = None
         self.exchanges = 0
         self.headers: dict[str, str] = {}
@@ -252,6 +252,7 @@ class Connection(Sender):
         self._framing = framing
         self._complete = framing.done
         self._head.set_result(head)
+        self._head = None  # which would keep the whole head
         if data:
             if self._complete:
                 self._reusable = False

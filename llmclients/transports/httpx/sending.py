@@ -22,7 +22,7 @@ from abc import abstractmethod
 from time import monotonic
 
 from llmclients.transports.httpx.failures import ReadTimeoutError, WriteTimeoutError
-from llmclients.transports.httpx.sockets import unacknowledged
+from llmclients.transports.httpx.sockets import BottomProtocol, unacknowledged
 from llmclients.transports.httpx.tls import Wire
 
 __all__ = ["Sender"]
@@ -32,7 +32,7 @@ _WRITE_CHECKS = 8  # in the time of the limit
 _TIMER_SLACK = 0.001  # a timer may fire a little early
 
 
-class Sender(asyncio.Protocol):
+class Sender(BottomProtocol):
     """What `Connection` is built on. `sock` is the socket at the bottom."""
 
     __slots__ = (
@@ -40,7 +40,8 @@ class Sender(asyncio.Protocol):
         "_write_paused", "sock",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, shared: memoryview) -> None:
+        super().__init__(shared)
         self._loop = loop
         self._wire: Wire | None = None
         self.sock = sock

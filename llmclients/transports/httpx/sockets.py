@@ -21,14 +21,48 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
-__all__ = ["Address", "connect_first", "is_readable", "left_unread", "unacknowledged"]
+__all__ = [
+    "Address",
+    "BottomProtocol",
+    "connect_first",
+    "is_readable",
+    "left_unread",
+    "shared_buffer",
+    "unacknowledged",
+]
 
 Address: TypeAlias = "tuple[int, int, int, str, tuple[str | int, ...]]"
 """One of `socket.getaddrinfo`'s."""
 
 _DELAY = 0.25
+_BUFFER_SIZE = 256 * 1024
 _READ_SIZE = 64 * 1024
 _MOST_UNREAD = 1024 * 1024
+
+
+class BottomProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
+    """A protocol that may be right on a socket, and is given a buffer to read into: all of a loop share one.
+
+    Else asyncio makes 256 KiB for each read, of which nearly all goes back to the system at once: two page faults and
+    three system calls for each chunk of a stream. It asks a `BufferedProtocol` where to read to. uvloop, which has a
+    buffer of its own, sees a `Protocol` and calls `data_received` itself.
+    """
+
+    __slots__ = ("_shared",)
+
+    def __init__(self, shared: memoryview) -> None:
+        self._shared = shared
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._shared
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._shared[:nbytes]))
+
+
+def shared_buffer() -> memoryview:
+    """One event loop's buffer. What is in it is copied before the next read."""
+    return memoryview(bytearray(_BUFFER_SIZE))
 
 
 async def connect_first(addresses: Sequence[Address]) -> socket.socket:

@@ -20,14 +20,14 @@ from contextlib import suppress
 from typing import Any
 
 from llmclients.transports.httpx.failures import ConnectionLostError, HandshakeFailedError
-from llmclients.transports.httpx.sockets import left_unread
+from llmclients.transports.httpx.sockets import BottomProtocol, left_unread
 
 __all__ = ["TLSLayer", "Wire"]
 
 _RECORD = 16 * 1024
 
 
-class TLSLayer(asyncio.Protocol):
+class TLSLayer(BottomProtocol):
     """One TLS connection. `above` gets its bytes; `set_protocol` changes it. `sock`: the socket right below, if any."""
 
     __slots__ = ("_above", "_incoming", "_object", "_open", "_outgoing", "_over", "_sock", "_wire", "handshaken")
@@ -40,7 +40,9 @@ class TLSLayer(asyncio.Protocol):
         above: asyncio.Protocol,
         sock: socket.socket | None,
         loop: asyncio.AbstractEventLoop,
+        shared: memoryview,
     ) -> None:
+        super().__init__(shared)
         self._sock = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
