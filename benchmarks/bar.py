@@ -29,32 +29,25 @@ class Verdict:
 
 def judge(results: Results) -> list[Verdict]:
     """Every line, in order."""
-    return [*_streams(results), *_calls(results), *_own(results)]
+    return [*_bursts(results), *_paced(results), *_calls(results), *_without_peer(results)]
 
 
-def _streams(results: Results) -> list[Verdict]:
+def _bursts(results: Results) -> list[Verdict]:
     ratio = results.compare
-    many = "paced 1000"
-    rate = "steady_cpu_us"
-
-    def floor(task: str, peer: str, metric: str = "cpu_us") -> str:
-        value = ratio(task, metric, to=peer, own="floor")
-        return "" if value is None else f"{value:.3g}"
-
     return [
         _at_most(
             1,
             "sync burst, of the requests loop",
             ratio("sync burst 1", "cpu_us", to="requests"),
             0.75,
-            floor=floor("sync burst 1", "requests"),
+            floor=_floor(results, "sync burst 1", "requests"),
         ),
         _at_most(
             1,
             "sync burst, of openai",
             ratio("sync burst 1", "cpu_us", to="openai"),
             1 / 5,
-            floor=floor("sync burst 1", "openai"),
+            floor=_floor(results, "sync burst 1", "openai"),
         ),
         _at_most(2, "async burst, of the floor", ratio("async burst 1", "cpu_us", to="floor"), 4),
         _at_most(
@@ -62,44 +55,58 @@ def _streams(results: Results) -> list[Verdict]:
             "async burst, of openai",
             ratio("async burst 1", "cpu_us", to="openai"),
             1 / 12,
-            floor=floor("async burst 1", "openai"),
+            floor=_floor(results, "async burst 1", "openai"),
         ),
+    ]
+
+
+def _paced(results: Results) -> list[Verdict]:
+    ratio = results.compare
+    many = "paced 1000"
+    rate = "steady_cpu_us"
+    return [
         _at_most(3, "100 paced streams, of the floor", ratio("paced 100", rate, to="floor"), 1.3),
         _at_most(
             3,
             "100 paced streams, of openai",
             ratio("paced 100", rate, to="openai"),
             1 / 5,
-            floor=floor("paced 100", "openai", rate),
+            floor=_floor(results, "paced 100", "openai", rate),
         ),
         _at_most(
             3,
             "100 paced streams, of litellm",
             ratio("paced 100", rate, to="litellm"),
             1 / 10,
-            floor=floor("paced 100", "litellm", rate),
+            floor=_floor(results, "paced 100", "litellm", rate),
         ),
         _at_most(4, "1,000 paced streams, of the floor", ratio(many, rate, to="floor"), 2.2),
         _at_most(4, "1,000 paced streams, wall time, of the floor's", ratio(many, "wall_s", to="floor"), 1.15),
-        _at_most(4, "1,000 paced streams, lateness at p99", _own_median(results, many, "late_p99_ms"), 250, " ms"),
+        _at_most(4, "1,000 paced streams, lateness at p99", _our_median(results, many, "late_p99_ms"), 250, " ms"),
         _at_most(
             4, "2,000 paced streams, of 100", _growth(results), 1.2, floor=f"{_growth(results, 'floor') or 0:.3g}"
         ),
-        _at_most(4, "1,000 paced streams, resident memory", _own_median(results, many, "resident_mb"), 90, " MB"),
+        _at_most(4, "1,000 paced streams, resident memory", _our_median(results, many, "resident_mb"), 90, " MB"),
     ]
+
+
+def _floor(results: Results, task: str, peer: str, metric: str = "cpu_us") -> str:
+    """What the bare socket comes to in our place."""
+    value = results.compare(task, metric, runner="floor", to=peer)
+    return "" if value is None else f"{value:.3g}"
 
 
 def _growth(results: Results, runner: str = "llmclients") -> float | None:
     """A chunk's cost at 2,000 streams, of that at 100."""
-    few, most = (results.values(task, runner, "steady_cpu_us") for task in ("paced 100", "paced 2000"))
-    ratios = [most[number] / few[number] for number in most if number in few]
+    few, many = (results.values(task, runner, "steady_cpu_us") for task in ("paced 100", "paced 2000"))
+    ratios = [many[number] / few[number] for number in many if number in few]
     return statistics.median(ratios) if ratios else None
 
 
 def _calls(results: Results) -> list[Verdict]:
     ratio = results.compare
-    sync_first = ratio("sync first", "ms", to="requests", less=True)
-    async_first = ratio("async first", "ms", to="httpx-aiohttp", less=True)
+    sync_first = ratio("sync first", "ms", to="requests", minus=True)
+    async_first = ratio("async first", "ms", to="httpx-aiohttp", minus=True)
     client, async_client = "llmclients Client", "llmclients AsyncClient"
     bare, bare_async = "requests + pydantic", "httpx + aiohttp + pydantic"
     return [
@@ -108,22 +115,25 @@ def _calls(results: Results) -> list[Verdict]:
         _at_most(5, "async chat, of openai", ratio("async chat", "cpu_us", to="openai"), 1 / 3),
         _at_most(6, "sync, first chunk, over the requests loop", sync_first, 0.3, " ms"),
         _at_most(6, "async, first chunk, over the httpx over aiohttp loop", async_first, 0.3, " ms"),
-        _at_most(7, f"import of `Client`, of {bare}", ratio("import", "ms", own=client, to=bare), 1.3),
-        _at_most(7, "import of `Client`, of openai", ratio("import", "ms", own=client, to="openai"), 0.5),
+        _at_most(7, f"import of `Client`, of {bare}", ratio("import", "ms", runner=client, to=bare), 1.3),
+        _at_most(7, "import of `Client`, of openai", ratio("import", "ms", runner=client, to="openai"), 0.5),
         _at_most(
-            7, f"import of `AsyncClient`, of {bare_async}", ratio("import", "ms", own=async_client, to=bare_async), 1.3
+            7,
+            f"import of `AsyncClient`, of {bare_async}",
+            ratio("import", "ms", runner=async_client, to=bare_async),
+            1.3,
         ),
     ]
 
 
-def _own(results: Results) -> list[Verdict]:
-    conversation = _own_median(results, "conversation", "growth")
-    growth = _own_median(results, "answer", "growth")
-    memory = _own_median(results, "answer", "memory_per_text")
+def _without_peer(results: Results) -> list[Verdict]:
+    conversation = _our_median(results, "conversation", "growth")
+    growth = _our_median(results, "answer", "growth")
+    memory = _our_median(results, "answer", "memory_per_text")
     messages = results.options["conversation"]["messages"]
     chunks = results.options["answer"]["chunks"]
     decoders = [task for task in results.samples if task.startswith("decoder ")]
-    rates = [rate for task in decoders if (rate := _own_median(results, task, "chunks_per_s"))]
+    rates = [rate for task in decoders if (rate := _our_median(results, task, "chunks_per_s"))]
     slowest = min(rates, default=None)
     if slowest is None:
         outcome, value = "not judged", "–"
@@ -137,7 +147,7 @@ def _own(results: Results) -> list[Verdict]:
     ]
 
 
-def _own_median(results: Results, task: str, metric: str) -> float | None:
+def _our_median(results: Results, task: str, metric: str) -> float | None:
     return results.median(task, "llmclients", metric)
 
 

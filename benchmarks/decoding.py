@@ -1,4 +1,4 @@
-"""What each codec's decoder is given when it runs alone: bodies, cut into reads."""
+"""Bodies for each codec's decoder to run on alone: made without a server, and cut into reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["EVENT_CODECS", "codecs", "count_chunks", "decode", "reads"]
 
 
 @dataclass(frozen=True)
-class _Form:
+class _StreamFormat:
     """How a wire streams an answer: what comes before its texts, one of them, and what comes after."""
 
     text: Callable[[str], bytes]
@@ -25,7 +25,7 @@ class _Form:
     content_type: str = "text/event-stream"
 
 
-def _named(name: str, **members: Any) -> bytes:
+def _named_event(name: str, **members: Any) -> bytes:
     """An event with a name, which its data repeats."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), _json({"type": name, **members}))
 
@@ -51,37 +51,39 @@ def _line(text: str, **members: Any) -> bytes:
     return _json(payload | {"message": {"role": "assistant", "content": text}} | members) + b"\n"
 
 
-_CHAT = _Form(lambda text: wire.event({"content": text}), after=(wire.event({}, "stop"), b"data: [DONE]\n\n"))
-_RAW = _Form(str.encode, content_type="text/plain")
+_CHAT = _StreamFormat(lambda text: wire.event({"content": text}), after=(wire.event({}, "stop"), b"data: [DONE]\n\n"))
+_RAW = _StreamFormat(str.encode, content_type="text/plain")
 _PLACE = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-_EVENTS: Mapping[str, _Form] = {
+_EVENTS: Mapping[str, _StreamFormat] = {
     "openai": _CHAT,
     "ylokh": _CHAT,
-    "openai-responses": _Form(
-        lambda text: _named("response.output_text.delta", sequence_number=7, **_PLACE, delta=text, logprobs=[]),
-        _named("response.created", response={"id": "resp_1", "model": "gpt-5-mini", "status": "in_progress"}),
-        (_named("response.completed", response={"id": "resp_1", "status": "completed", "output": []}),),
+    "openai-responses": _StreamFormat(
+        lambda text: _named_event("response.output_text.delta", sequence_number=7, **_PLACE, delta=text, logprobs=[]),
+        _named_event("response.created", response={"id": "resp_1", "model": "gpt-5-mini", "status": "in_progress"}),
+        (_named_event("response.completed", response={"id": "resp_1", "status": "completed", "output": []}),),
     ),
-    "anthropic": _Form(
-        lambda text: _named("content_block_delta", index=0, delta={"type": "text_delta", "text": text}),
-        _named(
+    "anthropic": _StreamFormat(
+        lambda text: _named_event("content_block_delta", index=0, delta={"type": "text_delta", "text": text}),
+        _named_event(
             "message_start", message={"id": "msg_1", "model": "claude-sonnet-4-5", "role": "assistant", "content": []}
         )
-        + _named("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        + _named_event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
         (
-            _named("content_block_stop", index=0),
-            _named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 34}),
-            _named("message_stop"),
+            _named_event("content_block_stop", index=0),
+            _named_event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 34}),
+            _named_event("message_stop"),
         ),
     ),
-    "gemini": _Form(_candidate, after=(_candidate("", finishReason="STOP"),)),
-    "cohere": _Form(
-        lambda text: _named("content-delta", index=0, delta={"message": {"content": {"text": text}}}),
-        _named("message-start", id="c-1", delta={"message": {"role": "assistant", "content": [], "tool_calls": []}})
-        + _named("content-start", index=0, delta={"message": {"content": {"type": "text", "text": ""}}}),
-        (_named("content-end", index=0), _named("message-end", delta={"finish_reason": "COMPLETE"})),
+    "gemini": _StreamFormat(_candidate, after=(_candidate("", finishReason="STOP"),)),
+    "cohere": _StreamFormat(
+        lambda text: _named_event("content-delta", index=0, delta={"message": {"content": {"text": text}}}),
+        _named_event(
+            "message-start", id="c-1", delta={"message": {"role": "assistant", "content": [], "tool_calls": []}}
+        )
+        + _named_event("content-start", index=0, delta={"message": {"content": {"type": "text", "text": ""}}}),
+        (_named_event("content-end", index=0), _named_event("message-end", delta={"finish_reason": "COMPLETE"})),
     ),
-    "ollama": _Form(
+    "ollama": _StreamFormat(
         _line, after=(_line("", done=True, done_reason="stop", eval_count=34),), content_type="application/x-ndjson"
     ),
 }
@@ -91,16 +93,16 @@ EVENT_CODECS = frozenset(_EVENTS)
 
 def codecs() -> dict[str, Codec]:
     """Every codec that some provider uses, once."""
-    found = (find_provider(name).load_codec() for name in provider_names())
-    return {codec.name: codec for codec in found}
+    loaded = (find_provider(name).load_codec() for name in provider_names())
+    return {codec.name: codec for codec in loaded}
 
 
 def reads(codec: str, count: int, per_read: int) -> list[bytes]:
-    """A body of `count` texts as the network may bring it, so many texts at a time."""
-    form = _EVENTS.get(codec, _RAW)
-    parts = [form.text(text) for text in wire.texts(count)]
+    """A body of `count` texts as the network may bring it, `per_read` texts at a time."""
+    stream_format = _EVENTS.get(codec, _RAW)
+    parts = [stream_format.text(text) for text in wire.texts(count)]
     together = (b"".join(parts[start : start + per_read]) for start in range(0, count, per_read))
-    return [*filter(None, (form.before, *together)), *form.after]
+    return [*filter(None, (stream_format.before, *together)), *stream_format.after]
 
 
 def decode(codec: Codec, parts: list[bytes]) -> Iterator[Chunk]:

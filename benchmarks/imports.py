@@ -1,4 +1,4 @@
-"""How long the libraries take to load, each in a process of its own, with the bytecode already there."""
+"""How long the libraries take to import, each in a process of its own, with the bytecode already there."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ LOADS: dict[str, tuple[str, str]] = {
 
 _TIMED = """
 import time
-begun = time.perf_counter()
+start = time.perf_counter()
 SERVER = {server!r}
 {code}
-print((time.perf_counter() - begun) * 1e3)
+print((time.perf_counter() - start) * 1e3)
 """
 
 
-def load(what: str, server: str) -> dict[str, float]:
-    """The wall time of loading it and, where it has one, of its first call.
+def load(name: str, server: str) -> dict[str, float]:
+    """The wall time in ms of an import and, where there is one, of the first call.
 
     Raises:
         RunnerFailedError: with the reason.
     """
-    runner, code = LOADS[what]
+    runner, code = LOADS[name]
     python = interpreter_of(runner)
     if not python.exists():
         raise RunnerFailedError("not installed")

@@ -1,4 +1,4 @@
-"""The machine: what it is, which core is whose, and how many sockets a process may have."""
+"""The machine: what it is, which core the server and the runners have, what a process uses and may use."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def pin(core: int) -> None:
 
 
 def allow_many_files() -> None:
-    """Thousands of streams are thousands of sockets."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Raise the limit of open files to the highest: thousands of streams are thousands of sockets."""
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def resident_bytes(*, highest: bool = False) -> int:
@@ -59,7 +59,7 @@ class OthersMeter:
 
 def _busy_seconds() -> float:
     line = next(iter(_lines("stat")), "")
-    user, nice, system, _idle, _wait, *rest = [int(word) for word in line.split()[1:]] or [0] * 5
+    user, nice, system, _idle, _wait, *rest = [int(ticks) for ticks in line.split()[1:]] or [0] * 5
     return (user + nice + system + sum(rest[:2])) / os.sysconf("SC_CLK_TCK")
 
 

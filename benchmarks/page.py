@@ -46,8 +46,8 @@ make bench-micro
 python -m benchmarks.page benchmarks/results/full.json
 ```
 
-`make bench-micro` has the decoders and the folding alone, by pytest-benchmark. The last line writes the page anew from
-the numbers of a run that is over.
+`make bench-micro` has the decoders and the accumulator alone, by pytest-benchmark. The last line writes the page anew
+from the numbers of a run that is over.
 
 - The server sends prerendered bytes from a process of its own, on a core of its own. Every runner has its own process,
   on the other core, and gets the same bytes; the texts that come out are compared with those that were sent.
@@ -86,9 +86,9 @@ def _page(results: Results, images: dict[str, Path]) -> Iterator[str]:
     yield ""
     rows = ([str(v.number), v.line, v.value, v.bar, v.outcome, v.floor] for v in judge(results))
     yield from _table(["", "line", "measured", "the bar", "outcome", "the floor's own"], rows)
-    for kind, heading in (("burst", "Bursts"), ("paced", "Paced streams")):
+    for workload, heading in (("burst", "Bursts"), ("paced", "Paced streams")):
         yield from ("", f"## {heading}", "")
-        yield from _tasks(results, kind, "per chunk")
+        yield from _tasks(results, workload, "per chunk")
     yield from _plots(images)
     yield from ("", "## Whole answers", "")
     yield from _tasks(results, "chat", "per request")
@@ -96,7 +96,7 @@ def _page(results: Results, images: dict[str, Path]) -> Iterator[str]:
     yield from _tasks(results, "first", "from the call to the first text")
     yield from _tasks(results, "import", "wall time")
     yield from ("", "## Without a peer", "")
-    yield from _own(results)
+    yield from _without_peer(results)
     yield from ("", _HOW, "## Versions", "")
     rows = ([_label(name), ", ".join(f"{p} {v}" for p, v in found.items())] for name, found in results.versions.items())
     yield from _table(["runner", "versions"], rows)
@@ -108,13 +108,13 @@ def _page(results: Results, images: dict[str, Path]) -> Iterator[str]:
 
 def _introduction(results: Results, command: str) -> str:
     machine, share = results.machine, results.others_share
-    own = "The server and the runners have a core each." if machine["cores_of_its_own"] else "All share one core."
-    found = (
+    cores = "The server and the runners have a core each." if machine["cores_of_its_own"] else "All share one core."
+    first = (
         f"`{command}`, {results.date}: {machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:g} GiB of "
-        f"memory, {machine['system']}, {machine['python']}. {own} Numbers are medians of {results.rounds} runs"
+        f"memory, {machine['system']}, {machine['python']}. {cores} Numbers are medians of {results.rounds} runs"
     )
-    found += ", of fewer for the slowest: a quick run, rough. The bar asks for five." if results.quick else "."
-    paragraphs = [found]
+    first += ", of fewer for the slowest: a quick run, rough. The bar asks for five." if results.quick else "."
+    paragraphs = [first]
     if share is not None and share > _QUIET:
         paragraphs.append(
             f"**The machine was shared while measuring:** other work ran beside, and took {share:.0%} of the cores' "
@@ -128,27 +128,27 @@ def _plots(images: dict[str, Path]) -> Iterator[str]:
         yield from ("", f"![{title}](images/{path.name})")
 
 
-def _tasks(results: Results, kind: str, per: str) -> Iterator[str]:
+def _tasks(results: Results, workload: str, per: str) -> Iterator[str]:
     for task in results.samples:
-        if kind not in task.split():
+        if workload not in task.split():
             continue
-        names = _COLUMNS[kind]
+        names = _COLUMNS[workload]
         metric = results.metrics[task]
         yield from (f"{results.titles[task]}, {per}:", "")
-        own = "`Client` is" if kind == "import" else "llmclients is"
-        yield from _table(["runner", *names.values(), own], _rows(results, task, metric, list(names)))
+        ours = "`Client` is" if workload == "import" else "llmclients is"
+        yield from _table(["runner", *names.values(), ours], _rows(results, task, metric, list(names)))
         yield ""
 
 
 def _rows(results: Results, task: str, metric: str, columns: list[str]) -> Iterator[list[str]]:
     for runner in results.runners(task):
         values = [_number(results.median(task, runner, column)) for column in columns]
-        own = "llmclients" if task != "import" else "llmclients Client"
-        ratio = results.compare(task, metric, own=own, to=runner)
-        yield [_label(runner), *values, "" if ratio is None or runner == own else f"{ratio:.2f} ×"]
+        ours = "llmclients" if task != "import" else "llmclients Client"
+        ratio = results.compare(task, metric, runner=ours, to=runner)
+        yield [_label(runner), *values, "" if ratio is None or runner == ours else f"{ratio:.2f} ×"]
 
 
-def _own(results: Results) -> Iterator[str]:
+def _without_peer(results: Results) -> Iterator[str]:
     rows = (
         [
             results.titles[task],
@@ -160,21 +160,21 @@ def _own(results: Results) -> Iterator[str]:
     )
     yield from _table(["decoder", "chunks/s", "MB/s"], rows)
 
-    def own(task: str, metric: str) -> str:
+    def ours(task: str, metric: str) -> str:
         return _number(results.median(task, "llmclients", metric))
 
     if "conversation" in results.samples:
         yield ""
         yield (
-            f"{results.titles['conversation']}, sent and saved: {own('conversation', 'ms')} ms of CPU; "
-            f"of half as many: {own('conversation', 'half_ms')} ms."
+            f"{results.titles['conversation']}, sent and saved: {ours('conversation', 'ms')} ms of CPU; "
+            f"of half as many: {ours('conversation', 'half_ms')} ms."
         )
     if "answer" in results.samples:
         yield ""
         yield (
-            f"{results.titles['answer']}: {own('answer', 'cpu_us')} µs of CPU per chunk, {own('answer', 'growth')} of "
-            f"twice the time of half as many; {own('answer', 'memory_per_text')} times the memory of its "
-            f"{own('answer', 'text_mb')} MB of text."
+            f"{results.titles['answer']}: {ours('answer', 'cpu_us')} µs of CPU per chunk, {ours('answer', 'growth')} "
+            f"of twice the time of half as many; {ours('answer', 'memory_per_text')} times the memory of its "
+            f"{ours('answer', 'text_mb')} MB of text."
         )
 
 

@@ -1,4 +1,4 @@
-"""The page's images."""
+"""The images of the page: CPU time per chunk, by runner and by the number of streams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.runners import RUNNERS
 __all__ = ["draw"]
 
 _IMAGES = ROOT / "docs" / "images"
-_OWN, _OTHERS = "#c0392b", "#7f8c9a"
+_OURS, _OTHERS = "#c0392b", "#7f8c9a"
 _BARS = {"sync burst 1": "cpu_us", "async burst 1": "cpu_us", "paced 100": "steady_cpu_us"}
 _CURVE = ("paced 100", "paced 500", "paced 2000")
 """The tasks with equally many chunks a second in all: only the number of streams differs."""
@@ -36,7 +36,7 @@ def _by_runner(results: Results, path: Path) -> Path:
     for place, (task, metric) in zip(places, _BARS.items(), strict=True):
         runners = results.runners(task)[::-1]
         values = [results.median(task, runner, metric) or 0.0 for runner in runners]
-        colours = [_OWN if runner == "llmclients" else _OTHERS for runner in runners]
+        colours = [_OURS if runner == "llmclients" else _OTHERS for runner in runners]
         bars = place.barh([RUNNERS[runner].label for runner in runners], values, color=colours)
         place.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
         place.set_title(results.titles.get(task, task).replace(", ", ",\n"), fontsize=9)
@@ -57,7 +57,7 @@ def _by_streams(results: Results, path: Path) -> Path:
             for task in _CURVE
             if (value := results.median(task, runner, "steady_cpu_us")) is not None
         ]
-        style = {"color": _OWN, "linewidth": 2.5} if runner == "llmclients" else {"linewidth": 1.2}
+        style = {"color": _OURS, "linewidth": 2.5} if runner == "llmclients" else {"linewidth": 1.2}
         place.plot(*zip(*points, strict=True), marker="o", label=RUNNERS[runner].label, **style)
     place.set_xlabel("streams at a time, 2,500 chunks a second in all")
     place.set_ylabel("CPU µs per chunk")

@@ -1,4 +1,4 @@
-"""A benchmark's processes: the server on its core, one for each runner on the other. All end with this one."""
+"""The benchmark's processes: the server on one core, one for each runner on the other. All end with this one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.runners import RUNNERS
 __all__ = ["RunnerFailedError", "Server", "Workers", "interpreter_of"]
 
 ROOT = Path(__file__).parent.parent
-_LONGEST_JOB = 300.0  # seconds
+_JOB_TIMEOUT = 300.0  # seconds
 _LOG = Path(__file__).parent / "results" / "workers.log"
 
 
@@ -56,7 +56,7 @@ class Server:
         return f"http://127.0.0.1:{int(self._process.stdout.readline())}"
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -81,7 +81,7 @@ class Workers:
             process = self._start(runner)
         assert process.stdin is not None
         assert process.stdout is not None
-        watchdog = threading.Timer(_LONGEST_JOB, process.kill)
+        watchdog = threading.Timer(_JOB_TIMEOUT, process.kill)
         watchdog.start()
         try:
             process.stdin.write(json.dumps({"runner": runner, **job}) + "\n")
@@ -123,7 +123,7 @@ class Workers:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for process in self._kept.values():
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The numbers of a run: every measurement by task, runner and round; medians and ratios of them; a JSON file."""
+"""`Results`: the measurements of a run by task, runner and round, their medians and ratios, as a JSON file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass
 class Results:
-    """A run.
+    """A run of the benchmark.
 
     Attributes:
         samples: task, runner, round (as text: these are JSON's names), metric.
@@ -69,11 +69,16 @@ class Results:
         values = self.values(task, runner, metric)
         return statistics.median(values.values()) if values else None
 
-    def compare(self, task: str, metric: str, *, to: str, own: str = "llmclients", less: bool = False) -> float | None:
-        """The median of the rounds' ratios (with `less`, differences): what disturbs a round disturbs both."""
-        ours, theirs = self.values(task, own, metric), self.values(task, to, metric)
-        both = [(ours[number], theirs[number]) for number in ours if number in theirs]
-        return statistics.median(a - b if less else a / b for a, b in both) if both else None
+    def compare(
+        self, task: str, metric: str, *, runner: str = "llmclients", to: str, minus: bool = False
+    ) -> float | None:
+        """The median over the rounds of a runner's value divided by another's; with `minus`, of the differences.
+
+        Round by round, because what disturbs a round disturbs both.
+        """
+        values, others = self.values(task, runner, metric), self.values(task, to, metric)
+        both = [(values[number], others[number]) for number in values if number in others]
+        return statistics.median(a - b if minus else a / b for a, b in both) if both else None
 
     def save(self) -> Path:
         """Write the file."""

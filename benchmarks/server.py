@@ -28,8 +28,8 @@ from benchmarks import wire
 from benchmarks.machine import allow_many_files
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-_LONGEST_LIFE = 4 * 3600
-_BLOCK = 1000
+_MAX_LIFE = 4 * 3600  # seconds
+_BLOCK = 1000  # texts
 _GOLDEN = 0.6180339887
 
 _block = functools.cache(wire.content_events)
@@ -60,8 +60,8 @@ class Connection(asyncio.Protocol):
         if length is None or len(rest) < int(length[1]):
             return
         self._input = b""
-        kind, *numbers = head.split(b" ", 2)[1].decode().split("/v1")[0].strip("/").split("/")
-        answer: Callable[..., None] = getattr(self, f"_answer_{kind}")
+        path, *numbers = head.split(b" ", 2)[1].decode().split("/v1")[0].strip("/").split("/")
+        answer: Callable[..., None] = getattr(self, f"_answer_{path}")
         answer(*map(int, numbers))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,7 +117,7 @@ async def _serve() -> None:
     os.write(sys.stdout.fileno(), b"%d\n" % server.sockets[0].getsockname()[1])
     ended = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), ended.set)
-    loop.call_later(_LONGEST_LIFE, ended.set)
+    loop.call_later(_MAX_LIFE, ended.set)
     await ended.wait()
 
 

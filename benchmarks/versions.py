@@ -1,4 +1,4 @@
-"""The versions of what every runner drives, asked of the interpreter that has it."""
+"""The versions of the libraries that the runners use, asked of the interpreter that has each."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ def main() -> None:
             before = resource.getrusage(resource.RUSAGE_SELF)
             run()
             after = resource.getrusage(resource.RUSAGE_SELF)
-            inside, outside = after.ru_stime - before.ru_stime, after.ru_utime - before.ru_utime
+            system, user = after.ru_stime - before.ru_stime, after.ru_utime - before.ru_utime
             per_chunk = 1e6 / (STREAMS * CHUNKS)
-            sys.stdout.write(f"{runner}: {outside * per_chunk:.1f} µs, and {inside * per_chunk:.1f} in the kernel\n")
+            sys.stdout.write(f"{runner}: {user * per_chunk:.1f} µs, and {system * per_chunk:.1f} in the kernel\n")
         profile = cProfile.Profile()
         profile.runcall(run)
         pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(16)

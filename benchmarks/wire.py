@@ -1,4 +1,4 @@
-"""What the canned server says, rendered once: every runner of a workload gets the same bytes."""
+"""What the canned server sends, rendered once: every runner of a workload gets the same bytes."""
 
 from __future__ import annotations
 

@@ -32,9 +32,9 @@ def main() -> None:
 
 def _measure(function: str, runner: str, side: str, server: str, options: dict[str, Any]) -> dict[str, float]:
     if function in ("decoder", "long_conversation", "long_answer"):
-        from benchmarks import own
+        from benchmarks import without_peer
 
-        return own.WORKLOADS[function](server, **options)
+        return without_peer.WORKLOADS[function](server, **options)
     from benchmarks.runners import load
     from benchmarks.workloads import WORKLOADS
 

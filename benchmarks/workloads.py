@@ -1,4 +1,4 @@
-"""The workloads, as a runner's process carries them out: warm up, measure, count.
+"""The workloads for all runners, as a runner's process performs them: warm up, measure, count.
 
 Each takes the class of a runner, the server's address and its own numbers, and returns its measurements by name. CPU is
 the process's own, user and system time together.
@@ -37,9 +37,9 @@ class _Meter:
         return time.perf_counter() - self._wall
 
 
-def _expect(found: list[str], expected: list[str]) -> None:
-    if found != expected:
-        raise AssertionError(f"{len(found)} texts came, not the {len(expected)} that were sent")
+def _expect(texts: list[str], expected: list[str]) -> None:
+    if texts != expected:
+        raise AssertionError(f"{len(texts)} texts came, not the {len(expected)} that were sent")
 
 
 def sync_burst(make: Callable[[str], SyncRunner], server: str, *, size: int, per_chunk: int, seconds: float) -> Numbers:
@@ -47,9 +47,9 @@ def sync_burst(make: Callable[[str], SyncRunner], server: str, *, size: int, per
     runner, expected = make(f"{server}/burst/{size}/{per_chunk}/v1"), wire.texts(size)
     rounds, meter = -1, _Meter()
     while rounds < 1 or meter.wall() < seconds:
-        found: list[str] = []
-        runner.stream(found.append)
-        _expect(found, expected)
+        texts: list[str] = []
+        runner.stream(texts.append)
+        _expect(texts, expected)
         rounds += 1
         if not rounds:  # that was the warm-up
             meter = _Meter()
@@ -65,9 +65,9 @@ def async_burst(
     expected = wire.texts(size)
 
     async def one(runner: AsyncRunner) -> None:
-        found: list[str] = []
-        await runner.stream(found.append)
-        _expect(found, expected)
+        texts: list[str] = []
+        await runner.stream(texts.append)
+        _expect(texts, expected)
 
     async def main() -> Numbers:
         runner = make(f"{server}/burst/{size}/{per_chunk}/v1")
@@ -85,30 +85,30 @@ def async_burst(
 
 
 class _Lateness:
-    """When each text came, by the time that it says it was sent, and the CPU while all streams were under way."""
+    """Seconds from when each text says it was sent to when it came, and the CPU time while all streams were open."""
 
     def __init__(self, streams: int, size: int) -> None:
         self.seconds: list[float] = []
-        self._to_begin = streams
+        self._not_begun = streams
         self._last = str(size - 1)
-        self._begun: tuple[float, int] | None = None
-        self._ending: tuple[float, int] | None = None
+        self._all_begun: tuple[float, int] | None = None
+        self._first_ended: tuple[float, int] | None = None
 
     def take(self, text: str) -> None:
         index, _, sent = text.partition(":")
         self.seconds.append(time.monotonic() - float(sent))
         if index == "0":
-            self._to_begin -= 1
-            if not self._to_begin:
-                self._begun = time.process_time(), len(self.seconds)
-        elif index == self._last and self._ending is None:
-            self._ending = time.process_time(), len(self.seconds)
+            self._not_begun -= 1
+            if not self._not_begun:
+                self._all_begun = time.process_time(), len(self.seconds)
+        elif index == self._last and self._first_ended is None:
+            self._first_ended = time.process_time(), len(self.seconds)
 
     def steady(self) -> float:
         """CPU per text, without what the streams' opening and closing took."""
-        assert self._begun is not None
-        assert self._ending is not None
-        cpu, count = self._ending[0] - self._begun[0], self._ending[1] - self._begun[1]
+        assert self._all_begun is not None
+        assert self._first_ended is not None
+        cpu, count = self._first_ended[0] - self._all_begun[0], self._first_ended[1] - self._all_begun[1]
         if count <= 0:
             raise AssertionError("the first stream ended before the last one began: no number of a steady state")
         return cpu / count
@@ -166,14 +166,14 @@ def async_chat(
         await asyncio.gather(*(runner.chat() for _ in range(in_flight)))
         done, meter = 0, _Meter()
 
-        async def several() -> None:
+        async def chat_until_done() -> None:
             nonlocal done
             while done < requests and meter.wall() < seconds:
                 done += 1
                 if not await runner.chat():
                     raise AssertionError("no answer came")
 
-        await asyncio.gather(*(several() for _ in range(in_flight)))
+        await asyncio.gather(*(chat_until_done() for _ in range(in_flight)))
         cpu, wall = meter.cpu(), meter.wall()
         await runner.close()
         return {"cpu_us": cpu / done * 1e6, "wall_us": wall / done * 1e6, "count": done}
@@ -181,20 +181,20 @@ def async_chat(
     return asyncio.run(main())
 
 
-class _First:
-    """How long the first text takes."""
+class _FirstText:
+    """How long the first text of each stream takes."""
 
     def __init__(self) -> None:
         self.milliseconds: list[float] = []
 
     def start(self) -> Callable[[str], None]:
-        begun, seconds = time.perf_counter(), self.milliseconds
+        start, milliseconds = time.perf_counter(), self.milliseconds
 
         def take(_text: str) -> None:
-            nonlocal begun
-            if begun:
-                seconds.append((time.perf_counter() - begun) * 1e3)
-                begun = 0.0
+            nonlocal start
+            if start:
+                milliseconds.append((time.perf_counter() - start) * 1e3)
+                start = 0.0
 
         return take
 
@@ -207,7 +207,7 @@ _FIRST_STREAM = "paced/3/2/0/v1"
 
 def sync_first_chunk(make: Callable[[str], SyncRunner], server: str, *, requests: int) -> Numbers:
     """From the call to the first text."""
-    runner, first = make(f"{server}/{_FIRST_STREAM}"), _First()
+    runner, first = make(f"{server}/{_FIRST_STREAM}"), _FirstText()
     runner.stream(str)
     for _ in range(requests):
         runner.stream(first.start())
@@ -219,7 +219,7 @@ def async_first_chunk(make: Callable[[str], AsyncRunner], server: str, *, reques
     """From the call to the first text."""
 
     async def main() -> Numbers:
-        runner, first = make(f"{server}/{_FIRST_STREAM}"), _First()
+        runner, first = make(f"{server}/{_FIRST_STREAM}"), _FirstText()
         await runner.stream(str)
         for _ in range(requests):
             await runner.stream(first.start())

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream
     from llmclients.client import Client, Stream
     from llmclients.conversation import AsyncConversation, Conversation
+    from llmclients.transports import AsyncTransport, Transport
     from llmclients.types.response_format import ResponseFormat
     from llmclients.types.tools import Tool
 
@@ -66,6 +67,7 @@ __all__ = [
     "AsyncClient",
     "AsyncConversation",
     "AsyncStream",
+    "AsyncTransport",
     "AudioPart",
     "AuthenticationError",
     "BadRequestError",
@@ -103,6 +105,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "ToolLoopError",
+    "Transport",
     "UnknownProviderError",
     "UnprocessableEntityError",
     "UnsupportedOptionError",
@@ -116,11 +119,13 @@ _LAZY = {
     "AsyncClient": "llmclients.async_client",
     "AsyncConversation": "llmclients.conversation",
     "AsyncStream": "llmclients.async_client",
+    "AsyncTransport": "llmclients.transports",
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
     "ResponseFormat": "llmclients.types.response_format",
     "Stream": "llmclients.client",
     "Tool": "llmclients.types.tools",
+    "Transport": "llmclients.transports",
 }
 
 

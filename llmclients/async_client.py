@@ -1,94 +1,48 @@
-"""The asynchronous client: `client`, awaited."""
+"""`AsyncClient` and `AsyncStream`: the asynchronous client, and the driver that performs a call's steps, awaiting."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from llmclients.calls.base import Course, Deliver, Finish, Open, Read, Sleep, Source, Start, Step
-from llmclients.calls.chat import Call, FallbackCall, ModelListing, prepare
-from llmclients.config.client import ClientSettings
-from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
-from llmclients.errors import APIError, StreamInterruptedError
-from llmclients.transports import AsyncResponse, AsyncTransport, async_transport
-from llmclients.transports.base import BufferedAsyncResponse
-from llmclients.types.messages import Messages
+from llmclients.base_client import BaseClient, BaseStream
+from llmclients.calls.chat import ChatArguments, ChatCall, OnComplete
+from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
+from llmclients.calls.listing import ModelListing
+from llmclients.errors import APIError
+from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse, async_transport
+from llmclients.types.messages import Messages, as_messages
 from llmclients.types.response import ChatResponse, Chunk
 
 if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
-    from llmclients.conversation import AsyncConversation, SavedConversation
+    from llmclients.conversation import AsyncConversation
     from llmclients.transports.mock import MockTransport
 
 __all__ = ["AsyncClient", "AsyncStream"]
 
+# The driver. An `_AsyncDriver` performs the steps of one flow, in the task that asks for its chunks or its result; the
+# theory of flows and drivers is in `calls/flow.py`. It owns the response that is open. Any error ends it: a task that
+# is cancelled, and a stream that is dropped, cannot await, so `abort` frees the connection at once. The flow's end and
+# `close` may await, to put the connection back. `close` may come from another task while a read waits: the transport
+# then fails the read, and `Run.closed` makes the outcome of a read that had just returned count for nothing.
+
 T = TypeVar("T")
 
 
-class AsyncClient:
-    """Talks to one provider. May be shared by tasks, and used in one event loop after another.
+class AsyncClient(
+    BaseClient[AsyncTransport, "httpx.AsyncClient | MockTransport | AsyncTransport", "AsyncStream", "AsyncConversation"]
+):
+    """`Client`, awaited. May be shared by tasks; event loops may come and go, each has connections of its own.
 
-    Close it, or use it in an `async with`, to close its connections.
-
-    Args:
-        provider: a provider's name, or `"name/model"`.
-        model: the model of calls that name none.
-        api_key: the key; default: the provider's environment variable.
-        base_url: another server that speaks the provider's format.
-        model_path: the weights file (GGUF) of the local model.
-        headers: further headers of every request; one of the provider's own name replaces it.
-        timeout: a `Timeout`, or seconds to wait for the next bytes. Default: connect 10, read 120, no deadline.
-        retry: a `RetryPolicy`, a number of attempts, or None for one attempt. Default: three attempts.
-        proxy: a proxy's URL, False for none, or None for the environment's.
-        fallback: names of providers to try, in turn, when this one's attempts have failed.
-        trust_env: whether proxies and certificate authorities may come from the environment.
-        verify: False for no certificate checks, or the file or folder of a certificate authority.
-        max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
-        transport: the caller's own `httpx.AsyncClient`, `AsyncTransport` or `MockTransport`, and the caller's to close.
-
-    Raises:
-        ConfigurationError: naming the argument that is wrong.
+    Close it, or use it in an `async with`, to close its connections. `transport` may be an `httpx.AsyncClient`, a
+    `MockTransport`, or an object with the `AsyncTransport` protocol.
     """
-
-    def __init__(
-        self,
-        provider: str = "local",
-        *,
-        model: str | None = None,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        model_path: str | os.PathLike[str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: Timeout | float | None = None,
-        retry: RetryPolicy | int | None = RetryPolicy(),
-        proxy: Proxy | str | bool | None = None,
-        fallback: Sequence[str] = (),
-        trust_env: bool = True,
-        verify: bool | str | os.PathLike[str] = True,
-        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
-        transport: httpx.AsyncClient | AsyncTransport | MockTransport | None = None,
-    ) -> None:
-        self._settings = ClientSettings.from_arguments(
-            provider,
-            model=model,
-            api_key=api_key,
-            base_url=base_url,
-            model_path=model_path,
-            headers=headers,
-            timeout=timeout,
-            retry=retry,
-            proxy=proxy,
-            fallback=fallback,
-            trust_env=trust_env,
-            verify=verify,
-            max_response_bytes=max_response_bytes,
-        )
-        self._transport = async_transport(self._settings.transport, transport)
 
     async def chat(
         self,
@@ -115,29 +69,7 @@ class AsyncClient:
             StructuredOutputError: the answer is not what `response_format` asked for.
             ToolLoopError: after `max_turns` there is no answer.
         """
-        return await self._chat(messages, model, options, {}, max_turns if run_tools else None)
-
-    def stream(
-        self, messages: Messages, *, model: str | None = None, restart: bool = False, **options: Any
-    ) -> AsyncStream:
-        """The answer piece by piece. The request is sent when the first chunk is asked for.
-
-        Args:
-            model: the model of this call.
-            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came.
-            options: fields of `ChatRequest`, and the provider's own options.
-
-        Raises:
-            ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.
-        """
-        return self._stream(messages, model, options, {}, restart=restart)
-
-    def conversation(self, system: str | None = None, model: str | None = None) -> AsyncConversation:
-        """A new conversation: keeps its history, so that each turn is one message."""
-        from llmclients.conversation import AsyncConversation  # few need it, and its models take time
-
-        now = self._transport.clock.time()
-        return AsyncConversation._with(self, self._settings, now, system=system, model=model)
+        return await self._chat(ChatArguments(as_messages(messages), model, options), max_turns if run_tools else None)
 
     async def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.
@@ -145,8 +77,8 @@ class AsyncClient:
         Raises:
             APIError: the service did not answer, or not with a list.
         """
-        async with _AsyncDrive(ModelListing(self._settings, self._transport.clock).names(), self._transport) as drive:
-            return await drive.result()
+        listing = ModelListing(self._settings, self._transport.clock)
+        return await _AsyncDriver(Run(listing.names()), self._transport).result()
 
     async def close(self) -> None:
         """Close all connections. A transport that the caller brought stays open."""
@@ -156,63 +88,45 @@ class AsyncClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.close()
 
-    def __repr__(self) -> str:
-        return f"AsyncClient({self._settings.label!r})"
+    def _open_transport(self, given: httpx.AsyncClient | MockTransport | AsyncTransport | None) -> AsyncTransport:
+        return async_transport(self._settings.transport, given)
 
-    async def _chat(
-        self,
-        messages: Messages,
-        model: str | None,
-        options: dict[str, Any],
-        state: Mapping[str, Any],
-        max_turns: int | None = None,
-    ) -> ChatResponse:
+    def _conversation_type(self) -> Callable[..., AsyncConversation]:
+        from llmclients.conversation import AsyncConversation
+
+        return AsyncConversation.begin
+
+    async def _chat(self, arguments: ChatArguments, max_turns: int | None) -> ChatResponse:
         if max_turns is None:
-            return await self._answer(messages, model, options, state)
-        from llmclients.calls.tool_loop import ToolLoop, arun_call
+            return await self._answer(arguments)
+        from llmclients.calls.tool_loop import ToolLoop
+        from llmclients.calls.tool_runner import arun_call
 
-        loop = ToolLoop(messages, options, max_turns)
+        loop = ToolLoop(arguments, max_turns)
         while True:
             with loop.turn():
-                response = await self._answer(loop.messages, model, loop.options(), state)
+                response = await self._answer(loop.arguments())
             calls = loop.calls(response)
             if not calls:
                 return loop.finished(response)
             loop.add(response, await asyncio.gather(*(arun_call(loop, call) for call in calls)))
 
-    async def _answer(
-        self, messages: Messages, model: str | None, options: dict[str, Any], state: Mapping[str, Any]
-    ) -> ChatResponse:
-        call = prepare(self._settings, self._transport.clock, messages, model, options, state, stream=False)
-        async with _AsyncDrive(call.reply(), self._transport) as drive:
-            return await drive.result()
+    async def _answer(self, arguments: ChatArguments) -> ChatResponse:
+        call = self._prepare(arguments, stream=False)
+        return await _AsyncDriver(Run(call.reply()), self._transport).result()
 
-    def _stream(
-        self,
-        messages: Messages,
-        model: str | None,
-        options: dict[str, Any],
-        state: Mapping[str, Any],
-        *,
-        restart: bool = False,
-        when_complete: Callable[[ChatResponse], None] | None = None,
-    ) -> AsyncStream:
-        call = prepare(
-            self._settings, self._transport.clock, messages, model, options, state, stream=True, restart=restart
-        )
-        return AsyncStream(call, self._transport, when_complete)
-
-    def _resume(self, saved: SavedConversation) -> AsyncConversation:
-        from llmclients.conversation import AsyncConversation
-
-        return AsyncConversation._with(self, self._settings, self._transport.clock.time(), **saved.model_dump())
+    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> AsyncStream:
+        return AsyncStream(self._prepare(arguments, stream=True), self._transport, on_complete)
 
 
-class AsyncStream(AsyncIterator[Chunk]):
+class AsyncStream(BaseStream, AsyncIterator[Chunk]):
     """A streamed answer: an iterator of chunks, and a context manager that frees the connection.
 
     It ends normally only when the provider has said that the answer is complete. Leaving it early, closing it, or
@@ -220,20 +134,13 @@ class AsyncStream(AsyncIterator[Chunk]):
     """
 
     def __init__(
-        self,
-        call: Call | FallbackCall,
-        transport: AsyncTransport,
-        when_complete: Callable[[ChatResponse], None] | None = None,
+        self, call: ChatCall | FallbackCall, transport: AsyncTransport, on_complete: OnComplete | None = None
     ) -> None:
-        self._call = call
-        self._when_complete = when_complete
-        self._drive = _AsyncDrive(call.stream(), transport)
-        self._chunks: Iterator[Chunk] = iter(())
+        super().__init__(call, on_complete)
+        self._driver = _AsyncDriver(self._run, transport)
 
-    @property
-    def response(self) -> ChatResponse:
-        """The chunks so far as one response; complete once the stream has ended."""
-        return self._call.response()
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        return self
 
     async def __anext__(self) -> Chunk:
         """The next chunk.
@@ -241,123 +148,99 @@ class AsyncStream(AsyncIterator[Chunk]):
         Raises:
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        drive = self._drive
-        while True:
-            failure: APIError | None = None
-            try:
-                for chunk in self._chunks:
-                    return chunk
-                if drive.source is not None and not drive.source.done:
-                    if (buffer := drive.buffer) is None:
-                        data = await drive.read()
-                    else:  # no coroutine for each read
-                        while (there := buffer.read_nowait()) is None:
-                            await buffer.readable()
-                        data = there
-                    drive.check_open()
-                    self._chunks = drive.source.chunks(data)
-                    continue
-            except APIError as error:  # the course's to judge
-                failure = error
-            except BaseException:
-                drive.abort()
-                raise
-            self._chunks = iter(())
-            await drive.go_on(failure)
-            if drive.source is None:
-                break
-        if self._when_complete is not None:
-            self._when_complete(await drive.result())
-            self._when_complete = None
+        run, driver = self._run, self._driver
+        step: Step | Chunk | None
+        try:
+            step = run.resume(None)
+            while step is READ and (buffer := driver.buffer) is not None:  # no coroutine for each read
+                try:
+                    while (data := buffer.read_nowait()) is None:
+                        await buffer.readable()
+                    run.check_open()
+                except APIError as error:
+                    run.error = error
+                    step = run.next_step()
+                else:
+                    step = run.resume(data)
+            if type(step) is Chunk:
+                return step
+        except StopIteration as end:
+            run.end(end)
+            step = None
+        except BaseException:
+            driver.abort()
+            raise
+        chunk = await driver.next_chunk(step)
+        if chunk is not None:
+            return chunk
+        self._tell_completion()
         raise StopAsyncIteration
 
     async def close(self) -> None:
         """Free the connection. Idempotent; may be called from another task, which ends a wait for the next chunk."""
-        await self._drive.close()
+        await self._driver.close()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.close()
 
     def __del__(self) -> None:
-        # A constructor that failed leaves no drive behind.
-        if hasattr(self, "_drive"):
-            self._drive.abort()
+        if hasattr(self, "_driver"):  # a constructor that failed leaves none behind
+            self._driver.abort()
 
 
-class _AsyncDrive(Generic[T]):
-    """Carries out a course's steps. Owns the response that is open."""
+class _AsyncDriver(Generic[T]):
+    """Performs the steps of a flow over a transport."""
 
-    def __init__(self, course: Course[T], transport: AsyncTransport) -> None:
-        self._course = course
+    def __init__(self, run: Run[T], transport: AsyncTransport) -> None:
+        self._run = run
         self._transport = transport
         self._response: AsyncResponse | None = None
-        self._result: list[T] = []
-        self._closed = False
-        self.source: Source | None = None
-        self.buffer: BufferedAsyncResponse | None = None
-        """The open response, where its bytes can be had without awaiting."""
+        self.buffer: BufferedAsyncResponse | None = None  # the same, where it can be read without awaiting
 
     async def result(self) -> T:
-        """What the course ends with."""
-        while not self._result:
-            await self.go_on()
-        return self._result[0]
+        """What a flow without chunks ends with."""
+        await self.next_chunk(self._run.next_step())
+        return self._run.result
 
-    def read(self) -> Awaitable[bytes]:
-        """The body's next bytes. `check_open` then: closed meanwhile, even a clean end means nothing."""
-        if self._response is None:
-            raise _closed_early()
-        return self._response.read()
-
-    def check_open(self) -> None:
-        if self._closed:
-            raise _closed_early()
-
-    async def go_on(self, failure: APIError | None = None) -> None:
-        """To the next chunks that the course hands out: those of `source`; or to its end, when that is None.
-
-        `failure` is what the last ones raised.
-        """
-        self.source = None
-        if self._result:
-            return
-        if self._closed and failure is None:
-            raise _closed_early()
-        outcome: Any = None
+    async def next_chunk(self, step: Step | Chunk | None) -> Chunk | None:
+        """Perform this step, and those after it, to the next chunk; None at the flow's end."""
+        run = self._run
         try:
-            while True:
-                step = self._course.send(outcome) if failure is None else self._course.throw(failure)
-                if isinstance(step, Deliver):
-                    self.source = step.source
-                    return
-                outcome = failure = None
+            while step is not None:
+                if type(step) is Chunk:
+                    return step
                 try:
-                    outcome = await self._carry_out(step)
+                    run.outcome = await self._outcome(step)
                 except APIError as error:
-                    failure = error
-        except StopIteration as end:
-            self._result.append(end.value)
-            await self.close()
+                    run.error = error
+                step = run.next_step()
         except BaseException:
             self.abort()
             raise
+        await self.close()
+        return None
 
-    async def _carry_out(self, step: Step) -> Any:
+    async def _outcome(self, step: Step | Chunk) -> Any:
         if isinstance(step, Read):
-            data = await self.read()
-            self.check_open()
+            if self._response is None:
+                raise closed_early()
+            data = await self._response.read()
+            self._run.check_open()
             return data
-        if isinstance(step, Finish):
+        if isinstance(step, Drain):
             if self._response is not None:
                 await self._response.drain()
             return None
         await self._release()
-        self.check_open()
+        self._run.check_open()
         if isinstance(step, Open):
             self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
             if hasattr(opened, "read_nowait"):
@@ -365,7 +248,7 @@ class _AsyncDrive(Generic[T]):
             return opened
         if isinstance(step, Sleep):
             return await self._transport.clock.asleep(step.seconds)
-        assert isinstance(step, Start)
+        assert isinstance(step, StartServer)
         return await asyncio.to_thread(step.run)
 
     async def _release(self) -> None:
@@ -374,24 +257,13 @@ class _AsyncDrive(Generic[T]):
             await response.close()
 
     async def close(self) -> None:
-        self._closed = True
+        """End the flow, wherever it is, and close the response. Idempotent."""
+        self._run.closed = True
         await self._release()
 
     def abort(self) -> None:
         """`close` without awaiting: for a task that is cancelled, a stream that is dropped."""
-        self._closed = True
+        self._run.closed = True
         response, self._response, self.buffer = self._response, None, None
         if response is not None:
             response.abort()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-
-def _closed_early() -> StreamInterruptedError:
-    return StreamInterruptedError("the stream was closed before its end", retryable=False)

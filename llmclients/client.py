@@ -1,92 +1,45 @@
-"""The synchronous client: carries out a call's steps over a transport."""
+"""`Client` and `Stream`: the synchronous client, and the driver that performs a call's steps over its transport."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from llmclients.calls.base import Course, Deliver, Finish, Open, Read, Sleep, Source, Start, Step
-from llmclients.calls.chat import Call, FallbackCall, ModelListing, prepare
-from llmclients.config.client import ClientSettings
-from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
-from llmclients.errors import APIError, StreamInterruptedError
+from llmclients.base_client import BaseClient, BaseStream
+from llmclients.calls.chat import ChatArguments, ChatCall, OnComplete
+from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.flow import Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
+from llmclients.calls.listing import ModelListing
+from llmclients.errors import APIError
 from llmclients.transports import Response, Transport, sync_transport
-from llmclients.types.messages import Messages
+from llmclients.types.messages import Messages, as_messages
 from llmclients.types.response import ChatResponse, Chunk
 
 if TYPE_CHECKING:
     import requests
     from typing_extensions import Self
 
-    from llmclients.conversation import Conversation, SavedConversation
+    from llmclients.conversation import Conversation
     from llmclients.transports.mock import MockTransport
 
 __all__ = ["Client", "Stream"]
 
+# The driver. A `_Driver` performs the steps of one flow, in the thread that asks for its chunks or its result; the
+# theory of flows and drivers is in `calls/flow.py`. It owns the response that is open. Any error ends it, and closes
+# that response; so do the flow's end, `close`, and dropping the stream. `close` may come from another thread while a
+# read waits: the transport then fails the read, and `Run.closed` makes the outcome of a read that had just returned
+# count for nothing.
+
 T = TypeVar("T")
 
 
-class Client:
+class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport", "Stream", "Conversation"]):
     """Talks to one provider. May be shared by threads.
 
-    Close it, or use it in a `with`, to close its connections.
-
-    Args:
-        provider: a provider's name, or `"name/model"`.
-        model: the model of calls that name none.
-        api_key: the key; default: the provider's environment variable.
-        base_url: another server that speaks the provider's format.
-        model_path: the weights file (GGUF) of the local model.
-        headers: further headers of every request; one of the provider's own name replaces it.
-        timeout: a `Timeout`, or seconds to wait for the next bytes. Default: connect 10, read 120, no deadline.
-        retry: a `RetryPolicy`, a number of attempts, or None for one attempt. Default: three attempts.
-        proxy: a proxy's URL, False for none, or None for the environment's.
-        fallback: names of providers to try, in turn, when this one's attempts have failed.
-        trust_env: whether proxies and certificate authorities may come from the environment.
-        verify: False for no certificate checks, or the file or folder of a certificate authority.
-        max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
-        transport: the caller's own `requests.Session`, `Transport` or `MockTransport`, and the caller's to close.
-
-    Raises:
-        ConfigurationError: naming the argument that is wrong.
+    Close it, or use it in a `with`, to close its connections. `transport` may be a `requests.Session`, a
+    `MockTransport`, or an object with the `Transport` protocol.
     """
-
-    def __init__(
-        self,
-        provider: str = "local",
-        *,
-        model: str | None = None,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        model_path: str | os.PathLike[str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: Timeout | float | None = None,
-        retry: RetryPolicy | int | None = RetryPolicy(),
-        proxy: Proxy | str | bool | None = None,
-        fallback: Sequence[str] = (),
-        trust_env: bool = True,
-        verify: bool | str | os.PathLike[str] = True,
-        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
-        transport: requests.Session | Transport | MockTransport | None = None,
-    ) -> None:
-        self._settings = ClientSettings.from_arguments(
-            provider,
-            model=model,
-            api_key=api_key,
-            base_url=base_url,
-            model_path=model_path,
-            headers=headers,
-            timeout=timeout,
-            retry=retry,
-            proxy=proxy,
-            fallback=fallback,
-            trust_env=trust_env,
-            verify=verify,
-            max_response_bytes=max_response_bytes,
-        )
-        self._transport = sync_transport(self._settings.transport, transport)
 
     def chat(
         self,
@@ -113,27 +66,7 @@ class Client:
             StructuredOutputError: the answer is not what `response_format` asked for.
             ToolLoopError: after `max_turns` there is no answer.
         """
-        return self._chat(messages, model, options, {}, max_turns if run_tools else None)
-
-    def stream(self, messages: Messages, *, model: str | None = None, restart: bool = False, **options: Any) -> Stream:
-        """The answer piece by piece. The request is sent when the first chunk is asked for.
-
-        Args:
-            model: the model of this call.
-            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came.
-            options: fields of `ChatRequest`, and the provider's own options.
-
-        Raises:
-            ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.
-        """
-        return self._stream(messages, model, options, {}, restart=restart)
-
-    def conversation(self, system: str | None = None, model: str | None = None) -> Conversation:
-        """A new conversation: keeps its history, so that each turn is one message."""
-        from llmclients.conversation import Conversation  # few need it, and its models take time
-
-        now = self._transport.clock.time()
-        return Conversation._with(self, self._settings, now, system=system, model=model)
+        return self._chat(ChatArguments(as_messages(messages), model, options), max_turns if run_tools else None)
 
     def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.
@@ -141,8 +74,8 @@ class Client:
         Raises:
             APIError: the service did not answer, or not with a list.
         """
-        with _Drive(ModelListing(self._settings, self._transport.clock).names(), self._transport) as drive:
-            return drive.result()
+        listing = ModelListing(self._settings, self._transport.clock)
+        return _Driver(Run(listing.names()), self._transport).result()
 
     def close(self) -> None:
         """Close all connections. A transport that the caller brought stays open."""
@@ -152,63 +85,45 @@ class Client:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"Client({self._settings.label!r})"
+    def _open_transport(self, given: requests.Session | MockTransport | Transport | None) -> Transport:
+        return sync_transport(self._settings.transport, given)
 
-    def _chat(
-        self,
-        messages: Messages,
-        model: str | None,
-        options: dict[str, Any],
-        state: Mapping[str, Any],
-        max_turns: int | None = None,
-    ) -> ChatResponse:
+    def _conversation_type(self) -> Callable[..., Conversation]:
+        from llmclients.conversation import Conversation
+
+        return Conversation.begin
+
+    def _chat(self, arguments: ChatArguments, max_turns: int | None) -> ChatResponse:
         if max_turns is None:
-            return self._answer(messages, model, options, state)
-        from llmclients.calls.tool_loop import ToolLoop, run_call
+            return self._answer(arguments)
+        from llmclients.calls.tool_loop import ToolLoop
+        from llmclients.calls.tool_runner import run_call
 
-        loop = ToolLoop(messages, options, max_turns)
+        loop = ToolLoop(arguments, max_turns)
         while True:
             with loop.turn():
-                response = self._answer(loop.messages, model, loop.options(), state)
+                response = self._answer(loop.arguments())
             calls = loop.calls(response)
             if not calls:
                 return loop.finished(response)
             loop.add(response, [run_call(loop, call) for call in calls])
 
-    def _answer(
-        self, messages: Messages, model: str | None, options: dict[str, Any], state: Mapping[str, Any]
-    ) -> ChatResponse:
-        call = prepare(self._settings, self._transport.clock, messages, model, options, state, stream=False)
-        with _Drive(call.reply(), self._transport) as drive:
-            return drive.result()
+    def _answer(self, arguments: ChatArguments) -> ChatResponse:
+        call = self._prepare(arguments, stream=False)
+        return _Driver(Run(call.reply()), self._transport).result()
 
-    def _stream(
-        self,
-        messages: Messages,
-        model: str | None,
-        options: dict[str, Any],
-        state: Mapping[str, Any],
-        *,
-        restart: bool = False,
-        when_complete: Callable[[ChatResponse], None] | None = None,
-    ) -> Stream:
-        call = prepare(
-            self._settings, self._transport.clock, messages, model, options, state, stream=True, restart=restart
-        )
-        return Stream(call, self._transport, when_complete)
-
-    def _resume(self, saved: SavedConversation) -> Conversation:
-        from llmclients.conversation import Conversation
-
-        return Conversation._with(self, self._settings, self._transport.clock.time(), **saved.model_dump())
+    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> Stream:
+        return Stream(self._prepare(arguments, stream=True), self._transport, on_complete)
 
 
-class Stream(Iterator[Chunk]):
+class Stream(BaseStream, Iterator[Chunk]):
     """A streamed answer: an iterator of chunks, and a context manager that frees the connection.
 
     It ends normally only when the provider has said that the answer is complete. Leaving it early, closing it, or
@@ -216,20 +131,10 @@ class Stream(Iterator[Chunk]):
     """
 
     def __init__(
-        self,
-        call: Call | FallbackCall,
-        transport: Transport,
-        when_complete: Callable[[ChatResponse], None] | None = None,
+        self, call: ChatCall | FallbackCall, transport: Transport, on_complete: OnComplete | None = None
     ) -> None:
-        self._call = call
-        self._when_complete = when_complete
-        self._drive = _Drive(call.stream(), transport)
-        self._chunks: Iterator[Chunk] = iter(())
-
-    @property
-    def response(self) -> ChatResponse:
-        """The chunks so far as one response; complete once the stream has ended."""
-        return self._call.response()
+        super().__init__(call, on_complete)
+        self._driver = _Driver(self._run, transport)
 
     def __next__(self) -> Chunk:
         """The next chunk.
@@ -237,122 +142,101 @@ class Stream(Iterator[Chunk]):
         Raises:
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        drive = self._drive
-        while True:
-            failure: APIError | None = None
-            try:
-                for chunk in self._chunks:
-                    return chunk
-                if drive.source is not None and not drive.source.done:
-                    data = drive.read()
-                    drive.check_open()
-                    self._chunks = drive.source.chunks(data)
-                    continue
-            except APIError as error:  # the course's to judge
-                failure = error
-            except BaseException:
-                drive.close()
-                raise
-            self._chunks = iter(())
-            drive.go_on(failure)
-            if drive.source is None:
-                break
-        if self._when_complete is not None:
-            self._when_complete(drive.result())
-            self._when_complete = None
+        for chunk in self:
+            return chunk
         raise StopIteration
+
+    def __iter__(self) -> Iterator[Chunk]:
+        # A generator, so that a `for` over the stream asks it without a call of a Python function for each chunk. The
+        # stream does not hold it: with the last reference to both gone, `__del__` frees the connection at once.
+        run, driver = self._run, self._driver
+        while True:
+            step: Step | Chunk | None
+            try:
+                step = run.resume(None)
+            except StopIteration as end:
+                run.end(end)
+                step = None
+            except BaseException:
+                driver.close()
+                raise
+            if type(step) is not Chunk:
+                step = driver.next_chunk(step)
+                if step is None:
+                    break
+            yield step
+        self._tell_completion()
 
     def close(self) -> None:
         """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""
-        self._drive.close()
+        self._driver.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
     def __del__(self) -> None:
-        # A constructor that failed leaves no drive behind.
-        if hasattr(self, "_drive"):
+        if hasattr(self, "_driver"):  # a constructor that failed leaves none behind
             self.close()
 
 
-class _Drive(Generic[T]):
-    """Carries out a course's steps. Owns the response that is open."""
+class _Driver(Generic[T]):
+    """Performs the steps of a flow over a transport."""
 
-    def __init__(self, course: Course[T], transport: Transport) -> None:
-        self._course = course
+    def __init__(self, run: Run[T], transport: Transport) -> None:
+        self._run = run
         self._transport = transport
         self._response: Response | None = None
-        self._result: list[T] = []
-        self._closed = False
-        self.source: Source | None = None
 
     def result(self) -> T:
-        """What the course ends with."""
-        while not self._result:
-            self.go_on()
-        return self._result[0]
+        """What a flow without chunks ends with."""
+        self.next_chunk(self._run.next_step())
+        return self._run.result
 
-    def read(self) -> bytes:
-        """The body's next bytes. `check_open` then: closed meanwhile, even a clean end means nothing."""
-        if self._response is None:
-            raise _closed_early()
-        return self._response.read()
-
-    def check_open(self) -> None:
-        if self._closed:
-            raise _closed_early()
-
-    def go_on(self, failure: APIError | None = None) -> None:
-        """To the next chunks that the course hands out: those of `source`; or to its end, when that is None.
-
-        `failure` is what the last ones raised.
-        """
-        self.source = None
-        if self._result:
-            return
-        if self._closed and failure is None:
-            raise _closed_early()
-        outcome: Any = None
+    def next_chunk(self, step: Step | Chunk | None) -> Chunk | None:
+        """Perform this step, and those after it, to the next chunk; None at the flow's end."""
+        run = self._run
         try:
-            while True:
-                step = self._course.send(outcome) if failure is None else self._course.throw(failure)
-                if isinstance(step, Deliver):
-                    self.source = step.source
-                    return
-                outcome = failure = None
+            while step is not None:
+                if type(step) is Chunk:
+                    return step
                 try:
-                    outcome = self._carry_out(step)
+                    run.outcome = self._outcome(step)
                 except APIError as error:
-                    failure = error
-        except StopIteration as end:
-            self._result.append(end.value)
-            self.close()
+                    run.error = error
+                step = run.next_step()
         except BaseException:
             self.close()
             raise
+        self.close()
+        return None
 
-    def _carry_out(self, step: Step) -> Any:
+    def _outcome(self, step: Step | Chunk) -> Any:
         if isinstance(step, Read):
-            data = self.read()
-            self.check_open()
+            if self._response is None:
+                raise closed_early()
+            data = self._response.read()
+            self._run.check_open()
             return data
-        if isinstance(step, Finish):
+        if isinstance(step, Drain):
             if self._response is not None:
                 self._response.drain()
             return None
         self._release()
-        self.check_open()
+        self._run.check_open()
         if isinstance(step, Open):
             self._response = self._transport.open(step.request, step.timeout, step.deadline)
             return self._response
         if isinstance(step, Sleep):
             return self._transport.clock.sleep(step.seconds)
-        assert isinstance(step, Start)
+        assert isinstance(step, StartServer)
         return step.run()
 
     def _release(self) -> None:
@@ -361,17 +245,6 @@ class _Drive(Generic[T]):
             response.close()
 
     def close(self) -> None:
-        self._closed = True
+        """End the flow, wherever it is, and close the response. Idempotent."""
+        self._run.closed = True
         self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _closed_early() -> StreamInterruptedError:
-    return StreamInterruptedError("the stream was closed before its end", retryable=False)

@@ -1,23 +1,32 @@
-"""A chat over several turns: history, system text, and what the provider itself keeps. Saves as JSON, and loads."""
+"""A chat over several turns: history, system text, and what the provider's wire keeps. Saves as JSON, and loads."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
-from llmclients.config.client import ClientSettings
+from llmclients.calls.chat import Backend, ChatArguments
 from llmclients.errors import ConfigurationError
 from llmclients.types.base import Model
 from llmclients.types.messages import Message, Messages, as_messages
 from llmclients.types.response import ChatResponse
 
 if TYPE_CHECKING:
-    from llmclients.async_client import AsyncClient, AsyncStream
-    from llmclients.client import Client, Stream
+    from llmclients.async_client import AsyncStream
+    from llmclients.client import Stream
 
 __all__ = ["AsyncConversation", "Conversation"]
+
+ConversationT = TypeVar("ConversationT", bound="SavedConversation", covariant=True)
+
+
+class HasConversations(Protocol[ConversationT]):
+    """What a conversation can be bound to: either client."""
+
+    def conversation(self, system: str | None = None, model: str | None = None) -> ConversationT: ...
 
 
 class SavedConversation(Model):
@@ -37,48 +46,67 @@ class SavedConversation(Model):
     messages: list[Message] = Field(default_factory=list)
     state: dict[str, Any] = Field(default_factory=dict)
 
-    _client: Any = PrivateAttr(default=None)
-
-    @overload
-    def bind(self, client: Client) -> Conversation: ...
-    @overload
-    def bind(self, client: AsyncClient) -> AsyncConversation: ...
-    def bind(self, client: Client | AsyncClient) -> Conversation | AsyncConversation:
-        """This conversation, to be gone on with through `client`: how a saved one is resumed, sync or async.
-
-        The new one shares nothing with this one. With a client of another provider, what the old one kept is left
-        behind; history, system text and a `model` named for the conversation stay.
-        """
-        return client._resume(self)
+    _backend: Backend | None = PrivateAttr(default=None)
 
     @classmethod
-    def _with(cls, client: Any, settings: ClientSettings, unix_time: float, **fields: Any) -> Self:
-        """A conversation of these fields; without the provider's own state, or with another's, with a new one."""
-        provider = settings.provider.name
-        if fields.get("provider") != provider:
-            fields |= {"provider": provider, "state": settings.codec.conversation_state(unix_time)}
-        conversation = cls(**fields)
-        conversation._client = client
+    def begin(cls, backend: Backend, *, system: str | None, model: str | None) -> Self:
+        """A new conversation through the client that hands over its backend."""
+        conversation = cls(provider=backend.provider, model=model, system=system, state=backend.new_state())
+        conversation._backend = backend
         return conversation
 
-    def _turn(self, messages: Messages) -> tuple[Any, list[Message], list[Message]]:
-        """The client, the turn's own messages, and everything that is sent."""
-        if self._client is None:
-            raise ConfigurationError("the conversation has no client: go on with conversation.bind(client)")
-        own = as_messages(messages)
-        system = [] if self.system is None else [Message("system", self.system)]
-        return self._client, own, [*system, *self.messages, *own]
+    def bind(self, client: HasConversations[ConversationT]) -> ConversationT:
+        """This conversation, to be gone on with through `client`: how a saved one is resumed, sync or async.
 
-    def _finish(self, own: list[Message], response: ChatResponse) -> None:
+        The new one shares nothing with this one. With a client of another provider, what the old one's wire kept is
+        left behind; history, system text and a `model` named for the conversation stay.
+
+        Raises:
+            ConfigurationError: `client` is not a client.
+        """
+        if not callable(getattr(client, "conversation", None)):
+            raise ConfigurationError(f"bind() takes a client, not {type(client).__name__}", argument="client")
+        bound = client.conversation(system=self.system, model=self.model)
+        bound.messages = [message.model_copy(deep=True) for message in self.messages]
+        if bound.provider == self.provider:
+            bound.state = deepcopy(self.state)
+        return bound
+
+    def _turn(self, messages: Messages, options: dict[str, Any], *, restart: bool = False) -> _Turn:
+        if self._backend is None:
+            raise ConfigurationError("the conversation has no client: go on with conversation.bind(client)")
+        return _Turn(self, self._backend, as_messages(messages), options, restart=restart)
+
+
+class _Turn:
+    """One turn: what is sent, and what becomes part of the history once it has been answered."""
+
+    def __init__(
+        self,
+        conversation: SavedConversation,
+        backend: Backend,
+        messages: list[Message],
+        options: dict[str, Any],
+        *,
+        restart: bool,
+    ) -> None:
+        system = [] if conversation.system is None else [Message("system", conversation.system)]
+        sent = [*system, *conversation.messages, *messages]
+        self.backend = backend
+        self.arguments = ChatArguments(sent, conversation.model, options, conversation.state, restart)
+        self._conversation = conversation
+        self._messages = messages
+
+    def finish(self, response: ChatResponse) -> None:
+        """The turn is part of the history."""
         message = response.message
         whole = [call for call in response.tool_calls if call.is_readable]
         if response.finish_reason == "length" and len(whole) < len(response.tool_calls):
             # Half a call can neither be answered nor, on some wires, be sent.
             content = message.content or response.text
-            message = message.model_copy(
-                update={"tool_calls": whole or None, "content": content, "provider_data": None}
-            )
-        self.messages.extend([*own, *response.intermediate_messages, message])
+            update = {"tool_calls": whole or None, "content": content, "provider_data": None}
+            message = message.model_copy(update=update)
+        self._conversation.messages.extend([*self._messages, *response.intermediate_messages, message])
 
 
 class Conversation(SavedConversation):
@@ -90,22 +118,15 @@ class Conversation(SavedConversation):
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
-        client, own, sent = self._turn(messages)
-        response: ChatResponse = client._chat(sent, self.model, options, self.state, max_turns if run_tools else None)
-        self._finish(own, response)
+        turn = self._turn(messages, options)
+        response: ChatResponse = turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        turn.finish(response)
         return response
 
     def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> Stream:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
-        client, own, sent = self._turn(messages)
-        stream: Stream = client._stream(
-            sent,
-            self.model,
-            options,
-            self.state,
-            restart=restart,
-            when_complete=lambda response: self._finish(own, response),
-        )
+        turn = self._turn(messages, options, restart=restart)
+        stream: Stream = turn.backend.stream(turn.arguments, turn.finish)
         return stream
 
 
@@ -120,22 +141,13 @@ class AsyncConversation(SavedConversation):
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
-        client, own, sent = self._turn(messages)
-        response: ChatResponse = await client._chat(
-            sent, self.model, options, self.state, max_turns if run_tools else None
-        )
-        self._finish(own, response)
+        turn = self._turn(messages, options)
+        response: ChatResponse = await turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        turn.finish(response)
         return response
 
     def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncStream:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
-        client, own, sent = self._turn(messages)
-        stream: AsyncStream = client._stream(
-            sent,
-            self.model,
-            options,
-            self.state,
-            restart=restart,
-            when_complete=lambda response: self._finish(own, response),
-        )
+        turn = self._turn(messages, options, restart=restart)
+        stream: AsyncStream = turn.backend.stream(turn.arguments, turn.finish)
         return stream

@@ -1,4 +1,7 @@
-"""The whole library in one run: every provider's own wire format, answered by the embedded model."""
+"""The demo, `llmclients demo`: each of six providers is asked in its own wire format, and the embedded model answers.
+
+The relay stands where the providers would: it decodes each wire and passes the question on to the model.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from llmclients.async_client import AsyncClient
 from llmclients.client import Client
 from llmclients.conversation import Conversation
 from llmclients.errors import LLMClientError
-from llmclients.local import engine as local
+from llmclients.local import engine
 from llmclients.relay import RelayServer
 from llmclients.types.response import ChatResponse
 
@@ -26,58 +29,80 @@ QUESTION = "What is the capital of France?"
 TURNS = ("The secret word is mango. Please remember it.", "What is the secret word?")
 # Short and always the same answers. The raw-text wires have no field for either: there, the relay's defaults decide.
 OPTIONS = {"temperature": 0, "max_tokens": 48}
-GOOD_ENDS = ("stop", "length")
+GOOD_FINISH_REASONS = ("stop", "length")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How to reach a provider: the client's arguments, and what its wire can say."""
+class Target:
+    """A provider to ask.
+
+    Attributes:
+        provider: its name, as `Client` is given it.
+        wire: what goes over its wire, for the title.
+        arguments: the client's other arguments.
+        options: the options of each call, none where the wire has no fields for them.
+    """
 
     provider: str
-    path: str
+    wire: str
     arguments: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def ways(relay: str) -> list[Way]:
-    """Every provider, each through its own wire."""
+def targets(relay: str) -> list[Target]:
+    """The providers, all but the last behind the relay at this URL."""
 
     def at(prefix: str) -> dict[str, Any]:
         return {"base_url": f"{relay}{prefix}", "trust_env": False}  # no proxy leads to this process
 
     return [
-        Way("ylokh", "POST /v1/chat/completions, events", at("/ylokh"), OPTIONS),
-        Way("yqcloud", "POST /api/generateStream, raw text", at("/yqcloud")),
-        Way("yqcloud-legacy", "POST /api/generateStream, raw text", at("/yqcloud-legacy")),
-        Way("ai365vip", "POST /api/chat, raw text", at("/ai365vip")),
-        Way(
+        Target("ylokh", "POST /v1/chat/completions, events", at("/ylokh"), OPTIONS),
+        Target("yqcloud", "POST /api/generateStream, raw text", at("/yqcloud")),
+        Target("yqcloud-legacy", "POST /api/generateStream, raw text", at("/yqcloud-legacy")),
+        Target("ai365vip", "POST /api/chat, raw text", at("/ai365vip")),
+        Target(
             "openai/SmolLM2-135M-Instruct",
             "POST /chat/completions, events",
             at("/openai/v1") | {"api_key": "none"},
             OPTIONS,
         ),
-        Way("local", "POST /chat/completions, without the relay", {}, OPTIONS),
+        Target("local", "POST /chat/completions, without the relay", {}, OPTIONS),
     ]
 
 
 class Report:
-    """Prints what happens, and counts what is not as it must be."""
+    """Prints what happens, checks the answers, and keeps what is wrong with them.
+
+    Attributes:
+        checked: how many checks there were.
+        failures: a line for each that failed.
+    """
 
     def __init__(self) -> None:
         self.checked = 0
-        self.wrong: list[str] = []
+        self.failures: list[str] = []
 
     def title(self, text: str, note: str) -> None:
+        """Begin a section."""
         print(f"\n{text:<16}{note}")
 
-    def begin(self, what: str) -> None:
-        print(f"  {what:<14}", end="", flush=True)
+    def begin(self, label: str) -> None:
+        """Begin a line."""
+        print(f"  {label:<14}", end="", flush=True)
 
     def text(self, text: str) -> None:
+        """Go on with the line."""
         print(" ".join(text.split("\n")), end="", flush=True)
 
     def end(self, where: str, seconds: float, response: ChatResponse, pieces: list[str] | None = None) -> None:
-        """Close a line, and check the answer on it."""
+        """End the line, and check the answer on it.
+
+        Args:
+            where: what to call it in a failure.
+            seconds: how long it took.
+            response: the answer.
+            pieces: the text of each chunk, if it was streamed.
+        """
         notes = [response.finish_reason or "no finish reason", f"{seconds:.2f} s"]
         if pieces is not None:
             notes.insert(1, f"{len(pieces)} chunks")
@@ -85,50 +110,53 @@ class Report:
             notes.append(f"{response.usage.total_tokens} tokens")
         print(f"   [{', '.join(notes)}]")
         self.check(where, bool(response.text.strip()), "the answer is empty")
-        self.check(where, response.finish_reason in GOOD_ENDS, f"it ended with {response.finish_reason}")
+        self.check(where, response.finish_reason in GOOD_FINISH_REASONS, f"it ended with {response.finish_reason}")
         if pieces is not None:
             self.check(where, len(pieces) > 1, "the stream came in one chunk")
             self.check(where, "".join(pieces) == response.text, "the chunks are not the response")
 
-    def check(self, where: str, good: bool, complaint: str) -> None:
+    def check(self, where: str, ok: bool, complaint: str) -> None:
+        """Count a check; keep the complaint unless all is well."""
         self.checked += 1
-        if not good:
-            self.wrong.append(f"{where}: {complaint}")
+        if not ok:
+            self.failures.append(f"{where}: {complaint}")
 
     def failed(self, where: str, error: LLMClientError) -> None:
+        """End the line with an error in the answer's place."""
         print(f"   FAILED: {error}")
         self.checked += 1
-        self.wrong.append(f"{where}: {error}")
+        self.failures.append(f"{where}: {error}")
 
 
 def run() -> int:
     """Run the demo.
 
     Returns:
-        0, or 1 when an answer is empty or not of the form it must have.
+        0, or 1 when an answer is empty or not as it must be.
 
     Raises:
         ConfigurationError: the embedded model, or the relay, is not installed.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     report = Report()
     print(f"llmclients {__version__}: every provider's own wire format, each answered by a real model")
-    local.endpoint()
-    print(f"The model runs in this process, up after {time.monotonic() - begun:.1f} s. To each: {QUESTION!r}")
+    engine.endpoint()
+    print(f"The model runs in this process, up after {time.monotonic() - start:.1f} s. To each: {QUESTION!r}")
     with RelayServer("local", defaults=OPTIONS) as relay:
-        for way in ways(relay.url):
-            report.title(way.provider.partition("/")[0], way.path)
-            _guarded(report, f"{way.provider}, sync", partial(_sync, report, way))
-            _guarded(report, f"{way.provider}, async", partial(_run_async, report, way))
+        for target in targets(relay.url):
+            report.title(target.provider.partition("/")[0], target.wire)
+            _run_part(report, f"{target.provider}, sync", partial(_sync, report, target))
+            _run_part(report, f"{target.provider}, async", partial(_run_async, report, target))
         report.title("yqcloud", "a conversation: the second question can be answered only with the first")
-        _guarded(report, "conversation", partial(_conversation, report, f"{relay.url}/yqcloud"))
-    print(f"\n{_summary(report, time.monotonic() - begun)}")
-    for line in report.wrong:
+        _run_part(report, "conversation", partial(_conversation, report, f"{relay.url}/yqcloud"))
+    print(f"\n{_summary(report, time.monotonic() - start)}")
+    for line in report.failures:
         print(f"  {line}")
-    return 1 if report.wrong else 0
+    return 1 if report.failures else 0
 
 
-def _guarded(report: Report, where: str, part: Callable[[], None]) -> None:
+def _run_part(report: Report, where: str, part: Callable[[], None]) -> None:
+    """Run one part of the demo; its error is a failure of the report, and the others go on."""
     try:
         part()
     except LLMClientError as error:
@@ -139,42 +167,42 @@ def _messages() -> list[dict[str, str]]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
 
 
-def _sync(report: Report, way: Way) -> None:
-    with Client(way.provider, **way.arguments) as client:
+def _sync(report: Report, target: Target) -> None:
+    with Client(target.provider, **target.arguments) as client:
         report.begin("chat")
         start = time.monotonic()
-        response = client.chat(_messages(), **way.options)
+        response = client.chat(_messages(), **target.options)
         report.text(response.text)
-        report.end(f"{way.provider}, chat", time.monotonic() - start, response)
+        report.end(f"{target.provider}, chat", time.monotonic() - start, response)
 
         report.begin("stream")
         start, pieces = time.monotonic(), []
-        with client.stream(_messages(), **way.options) as stream:
+        with client.stream(_messages(), **target.options) as stream:
             for chunk in stream:
                 report.text(chunk.text)
                 pieces.append(chunk.text)
-        report.end(f"{way.provider}, stream", time.monotonic() - start, stream.response, pieces)
+        report.end(f"{target.provider}, stream", time.monotonic() - start, stream.response, pieces)
 
 
-def _run_async(report: Report, way: Way) -> None:
-    asyncio.run(_async(report, way))
+def _run_async(report: Report, target: Target) -> None:
+    asyncio.run(_async(report, target))
 
 
-async def _async(report: Report, way: Way) -> None:
-    async with AsyncClient(way.provider, **way.arguments) as client:
+async def _async(report: Report, target: Target) -> None:
+    async with AsyncClient(target.provider, **target.arguments) as client:
         report.begin("async chat")
         start = time.monotonic()
-        response = await client.chat(_messages(), **way.options)
+        response = await client.chat(_messages(), **target.options)
         report.text(response.text)
-        report.end(f"{way.provider}, async chat", time.monotonic() - start, response)
+        report.end(f"{target.provider}, async chat", time.monotonic() - start, response)
 
         report.begin("async stream")
         start, pieces = time.monotonic(), []
-        async with client.stream(_messages(), **way.options) as stream:
+        async with client.stream(_messages(), **target.options) as stream:
             async for chunk in stream:
                 report.text(chunk.text)
                 pieces.append(chunk.text)
-        report.end(f"{way.provider}, async stream", time.monotonic() - start, stream.response, pieces)
+        report.end(f"{target.provider}, async stream", time.monotonic() - start, stream.response, pieces)
 
 
 def _conversation(report: Report, base_url: str) -> None:
@@ -205,8 +233,8 @@ def _answer(report: Report, where: str, conversation: Conversation, question: st
 def _summary(report: Report, seconds: float) -> str:
     memory = _peak_memory()
     notes = f"{seconds:.1f} s" + (f", {memory} MB of memory" if memory else "")
-    if report.wrong:
-        return f"{len(report.wrong)} of {report.checked} checks FAILED ({notes}):"
+    if report.failures:
+        return f"{len(report.failures)} of {report.checked} checks FAILED ({notes}):"
     return f"All {report.checked} checks are good ({notes})."
 
 

@@ -7,9 +7,11 @@ Two families, by whose fault it is: a `ConfigurationError` is the caller's mista
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:  # for the annotation only: this module stands on nothing
+if TYPE_CHECKING:  # for annotations only: this module imports nothing of the package
+    from typing_extensions import Self
+
     from llmclients.types.response import ChatResponse
 
 __all__ = [
@@ -42,6 +44,10 @@ __all__ = [
     "UnsupportedOptionError",
     "status_error_class",
 ]
+
+
+RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""The HTTP statuses after which the same call can succeed. `RetryPolicy.statuses` may have others."""
 
 
 class ProviderWarning(UserWarning):
@@ -111,8 +117,6 @@ class APIError(LLMClientError):
             the other providers, too. From Python 3.11 on they are also the cause, as an `ExceptionGroup`.
     """
 
-    _retryable: ClassVar[bool] = False
-
     def __init__(
         self,
         message: str,
@@ -127,15 +131,25 @@ class APIError(LLMClientError):
         self.provider = provider
         self.model = model
         self.request_id = request_id
-        self.retryable = self._retryable if retryable is None else retryable
+        self.retryable = _is_retryable(self) if retryable is None else retryable
         self.partial = partial
         self.previous_errors: tuple[APIError, ...] = ()
+
+    def copy_with(self, message: str | None = None, **attributes: Any) -> Self:
+        """A copy with another message and other attributes; traceback and cause are the same.
+
+        An error is not written to once it is raised: who knows more about it raises a copy.
+        """
+        copied = type(self).__new__(type(self))  # past the constructor, whose arguments a subclass may have changed
+        copied.args = self.args if message is None else (message,)
+        copied.__dict__.update(self.__dict__, **attributes)
+        copied.__cause__, copied.__context__ = self.__cause__, self.__context__
+        copied.__suppress_context__ = self.__suppress_context__
+        return copied.with_traceback(self.__traceback__)
 
 
 class APIConnectionError(APIError):
     """No usable connection: DNS, refused, TLS, proxy, reset."""
-
-    _retryable = True
 
 
 class StreamInterruptedError(APIConnectionError):
@@ -148,13 +162,9 @@ Phase = Literal["connect", "read", "write", "total"]
 class APITimeoutError(APIError):
     """Nothing came in time. `phase` tells which of the four limits of `Timeout` ran out."""
 
-    _retryable = True
-
     def __init__(self, message: str, *, phase: Phase = "read", **details: Any) -> None:
-        # The deadline covers all attempts: once it has passed, another one cannot help.
-        details.setdefault("retryable", phase != "total")
-        super().__init__(message, **details)
         self.phase: Phase = phase
+        super().__init__(message, **details)
 
 
 class APIResponseError(APIError):
@@ -171,9 +181,6 @@ class StructuredOutputError(APIResponseError):
     def __init__(self, message: str, *, text: str = "", **details: Any) -> None:
         super().__init__(message, **details)
         self.text = text
-
-
-RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 
 
 class APIStatusError(APIError):
@@ -196,9 +203,8 @@ class APIStatusError(APIError):
         retry_after: float | None = None,
         **details: Any,
     ) -> None:
-        details.setdefault("retryable", status_code in RETRIED_STATUSES)
-        super().__init__(message, **details)
         self.status_code = status_code
+        super().__init__(message, **details)
         self.body = body
         self.headers: Mapping[str, str] = dict(headers or {})
         self.retry_after = retry_after
@@ -233,7 +239,7 @@ class RateLimitError(APIStatusError):
 
 
 class AccessBlockedError(RateLimitError):
-    """The service has banned the caller's address. Trying again from the same address does not help."""
+    """The service has banned the caller's address. Trying again from the same one does not help, whoever says so."""
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message, **(details | {"retryable": False}))
@@ -262,3 +268,19 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
 def status_error_class(status: int) -> type[APIStatusError]:
     """The class for an HTTP status."""
     return _BY_STATUS.get(status) or (InternalServerError if status >= 500 else APIStatusError)
+
+
+# --- what can be tried again ----------------------------------------------------------------------------------------
+
+
+def _is_retryable(error: APIError) -> bool:
+    """Whether trying the same call again can help: the one table, by the kind of error.
+
+    Who raises an error and knows better says `retryable=`: a codec by the provider's own words (a quota that is used
+    up, `x-should-retry`), a transport by the cause (a wrong certificate).
+    """
+    if isinstance(error, APIStatusError):
+        return error.status_code in RETRIED_STATUSES
+    if isinstance(error, APITimeoutError):
+        return error.phase != "total"  # the deadline covers all attempts
+    return isinstance(error, APIConnectionError)

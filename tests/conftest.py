@@ -1,11 +1,15 @@
-"""Profiles of the property tests: the same examples in every CI run, new ones on a developer's machine."""
-
-import os
+"""Profiles of the property tests: in `make test` a few examples, the same each time; in `make fuzz` many new ones."""
 
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "default", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "test",
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
-settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+settings.register_profile("fuzz", settings.get_profile("test"), max_examples=500, derandomize=False)
+settings.load_profile("test")

@@ -9,7 +9,16 @@ from pathlib import Path
 from llmclients.codecs.base import Codec
 from llmclients.providers.registry import find_provider, provider_names
 from llmclients.testing import codec_suite
-from llmclients.testing.codec_suite import Outcome, chunks_of, cut_at, decode, every_split, load_recordings, plain
+from llmclients.testing.codec_suite import (
+    Outcome,
+    chunks_of,
+    cut_at,
+    decode,
+    every_split,
+    load_recordings,
+    plain,
+    whole_reply,
+)
 
 __all__ = [
     "WIRE",
@@ -25,6 +34,7 @@ __all__ = [
     "recordings",
     "recordings_for",
     "recordings_of_wire",
+    "whole_reply",
 ]
 
 WIRE = Path(__file__).parent / "wire"

@@ -31,10 +31,15 @@ DOCUMENTED = {"sys._getframe", "os._exit", "libc._exit"}
 LIBRARIES = ("aiohttp", "http", "httpx", "httpx_aiohttp", "requests", "socket", "ssl", "tenacity", "urllib3", "uvicorn")
 """A module that imports one holds its objects: there, a private name is ours only if the module itself defines it."""
 
+NAMED_TUPLE = {"_asdict", "_fields", "_replace"}
+"""Documented methods of every named tuple."""
+
 LOOKS = {"getattr", "hasattr", "setattr", "delattr"}
 
 
 def is_private(name: str) -> bool:
+    if name in NAMED_TUPLE:
+        return False
     special = name.startswith("__") and name.endswith("__")
     return name.startswith("__pydantic_") if special else name.startswith("_")
 

@@ -38,9 +38,9 @@ from llmclients import (
     Timeout,
     UnknownProviderError,
     UnsupportedOptionError,
-    register_provider,
 )
 from llmclients.errors import RETRIED_STATUSES, status_error_class
+from llmclients.providers.registry import registered
 from llmclients.transports.mock import Cut, Delay, MockTransport, Reply
 
 PROVIDERS = ("ylokh", "yqcloud", "yqcloud-legacy", "ai365vip", "openai")
@@ -165,20 +165,26 @@ def test_the_original_providers_get_their_bytes(
     assert request.body.decode() == expected
 
 
+# Each status with a class or a rule of its own, and one on either side of it. `test_errors` has the whole map.
+OF_NOTE = {400, 401, 403, 404, 422, 599, *RETRIED_STATUSES}
+STATUSES = sorted({status + step for status in OF_NOTE for step in (-1, 0, 1)} & set(range(400, 600)))
+
+
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("status", range(400, 600))
-def test_every_error_status_is_its_error_after_its_attempts(side: str, mode: str, status: int) -> None:
-    refusal = Reply(status, json={"error": {"message": "no river"}}, headers={"x-request-id": "r7"})
-    mock = MockTransport(lambda _request: refusal)
-    error = call(side, mode, "openai", transport=mock).error
-    assert isinstance(error, APIStatusError)
-    assert type(error) is status_error_class(status)
-    assert (error.status_code, error.provider, error.model, error.request_id) == (status, "openai", "m", "r7")
-    assert error.body == {"error": {"message": "no river"}}
-    assert str(error) == f"openai (host.test): HTTP {status}: no river"
-    assert len(mock.requests) == (3 if status in RETRIED_STATUSES else 1)
-    assert mock.open_exchanges == 0
+def test_an_error_status_is_its_error_after_its_attempts(side: str, mode: str, subtests: pytest.Subtests) -> None:
+    for status in STATUSES:
+        with subtests.test(status=status):
+            refusal = Reply(status, json={"error": {"message": "no river"}}, headers={"x-request-id": "r7"})
+            mock = MockTransport(lambda _request, refusal=refusal: refusal)
+            error = call(side, mode, "openai", transport=mock).error
+            assert isinstance(error, APIStatusError)
+            assert type(error) is status_error_class(status)
+            assert (error.status_code, error.provider, error.model, error.request_id) == (status, "openai", "m", "r7")
+            assert error.body == {"error": {"message": "no river"}}
+            assert str(error) == f"openai (host.test): HTTP {status}: no river"
+            assert len(mock.requests) == (3 if status in RETRIED_STATUSES else 1)
+            assert mock.open_exchanges == 0
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -200,12 +206,16 @@ def test_an_answer_that_breaks_off_is_never_a_whole_one(side: str, mode: str, pr
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("provider", ["openai", "ylokh"])
-@pytest.mark.parametrize("cut", range(sum(map(len, EVENTS))))
-def test_a_clean_end_before_the_end_mark_is_an_error_wherever_it_is(side: str, provider: str, cut: int) -> None:
-    mock = MockTransport([Reply(chunks=[b"".join(EVENTS)[:cut]])])
-    error = call(side, "stream", provider, transport=mock, retry=None).error
-    assert type(error) is StreamInterruptedError
-    assert mock.open_exchanges == 0
+def test_a_clean_end_before_the_end_mark_is_an_error_wherever_it_is(
+    side: str, provider: str, subtests: pytest.Subtests
+) -> None:
+    whole = b"".join(EVENTS)
+    for cut in range(len(whole)):
+        with subtests.test(cut=cut):
+            mock = MockTransport([Reply(chunks=[whole[:cut]])])
+            error = call(side, "stream", provider, transport=mock, retry=None).error
+            assert type(error) is StreamInterruptedError
+            assert mock.open_exchanges == 0
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -345,11 +355,11 @@ def test_a_service_known_dead_is_warned_of_once_and_only_without_a_base_url(monk
             Client(provider, transport=MockTransport())
         assert [warning.filename for warning in caught] == [__file__]
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            warnings.simplefilter("error", ProviderWarning)
             Client(provider, transport=MockTransport())
             Client(provider, base_url=URL, transport=MockTransport())
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", ProviderWarning)
         Client("yqcloud", transport=MockTransport())
 
 
@@ -379,9 +389,9 @@ def test_a_model_alias_is_resolved() -> None:
         default_model="short",
         model_aliases={"short": "long-name-1"},
     )
-    register_provider(aliased, replace=True)
     mock = MockTransport([Reply(json=REPLY)])
-    Client("aliased-test", transport=mock).chat("Hi")
+    with registered(aliased):
+        Client("aliased-test", transport=mock).chat("Hi")
     assert json.loads(mock.requests[0].body)["model"] == "long-name-1"
 
 

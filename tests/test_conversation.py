@@ -212,3 +212,10 @@ def test_half_a_call_does_not_spoil_the_next_turn() -> None:
 
     assert [call.id for call in response.tool_calls] == ["a", "b"], "the caller sees both"
     assert [call.id for call in conversation.messages[1].tool_calls or ()] == ["a"]
+
+
+def test_a_conversation_is_bound_to_a_client_and_to_nothing_else() -> None:
+    with Client("yqcloud", transport=MockTransport()) as client:
+        conversation = client.conversation()
+    with pytest.raises(ConfigurationError, match=r"bind\(\) takes a client, not object"):
+        conversation.bind(object())  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """The runners: one client library each, used as its own documentation says.
 
 A module has a class `Sync`, `Async`, or both, made with the base URL. `stream(take)` asks for one streamed answer and
-gives every text that is not empty to `take`; `chat()` is the text of one whole answer.
+calls `take` with every text that is not empty; `chat()` returns the text of one whole answer.
 """
 
 from __future__ import annotations
@@ -68,5 +68,5 @@ RUNNERS = {
 def load(name: str, side: str) -> Callable[[str], Any]:
     """The class of a runner; its library is imported now."""
     module = import_module(f"benchmarks.runners.{RUNNERS[name].module}")
-    made: Callable[[str], Any] = getattr(module, side.capitalize())
-    return made
+    runner: Callable[[str], Any] = getattr(module, side.capitalize())
+    return runner

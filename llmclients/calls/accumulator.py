@@ -1,4 +1,4 @@
-"""Chunks to a response: the one reducer, for both clients, for `chat` over a stream, and for an error's `.partial`."""
+"""`Accumulator`: chunks to a response: the one reducer, for `chat`, for `stream.response`, for an error's `partial`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ class Accumulator:
     """
 
     def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
         self.started = False
         self._text = StringIO()
+        self._write = self._text.write
         self._reasoning: StringIO | None = None
         self._calls: dict[int, _Call] = {}
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
         self._logprobs: list[TokenLogprob] = []
-        self._echo: dict[str, Any] | None = None
+        self._provider_data: dict[str, Any] | None = None
         self._model: str | None = None
         self._id: str | None = None
         self._raw: Any = None
@@ -40,29 +44,40 @@ class Accumulator:
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk. One marked `restarted` discards what came before it."""
         found = chunk.__dict__  # ten attributes of each chunk of each stream: a dict's members take half the time
-        if found["restarted"]:
-            self.__init__()  # type: ignore[misc]
-            return
+        if (
+            found["restarted"]
+            or found["reasoning"]
+            or found["tool_calls"]
+            or found["finish_reason"] is not None
+            or found["usage"] is not None
+            or found["logprobs"]
+            or found["provider_data"] is not None
+        ):
+            self._add_more_than_text(chunk)
+            if chunk.restarted:
+                return
         self.started = True
         if text := found["text"]:
-            self._text.write(text)
-        if reasoning := found["reasoning"]:
-            self._reasoning = self._reasoning or StringIO()
-            self._reasoning.write(reasoning)
-        if calls := found["tool_calls"]:
-            for delta in calls:
-                self._calls.setdefault(delta.index, _Call()).add(delta)
-        if found["finish_reason"] is not None:
-            self._finish_reason = found["finish_reason"]
-            self._raw = found["raw"]
-        if found["usage"] is not None:
-            self._usage = found["usage"]
-        if found["logprobs"]:
-            self._logprobs.extend(found["logprobs"])
-        if found["provider_data"] is not None:
-            self._echo = found["provider_data"]
+            self._write(text)
         self._model = found["model"] or self._model
         self._id = found["id"] or self._id
+
+    def _add_more_than_text(self, chunk: Chunk) -> None:
+        if chunk.restarted:
+            self._reset()
+            return
+        if chunk.reasoning:
+            self._reasoning = self._reasoning or StringIO()
+            self._reasoning.write(chunk.reasoning)
+        for delta in chunk.tool_calls:
+            self._calls.setdefault(delta.index, _Call()).add(delta)
+        if chunk.finish_reason is not None:
+            self._finish_reason, self._raw = chunk.finish_reason, chunk.raw
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        self._logprobs.extend(chunk.logprobs)
+        if chunk.provider_data is not None:
+            self._provider_data = chunk.provider_data
 
     def response(self) -> ChatResponse:
         """The response so far."""
@@ -76,7 +91,7 @@ class Accumulator:
             id=self._id,
             raw=self._raw,
             logprobs=self._logprobs or None,
-            provider_data=self._echo,
+            provider_data=self._provider_data,
         )
 
 

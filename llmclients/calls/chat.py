@@ -1,64 +1,104 @@
-"""A chat call: the course of its answer, whole or streamed, from one provider or the first of several that answers."""
+"""`ChatCall`: the flow of one chat answer, whole or streamed, from one provider; and `prepare`, which makes calls."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 from llmclients.calls.accumulator import Accumulator
-from llmclients.calls.base import FINISH, READ, RNG, Attempts, Course, Deliver, Progress
-from llmclients.codecs.base import CodecOptions, Context, EncodedRequest, StreamDecoder
+from llmclients.calls.base import RNG, BaseCall, reading_reply
+from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.flow import DRAIN, READ, CallState, Flow
+from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
-from llmclients.errors import APIError, APITimeoutError, StructuredOutputError
+from llmclients.errors import StructuredOutputError
 from llmclients.transports.base import Clock
-from llmclients.types.messages import Messages
+from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse, Chunk
 
-__all__ = ["Call", "FallbackCall", "ModelListing", "prepare"]
+__all__ = ["Backend", "ChatArguments", "ChatCall", "OnComplete", "prepare"]
 
-_RESTARTED = Chunk.model_construct(restarted=True)
+_RESTARTED = Chunk.model_construct(restarted=True)  # a validator for one chunk would be built at every start
+
+
+class ChatArguments(NamedTuple):
+    """What a caller asks for, on its way from a client's method to its call.
+
+    Attributes:
+        messages: the client's own copies, checked.
+        model: the model of this call, or None for the client's.
+        options: fields of `ChatRequest`, and the provider's own options, as they were given.
+        state: what the wire keeps over a conversation's turns; empty outside one.
+        restart: whether a stream goes on after a break.
+    """
+
+    messages: list[Message]
+    model: str | None = None
+    options: Mapping[str, Any] = {}
+    state: Mapping[str, Any] = {}
+    restart: bool = False
+
+
+OnComplete: TypeAlias = Callable[[ChatResponse], None]
+"""Called with the whole answer when a stream has come to its end."""
+
+
+class Backend(NamedTuple):
+    """What a conversation needs of its client.
+
+    Attributes:
+        provider: the provider's name.
+        new_state: makes what the provider's wire keeps over the turns of a new conversation.
+        chat: gives the answer, or what is awaited for it; with a number, after at most so many turns of the tool loop.
+        stream: gives the stream.
+    """
+
+    provider: str
+    new_state: Callable[[], dict[str, Any]]
+    chat: Callable[[ChatArguments, int | None], Any]
+    stream: Callable[[ChatArguments, OnComplete], Any]
 
 
 def prepare(
-    settings: ClientSettings,
-    clock: Clock,
-    messages: Messages,
-    model: str | None,
-    options: dict[str, Any],
-    state: Mapping[str, Any],
-    *,
-    stream: bool,
-    restart: bool = False,
-) -> Call | FallbackCall:
-    """The call that a caller's arguments mean. What is sent is fixed here, also to the providers to fall back on.
+    settings: ClientSettings, clock: Clock, arguments: ChatArguments, *, stream: bool
+) -> ChatCall | FallbackCall:
+    """The call that the arguments mean. What is sent is fixed here, also to the providers to fall back on.
 
     Raises:
         ConfigurationError: one of them cannot carry the request; nothing is sent to any.
     """
-    request, own = settings.request(messages, model, options)
-    progress = Progress()
-    first = Call(settings, clock, request, own, stream=stream, restart=restart, state=state, progress=progress)
+    messages, model, options, state, restart = arguments
+    request, codec_options = settings.request(messages, model, options)
+    shared_state = CallState()
+    first = ChatCall(
+        settings, clock, request, codec_options, stream=stream, restart=restart, wire_state=state, state=shared_state
+    )
     if not settings.fallbacks:
         return first
     # Options of the first provider's own wire, and its model, mean nothing to the others.
-    shared = {name: value for name, value in options.items() if name not in settings.codec.options.model_fields}
-    shared.pop("extra", None)
+    first_only = {*settings.codec.options.model_fields, "extra"}
+    shared = {name: value for name, value in options.items() if name not in first_only}
     others = [(other, *other.request(request.messages, None, shared)) for other in settings.fallbacks]
     return FallbackCall(
         [
             first,
             *(
-                Call(other, clock, asked, none, stream=stream, restart=restart, progress=progress)
-                for other, asked, none in others
+                ChatCall(other, clock, asked, unset, stream=stream, restart=restart, state=shared_state)
+                for other, asked, unset in others
             ),
         ]
     )
 
 
-class Call(Attempts):
+class ChatCall(BaseCall):
     """One chat call. What is sent is fixed when it is made, before anything is sent.
+
+    Args:
+        stream: whether the wire is asked for a stream.
+        restart: whether an attempt may follow one of which the caller has chunks.
+        wire_state: what the wire keeps over a conversation's turns.
 
     Raises:
         ConfigurationError: the provider's wire cannot carry the request.
@@ -69,15 +109,15 @@ class Call(Attempts):
         settings: ClientSettings,
         clock: Clock,
         request: ChatRequest,
-        options: CodecOptions,
+        codec_options: CodecOptions,
         *,
         stream: bool,
         restart: bool = False,
-        state: Mapping[str, Any] | None = None,
-        progress: Progress | None = None,
+        wire_state: Mapping[str, Any] | None = None,
+        state: CallState | None = None,
         rng: random.Random = RNG,
     ) -> None:
-        self._request = request
+        self._request = request  # before the base's constructor, which encodes it
         self._restart = restart
         self._final: ChatResponse | None = None
         context = Context(
@@ -85,168 +125,99 @@ class Call(Attempts):
             stream=stream,
             api_key=settings.api_key,
             is_default_endpoint=settings.is_default_endpoint,
-            options=options,
-            state=state or {},
+            options=codec_options,
+            state=wire_state or {},
             unix_time=clock.time(),
             random=rng,
         )
-        super().__init__(settings, clock, context, progress, rng)
+        super().__init__(settings, clock, context, state, rng)
 
-    def reply(self) -> Course[ChatResponse]:
-        """The course of `chat`. Any break is tried again, as nothing has been handed out."""
-        once = self._whole_reply if self._settings.codec.whole_replies else self._streamed_reply
-        return (yield from self._attempts(once))
+    def reply(self) -> Flow[ChatResponse]:
+        """The flow of `chat`. Any break is tried again, as nothing has been handed out."""
+        whole = self._settings.codec.whole_replies
+        return self._with_retries(self._whole_reply if whole else lambda: self._streamed_reply(deliver=False))
 
-    def stream(self) -> Course[ChatResponse]:
-        """The course of `stream`. Once a chunk is out, a break is the caller's to know."""
-        return (yield from self._attempts(lambda: self._streamed_reply(deliver=True)))
+    def stream(self) -> Flow[ChatResponse]:
+        """The flow of `stream`, with the chunks among its steps. Once one is out, a break is the caller's to know."""
+        return self._with_retries(lambda: self._streamed_reply(deliver=True))
 
     def response(self) -> ChatResponse:
-        """What has come of a stream so far."""
-        return self._final or self._completed(self.progress.fold.response())
+        """What has come of the answer so far."""
+        return self._final or self._named(self.state.accumulator.response())
 
     def _encode(self, context: Context) -> EncodedRequest:
         return self._settings.codec.encode(self._request, context)
 
     def is_final(self) -> bool:
-        return self.progress.delivered and not self._restart
+        return self.state.delivered and not self._restart
 
     def _partial(self) -> ChatResponse | None:
-        return self.response() if self.progress.fold.started else None
+        return self.response() if self.state.accumulator.started else None
 
-    def _completed(self, response: ChatResponse) -> ChatResponse:
+    def _named(self, response: ChatResponse) -> ChatResponse:
+        """The response with whom it is from."""
         response.provider = self._settings.provider.name
         response.model = response.model or self._context.model or None
         response.request_id = self._request_id
         return response
 
     def _finished(self, response: ChatResponse) -> ChatResponse:
-        """The whole answer, read as the request asked for."""
-        form = self._request.response_format
-        if form is not None and response.finish_reason != "tool_calls":
+        """The whole answer, read as the request asked for.
+
+        Raises:
+            StructuredOutputError: it is not what `response_format` asks for.
+        """
+        response_format = self._request.response_format
+        if response_format is not None and response.finish_reason != "tool_calls":
             try:
-                response.parsed = form.parse(response.text)
+                response.parsed = response_format.parse(response.text)
             except ValueError as error:
                 cut = ": the answer was cut off" if response.finish_reason == "length" else ""
                 raise StructuredOutputError(
                     f"the answer is not what response_format asks for ({error}){cut}",
                     text=response.text,
-                    partial=self._completed(response),
+                    partial=self._named(response),
                 ) from None
-        self._final = self._completed(response)
+        self._final = self._named(response)
         return self._final
 
-    def _whole_reply(self) -> Course[ChatResponse]:
+    def _whole_reply(self) -> Flow[ChatResponse]:
         yield from self._open()
         body = yield from self._body()
-        return self._finished(self._settings.codec.decode(body))
+        accumulator = Accumulator()
+        with reading_reply():
+            chunk = self._settings.codec.decode(body)
+            accumulator.add(chunk)
+        response = accumulator.response()
+        response.raw = chunk.raw
+        return self._finished(response)
 
-    def _streamed_reply(self, *, deliver: bool = False) -> Course[ChatResponse]:
-        progress = self.progress
-        fold = Accumulator()
-        if not progress.delivered:
-            progress.fold = fold
+    def _streamed_reply(self, *, deliver: bool) -> Flow[ChatResponse]:
+        """One attempt at the answer, read as a stream. With `deliver`, its chunks are steps.
+
+        A chunk is decoded when it is asked for, added up when it is handed out, and not kept: most die young.
+        """
+        state = self.state
+        accumulator = Accumulator()
+        if not state.delivered:
+            state.accumulator = accumulator
         head = yield from self._open()
-        decoder = self._settings.codec.stream_decoder(head.headers.get("content-type", ""))
-        source = _Folding(decoder, fold, progress, deliver=deliver)
-        if deliver:
-            yield Deliver(source)
-        while not source.done:
-            for _ in source.chunks((yield READ)):
-                pass
-        if not source.at_end:
-            yield FINISH
-        return self._finished(fold.response())
-
-
-class _Folding:
-    """A decoder's chunks, each folded as it is taken. One at a time: those that nobody keeps die young."""
-
-    __slots__ = ("_begun", "_decoder", "_deliver", "_fold", "_progress", "at_end", "done")
-
-    def __init__(self, decoder: StreamDecoder, fold: Accumulator, progress: Progress, *, deliver: bool) -> None:
-        self._decoder = decoder
-        self._fold = fold
-        self._progress = progress
-        self._deliver = deliver
-        self._begun = False
-        self.done = False
-        self.at_end = False
-
-    def chunks(self, data: bytes) -> Iterator[Chunk]:
-        chunks = self._decoder.feed(data) if data else self._decoder.finish()
-        if not self._begun:
-            for first in chunks:
-                yield from self._begin()
-                self._fold.add(first)
-                yield first
-                break
-        fold = self._fold
-        for chunk in chunks:
-            fold.add(chunk)
-            yield chunk
-        self.at_end = not data
-        self.done = self.at_end or self._decoder.done
-
-    def _begin(self) -> Iterator[Chunk]:
-        """Something has come: from now on, this attempt is the one that counts."""
-        self._begun = True
-        progress = self._progress
-        if progress.fold is not self._fold:  # the caller has chunks of an attempt that broke off
-            progress.fold = self._fold
-            yield _RESTARTED
-        progress.delivered = self._deliver
-
-
-class FallbackCall:
-    """The same call to one provider after another, until one answers. All of it is within one deadline."""
-
-    def __init__(self, calls: list[Call]) -> None:
-        self._calls = calls
-        self._current = calls[0]
-
-    def reply(self) -> Course[ChatResponse]:
-        """The course of `chat`."""
-        return (yield from self._first_answer(Call.reply))
-
-    def stream(self) -> Course[ChatResponse]:
-        """The course of `stream`. Once a chunk is out, another provider goes on only with `restart`."""
-        return (yield from self._first_answer(Call.stream))
-
-    def response(self) -> ChatResponse:
-        """What has come of a stream so far."""
-        return self._current.response()
-
-    def _first_answer(self, course: Callable[[Call], Course[ChatResponse]]) -> Course[ChatResponse]:
-        for call in self._calls[:-1]:
-            self._current = call
-            try:
-                return (yield from course(call))
-            except APIError as error:
-                if call.is_final() or (isinstance(error, APITimeoutError) and error.phase == "total"):
-                    raise
-                call.progress.failures.append(error.with_traceback(None))
-        self._current = self._calls[-1]
-        return (yield from course(self._current))
-
-
-class ModelListing(Attempts):
-    """The question which models there are."""
-
-    def __init__(self, settings: ClientSettings, clock: Clock) -> None:
-        super().__init__(
-            settings, clock, Context(api_key=settings.api_key, is_default_endpoint=settings.is_default_endpoint)
-        )
-
-    def names(self) -> Course[list[str]]:
-        """The course of `models`: asks the service; where its wire has no such question, ends with the known names."""
-        if not self._wire.path:
-            return list(self._settings.provider.models)
-        return (yield from self._attempts(self._listed))
-
-    def _encode(self, context: Context) -> EncodedRequest:
-        return self._settings.codec.encode_models(context) or EncodedRequest("", b"")
-
-    def _listed(self) -> Course[list[str]]:
-        yield from self._open()
-        return self._settings.codec.decode_models((yield from self._body()))
+        with reading_reply():
+            decoder = self._settings.codec.stream_decoder(head.headers.get("content-type", ""))
+            begun = False
+            data = b"-"
+            while data and not decoder.done:
+                data = yield READ
+                for chunk in decoder.feed(data) if data else decoder.finish():
+                    if not begun:  # from now on, this attempt is the one that counts
+                        begun = True
+                        if state.accumulator is not accumulator:  # the caller has chunks of one that broke off
+                            state.accumulator = accumulator
+                            yield _RESTARTED
+                        state.delivered = deliver
+                    accumulator.add(chunk)
+                    if deliver:
+                        yield chunk
+        if data:
+            yield DRAIN
+        return self._finished(accumulator.response())

@@ -1,4 +1,7 @@
-"""Stars in place of secrets: a server may repeat what it was sent, a library may show it, and errors are logged."""
+"""Stars in place of a request's secrets, in texts and JSON values; and the search for them in chained errors.
+
+A server may repeat what it was sent, a library may show it, and errors are logged.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Mask", "causes"]
+__all__ = ["Mask", "chained_errors"]
 
 _SECRET_NAME = re.compile("auth|cookie|key|secret|token|password", re.IGNORECASE)
 _SECRET_HEADER = re.compile("authorization['\"]?: |cookie['\"]?: ", re.IGNORECASE)
@@ -17,11 +20,11 @@ class Mask:
     """Puts stars in place of the secrets of a request, wherever they stand in a text or a JSON value."""
 
     def __init__(self, headers: tuple[tuple[str, str], ...], api_key: str | None) -> None:
-        words = [api_key or ""]
+        values = [api_key or ""]
         for name, value in headers:
             if _SECRET_NAME.search(name):
-                words += [value, value.rpartition(" ")[2]]  # also without "Bearer"
-        found = sorted({word for word in words if len(word) >= _SHORTEST_SECRET}, key=len, reverse=True)
+                values += [value, value.rpartition(" ")[2]]  # also without "Bearer"
+        found = sorted({value for value in values if len(value) >= _SHORTEST_SECRET}, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, found))) if found else None
 
     def finds_in(self, text: str) -> bool:
@@ -39,8 +42,8 @@ class Mask:
         return [self(item) for item in value] if isinstance(value, list) else value
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """What a traceback would show before `error`."""
+def chained_errors(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions chained to `error` by `__cause__` or `__context__`, each once."""
     todo, seen = [error.__cause__, error.__context__], set[int]()
     while todo:
         one = todo.pop()

@@ -1,4 +1,4 @@
-"""Whether a failed call is made again, and when. The only importer of tenacity, which comes with the first failure."""
+"""Whether a failed call is tried again, when, and if not, why not. The only importer of tenacity."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import re
 from collections.abc import Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import RETRIED_STATUSES, APIError, APIStatusError
 
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
-
-__all__ = ["Retries", "retry_after"]
+__all__ = ["Decision", "Retries", "parse_retry_after"]
 
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 
 
-def retry_after(headers: Mapping[str, str], unix_time: float) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], unix_time: float) -> float | None:
     """The seconds that a provider asks to wait: `retry-after-ms`, else `Retry-After` in seconds or as an HTTP date.
 
     None when it does not say, or says something that is no such value; zero or less counts as not said.
@@ -41,11 +38,18 @@ def retry_after(headers: Mapping[str, str], unix_time: float) -> float | None:
     return seconds if seconds > 0 else None
 
 
+class Decision(NamedTuple):
+    """What comes after a failure: `wait` seconds and another attempt; or none, and the reason why not."""
+
+    wait: float | None
+    reason: str = ""
+
+
 class Retries:
-    """One call's retries: told of each failure, says how long to wait before the next attempt, or that there is none.
+    """One call's retries: told of each failure, decides whether another attempt follows, and when.
 
     Args:
-        deadline: on the scale of the `now` given to `wait_after`, or None.
+        deadline: in seconds, on the scale of the `now` given to `decide`; None for no deadline.
         rng: the source of jitter.
     """
 
@@ -55,60 +59,35 @@ class Retries:
         self._rng = rng
         self.attempts = 1
 
-    def wait_after(self, error: APIError, now: float) -> float | None:
-        """Seconds to wait before the next attempt; None when `error` is the last word.
-
-        Told to wait longer than the policy's cap or past the deadline, a call gives up at once.
-        """
-        # Only here, as most programs never come by: it takes longer to load than a first chat does everything else.
-        from tenacity import DoSleep, RetryCallState, Retrying, stop_after_attempt, wait_exponential
-
+    def decide(self, error: APIError, now: float) -> Decision:
+        """What comes after `error`. Told to wait longer than the policy's cap or past the deadline, a call gives up."""
         policy = self._policy
-        doubled = wait_exponential(multiplier=policy.initial_wait, max=policy.max_wait)
-        exhausted = stop_after_attempt(policy.attempts)
-        # A controller for each decision: tenacity keeps its state per thread, and a call may go on in another.
-        controller = Retrying(
-            retry=self._is_worthwhile,
-            wait=lambda state: self._wait(state, doubled(state)),
-            stop=lambda state: exhausted(state) or self._is_over(state, now),
-            reraise=True,
-        )
-        controller.begin()
-        state = RetryCallState(controller, fn=None, args=(), kwargs={})
+        if not is_retryable(error, policy):
+            return Decision(None, "another attempt cannot help")
+        # Only here, as most programs never come by: it takes longer to load than a first chat does everything else.
+        from tenacity import RetryCallState, stop_after_attempt, wait_exponential
+
+        # tenacity's strategies are plain functions of a state. Its controllers are not used: they keep their state by
+        # thread, and a call may go on in another one.
+        state = RetryCallState(None, None, (), {})  # type: ignore[arg-type] # a state without a controller, or a function
         state.attempt_number = self.attempts
-        state.set_exception((type(error), error, error.__traceback__))
-        try:
-            decision = controller.iter(state)
-        except APIError:
-            return None
+        if stop_after_attempt(policy.attempts)(state):
+            return Decision(None, f"all {policy.attempts} attempts of the policy are made")
+        asked = error.retry_after if isinstance(error, APIStatusError) else None
+        if asked is not None and asked > policy.max_retry_after:
+            return Decision(None, f"asked to wait {asked:g} s, more than max_retry_after allows")
+        wait = asked
+        if wait is None:
+            backoff = wait_exponential(multiplier=policy.initial_wait, max=policy.max_wait)(state)
+            wait = backoff * (1 - policy.jitter * self._rng.random())
+        if self._deadline is not None and now + wait >= self._deadline:
+            return Decision(None, "the deadline would have passed")
         self.attempts += 1
-        return float(decision) if isinstance(decision, DoSleep) else None
-
-    def _is_worthwhile(self, state: RetryCallState) -> bool:
-        error = _error(state)
-        statuses = self._policy.statuses
-        if isinstance(error, APIStatusError) and (error.status_code in statuses) != (
-            error.status_code in RETRIED_STATUSES
-        ):
-            return error.status_code in statuses  # the caller's own opinion
-        return error.retryable
-
-    def _wait(self, state: RetryCallState, seconds: float) -> float:
-        told = _told(state)
-        return seconds * (1 - self._policy.jitter * self._rng.random()) if told is None else told
-
-    def _is_over(self, state: RetryCallState, now: float) -> bool:
-        if self._deadline is not None and now + state.upcoming_sleep >= self._deadline:
-            return True
-        told = _told(state)
-        return told is not None and told > self._policy.max_retry_after
+        return Decision(wait)
 
 
-def _error(state: RetryCallState) -> APIError:
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, APIError)
-    return error
-
-
-def _told(state: RetryCallState) -> float | None:
-    return getattr(_error(state), "retry_after", None)
+def is_retryable(error: APIError, policy: RetryPolicy) -> bool:
+    """Whether the same call can be tried again: by the error, unless the policy has another opinion of its status."""
+    if isinstance(error, APIStatusError) and error.status_code in policy.statuses ^ RETRIED_STATUSES:
+        return error.status_code in policy.statuses
+    return error.retryable

@@ -1,1 +1,1 @@
-"""The command line, `llmclients`."""
+"""The command line, `llmclients`: an entry point, the arguments, the commands."""

@@ -1,4 +1,9 @@
-"""What a codec is: one provider's wire format, pure. No socket, clock, thread, environment or global is used in one."""
+"""The interface of codecs, and what all of them share.
+
+A codec is one provider's wire format, and pure: it uses no socket, clock, thread, environment or global state. What it
+needs of them comes in a `Context`. One instance serves all calls of a client, from any thread; a decoder serves one
+reply.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestEr
 from llmclients.types.base import Model
 from llmclients.types.content import MAX_PART_BYTES
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse, Chunk
+from llmclients.types.response import Chunk
 
 __all__ = [
     "Codec",
@@ -57,7 +62,7 @@ class PartRule:
 
 
 class EncodedRequest(NamedTuple):
-    """What a codec makes of a request; the provider's base URL goes before `path`."""
+    """A request as bytes. The provider's base URL goes before `path`."""
 
     path: str
     body: bytes
@@ -68,13 +73,17 @@ class EncodedRequest(NamedTuple):
     def from_payload(
         cls, path: str, payload: Mapping[str, Any], request: ChatRequest, headers: Iterable[tuple[str, str]] = ()
     ) -> EncodedRequest:
-        """A JSON request: the payload with the request's `extra` over it, and its Content-Type before `headers`.
+        """A JSON request: the payload with the request's `extra` over it.
+
+        Its Content-Type comes before `headers`, unless they have one.
 
         Raises:
             InvalidRequestError: `extra` has a value that JSON cannot carry.
         """
-        body = encode_json({**payload, **(request.extra or {})})
-        return cls(path, body, (("Content-Type", "application/json"), *headers))
+        headers = tuple(headers)
+        if not any(name.lower() == "content-type" for name, _ in headers):
+            headers = (("Content-Type", "application/json"), *headers)
+        return cls(path, encode_json({**payload, **(request.extra or {})}), headers)
 
     def __repr__(self) -> str:  # without the headers: they may hold a key
         return f"EncodedRequest(path={self.path!r}, body={self.body!r}, method={self.method!r})"
@@ -149,8 +158,11 @@ class Codec(ABC):
     def stream_decoder(self, content_type: str) -> StreamDecoder:
         """A new decoder for one streamed reply with this Content-Type (as sent; may be empty)."""
 
-    def decode(self, body: bytes) -> ChatResponse:
-        """A whole reply.
+    def decode(self, body: bytes) -> Chunk:
+        """A whole reply, as one chunk of the role `assistant`.
+
+        `raw` is the parsed reply. Each tool call is one `ToolCallDelta` with all of its arguments; their indexes count
+        from 0. The `Accumulator` makes a `ChatResponse` of it, as it does of a stream's chunks.
 
         Raises:
             APIError: the body is not a reply, or is an error in one's place.
@@ -241,13 +253,15 @@ def given(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def model_names(body: bytes, list_name: str = "data", key: str = "id") -> list[str]:
-    """The names in a list of models: `{list_name: [{key: name}, …]}`, or a bare list, as Together has it.
+def model_names(body: bytes, list_name: str = "data", key: str = "id", *, bare_list: bool = True) -> list[str]:
+    """The names in a list of models: `{list_name: [{key: name}, …]}`; with `bare_list` also `[…]`, as Together has it.
 
     Raises:
         APIResponseError: it is none.
     """
-    payload = decode_json(b'{"%s":%s}' % (list_name.encode(), body) if body.lstrip()[:1] == b"[" else body)
+    if bare_list and body.lstrip()[:1] == b"[":
+        body = b'{"%s":%s}' % (list_name.encode(), body)
+    payload = decode_json(body)
     entries = payload.get(list_name)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) and key in entry for entry in entries):
         raise APIResponseError(f"the list of models has no {list_name}[].{key}: not what the protocol says")

@@ -1,4 +1,4 @@
-"""Errors from what a provider says: an error status, an error event inside a 200, a body that is no reply."""
+"""Error bodies and error events to the library's errors: the status, the message, whether to try again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic_core import from_json
 
 from llmclients.errors import APIStatusError, status_error_class
 
-__all__ = ["STATUS_OF_WORD", "error_event", "error_message", "excerpt", "status_error"]
+__all__ = ["STATUS_BY_CODE", "error_event", "error_message", "excerpt", "parse_error_body", "status_error"]
 
-STATUS_OF_WORD: Mapping[str, int] = {
+STATUS_BY_CODE: dict[str, int] = {
     "invalid_request_error": 400,
     "invalid_api_key": 401,
     "authentication_error": 401,
@@ -27,29 +27,53 @@ STATUS_OF_WORD: Mapping[str, int] = {
     "api_error": 500,
     "overloaded_error": 529,
 }
-"""The HTTP status that an error inside a 200 would have had, by the words that the wires share. A wire adds its own."""
+"""The HTTP status that an error inside a 200 would have had, by the codes and types that the wires share.
+
+A wire adds its own: `statuses={**STATUS_BY_CODE, …}`.
+"""
+
+_QUOTA_USED_UP = "insufficient_quota"
+"""The code of a 429 that no waiting mends: it is never retryable."""
 
 
-def excerpt(data: bytes, most: int = 120) -> str:
-    """The beginning of a body, on one line, for a message."""
-    text = " ".join(data[: most * 4].decode("utf-8", "replace").split())
-    return repr(text if len(text) <= most else text[:most] + "…")
+def excerpt(data: bytes, limit: int = 120) -> str:
+    """The beginning of a body, on one line, for a message: at most `limit` characters."""
+    text = " ".join(data[: limit * 4].decode("utf-8", "replace").split())
+    return repr(text if len(text) <= limit else text[:limit] + "…")
 
 
 def status_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, retryable: bool | None = None
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    error_class: type[APIStatusError] | None = None,
+    retryable: bool | None = None,
+    **details: Any,
 ) -> APIStatusError:
-    """The error for an HTTP status, its message found wherever the body keeps it (PROTOCOLS 1.6).
+    """The error for an HTTP status, its message found wherever the body keeps it.
 
-    `x-should-retry` overrules `retryable`, and that the rule for the status, as in the OpenAI and Anthropic SDKs.
+    The places: docs/protocols/shared.md, "Error bodies".
+
+    Args:
+        status: the HTTP status.
+        headers: the response's headers, names in lower case.
+        body: the response's body, of any shape.
+        error_class: the error's class; by default that of the status.
+        retryable: what the codec knows; None: by the status, but never for a quota that is used up. The header
+            `x-should-retry` overrules both, as in the OpenAI and Anthropic SDKs.
+        details: further arguments of the error, such as `request_id`, `retry_after`.
     """
-    payload = _parsed(body)
+    payload = parse_error_body(body)
     message = error_message(payload) or (_from_text(body.decode("utf-8", "replace")) if payload else "")
-    said = headers.get("x-should-retry", "").strip().lower()
-    if said in ("true", "false"):
-        retryable = said == "true"
-    details: dict[str, Any] = {} if retryable is None else {"retryable": retryable}
-    return status_error_class(status)(
+    should_retry = headers.get("x-should-retry", "").strip().lower()
+    if should_retry in ("true", "false"):
+        retryable = should_retry == "true"
+    elif retryable is None and _QUOTA_USED_UP.encode() in body:
+        retryable = False
+    if retryable is not None:
+        details["retryable"] = retryable
+    return (error_class or status_error_class(status))(
         f"HTTP {status}: {message}" if message else f"HTTP {status}",
         status_code=status,
         body=payload,
@@ -58,7 +82,7 @@ def status_error(
     )
 
 
-def _parsed(body: bytes) -> Any:
+def parse_error_body(body: bytes) -> Any:
     """An error body as JSON whatever its Content-Type says, else as text."""
     try:
         return from_json(body)
@@ -67,7 +91,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def error_message(payload: Any) -> str:
-    """The words for a human in a parsed error body: an object, a list around one, text, an HTML page; or ""."""
+    """The message for a human in a parsed error body: an object, a list around one, text, an HTML page; or ""."""
     if isinstance(payload, list):
         return _joined(payload)
     if isinstance(payload, str):
@@ -107,34 +131,45 @@ def _from_text(text: str) -> str:
 
 def error_event(
     payload: dict[str, Any],
-    words: dict[str, Any] | None = None,
+    source: dict[str, Any] | None = None,
     *,
-    statuses: Mapping[str, int] = STATUS_OF_WORD,
+    statuses: Mapping[str, int] = STATUS_BY_CODE,
     default: int = 200,
+    error_class: type[APIStatusError] | None = None,
     **details: Any,
 ) -> APIStatusError:
     """The error that came inside a 200: an event of a stream, or a body in a reply's place.
 
     Args:
         payload: the parsed event, kept as the error's `body`.
-        words: the object that has the error's code, type and message; by default the payload's `error`, else itself.
-        statuses: the wire's table from its words to HTTP statuses.
-        default: the status where neither a number nor a known word is there.
-        details: further arguments of the error, such as `request_id`, `retryable`, `retry_after`.
+        source: the object that has the error's code, type and message; by default the payload's `error`, else itself.
+        statuses: the wire's table from codes and types to HTTP statuses.
+        default: the status where neither a number nor a known code or type is there.
+        error_class: the error's class; by default that of the status.
+        details: further arguments of the error, such as `request_id`, `retryable`, `retry_after`. `retryable` None, or
+            left out: by the status, but never for a quota that is used up.
     """
-    if words is None:
+    if source is None:
         error = payload.get("error")
-        words = error if isinstance(error, dict) else payload
-    found = (_status(words.get(name), statuses) for name in ("status_code", "code", "type", "error_type", "status"))
-    status = next(filter(None, found), default)
-    message = error_message({"error": words}) or error_message(payload) or excerpt(json.dumps(payload).encode())
-    return status_error_class(status)(
+        source = error if isinstance(error, dict) else payload
+    statuses_found = (_status(source.get(name), statuses) for name in _STATUS_MEMBERS)
+    status = next(filter(None, statuses_found), default)
+    message = error_message({"error": source}) or error_message(payload) or excerpt(json.dumps(payload).encode())
+    if details.get("retryable") is None:
+        details.pop("retryable", None)
+        if _QUOTA_USED_UP in json.dumps(source):
+            details["retryable"] = False
+    return (error_class or status_error_class(status))(
         f"the provider reported an error: {message}", status_code=status, body=payload, **details
     )
 
 
+_STATUS_MEMBERS = ("status_code", "code", "type", "error_type", "status")
+"""Where an error says what it is, the most exact first."""
+
+
 def _status(value: Any, statuses: Mapping[str, int]) -> int | None:
-    """The HTTP status that a code means: a number, its digits, or a word of the table."""
+    """The HTTP status that a member means: a number, its digits, or a code or type of the table."""
     if isinstance(value, str):
         is_number = value.isdecimal() and value.isascii() and len(value) == 3
         value = int(value) if is_number else statuses.get(value)

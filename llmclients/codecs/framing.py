@@ -1,4 +1,26 @@
-"""Bytes to events, lines and text, however the bytes are cut. Everything is bounded, and no byte is looked at twice."""
+"""Decoders of bytes to lines, server-sent events and text, however the bytes are cut."""
+
+# Theory of operation
+#
+# A read may end anywhere: inside a line, between a CR and its LF, inside a character, inside a byte order mark. What is
+# unfinished is kept, as a list of pieces that is joined once, when the rest has come. So no byte is looked at twice,
+# and a line that comes byte by byte costs no more than one that comes whole. Each decoder holds at most `max_bytes` and
+# one read; what grows beyond is an error.
+#
+# `LineDecoder`: `_pieces` are those of the line without an end, `_after_cr` says that the last byte was a CR. Such a CR
+# has ended its line already, for to wait for an LF could be to wait for the next event. The LF is dropped if it comes.
+#
+# `SSEDecoder` works on whole lines. `_type` and `_data` belong to the event under way; an empty line hands them out and
+# clears them. `_start` holds the one or two bytes that may be the beginning of a byte order mark.
+#
+# `SSEDecoder.feed_plain` is the short way for nearly every read of nearly every stream: whole events, each one line of
+# data. It is allowed only between events, when `_type`, `_data` and `_pieces` are empty, no LF is to come and the byte
+# order mark is past. `_between_events` says so. `feed` clears it first and sets it last: after an error, or when its
+# generator was left in the middle, it stays false, and every later read takes the long way. A plain read changes no
+# state, for it ends between events as it began.
+#
+# One decoder serves one body, in one thread at a time. A generator that `feed` returns is run to its end before the
+# next call.
 
 from __future__ import annotations
 
@@ -69,16 +91,20 @@ class SSEDecoder:
     Args:
         max_bytes: the most bytes of one event.
         error_field: take a field named `error` as an event of type `error`, as llama.cpp sent before September 2025.
+        bare_json: keep JSON that stands outside of events, for `rest`. When Gemini fails inside a stream, it writes the
+            error so, indented. By the rules its lines are unknown fields, to be ignored.
     """
 
-    def __init__(self, max_bytes: int = MAX_EVENT_BYTES, *, error_field: bool = False) -> None:
+    def __init__(self, max_bytes: int = MAX_EVENT_BYTES, *, error_field: bool = False, bare_json: bool = False) -> None:
         self._lines = LineDecoder(max_bytes)
         self._max = max_bytes
         self._error_field = error_field
+        self._bare_json = bare_json
         self._at_start = True
         self._start = b""
         self._type = ""
-        self._data: list[bytes] = []
+        self._data: list[bytes] = []  # of the event under way
+        self._bare: list[bytes] = []  # every line of the body from the first that begins like JSON
         self._size = 0
         self._between_events = False  # nothing under way, and no byte order mark to come
 
@@ -88,12 +114,16 @@ class SSEDecoder:
         A faster way than `feed`, for wires without types. None: `data` is not so plain, or an event is under way. Then
         nothing has been read, and `feed` must take it.
         """
-        if self._between_events and data[:6] == b"data: " and data[-2:] == b"\n\n" and len(data) <= self._max:
+        if not self._between_events or data[:6] != b"data: " or len(data) > self._max:
+            return None
+        if data[-2:] == b"\n\n":
             values = data[6:-2].split(b"\n\ndata: ")
-            joined = b"".join(values)
-            if _LF not in joined and _CR not in joined:  # no other line was between them
-                return values
-        return None
+        elif data[-4:] == b"\r\n\r\n":
+            values = data[6:-4].split(b"\r\n\r\ndata: ")
+        else:
+            return None
+        joined = b"".join(values)
+        return values if _LF not in joined and _CR not in joined else None  # no other line was between them
 
     def feed(self, data: bytes) -> Iterator[tuple[str, bytes]]:
         """The events that `data` completes.
@@ -105,7 +135,11 @@ class SSEDecoder:
         if self._at_start:
             data = self._without_mark(data)
         pending = self._data
-        for line in self._lines.feed(data):
+        lines = self._lines.feed(data)
+        if self._bare:
+            self._keep(lines)
+            return
+        for line in lines:
             if not line:
                 if pending:
                     event = self._type or "message", pending[0] if len(pending) == 1 else b"\n".join(pending)
@@ -115,17 +149,43 @@ class SSEDecoder:
                     yield event
                 else:
                     self._type = ""
-            elif line.startswith(b"data:"):
-                self._add(line[6:] if line.startswith(b"data: ") else line[5:])
+            elif line.startswith(b"data:"):  # half of all lines: `_add` without the call
+                value = line[6:] if line.startswith(b"data: ") else line[5:]
+                pending.append(value)
+                self._size += len(value) + 1
+                if self._size > self._max:
+                    raise self._too_large()
+            elif self._bare_json and line[:1] in (b"{", b"["):
+                self._keep(lines[lines.index(line) :])  # no line before it is equal: that one would have come here
+                return
             else:
                 self._other_field(line)
         self._between_events = not (self._at_start or pending or self._type) and self._lines.at_line_start
 
-    def _add(self, value: bytes) -> None:
-        self._data.append(value)
+    def rest(self) -> tuple[bytes, bytes]:
+        """What a body that has ended leaves behind: the data of an event without its end, and JSON outside of events.
+
+        Raises:
+            ResponseTooLargeError: with its last line, one of them is larger than the limit.
+        """
+        last = self._lines.unfinished
+        if last:
+            list(self.feed(b"\n"))  # ends the line, which ends no event
+        return b"\n".join(self._data) or last, b"\n".join(self._bare)
+
+    def _keep(self, lines: list[bytes]) -> None:
+        """Lines from the first that begins like JSON on, whatever they look like."""
+        for line in lines:
+            self._add(self._bare, line)
+
+    def _add(self, lines: list[bytes], value: bytes) -> None:
+        lines.append(value)
         self._size += len(value) + 1
         if self._size > self._max:
-            raise ResponseTooLargeError(f"an event is larger than {self._max} bytes")
+            raise self._too_large()
+
+    def _too_large(self) -> ResponseTooLargeError:
+        return ResponseTooLargeError(f"an event is larger than {self._max} bytes")
 
     def _other_field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
@@ -133,10 +193,10 @@ class SSEDecoder:
         if name == b"event":
             self._type = value.decode("utf-8", "replace")
         elif name == b"data":  # a field without a colon: an empty line of data
-            self._add(b"")
+            self._add(self._data, b"")
         elif name == b"error" and self._error_field:
             self._type = "error"
-            self._add(value)
+            self._add(self._data, value)
 
     def _without_mark(self, data: bytes) -> bytes:
         """`data` without the one byte order mark that may open a stream, held back while it is unclear."""

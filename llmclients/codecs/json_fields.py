@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from math import inf
+from math import inf, nextafter
 from typing import Any
 
 from llmclients.errors import APIResponseError
 
 __all__ = ["get_int", "get_list", "get_optional_str", "get_str", "parse_logprob", "unexpected_type"]
 
-_LARGEST = int(sys.float_info.max)
+_LARGEST = nextafter(inf, 0)
 
 
 def get_str(payload: dict[str, Any], name: str) -> str:
@@ -50,8 +49,14 @@ def get_int(payload: dict[str, Any], name: str) -> int | None:
 
 
 def parse_logprob(value: Any, where: str) -> float:
-    """A log probability: a number that a float holds, and finite. JSON also has `1e400`, and 400-digit integers."""
-    if (type(value) is float and abs(value) < inf) or (type(value) is int and abs(value) <= _LARGEST):
+    """A log probability: a number that a float holds, and finite. JSON also has `1e400`, and integers of 400 digits.
+
+    Args:
+        value: the member's value.
+        where: the member's place in the reply, for the error.
+    """
+    # Python compares an int with a float exactly, and NaN with nothing.
+    if (type(value) is float or type(value) is int) and abs(value) <= _LARGEST:
         return float(value)
     raise unexpected_type(where, value)
 

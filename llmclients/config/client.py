@@ -1,16 +1,18 @@
-"""What a client's arguments mean, checked once: provider, model, key, URL, limits. Shared by both clients."""
+"""`ClientSettings`: a client's arguments, checked once, for both clients: provider, model, key, address, limits."""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
+
+from typing_extensions import Unpack
 
 from llmclients.codecs.base import Codec, CodecOptions, PartRule
 from llmclients.config.environment import address_url, ca_bundle, check_base_url, check_headers, environ
-from llmclients.config.values import Proxy, RetryPolicy, Timeout
+from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -22,13 +24,34 @@ from llmclients.providers.provider import Endpoint, Provider
 from llmclients.providers.registry import find_provider
 from llmclients.transports.base import TransportSettings
 from llmclients.types.content import MediaPart
-from llmclients.types.messages import Messages
+from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 
-__all__ = ["ClientSettings"]
+__all__ = ["ClientOptions", "ClientSettings"]
 
 _REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
 _warned: set[str] = set()
+
+
+class ClientOptions(TypedDict, total=False):
+    """A client's arguments besides the provider and the transport. `BaseClient` says what they mean."""
+
+    model: str | None
+    api_key: str | None
+    base_url: str | None
+    model_path: str | os.PathLike[str] | None
+    headers: Mapping[str, str] | None
+    timeout: Timeout | float | None
+    retry: RetryPolicy | int | None
+    proxy: Proxy | str | bool | None
+    fallback: Sequence[str]
+    trust_env: bool
+    verify: bool | str | os.PathLike[str]
+    max_response_bytes: int
+
+
+_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "model_path", "headers", "fallback")
+"""What says nothing to the providers to fall back on: `headers` may hold a key, and that is for the first provider."""
 
 
 class ClientSettings(NamedTuple):
@@ -51,94 +74,38 @@ class ClientSettings(NamedTuple):
     fallbacks: tuple[ClientSettings, ...] = ()
 
     @classmethod
-    def from_arguments(
-        cls,
-        provider: str,
-        *,
-        model: str | None,
-        api_key: str | None,
-        base_url: str | None,
-        model_path: str | os.PathLike[str] | None,
-        headers: Mapping[str, str] | None,
-        timeout: Timeout | float | None,
-        retry: RetryPolicy | int | None,
-        proxy: Proxy | str | bool | None,
-        fallback: Sequence[str],
-        trust_env: bool,
-        verify: bool | str | os.PathLike[str],
-        max_response_bytes: int,
-    ) -> ClientSettings:
+    def from_arguments(cls, provider: str = "local", **options: Unpack[ClientOptions]) -> ClientSettings:
         """The settings of a client with these arguments.
 
         Raises:
-            ConfigurationError: naming the argument that is wrong.
+            ConfigurationError: naming the argument that is wrong, or unknown.
         """
-        if not isinstance(provider, str):
-            raise ConfigurationError(f"provider must be a name, not {type(provider).__name__}", argument="provider")
-        name, slash, named_model = provider.partition("/")
-        found = find_provider(name)
-        if slash and model is not None:
-            raise ConfigurationError(f"the model is named twice: {named_model!r} and {model!r}", argument="model")
-        own_url = base_url is None
-        if base_url is None and found.base_url_variable and (base_url := environ(found.base_url_variable)):
-            if found.base_url_port is not None:
-                base_url = address_url(base_url, found.base_url_port)
-            base_url, own_url = check_base_url(base_url, found.base_url_variable), False
-        elif base_url is not None:
-            base_url = check_base_url(base_url)
-        elif found.base_url is not None:
-            base_url = check_base_url(found.base_url)
-            _warn_if_dead(found)
-        # Its own address counts as its own, whoever says it.
-        own_url = own_url or (found.base_url is not None and base_url == check_base_url(found.base_url))
-        start = None
-        if base_url is None:
-            endpoint = found.load_endpoint()
-            if endpoint is None:
-                raise ConfigurationError(f"{found.name} has no public service: give base_url=", argument="base_url")
-            start = lambda: endpoint(model_path)  # noqa: E731
+        _check_names(options)
+        found, model = _provider_and_model(provider, options.get("model"))
+        base_url, is_default = _base_url(found, options.get("base_url"))
+        model_path = options.get("model_path")
+        start = _starter(found, model_path) if base_url is None else None
         if model_path is not None and start is None:
             raise ConfigurationError("model_path is for the local model only", argument="model_path")
-        if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
-            raise ConfigurationError(
-                "max_response_bytes must be a positive whole number", argument="max_response_bytes"
-            )
-        key = _key(found, api_key, needed=own_url)
+        key = _key(found, options.get("api_key"), needed=is_default)
         return cls(
             provider=found,
             codec=found.load_codec(),
-            model=named_model if slash else model,
+            model=model,
             base_url=base_url,
             api_key=key,
-            is_default_endpoint=own_url and start is None,
-            headers=_headers(found, headers, is_default_endpoint=own_url, token=_token(found) if key is None else None),
-            timeout=Timeout.coerce(timeout),
-            retry=RetryPolicy.coerce(retry),
-            transport=TransportSettings(
-                proxy=Proxy.coerce(proxy),
-                trust_env=trust_env,
-                verify=ca_bundle(verify, trust_env),
-                max_response_bytes=max_response_bytes,
+            is_default_endpoint=is_default and start is None,
+            headers=_headers(
+                found,
+                options.get("headers"),
+                is_default_endpoint=is_default,
+                token=_token(found) if key is None else None,
             ),
+            timeout=Timeout.coerce(options.get("timeout")),
+            retry=RetryPolicy.coerce(options.get("retry", RetryPolicy())),
+            transport=_transport_settings(options),
             start=start,
-            fallbacks=tuple(
-                cls.from_arguments(
-                    other,
-                    model=None,
-                    api_key=None,
-                    base_url=None,
-                    model_path=None,
-                    headers=None,  # they may hold a key, and that is for the first provider
-                    timeout=timeout,
-                    retry=retry,
-                    proxy=proxy,
-                    fallback=(),
-                    trust_env=trust_env,
-                    verify=verify,
-                    max_response_bytes=max_response_bytes,
-                )
-                for other in _names(fallback)
-            ),
+            fallbacks=_fallbacks(cls, options),
         )
 
     def __repr__(self) -> str:  # without the key, and the headers that may hold one
@@ -150,26 +117,45 @@ class ClientSettings(NamedTuple):
         return f"{self.provider.name}/{self.model}" if self.model else self.provider.name
 
     def request(
-        self, messages: Messages, model: str | None, options: dict[str, Any]
+        self, messages: list[Message], model: str | None, options: Mapping[str, Any]
     ) -> tuple[ChatRequest, CodecOptions]:
-        """One call's request and codec options, checked.
+        """One call's request and codec options, checked. The messages become part of the request as they are.
 
         Raises:
             ConfigurationError: naming the argument that is wrong, unknown, or unknown to this wire.
         """
-        own = {name: options.pop(name) for name in list(options) if name in self.codec.options.model_fields}
-        for name, value in options.items():
+        options_type = self.codec.options
+        codec_options = {name: value for name, value in options.items() if name in options_type.model_fields}
+        common = {name: value for name, value in options.items() if name not in codec_options}
+        for name, value in common.items():
             if name not in _REQUEST_FIELDS:
-                raise UnsupportedOptionError(f"there is no option {name!r}{_nearest(name, self.codec)}", argument=name)
+                raise UnsupportedOptionError(
+                    f"there is no option {name!r}{_nearest(name, {*_REQUEST_FIELDS, *options_type.model_fields})}",
+                    argument=name,
+                )
             if value is not None and name != "extra" and name not in self.codec.fields:
                 raise UnsupportedOptionError(
                     f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it",
                     argument=name,
                 )
-        request = ChatRequest.from_messages(messages, model=self.model_name(model), **options)
+        request = ChatRequest.from_checked(messages, model=self.model_name(model), **common)
         self._check_parts(request)
-        kind = self.codec.options
-        return request, kind(**own) if kind.model_fields else kind.model_construct()
+        made = options_type(**codec_options) if options_type.model_fields else options_type.model_construct()
+        return request, made
+
+    def carries(self, option: str) -> bool:
+        """Whether a call can have this option: the wire has a field for it, and so has each wire to fall back on."""
+        if option in self.codec.options.model_fields:
+            return True  # the providers to fall back on are not told
+        return option in self.codec.fields and all(other.carries(option) for other in self.fallbacks)
+
+    @property
+    def default_model(self) -> str | None:
+        """The model of a call that names none, by its own name; None if there is none, or the provider has no such."""
+        try:
+            return self.model_name(None)
+        except InvalidRequestError:
+            return None
 
     def _check_parts(self, request: ChatRequest) -> None:
         """Raise UnsupportedOptionError for a part that the wire cannot carry."""
@@ -200,10 +186,74 @@ class ClientSettings(NamedTuple):
         return name
 
 
-def _names(fallback: Sequence[str]) -> Sequence[str]:
-    if isinstance(fallback, str) or not isinstance(fallback, Sequence):
+def _check_names(options: ClientOptions) -> None:
+    """Raise ConfigurationError for an argument that no client has."""
+    known = ClientOptions.__annotations__
+    for name in options:
+        if name not in known:
+            hint = _nearest(name, {*known, "transport"})
+            raise ConfigurationError(f"a client has no argument {name!r}{hint}", argument=name)
+
+
+def _provider_and_model(provider: str, model: str | None) -> tuple[Provider, str | None]:
+    """The provider of `"name"` or `"name/model"`, and the model that one of the two arguments names."""
+    if not isinstance(provider, str):
+        raise ConfigurationError(f"provider must be a name, not {type(provider).__name__}", argument="provider")
+    name, slash, named_model = provider.partition("/")
+    found = find_provider(name)
+    if slash and model is not None:
+        raise ConfigurationError(f"the model is named twice: {named_model!r} and {model!r}", argument="model")
+    return found, named_model if slash else model
+
+
+def _base_url(provider: Provider, base_url: str | None) -> tuple[str | None, bool]:
+    """The address to send to, and whether it is the provider's own; None for a server that is started on demand.
+
+    A provider's own address counts as its own, whoever says it.
+    """
+    variable = provider.base_url_variable
+    default = None if provider.base_url is None else check_base_url(provider.base_url)
+    if base_url is not None:
+        url = check_base_url(base_url)
+    elif variable and (value := environ(variable)):
+        if provider.base_url_port is not None:
+            value = address_url(value, provider.base_url_port)
+        url = check_base_url(value, variable)
+    else:
+        if default is not None:
+            _warn_if_dead(provider)
+        return default, True
+    return url, url == default
+
+
+def _starter(provider: Provider, model_path: str | os.PathLike[str] | None) -> Callable[[], Endpoint]:
+    """What starts the server of a provider that has no address."""
+    endpoint = provider.load_endpoint()
+    if endpoint is None:
+        raise ConfigurationError(f"{provider.name} has no public service: give base_url=", argument="base_url")
+    return lambda: endpoint(model_path)
+
+
+def _transport_settings(options: ClientOptions) -> TransportSettings:
+    limit = options.get("max_response_bytes", DEFAULT_MAX_RESPONSE_BYTES)
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigurationError("max_response_bytes must be a positive whole number", argument="max_response_bytes")
+    trust_env = options.get("trust_env", True)
+    return TransportSettings(
+        proxy=Proxy.coerce(options.get("proxy")),
+        trust_env=trust_env,
+        verify=ca_bundle(options.get("verify", True), trust_env),
+        max_response_bytes=limit,
+    )
+
+
+def _fallbacks(settings_type: type[ClientSettings], options: ClientOptions) -> tuple[ClientSettings, ...]:
+    """The settings of the providers to fall back on."""
+    names = options.get("fallback", ())
+    if isinstance(names, str) or not isinstance(names, Sequence):
         raise ConfigurationError("fallback must be a list of providers' names", argument="fallback")
-    return fallback
+    shared = {name: value for name, value in options.items() if name not in _FIRST_PROVIDER_ONLY}
+    return tuple(settings_type.from_arguments(name, **shared) for name in names)  # type: ignore[arg-type]
 
 
 def _unfit(part: MediaPart, rule: PartRule | None) -> str | None:
@@ -221,10 +271,11 @@ def _unfit(part: MediaPart, rule: PartRule | None) -> str | None:
     return None
 
 
-def _nearest(option: str, codec: Codec) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name, or nothing."""
     import difflib
 
-    near = difflib.get_close_matches(option, {*_REQUEST_FIELDS, *codec.options.model_fields}, n=1)
+    near = difflib.get_close_matches(name, list(known), n=1)
     return f": did you mean {near[0]!r}?" if near else ""
 
 

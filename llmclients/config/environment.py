@@ -51,7 +51,7 @@ def _bypassed(host: str, port: int, no_proxy: str) -> bool:
         except ValueError:
             return None
 
-    own = address(host)
+    ip_address = address(host)
     for entry in (item.strip().lower() for item in no_proxy.split(",")):
         if not entry:
             continue
@@ -63,9 +63,9 @@ def _bypassed(host: str, port: int, no_proxy: str) -> bool:
                 continue
             entry = name
         entry = entry.strip("[]")
-        if own is not None:
+        if ip_address is not None:
             try:
-                if own in ipaddress.ip_network(entry, strict=False):
+                if ip_address in ipaddress.ip_network(entry, strict=False):
                     return True
             except (ValueError, TypeError):
                 continue
@@ -142,11 +142,11 @@ def address_url(address: str, port: int) -> str:
     authority, slash, path = rest.partition("/")
     if authority.count(":") > 1 and not authority.startswith("["):  # IPv6, bare
         authority = f"[{authority}]"
-    host, colon, own_port = authority.rpartition(":")
+    host, colon, named_port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
-        host, colon, own_port = authority, "" if separator else ":", "" if separator else str(port)
+        host, colon, named_port = authority, "" if separator else ":", "" if separator else str(port)
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-    return f"{scheme or 'http'}://{host}{colon}{own_port}{slash}{path}"
+    return f"{scheme or 'http'}://{host}{colon}{named_port}{slash}{path}"
 
 
 def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:

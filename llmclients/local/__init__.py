@@ -1,1 +1,1 @@
-"""The embedded model: its engine, its weights, and their installation."""
+"""The embedded model: the engine's servers, the weights file, and the installation of both."""

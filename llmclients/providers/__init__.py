@@ -1,1 +1,1 @@
-"""The providers by name: what they are, which there are, and where a program adds its own."""
+"""Providers as data: what one is (`provider`), the ones we know (`builtin`, `presets`), all by name (`registry`)."""

@@ -1,7 +1,8 @@
-"""The providers that have a wire of their own, as data. Services that speak chat completions are in `presets`."""
+"""Built-in providers with a wire format of their own, and the embedded model. `presets` has those that copy OpenAI."""
 
 from __future__ import annotations
 
+from llmclients.providers.presets import chat_dialect
 from llmclients.providers.provider import Provider
 
 __all__ = ["BUILT_IN"]
@@ -16,7 +17,7 @@ BUILT_IN: tuple[Provider, ...] = (
         model_aliases={"smollm2": "SmolLM2-135M-Instruct"},
         working=True,
         # Its prompt has no place for tools, and the engine drops what has none.
-        dialect={"without": ("tools", "tool_choice", "parallel_tool_calls"), "parts": ()},
+        dialect=chat_dialect(unsupported=("tools", "tool_choice", "parallel_tool_calls"), parts=()),
         notes="A small model in this process. Needs the `local` extra.",
     ),
     Provider(
@@ -27,7 +28,7 @@ BUILT_IN: tuple[Provider, ...] = (
         key_required=True,
         base_url_variable="OPENAI_BASE_URL",
         header_variables={"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"},
-        dialect={"own_max_tokens": "max_completion_tokens"},
+        dialect=chat_dialect(default_endpoint_max_tokens_field="max_completion_tokens"),
         notes="OpenAI, and with `base_url` any server that speaks chat completions.",
     ),
     Provider(

@@ -1,10 +1,27 @@
-"""The presets: servers that speak chat completions each in their own dialect. Data alone (PROTOCOLS 8.5, 9)."""
+"""The built-in providers that copy OpenAI's chat completions, each in a dialect of its own.
+
+The wire: docs/protocols/openai-dialects.md, "Dialects of chat completions".
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from llmclients.providers.provider import Provider
 
-__all__ = ["PRESETS"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from llmclients.codecs.openai_chat.dialect import DialectOptions
+
+__all__ = ["PRESETS", "chat_dialect"]
+
+
+def chat_dialect(**options: Unpack[DialectOptions]) -> Mapping[str, Any]:
+    """A `Provider.dialect` for chat completions. The codec is not loaded here; a type checker knows the options."""
+    return options
+
 
 _CODEC = "llmclients.codecs.openai_chat.codec:OpenAICodec"
 _LOGPROBS = ("logprobs", "top_logprobs")
@@ -16,7 +33,7 @@ PRESETS = (
         _CODEC,
         "http://localhost:11434/v1",
         key_variables=("OLLAMA_API_KEY",),
-        dialect={"without": ("tool_choice", "parallel_tool_calls", *_LOGPROBS), "parts": ("image",)},
+        dialect=chat_dialect(unsupported=("tool_choice", "parallel_tool_calls", *_LOGPROBS), parts=("image",)),
         notes="Ollama's copy of chat completions, on this machine.",
     ),
     Provider(
@@ -24,21 +41,21 @@ PRESETS = (
         _CODEC,
         "http://localhost:8080/v1",
         aliases=("llamacpp",),
-        dialect={"named_choice": False, "parts": (*_IMAGES, "audio")},
+        dialect=chat_dialect(named_choice=False, parts=(*_IMAGES, "audio")),
         notes="llama.cpp's server, on this machine.",
     ),
     Provider(
         "vllm",
         _CODEC,
         "http://localhost:8000/v1",
-        dialect={"parts": (*_IMAGES, "audio")},
+        dialect=chat_dialect(parts=(*_IMAGES, "audio")),
         notes="vLLM, on this machine.",
     ),
     Provider(
         "lmstudio",
         _CODEC,
         "http://localhost:1234/v1",
-        dialect={"without": ("parallel_tool_calls", *_LOGPROBS), "parts": ("image",)},
+        dialect=chat_dialect(unsupported=("parallel_tool_calls", *_LOGPROBS), parts=("image",)),
         notes="LM Studio, on this machine.",
     ),
     Provider(
@@ -47,7 +64,7 @@ PRESETS = (
         "https://openrouter.ai/api/v1",
         key_variables=("OPENROUTER_API_KEY",),
         key_required=True,
-        dialect={"parts": (*_IMAGES, "audio", "file", "file-url"), "echoed": "reasoning_details"},
+        dialect=chat_dialect(parts=(*_IMAGES, "audio", "file", "file-url"), provider_data_field="reasoning_details"),
         notes="OpenRouter: many providers' models.",
     ),
     Provider(
@@ -56,7 +73,7 @@ PRESETS = (
         "https://api.groq.com/openai/v1",
         key_variables=("GROQ_API_KEY",),
         key_required=True,
-        dialect={"without": _LOGPROBS, "parts": _IMAGES, "names": (), "stream_options": False},
+        dialect=chat_dialect(unsupported=_LOGPROBS, parts=_IMAGES, named_roles=(), stream_options=False),
         notes="Groq.",
     ),
     Provider(
@@ -65,15 +82,15 @@ PRESETS = (
         "https://api.mistral.ai/v1",
         key_variables=("MISTRAL_API_KEY",),
         key_required=True,
-        dialect={
-            "seed": "random_seed",
-            "required": "any",
-            "without": _LOGPROBS,
-            "parts": _IMAGES,
-            "names": ("tool",),
-            "short_call_ids": True,
-            "stream_options": False,
-        },
+        dialect=chat_dialect(
+            seed_field="random_seed",
+            required_word="any",
+            unsupported=_LOGPROBS,
+            parts=_IMAGES,
+            named_roles=("tool",),
+            short_call_ids=True,
+            stream_options=False,
+        ),
         notes="Mistral.",
     ),
     Provider(
@@ -82,13 +99,13 @@ PRESETS = (
         "https://api.deepseek.com",
         key_variables=("DEEPSEEK_API_KEY",),
         key_required=True,
-        dialect={
-            "without": ("seed", "parallel_tool_calls", "reasoning_effort"),
-            "parts": (),
-            "developer": False,
-            "reasoning": "reasoning_content",
-            "stream_options": False,
-        },
+        dialect=chat_dialect(
+            unsupported=("seed", "parallel_tool_calls", "reasoning_effort"),
+            parts=(),
+            developer_role=False,
+            reasoning_field="reasoning_content",
+            stream_options=False,
+        ),
         notes="DeepSeek. Thinking is switched by extra={'thinking': {'type': 'enabled'}}.",
     ),
     Provider(
@@ -97,7 +114,7 @@ PRESETS = (
         "https://api.together.xyz/v1",
         key_variables=("TOGETHER_API_KEY",),
         key_required=True,
-        dialect={"without": ("parallel_tool_calls", *_LOGPROBS), "parts": _IMAGES, "stream_options": False},
+        dialect=chat_dialect(unsupported=("parallel_tool_calls", *_LOGPROBS), parts=_IMAGES, stream_options=False),
         notes="Together.",
     ),
     Provider(
@@ -106,7 +123,7 @@ PRESETS = (
         "https://api.x.ai/v1",
         key_variables=("XAI_API_KEY",),
         key_required=True,
-        dialect={"parts": _IMAGES, "stream_options": False, "wrong_key": "Incorrect API key"},
+        dialect=chat_dialect(parts=_IMAGES, stream_options=False, wrong_key_message="Incorrect API key"),
         notes="xAI.",
     ),
     Provider(
@@ -115,12 +132,12 @@ PRESETS = (
         "https://api.perplexity.ai",
         key_variables=("PERPLEXITY_API_KEY",),
         key_required=True,
-        dialect={
-            "without": ("seed", "tools", "tool_choice", "parallel_tool_calls", *_LOGPROBS),
-            "parts": _IMAGES,
-            "stream_options": False,
-            "done_required": False,
-        },
+        dialect=chat_dialect(
+            unsupported=("seed", "tools", "tool_choice", "parallel_tool_calls", *_LOGPROBS),
+            parts=_IMAGES,
+            stream_options=False,
+            done_required=False,
+        ),
         notes="Perplexity: answers from the web.",
     ),
     Provider(
@@ -129,7 +146,7 @@ PRESETS = (
         "https://api.fireworks.ai/inference/v1",
         key_variables=("FIREWORKS_API_KEY",),
         key_required=True,
-        dialect={"parts": _IMAGES, "stream_options": False},
+        dialect=chat_dialect(parts=_IMAGES, stream_options=False),
         notes="Fireworks.",
     ),
     Provider(
@@ -138,7 +155,7 @@ PRESETS = (
         "https://api.cerebras.ai/v1",
         key_variables=("CEREBRAS_API_KEY",),
         key_required=True,
-        dialect={"without": ("presence_penalty", "frequency_penalty"), "parts": (), "stream_options": False},
+        dialect=chat_dialect(unsupported=("presence_penalty", "frequency_penalty"), parts=(), stream_options=False),
         notes="Cerebras.",
     ),
     Provider(
@@ -147,7 +164,7 @@ PRESETS = (
         key_variables=("AZURE_OPENAI_API_KEY",),
         token_variables=("AZURE_OPENAI_AD_TOKEN",),
         base_url_variable="AZURE_OPENAI_ENDPOINT",
-        dialect={"max_tokens": "max_completion_tokens", "key_header": "api-key"},
+        dialect=chat_dialect(max_tokens_field="max_completion_tokens", key_header="api-key"),
         notes="Azure OpenAI: base_url is the resource's endpoint, the model is the deployment's name.",
     ),
 )

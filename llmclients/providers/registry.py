@@ -1,4 +1,9 @@
-"""The providers by name: data, and codecs that are loaded when first used."""
+"""The registry of providers: finds one by its name or an alias, among the built-in, the registered and the installed.
+
+Registered providers are in one dict of this process, the built-in ones from the start. Installed providers are entry
+points of packages in the group `llmclients.providers`: their names are read from the packages' metadata, and a package
+is imported when one of its names is asked for and no registered provider has it.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +15,26 @@ from typing import TYPE_CHECKING
 from llmclients.errors import ConfigurationError, UnknownProviderError
 from llmclients.providers.builtin import BUILT_IN
 from llmclients.providers.presets import PRESETS
-from llmclients.providers.provider import Endpoint, Provider
+from llmclients.providers.provider import Provider
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Endpoint", "Provider", "find_provider", "provider_names", "register_provider", "registered"]
+__all__ = ["ENTRY_POINT_GROUP", "find_provider", "provider_names", "register_provider", "registered"]
 
 ENTRY_POINT_GROUP = "llmclients.providers"
 
-_registered: dict[str, Provider] = {}
+_registered: dict[str, Provider] = {}  # by name and by alias
 
 
 def register_provider(provider: Provider, *, replace: bool = False) -> None:
-    """Make a provider known in this process. Packages do so by an entry point in the group `llmclients.providers`.
+    """Make a provider known in this process, by its name and its aliases.
+
+    A package that brings a provider declares it as an entry point in the group `llmclients.providers` instead.
+
+    Args:
+        provider: the provider.
+        replace: whether it takes the place of others that have one of these names.
 
     Raises:
         ConfigurationError: the name or an alias is taken, and `replace` is not set.
@@ -40,7 +51,7 @@ for _provider in (*BUILT_IN, *PRESETS):
 
 @contextmanager
 def registered(provider: Provider) -> Iterator[None]:
-    """Make a provider known for as long as the block runs, also in the place of another of its name: for tests."""
+    """Make a provider known inside a `with` block, also in the place of another of its name: for tests."""
     before = dict(_registered)
     register_provider(provider, replace=True)
     try:
@@ -51,11 +62,11 @@ def registered(provider: Provider) -> Iterator[None]:
 
 
 def find_provider(name: str) -> Provider:
-    """The provider of that name or alias, in any case.
+    """The provider of that name or alias, in upper or lower case.
 
     Raises:
-        UnknownProviderError: there is none; the message names the nearest known ones.
-        ConfigurationError: an installed package has one of that name, but it does not load.
+        UnknownProviderError: there is none; the message names similar ones.
+        ConfigurationError: an installed package has one of that name, but it cannot be imported.
     """
     key = name.strip().lower()
     # Looking through the installed packages takes milliseconds: only for a name that is not known otherwise.
@@ -64,8 +75,8 @@ def find_provider(name: str) -> Provider:
         return provider
     import difflib
 
-    near = difflib.get_close_matches(key, {*_registered, *_entry_points()}, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(provider_names())}"
+    similar = difflib.get_close_matches(key, {*_registered, *_entry_points()}, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else f"known are {', '.join(provider_names())}"
     raise UnknownProviderError(f"there is no provider named {name!r}: {hint}", argument="provider")
 
 
@@ -87,8 +98,8 @@ def _from_entry_point(name: str) -> Provider | None:
     if entry is None:
         return None
     try:
-        value = entry.load()
-        provider = value if isinstance(value, Provider) else value()
+        loaded = entry.load()
+        provider = loaded if isinstance(loaded, Provider) else loaded()  # a function that makes one
     except Exception as error:  # another package's code may fail in any way
         raise ConfigurationError(
             f"the provider {name!r} of an installed package does not load ({entry.value}): {error}", argument="provider"

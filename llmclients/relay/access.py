@@ -1,4 +1,4 @@
-"""Who may use the relay: checked before anything of a request is read."""
+"""Who may use the relay: a key, or being on this machine. Checked by a request's headers, before its body is read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from llmclients.codecs.base import is_json
 from llmclients.errors import ConfigurationError
-from llmclients.relay.errors import Failure
+from llmclients.relay.errors import Failure, RequestRejected
 
-__all__ = ["check_bind", "check_key", "is_loopback", "refused_at_gate"]
+__all__ = ["check_access", "check_bind", "check_key", "is_loopback"]
 
 
 def check_key(api_key: str | None) -> str | None:
@@ -45,23 +46,31 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def refused_at_gate(method: str, headers: Mapping[str, str], api_key: str | None) -> Failure | None:
-    """Why a request is not let in, or None. `headers`: names in lower case."""
+def check_access(method: str, headers: Mapping[str, str], api_key: str | None) -> None:
+    """Reject a request that is not to be answered. `headers`: names in lower case.
+
+    Raises:
+        RequestRejected: 401 without the key; 403 where there is no key and the request was not addressed to a loopback
+            name; 415 for a body that is not JSON.
+    """
     if api_key is not None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        sent = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        if not secrets.compare_digest(sent.encode(), api_key.encode()):
-            return Failure(
-                401,
-                "the relay needs its key, as `Authorization: Bearer …` or `x-api-key`",
-                code="invalid_api_key",
-                headers=(("www-authenticate", "Bearer"),),
+        key_sent = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        if not secrets.compare_digest(key_sent.encode(), api_key.encode()):
+            raise RequestRejected(
+                Failure(
+                    401,
+                    "the relay needs its key, as `Authorization: Bearer …` or `x-api-key`",
+                    code="invalid_api_key",
+                    headers=(("www-authenticate", "Bearer"),),
+                )
             )
     # Without a key, being on this machine is what lets a request in; so is a web page in this machine's browser. Such
     # a page can neither send JSON to another site without being asked to (which nothing here answers), nor, once its
     # own name has been made to point here, hide that name.
     elif not is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname or ""):
-        return Failure(403, "without a key, the relay answers only to its loopback address: give it an api_key")
-    if method == "POST" and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        return Failure(415, "the request's Content-Type must be application/json")
-    return None
+        raise RequestRejected(
+            Failure(403, "without a key, the relay answers only to its loopback address: give it an api_key")
+        )
+    if method == "POST" and not is_json(headers.get("content-type", "")):
+        raise RequestRejected(Failure(415, "the request's Content-Type must be application/json"))

@@ -1,4 +1,19 @@
-"""One HTTP exchange over ASGI: the request's body in, the reply out, and whether anyone still listens."""
+"""`ASGIExchange`: one HTTP request and its reply over ASGI, and whether the client is still there.
+
+How a client that disconnects is noticed. In ASGI, `receive` gives the request's body, piece by piece; when that has
+ended, it waits until the client disconnects (or the reply is complete), and then gives `http.disconnect`. `send` need
+not tell: a server may drop bytes for a client that is gone. So there are two phases:
+
+- `body` calls `receive` until the request has ended. Nothing else is done meanwhile.
+- `cancel_on_disconnect` runs the work on the reply in one task, and waits for `http.disconnect` in another. Whichever
+  ends first ends the other one. The work is cancelled at its next `await`, which is where it waits for the upstream
+  provider: the `async with` around the upstream's stream closes that connection, so nobody goes on paying for an answer
+  that no one reads.
+
+Invariants: only one of the two calls `receive` at any time, as ASGI wants it; the work's task has ended, its `finally`
+blocks included, when `cancel_on_disconnect` returns or raises, also if it is cancelled itself because the server stops.
+An exchange belongs to the task that serves its request, and to the two tasks that it starts; nobody else uses it.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +24,23 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from llmclients.relay.errors import Failure
+from llmclients.relay.errors import Failure, RequestRejected
 
-__all__ = ["Exchange", "Gone", "Refused"]
-
-
-class Gone(Exception):
-    """The client went away."""
+__all__ = ["ASGIExchange", "ClientDisconnected"]
 
 
-class Refused(Exception):
-    """The request is not to be answered, for this reason."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+class ClientDisconnected(Exception):
+    """The client has closed the connection before the reply was complete."""
 
 
-class Exchange:
-    """`status` is the reply's, or 0 until its head is out."""
+class ASGIExchange:
+    """One request and its reply.
+
+    Attributes:
+        method: the request's, in upper case.
+        headers: the request's.
+        status: the reply's HTTP status, or 0 until its head has been sent.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
@@ -36,24 +49,24 @@ class Exchange:
         self._receive = receive
         self._send = send
 
-    async def body(self, most: int) -> bytes:
+    async def body(self, limit: int) -> bytes:
         """The request's whole body.
 
         Raises:
-            Refused: it is longer than `most` bytes.
-            Gone: it does not come to its end.
+            RequestRejected: it is longer than `limit` bytes.
+            ClientDisconnected: it does not come to its end.
         """
         pieces: list[bytes] = []
         size = 0
         while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Gone
-            pieces.append(message.get("body", b""))
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                raise ClientDisconnected
+            pieces.append(event.get("body", b""))
             size += len(pieces[-1])
-            if size > most:
-                raise Refused(Failure(413, f"the request is longer than {most} bytes"))
-            if not message.get("more_body", False):
+            if size > limit:
+                raise RequestRejected(Failure(413, f"the request is longer than {limit} bytes"))
+            if not event.get("more_body", False):
                 return b"".join(pieces)
 
     async def start(self, status: int, content_type: str, headers: Iterable[tuple[str, str]] = ()) -> None:
@@ -77,23 +90,23 @@ class Exchange:
         await self.start(status, content_type, (("content-length", str(len(body))), *headers))
         await self.write(body, last=True)
 
-    async def unless_gone(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work`, but cancel it as soon as the client goes away.
+    async def cancel_on_disconnect(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work`, but cancel it as soon as the client disconnects. Only after the request's body has been read.
 
         Raises:
-            Gone: it did.
+            ClientDisconnected: it did. Whatever `work` raises.
         """
-        task, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._gone())
+        task, disconnect = asyncio.ensure_future(work), asyncio.ensure_future(self._disconnect())
         try:
-            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
         finally:  # also when the server stops and cancels all this
             task.cancel()
-            gone.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
-        if task.cancelled():
-            raise Gone
+            disconnect.cancel()
+            await asyncio.gather(task, disconnect, return_exceptions=True)
+        if task.cancelled():  # if both have ended at once, the work is done, and counts
+            raise ClientDisconnected
         task.result()
 
-    async def _gone(self) -> None:
+    async def _disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass

@@ -1,14 +1,29 @@
-"""The relay as a server of its own: in a thread for tests and programs, or in the foreground for the command line."""
+"""The relay as an HTTP server (uvicorn): `RelayServer` in a thread, `serve` in the foreground.
+
+How SIGINT ends `serve`. Three parties handle the signal, one after the other:
+
+- until the relay is ready, Python's own handler, which raises KeyboardInterrupt wherever the program is;
+- from then on `_Server.handle_exit`, which only notes the signal and asks the server to stop. It is set before asyncio
+  and uvicorn set theirs. asyncio's would cancel the main task, and forgets a signal that comes while it is being set;
+- while it serves, uvicorn, by the same method. When all is closed, uvicorn restores the handler that it found and
+  raises the signal once more.
+
+Then `serve` raises KeyboardInterrupt itself, because a SIGINT came. It does not leave that to the second signal, which
+does nothing in a process that was started with SIGINT ignored, as by a shell that runs it in the background (`relay &`
+in a script). A handler that the program has set itself stays, and gets the second signal: what it means is the
+program's to decide.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -30,6 +45,8 @@ DEFAULT_PORT = 8811
 
 class RelayServer:
     """A relay in a thread of this process, from `with` (or `start`) until its end (or `stop`).
+
+    The relay has an event loop of its own, in that thread. `start` and `stop` may be called from any other thread.
 
     Args:
         client: as `create_app`. A client that is brought stays the caller's to close.
@@ -64,7 +81,11 @@ class RelayServer:
 
     @property
     def url(self) -> str:
-        """The relay's address, to put a wire's prefix after: `http://127.0.0.1:PORT`."""
+        """The relay's address, to put a wire's prefix after: `http://127.0.0.1:PORT`.
+
+        Raises:
+            LLMClientError: the relay is not running.
+        """
         if not self._url:
             raise LLMClientError("the relay is not running")
         return self._url
@@ -74,6 +95,7 @@ class RelayServer:
 
         Raises:
             ConfigurationError: the address cannot be listened on.
+            LLMClientError: the relay is running already.
         """
         if self._thread is not None:
             raise LLMClientError("the relay is running already")
@@ -96,14 +118,17 @@ class RelayServer:
         self._thread = self._server = None
         self._url = ""
         if thread is not None and server is not None:
-            server.should_exit = True
+            server.should_exit = True  # the loop looks at it ten times a second
             thread.join()
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -128,15 +153,49 @@ def serve(
 
     Raises:
         ConfigurationError: naming the argument that is wrong; the address cannot be listened on.
-        KeyboardInterrupt: it was ended by SIGINT.
+        KeyboardInterrupt: it was ended by SIGINT, also where the process was started with SIGINT ignored. A handler
+            that the program has set for SIGINT is called instead.
     """
     check_bind(host, api_key)
     app = create_app(client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes)
     listener = _listener(host, port)
-    with contextlib.closing(listener):
+    server = _Server(_config(app, grace=5))
+    with contextlib.closing(listener), _sigint_handler(signal.default_int_handler):
         if ready is not None:
             ready(_url(host, listener))
-        _run(uvicorn.Server(_config(app, grace=5)), listener)
+        with _sigint_handler(server.handle_exit) as is_set:
+            _run(server, listener)
+        if is_set and server.interrupted:
+            raise KeyboardInterrupt
+
+
+class _Server(uvicorn.Server):
+    """A server that knows whether a SIGINT has come."""
+
+    interrupted = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted = self.interrupted or sig == signal.SIGINT
+        super().handle_exit(sig, frame)
+
+
+# What Python sets when it starts; anything else is the program's choice.
+_REPLACED_HANDLERS = (signal.default_int_handler, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _sigint_handler(handler: Callable[[int, FrameType | None], None]) -> Iterator[bool]:
+    """Set a handler for SIGINT, unless the program has one of its own. Yields whether it was set."""
+    before = signal.getsignal(signal.SIGINT)
+    # Only the main thread can set handlers; in another one, no signal ends the server.
+    if threading.current_thread() is not threading.main_thread() or before not in _REPLACED_HANDLERS:
+        yield False
+        return
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield True
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
@@ -145,6 +204,7 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 
 
 def _config(app: Starlette, *, grace: float) -> uvicorn.Config:
+    """`grace`: how long a stop waits for answers that are under way, in seconds."""
     return uvicorn.Config(
         app,
         http="h11",
@@ -160,14 +220,19 @@ def _config(app: Starlette, *, grace: float) -> uvicorn.Config:
 
 
 def _listener(host: str, port: int) -> socket.socket:
+    """A socket that listens already: what connects from now on is answered, also before the server runs.
+
+    Raises:
+        ConfigurationError: there is no such address or port here, or the port is taken.
+    """
     name = host.strip("[]")
     if not 0 <= port <= 65535:  # getaddrinfo would take the rest of a division
         raise ConfigurationError(f"cannot listen on {host}:{port}: no such port", argument="port")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, type_, protocol, _, address = socket.getaddrinfo(
             name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
+        listener = socket.socket(family, type_, protocol)
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error}", argument="host") from error
     try:

@@ -1,4 +1,4 @@
-"""What users need to test their own programs: a scripted transport without sockets, and a server with every fault."""
+"""The test kit for users' own programs: a scripted transport without sockets, and a loopback server with faults."""
 
 from __future__ import annotations
 

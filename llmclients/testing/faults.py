@@ -1,11 +1,11 @@
-"""Everything that can go wrong on the way of a good answer: functions from an `Answer` to a `FaultServer`'s script.
+"""The catalogue of faults: functions that spoil a provider's good `Answer`, and return a script for `FaultServer`.
 
 ```python
 answer = sse_answer({"choices": [{"index": 0, "delta": {"content": "Hello"}}]}, "[DONE]")
 with FaultServer(FAULTS["cut inside a chunk"](answer)) as server: ...
 ```
 
-`answer.script()` is the good answer itself. A port that refuses is `FaultServer(refuse=True)`.
+`answer.script()` is the good answer itself. A port that refuses connections is `FaultServer(refuse=True)`.
 """
 
 from __future__ import annotations
@@ -34,12 +34,18 @@ __all__ = [
 ]
 
 PAUSE = 0.02
-"""Seconds between the last bytes and a reset: what was sent is to arrive as sent."""
+"""Seconds between the last bytes and a reset, so that the bytes arrive before it and are not dropped by it."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A provider's good answer: its body in pieces, as they would come."""
+    """A provider's good answer.
+
+    Attributes:
+        pieces: the body, in the pieces that it is sent in.
+        content_type: the header.
+        headers: others, by name.
+    """
 
     pieces: tuple[bytes, ...]
     content_type: str = "text/plain; charset=utf-8"
@@ -47,31 +53,31 @@ class Answer:
 
     @property
     def body(self) -> bytes:
-        """All of it."""
+        """The body in one piece."""
         return b"".join(self.pieces)
 
     def head(self, *more: tuple[str, str], status: str = "200 OK") -> bytes:
-        """The head of a body in chunks, unless `more` has another framing."""
+        """The head, with further headers `more`; the body is chunked unless `more` has another framing."""
         framed = any(name in ("Content-Length", "Connection") for name, _ in more)
         framing = () if framed else (("Transfer-Encoding", "chunked"),)
         return http(status, (("Content-Type", self.content_type), *self.headers, *framing, *more), None)
 
     def script(self) -> Script:
-        """The good answer, each piece a chunk."""
+        """The script that sends the answer, each piece in a chunk."""
         return [self.head(), chunked(*self.pieces)]
 
     def first(self, pieces: int) -> bytes:
-        """The head, and so many pieces."""
+        """The bytes of the head and of so many pieces, without an end."""
         return self.head() + chunked(*self.pieces[:pieces], last=False)
 
     def with_body(self, body: bytes, content_type: str | None = None) -> Script:
-        """Another body under the same head."""
+        """The script that sends another body under the same head."""
         answer = Answer((body,), content_type or self.content_type, self.headers)
         return [answer.head(), chunked(*filter(None, answer.pieces))]
 
 
 def text_answer(*texts: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    """An answer that is nothing but text."""
+    """An answer in plain text, each text a piece."""
     return Answer(tuple(text.encode() for text in texts), headers=headers)
 
 
@@ -89,15 +95,16 @@ def sse_answer(*events: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answe
 
 
 Fault = Callable[[Answer], Script]
+"""What goes wrong with an answer: the script that sends it so."""
 
 
 def early_end(answer: Answer, after: int = 1) -> Script:
-    """The body ends cleanly, as HTTP has it, after so many pieces."""
+    """The body ends after so many pieces, cleanly as far as HTTP can tell."""
     return [answer.first(after), chunked()]
 
 
-def _lost(answer: Answer, after: int, how: str) -> Script:
-    return [answer.first(after), PAUSE, how]
+def _cut_after(answer: Answer, pieces: int, end: str) -> Script:
+    return [answer.first(pieces), PAUSE, end]
 
 
 def _inside_head(answer: Answer) -> bytes:
@@ -111,26 +118,26 @@ def _cut_chunk(answer: Answer, end: Step = END) -> Script:
 
 def _cut_character(answer: Answer) -> Script:
     """The body ends cleanly after the first byte of its first character that is not ASCII."""
-    place = next(at for at, byte in enumerate(answer.body) if byte > 127) + 1
-    return answer.with_body(answer.body[:place])
+    size = next(index for index, byte in enumerate(answer.body) if byte > 127) + 1
+    return answer.with_body(answer.body[:size])
 
 
-def _garbled(answer: Answer) -> Script:
+def _malformed_json(answer: Answer) -> Script:
     first = answer.pieces[0]
     return [answer.head(), chunked(first.replace(b":", b"::", 2).replace(b'"', b"", 1), *answer.pieces[1:])]
 
 
-def _packed(answer: Answer, data: bytes, *ends: Step) -> Script:
-    return [answer.head(("Content-Encoding", "gzip"), ("Content-Length", str(len(data)))) + data, *ends]
+def _gzipped(answer: Answer, data: bytes) -> Script:
+    return [answer.head(("Content-Encoding", "gzip"), ("Content-Length", str(len(data)))) + data]
 
 
 @cache
-def _bomb() -> bytes:
+def _gzip_bomb() -> bytes:
     return gzip.compress(bytes(64 * 1024 * 1024))
 
 
 def redirect(status: int, location: str) -> Fault:
-    """A redirect to somewhere else."""
+    """A redirect with this status to this address."""
     return lambda answer: [http(f"{status} Moved", (("Location", location), *answer.headers))]
 
 
@@ -156,11 +163,11 @@ FAULTS: Mapping[str, Fault] = {
     "103 before 200": lambda answer: [http("103 Early Hints", [("Link", "</a>")], None), PAUSE, answer.script()],
     "endless 102": lambda answer: [Forever([http("102 Processing", body=None)])],
     # inside the body
-    "reset after the head": lambda answer: _lost(answer, 0, RESET),
-    "end after the head": lambda answer: _lost(answer, 0, END),
+    "reset after the head": lambda answer: _cut_after(answer, 0, RESET),
+    "end after the head": lambda answer: _cut_after(answer, 0, END),
     "stall after the head": lambda answer: [answer.head(), HOLD],
-    "reset after a piece": lambda answer: _lost(answer, 1, RESET),
-    "end after a piece": lambda answer: _lost(answer, 1, END),
+    "reset after a piece": lambda answer: _cut_after(answer, 1, RESET),
+    "end after a piece": lambda answer: _cut_after(answer, 1, END),
     "stall after a piece": lambda answer: [answer.first(1), HOLD],
     "stall at the end": lambda answer: [answer.first(3), HOLD],
     "slow body": lambda answer: [
@@ -188,17 +195,17 @@ FAULTS: Mapping[str, Fault] = {
     "HTML page, unlabelled": lambda answer: answer.with_body(HTML),
     "plain text": lambda answer: answer.with_body(b"upstream connect error", "text/plain"),
     "not UTF-8": lambda answer: answer.with_body(bytes(255 if byte > 127 else byte for byte in answer.body)),
-    "gzip": lambda answer: _packed(answer, gzip.compress(answer.body)),
-    "cut gzip": lambda answer: _packed(answer, gzip.compress(answer.body)[:-6]),
-    "broken gzip": lambda answer: _packed(answer, b"this is not gzip at all"),
-    "gzip bomb": lambda answer: _packed(answer, _bomb()),
+    "gzip": lambda answer: _gzipped(answer, gzip.compress(answer.body)),
+    "cut gzip": lambda answer: _gzipped(answer, gzip.compress(answer.body)[:-6]),
+    "broken gzip": lambda answer: _gzipped(answer, b"this is not gzip at all"),
+    "gzip bomb": lambda answer: _gzipped(answer, _gzip_bomb()),
     "unknown encoding": lambda answer: [answer.head(("Content-Encoding", "br")), chunked(*answer.pieces)],
     "endless line": lambda answer: [answer.first(1), Forever([chunked(b"x" * 65536, last=False)])],
     "endless stream": lambda answer: [answer.head(), Forever([chunked(answer.pieces[0], last=False)])],
-    # of JSON and events
-    "malformed JSON": _garbled,
+    # JSON and events
+    "malformed JSON": _malformed_json,
 }
-"""Faults by name. Not every one means something to every wire: text without a framing of its own may be any text."""
+"""Faults by name. Some are none on some wires: for a body that is nothing but text, any other text is as good."""
 
 ERROR_BODIES: Mapping[str, tuple[str, bytes]] = {
     "object": ("application/json", b'{"error": {"message": "said so", "type": "test_error", "code": null}}'),
@@ -207,21 +214,25 @@ ERROR_BODIES: Mapping[str, tuple[str, bytes]] = {
     "HTML": ("text/html", b"<html><head><title>said so</title></head><body>...</body></html>"),
     "empty": ("text/plain", b""),
 }
-"""The kinds of bodies that error statuses come with, as content type and bytes."""
+"""Bodies that error statuses come with, by kind: content type and bytes."""
 
 
 def error_reply(status: int, kind: str = "object", headers: Sequence[tuple[str, str]] = ()) -> Script:
-    """A reply with an error status and one of `ERROR_BODIES`."""
+    """The script of a reply with an error status and the body of this kind in `ERROR_BODIES`."""
     content_type, body = ERROR_BODIES[kind]
     return [http(f"{status} Test", (("Content-Type", content_type), *headers), body)]
 
 
-_OTHERS: tuple[Any, ...] = (None, True, 7, 2.5, "word", [], {}, ["word"], {"word": 7})
+_ONE_OF_EACH_TYPE: tuple[Any, ...] = (None, True, 7, 2.5, "word", [], {}, ["word"], {"word": 7})
 
 
 def wrong_types(value: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """`value` with something else at each of its positions in turn: path, what is there now, all of it."""
-    for other in _OTHERS:
+    """A JSON value with values of other types in each of its positions, one at a time.
+
+    Yields:
+        The position, as in `choices[0].delta`; the value that is there now; the whole value with it.
+    """
+    for other in _ONE_OF_EACH_TYPE:
         if type(other) is not type(value) or (other in ({}, []) and value != other):
             yield path or "all", other, other
     if isinstance(value, dict):
@@ -229,6 +240,6 @@ def wrong_types(value: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
             for where, other, changed in wrong_types(member, f"{path}.{name}" if path else name):
                 yield where, other, {**value, name: changed}
     elif isinstance(value, list):
-        for place, item in enumerate(value):
-            for where, other, changed in wrong_types(item, f"{path}[{place}]"):
-                yield where, other, [*value[:place], changed, *value[place + 1 :]]
+        for index, item in enumerate(value):
+            for where, other, changed in wrong_types(item, f"{path}[{index}]"):
+                yield where, other, [*value[:index], changed, *value[index + 1 :]]

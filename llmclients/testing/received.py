@@ -1,4 +1,4 @@
-"""What a `FaultServer` hears."""
+"""`ReceivedRequest`: a request as a `FaultServer` has read it, and its parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["ReceivedRequest", "read_request"]
 
 
 class ReceivedRequest(bytes):
-    """A request, byte for byte."""
+    """A request, byte for byte. Its properties trust it to be well formed."""
 
     @property
     def method(self) -> str:
@@ -19,12 +19,12 @@ class ReceivedRequest(bytes):
 
     @property
     def target(self) -> str:
-        """The path, or all of the URL where a proxy is asked."""
+        """The path and query; the whole URL where a proxy is asked."""
         return self.split(b" ", 2)[1].decode("latin-1")
 
     @property
     def headers(self) -> dict[str, str]:
-        """Names in lower case."""
+        """By name, in lower case; of several with one name, the last."""
         lines = self.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
         return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
@@ -35,12 +35,19 @@ class ReceivedRequest(bytes):
 
     @property
     def json(self) -> Any:
-        """The body, parsed."""
+        """The body, parsed.
+
+        Raises:
+            ValueError: it is not JSON.
+        """
         return json.loads(self.body)
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """One request with its body; none when the client has closed the connection."""
+    """Read one request, head and body; empty if the client closes the connection before it is complete.
+
+    The body is as long as `Content-Length` says. Chunked ones are not read: no client here sends any.
+    """
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)

@@ -1,4 +1,4 @@
-"""What a `FaultServer` says: steps, and helpers that make them.
+"""The language of a `FaultServer`'s scripts: steps, and functions that make them.
 
 A script is a list of steps, and lists of them: bytes are sent, numbers are seconds of silence, `RESET` and `END` end
 the connection, `HOLD` waits for the client to end it, `EARLY` makes what follows happen before a request was read,
@@ -30,7 +30,10 @@ __all__ = [
     "steps_of",
 ]
 
-RESET, END, HOLD, EARLY = "reset", "end", "hold", "early"
+RESET = "reset"  # end the connection with a TCP reset
+END = "end"  # end the connection cleanly
+HOLD = "hold"  # send nothing more; wait for the client to end the connection
+EARLY = "early"  # begin before a request was read
 
 Step: TypeAlias = Union[bytes, float, str, "Forever", "Script"]
 Script: TypeAlias = Sequence[Step]
@@ -46,7 +49,7 @@ class Forever:
 def http(
     status: str = "200 OK", headers: Sequence[tuple[str, str]] = (), body: bytes | None = b"", version: str = "1.1"
 ) -> bytes:
-    """A response; with `body=None` only its head, without a length."""
+    """The bytes of a response with a `Content-Length`; with `body=None` only its head, without one."""
     lines = [f"HTTP/{version} {status}", *(f"{name}: {value}" for name, value in headers)]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
@@ -54,17 +57,17 @@ def http(
 
 
 def chunked(*pieces: bytes, last: bool = True) -> bytes:
-    """Pieces in the chunked transfer coding; without the last, empty one if `last` is false."""
+    """Pieces in the chunked transfer coding, a chunk each; the empty one that ends a body follows if `last` is true."""
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + (b"0\r\n\r\n" if last else b"")
 
 
 def drip(data: bytes, seconds: float, size: int = 1) -> list[Step]:
-    """`data` in pieces of `size` bytes, and so many seconds of silence after each."""
+    """Steps that send `data` in pieces of `size` bytes, and nothing for so many seconds after each."""
     return [step for at in range(0, len(data), size) for step in (data[at : at + size], seconds)]
 
 
 def steps_of(script: Script) -> Iterator[bytes | float | str | Forever]:
-    """The steps of a script, lists in it taken apart."""
+    """The steps of a script, one by one, those of the lists in it included."""
     for step in script:
         if isinstance(step, (bytes, float, int, str, Forever)):
             yield step
@@ -73,7 +76,7 @@ def steps_of(script: Script) -> Iterator[bytes | float | str | Forever]:
 
 
 def reset(connection: socket.socket) -> None:
-    """Make the coming `close` a reset."""
+    """Make the next `close` of this socket a TCP reset: it drops what was not sent yet, and does not linger."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 

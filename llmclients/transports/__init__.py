@@ -13,6 +13,7 @@ from llmclients.errors import ConfigurationError
 from llmclients.transports.base import (
     AsyncResponse,
     AsyncTransport,
+    BufferedAsyncResponse,
     Clock,
     HTTPRequest,
     Response,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncResponse",
     "AsyncTransport",
+    "BufferedAsyncResponse",
     "Clock",
     "HTTPRequest",
     "Response",

@@ -129,7 +129,7 @@ class Response(Protocol):
 
     Attributes:
         status: the status code. Interim responses (1xx) are skipped.
-        headers: names in lower case; the values of a repeated header are joined with `, `.
+        headers: names in lower case; the values of a repeated header are joined by a comma and a space.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""The base of every model: pydantic, but errors are the library's own, and text is text that a wire can carry."""
+"""`Model`, the base of the value types: pydantic, but its errors are the library's; and `Text`, their string type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _BUILT_ON_FIRST_USE = tuple(map(int, VERSION.split(".")[:2])) >= (2, 14)
 
 
 class Model(BaseModel):
-    """A pydantic model that raises `InvalidRequestError`, naming the field, where pydantic would raise its own."""
+    """A pydantic model that takes its fields by position or by name, knows no others, and raises the library's error.
+
+    Raises:
+        InvalidRequestError: where pydantic would raise `ValidationError`; it names the field, and repeats no values.
+    """
 
     model_config = ConfigDict(
         extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=_BUILT_ON_FIRST_USE
@@ -31,43 +35,47 @@ class Model(BaseModel):
         try:
             super().__init__(**dict(zip(names, values, strict=False)), **fields)
         except ValidationError as error:
-            raise _invalid(type(self).__name__, error) from None
+            raise _invalid_request(type(self).__name__, error) from None
 
     @classmethod
     def model_validate(cls, *args: Any, **kwargs: Any) -> Self:
         try:
             return super().model_validate(*args, **kwargs)
         except ValidationError as error:
-            raise _invalid(cls.__name__, error) from None
+            raise _invalid_request(cls.__name__, error) from None
 
     @classmethod
     def model_validate_json(cls, *args: Any, **kwargs: Any) -> Self:
         try:
             return super().model_validate_json(*args, **kwargs)
         except ValidationError as error:
-            raise _invalid(cls.__name__, error) from None
+            raise _invalid_request(cls.__name__, error) from None
 
 
-_BRANCHES = frozenset({"str", "int", "float"})
+_MAX_FINDINGS = 5
+_UNION_BRANCHES = frozenset({"str", "int", "float"})
 
 
-def _invalid(what: str, error: ValidationError) -> InvalidRequestError:
-    """Pydantic's findings in one line. Values are not repeated: they may be long, or secret."""
-    findings = []
-    for finding in error.errors(include_url=False, include_context=False, include_input=False):
+def _invalid_request(model_name: str, error: ValidationError) -> InvalidRequestError:
+    """Pydantic's findings in one line, without the values: they may be long, or secret."""
+    findings = error.errors(include_url=False, include_context=False, include_input=False)
+    texts = []
+    for finding in findings:
         # A union reports every branch it tried; the branches' names in the location mean nothing to a caller.
         steps = [str(step) for step in finding["loc"]]
-        path = ".".join(step for step in steps if step.isdigit() or (step.isidentifier() and step not in _BRANCHES))
+        path = ".".join(
+            step for step in steps if step.isdigit() or (step.isidentifier() and step not in _UNION_BRANCHES)
+        )
         message = finding["msg"].removeprefix("Value error, ")
         text = f"{path}: {message}" if path else message
-        if text not in findings:
-            findings.append(text)
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
+        if text not in texts:
+            texts.append(text)
+    first = findings[0]["loc"]
     argument = str(first[0]) if first else None
-    return InvalidRequestError(f"{what}: {'; '.join(findings[:5])}", argument=argument)
+    return InvalidRequestError(f"{model_name}: {'; '.join(texts[:_MAX_FINDINGS])}", argument=argument)
 
 
-def _encodable(text: str) -> str:
+def _check_encodable(text: str) -> str:
     """A Python string may hold lone surrogates; UTF-8, and so every wire, cannot."""
     if not text.isascii():
         try:
@@ -77,9 +85,10 @@ def _encodable(text: str) -> str:
     return text
 
 
-Text = Annotated[StrictStr, AfterValidator(_encodable)]
+Text = Annotated[StrictStr, AfterValidator(_check_encodable)]
+"""A string, nothing that could be made one, that every wire can carry."""
 
 
 def is_plain_text(value: Any) -> bool:
-    """Whether it is a `Text` at first sight, without a validator."""
+    """Whether it is surely a `Text`, told without a validator: a string of ASCII. For paths that are to build none."""
     return type(value) is str and value.isascii()

@@ -1,4 +1,8 @@
-"""The parts of a message's content: text, images, audio, files."""
+"""`TextPart`, `ImagePart`, `AudioPart` and `FilePart`: what a message's content consists of, where it is not just text.
+
+A part of bytes is checked when it is made: where they come from, how many they are, of what media type. What a provider
+takes of that (`PartRule`) is its codec's to say.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_serializer, field_validator, model_validator
-from typing_extensions import Self
+from typing_extensions import Self, TypedDict, Unpack
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
@@ -19,7 +23,9 @@ __all__ = ["MAX_PART_BYTES", "AudioPart", "FilePart", "ImagePart", "MediaPart", 
 MAX_PART_BYTES = 64 * 1024 * 1024
 """No provider takes a larger part inside a request; each wire has a limit of its own below this."""
 
-_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # position, bytes, media type
+Source: TypeAlias = str | bytes | os.PathLike[str]
+
+_MAGIC_NUMBERS: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, media type
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),
     (0, b"GIF87a", "image/gif"),
@@ -47,9 +53,29 @@ class TextPart(Model):
     type: Literal["text"] = "text"
     text: Text
 
-    if TYPE_CHECKING:
 
-        def __init__(self, *, text: str, type: Literal["text"] = "text") -> None: ...
+# The constructors of media parts take a source, which is no field, and any field by name. For type checkers and editors
+# the names are listed here. At run time all of them go to pydantic, whose errors name a field that is wrong or unknown.
+
+
+class _MediaFields(TypedDict, total=False):
+    url: str | None
+    data: bytes | None
+    media_type: str | None
+
+
+class _ImageFields(_MediaFields, total=False):
+    type: Literal["image"]
+    detail: Literal["auto", "low", "high"] | None
+
+
+class _AudioFields(_MediaFields, total=False):
+    type: Literal["audio"]
+
+
+class _FileFields(_MediaFields, total=False):
+    type: Literal["file"]
+    name: str | None
 
 
 class MediaPart(Model):
@@ -58,37 +84,40 @@ class MediaPart(Model):
     Args:
         source: the bytes, a path to read them from, a `data:` URL, or an `https:` URL for the provider to fetch.
             A string is always a URL, never a path: a text from outside must not make a program read its files.
-        media_type: such as `image/png`; found from the first bytes where it is not given.
+        url: the same as a source that is an `https:` URL.
+        data: the same as a source of bytes; a string is base64.
+        media_type: such as `image/png`; by default what the first bytes show.
 
     Raises:
-        InvalidRequestError: no bytes, more than `MAX_PART_BYTES`, a type that cannot be told, an unreadable path.
+        InvalidRequestError: no source or two, no bytes or more than `MAX_PART_BYTES`, an unreadable path, a media type
+            that is unknown or of another kind of part.
     """
 
     _type: ClassVar[str] = ""
-    _of: ClassVar[str] = ""  # what a media type begins with
+    _media_type_prefix: ClassVar[str] = ""
 
     type: str
     url: Text | None = None
     data: bytes | None = Field(default=None, repr=False)
     media_type: Text | None = None
 
-    def __init__(self, source: str | bytes | os.PathLike[str] | None = None, **fields: Any) -> None:
+    def __init__(self, source: Source | None = None, **fields: Any) -> None:
         if source is not None:
-            fields |= _from_source(source, fields)
+            fields |= _read_source(source, fields)
         fields.setdefault("type", self._type)  # no default of the field: it is saved even where defaults are not
         super().__init__(**fields)
 
     @field_validator("data", mode="before")
     @classmethod
-    def _bytes(cls, data: Any) -> Any:
-        return _decoded(data) if isinstance(data, str) else data
+    def _decode_data(cls, data: Any) -> Any:
+        return _decode_base64(data) if isinstance(data, str) else data
 
     @field_serializer("data", when_used="json-unless-none")
-    def _text(self, data: bytes) -> str:  # pydantic's own base64 has the alphabet of URLs
+    def _encode_data(self, data: bytes) -> str:  # pydantic's own base64 has the alphabet of URLs
         return base64.b64encode(data).decode()
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check(self) -> Self:
         if (self.url is None) == (self.data is None):
             raise ValueError("needs either a url or data")
         if self.url is not None and not self.url.startswith(("http://", "https://", "gs://")):
@@ -99,20 +128,20 @@ class MediaPart(Model):
             if len(self.data) > MAX_PART_BYTES:
                 raise ValueError(f"data has {len(self.data)} bytes, more than {MAX_PART_BYTES}")
             if self.media_type is None:
-                self.media_type = self._sniffed(self.data)
-            if not self.media_type.startswith(self._of):
-                raise ValueError(f"is {self.media_type}, not {self._of}…")
+                self.media_type = self._detect_media_type(self.data)
+            if not self.media_type.startswith(self._media_type_prefix):
+                raise ValueError(f"is {self.media_type}, not {self._media_type_prefix}…")
         return self
 
-    def _sniffed(self, data: bytes) -> str:
-        found = sniff(data)
-        if found is None:
+    def _detect_media_type(self, data: bytes) -> str:
+        media_type = sniff_media_type(data)
+        if media_type is None:
             raise ValueError("the data's type cannot be told from its first bytes: give media_type=")
-        return found
+        return media_type
 
     @property
     def base64(self) -> str:
-        """The bytes in base64. Only for a part that has bytes."""
+        """The bytes in base64; empty for a part that has an address."""
         return base64.b64encode(self.data or b"").decode()
 
     @property
@@ -128,44 +157,25 @@ class ImagePart(MediaPart):
     """
 
     _type: ClassVar[str] = "image"
-    _of: ClassVar[str] = "image/"
+    _media_type_prefix: ClassVar[str] = "image/"
 
     type: Literal["image"]
     detail: Literal["auto", "low", "high"] | None = None
 
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            source: str | bytes | os.PathLike[str] | None = None,
-            *,
-            url: str | None = None,
-            data: bytes | None = None,
-            media_type: str | None = None,
-            detail: Literal["auto", "low", "high"] | None = None,
-            type: Literal["image"] = "image",
-        ) -> None: ...
+    def __init__(self, source: Source | None = None, **fields: Unpack[_ImageFields]) -> None:
+        super().__init__(source, **fields)
 
 
 class AudioPart(MediaPart):
     """Recorded sound, such as WAV or MP3."""
 
     _type: ClassVar[str] = "audio"
-    _of: ClassVar[str] = "audio/"
+    _media_type_prefix: ClassVar[str] = "audio/"
 
     type: Literal["audio"]
 
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            source: str | bytes | os.PathLike[str] | None = None,
-            *,
-            url: str | None = None,
-            data: bytes | None = None,
-            media_type: str | None = None,
-            type: Literal["audio"] = "audio",
-        ) -> None: ...
+    def __init__(self, source: Source | None = None, **fields: Unpack[_AudioFields]) -> None:
+        super().__init__(source, **fields)
 
     @property
     def format(self) -> str:
@@ -182,29 +192,14 @@ class FilePart(MediaPart):
     type: Literal["file"]
     name: Text | None = None
 
-    if TYPE_CHECKING:
+    def __init__(self, source: Source | None = None, **fields: Unpack[_FileFields]) -> None:
+        if isinstance(source, os.PathLike):
+            fields.setdefault("name", os.path.basename(os.fspath(source)))
+        super().__init__(source, **fields)
 
-        def __init__(
-            self,
-            source: str | bytes | os.PathLike[str] | None = None,
-            *,
-            url: str | None = None,
-            data: bytes | None = None,
-            media_type: str | None = None,
-            name: str | None = None,
-            type: Literal["file"] = "file",
-        ) -> None: ...
-
-    else:
-
-        def __init__(self, source: Any = None, **fields: Any) -> None:
-            if isinstance(source, os.PathLike):
-                fields.setdefault("name", os.path.basename(os.fspath(source)))
-            super().__init__(source, **fields)
-
-    def _sniffed(self, data: bytes) -> str:
-        if (found := sniff(data)) is not None:
-            return found
+    def _detect_media_type(self, data: bytes) -> str:
+        if (media_type := sniff_media_type(data)) is not None:
+            return media_type
         try:
             data.decode()
         except UnicodeDecodeError:
@@ -213,52 +208,53 @@ class FilePart(MediaPart):
 
 
 Part: TypeAlias = Annotated[TextPart | ImagePart | AudioPart | FilePart, Field(discriminator="type")]
-_PARTS: dict[str, type[Model]] = {"text": TextPart, "image": ImagePart, "audio": AudioPart, "file": FilePart}
+_PART_CLASSES: dict[str, type[Model]] = {"text": TextPart, "image": ImagePart, "audio": AudioPart, "file": FilePart}
 
 
 def as_part(part: Any) -> Any:
-    """A part of what a caller may give as one: a part, or a dict, also in the form that chat completions give it.
+    """A part from what a caller may give in its place: itself, its fields as a dict, or the dict of chat completions.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none of these.
     """
-    if isinstance(part, TextPart | MediaPart):
+    if isinstance(part, (TextPart, MediaPart)):
         return part
     if not isinstance(part, Mapping):
         raise ValueError(
             f"a part must be a TextPart, an ImagePart or another part, or a dict, not {type(part).__name__}"
         )
-    kind = part.get("type", "text")
-    inner = part.get(kind)
+    part_type = part.get("type", "text")
+    inner = part.get(part_type)
     try:
-        if kind == "image_url":
+        if part_type == "image_url":
             image = inner if isinstance(inner, Mapping) else {"url": inner}
             return ImagePart(image.get("url"), detail=image.get("detail"))
-        if kind == "input_audio" and isinstance(inner, Mapping):
-            return AudioPart(data=_decoded(inner.get("data")), media_type=f"audio/{inner.get('format')}")
-        if kind == "file" and isinstance(inner, Mapping):
+        if part_type == "input_audio" and isinstance(inner, Mapping):
+            return AudioPart(data=_decode_base64(inner.get("data")), media_type=f"audio/{inner.get('format')}")
+        if part_type == "file" and isinstance(inner, Mapping):
             if "file_id" in inner:
                 raise ValueError("a file at the provider (file_id) cannot be sent: give its bytes")
             return FilePart(inner.get("file_data"), name=inner.get("filename"))
-        if kind in _PARTS:
-            return _PARTS[kind].model_validate(dict(part))
+        if part_type in _PART_CLASSES:
+            return _PART_CLASSES[part_type].model_validate(dict(part))
     except InvalidRequestError as error:
         raise ValueError(str(error)) from None
-    raise ValueError(f"there is no part of type {kind!r}: the types are {', '.join(_PARTS)}")
+    raise ValueError(f"there is no part of type {part_type!r}: the types are {', '.join(_PART_CLASSES)}")
 
 
-def sniff(data: bytes) -> str | None:
+def sniff_media_type(data: bytes) -> str | None:
     """The media type that the first bytes show, or None."""
-    return next((kind for start, mark, kind in _SIGNATURES if data.startswith(mark, start)), None)
+    return next((found for offset, magic, found in _MAGIC_NUMBERS if data.startswith(magic, offset)), None)
 
 
-def _from_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def _read_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a source stands for. `given` are the fields that the caller has named beside it."""
     if given.get("url") is not None or given.get("data") is not None:
         raise InvalidRequestError("a part has one source, not two", argument="source")
     if isinstance(source, bytes | bytearray | memoryview):
         return {"data": bytes(source)}
     if isinstance(source, os.PathLike):
-        return _from_path(os.fspath(source), given)
+        return {"data": _read_file(os.fspath(source))}
     if not isinstance(source, str):
         raise InvalidRequestError(
             f"a part's source is bytes, a path or a URL, not {type(source).__name__}", argument="source"
@@ -266,28 +262,29 @@ def _from_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     if not source.startswith("data:"):
         return {"url": source}
     head, comma, text = source.partition(",")
-    kind, *flags = head.removeprefix("data:").split(";")
+    media_type, *flags = head.removeprefix("data:").split(";")
     if not comma or "base64" not in flags:
         raise InvalidRequestError("a data: URL must be in base64", argument="source")
     try:
-        data = _decoded(text)
+        fields: dict[str, Any] = {"data": _decode_base64(text)}
     except ValueError as error:
         raise InvalidRequestError(str(error), argument="source") from None
-    return {"data": data, **({"media_type": kind} if kind and given.get("media_type") is None else {})}
+    if media_type and given.get("media_type") is None:
+        fields["media_type"] = media_type
+    return fields
 
 
-def _from_path(path: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _read_file(path: str) -> bytes:
     try:
         if os.path.getsize(path) > MAX_PART_BYTES:
             raise InvalidRequestError(f"{path} has more than {MAX_PART_BYTES} bytes", argument="source")
         with open(path, "rb") as file:
-            found: dict[str, Any] = {"data": file.read()}
+            return file.read()
     except OSError as error:
         raise InvalidRequestError(f"{path} cannot be read: {error.strerror or error}", argument="source") from None
-    return found
 
 
-def _decoded(text: Any) -> bytes:
+def _decode_base64(text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError, binascii.Error):

@@ -160,7 +160,7 @@ def as_messages(messages: Messages) -> list[Message]:
     """The caller's messages as a new list of `Message`, each fit to be sent.
 
     Raises:
-        InvalidRequestError: as `ChatRequest.of`.
+        InvalidRequestError: no messages, an empty one, or one that is no message.
     """
     items: Sequence[Any]
     if isinstance(messages, str | Message | Mapping):

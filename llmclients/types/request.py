@@ -82,12 +82,12 @@ class ChatRequest(Model):
 
     @field_validator("response_format", mode="before")
     @classmethod
-    def _format(cls, form: Any) -> Any:
-        if form is None:
+    def _format(cls, response_format: Any) -> Any:
+        if response_format is None:
             return None
         from llmclients.types.response_format import as_response_format
 
-        return as_response_format(form)
+        return as_response_format(response_format)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -108,7 +108,15 @@ class ChatRequest(Model):
         Raises:
             InvalidRequestError: no messages, an empty one, or one that is no message.
         """
-        checked = as_messages(messages)
+        return cls.from_checked(as_messages(messages), **options)
+
+    @classmethod
+    def from_checked(cls, messages: list[Message], **options: Any) -> ChatRequest:
+        """A request of messages that `as_messages` has made: they are not copied again.
+
+        Raises:
+            InvalidRequestError: naming the option that is wrong.
+        """
         if options.keys() == {"model"} and is_plain_text(options["model"]):  # a plain chat needs no validator
-            return cls.model_construct(messages=checked, **options)
-        return cls(messages=checked, **options)
+            return cls.model_construct(messages=messages, **options)
+        return cls(messages=messages, **options)

@@ -19,6 +19,7 @@ __all__ = [
     "Usage",
     "make_chunk",
     "make_text_chunk",
+    "make_usage",
 ]
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
@@ -206,3 +207,40 @@ def make_chunk(
     members["logprobs"] = logprobs
     members["provider_data"] = provider_data
     return chunk
+
+
+# --- and to its token counts ----------------------------------------------------------------------------------------
+
+_ALL_COUNTS = set(Usage.model_fields)
+
+
+class _OpenUsage(Usage):
+    """Counts under construction, as `_OpenChunk` is a chunk."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
+
+
+def make_usage(
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    total_tokens: int | None = None,
+    reasoning_tokens: int | None = None,
+    cached_tokens: int | None = None,
+) -> Usage:
+    """A `Usage` of counts that a codec has already checked: some wires send them with every event of a stream."""
+    usage = _new(_OpenUsage)
+    usage.__dict__ = {
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "total_tokens": total_tokens,
+        "reasoning_tokens": reasoning_tokens,
+        "cached_tokens": cached_tokens,
+    }
+    usage.__pydantic_fields_set__ = _ALL_COUNTS
+    usage.__pydantic_extra__ = None
+    usage.__pydantic_private__ = None
+    usage.__class__ = Usage  # type: ignore[assignment]
+    return usage

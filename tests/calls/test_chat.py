@@ -1,4 +1,4 @@
-"""A call's course: what it does next after every outcome. No socket, no transport, no time that passes."""
+"""A call's flow: what it does next after every outcome. No socket, no transport, no time that passes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from llmclients.calls.base import Deliver, Finish, Open, Read, Sleep, Start
-from llmclients.calls.chat import Call, FallbackCall, ModelListing, prepare
+from llmclients.calls.chat import ChatArguments, ChatCall, prepare
+from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.flow import Drain, Open, Read, Sleep, StartServer
+from llmclients.calls.listing import ModelListing
+from llmclients.codecs.openai_chat.codec import OpenAICodec
 from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import (
@@ -24,6 +27,8 @@ from llmclients.errors import (
     RateLimitError,
     StreamInterruptedError,
 )
+from llmclients.types.messages import Message
+from llmclients.types.response import Chunk, TokenLogprob
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -54,14 +59,8 @@ def settings(provider: str = "openai", **arguments: Any) -> ClientSettings:
         "model": "m" if provider == "openai" else None,
         "api_key": None,
         "base_url": "http://host.test/v1",
-        "model_path": None,
-        "headers": None,
-        "timeout": None,
         "retry": RetryPolicy(jitter=0),
-        "proxy": None,
-        "fallback": (),
         "trust_env": False,
-        "verify": True,
         "max_response_bytes": 1000,
     }
     return ClientSettings.from_arguments(provider, **(defaults | arguments))
@@ -69,13 +68,14 @@ def settings(provider: str = "openai", **arguments: Any) -> ClientSettings:
 
 def call(
     stream: bool, made_with: ClientSettings, clock: FakeClock, *, restart: bool = False, **options: Any
-) -> Call | FallbackCall:
-    return prepare(made_with, clock, "hi", None, options, {}, stream=stream, restart=restart)  # type: ignore[arg-type]
+) -> ChatCall | FallbackCall:
+    arguments = ChatArguments([Message("user", "hi")], None, options, restart=restart)
+    return prepare(made_with, clock, arguments, stream=stream)  # type: ignore[arg-type]
 
 
 @dataclass
-class Run:
-    """What a course did: its steps in short, the texts it delivered, and how it ended."""
+class Record:
+    """What a flow did: its steps in short, the texts it delivered, and how it ended."""
 
     steps: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
@@ -96,26 +96,21 @@ def happen(outcomes: Iterator[Any], clock: FakeClock) -> Any:
     return outcome
 
 
-def run(course: Any, script: Iterable[Any], clock: FakeClock) -> Run:
-    """Carry out a course's steps from a script: heads, bytes, or errors to throw; a float is time that passes first."""
+def run(flow: Any, script: Iterable[Any], clock: FakeClock) -> Record:
+    """Perform a flow's steps from a script: heads, bytes, or errors to throw; a float is time that passes first."""
     outcomes = iter(script)
-    done = Run()
+    done = Record()
     outcome: Any = None
     failure: APIError | None = None
     try:
         while True:
-            step = course.throw(failure) if failure is not None else course.send(outcome)
-            done.steps.append(type(step).__name__)
+            step = flow.throw(failure) if failure is not None else flow.send(outcome)
             outcome, failure = None, None
-            if isinstance(step, Deliver):
-                try:
-                    while not step.source.done:
-                        done.steps.append("Read")
-                        done.delivered.extend(chunk.text for chunk in step.source.chunks(happen(outcomes, clock)))
-                except APIError as error:
-                    failure = error
+            if isinstance(step, Chunk):
+                done.delivered.append(step.text)
                 continue
-            if isinstance(step, Finish):
+            done.steps.append(type(step).__name__)
+            if isinstance(step, Drain):
                 continue
             if isinstance(step, Sleep):
                 done.slept.append(step.seconds)
@@ -123,7 +118,7 @@ def run(course: Any, script: Iterable[Any], clock: FakeClock) -> Run:
                 continue
             if isinstance(step, Open):
                 done.opened.append(step)
-            assert isinstance(step, Open | Read | Start)
+            assert isinstance(step, Open | Read | StartServer)
             try:
                 outcome = happen(outcomes, clock)
             except APIError as error:
@@ -132,16 +127,16 @@ def run(course: Any, script: Iterable[Any], clock: FakeClock) -> Run:
         done.result = end.value
     except APIError as error:
         done.error = error
-    assert list(outcomes) == [], "the course did not use the whole script"
+    assert list(outcomes) == [], "the flow did not use the whole script"
     return done
 
 
-def reply(script: Iterable[Any], clock: FakeClock | None = None, **arguments: Any) -> Run:
+def reply(script: Iterable[Any], clock: FakeClock | None = None, **arguments: Any) -> Record:
     clock = clock or FakeClock()
     return run(call(False, settings(**arguments), clock).reply(), script, clock)
 
 
-def stream(script: Iterable[Any], clock: FakeClock | None = None, **arguments: Any) -> Run:
+def stream(script: Iterable[Any], clock: FakeClock | None = None, **arguments: Any) -> Record:
     clock = clock or FakeClock()
     return run(call(True, settings(**arguments), clock).stream(), script, clock)
 
@@ -155,64 +150,61 @@ def test_a_whole_reply_is_opened_read_to_its_end_and_decoded() -> None:
 
 def test_a_stream_hands_out_the_chunks_of_each_read_and_stops_at_the_end_mark() -> None:
     done = stream([Head(), EVENT % b"The " + EVENT % b"Ni", EVENT % b"le", FINISH + DONE])
-    assert done.steps == ["Open", "Deliver", "Read", "Read", "Read", "Finish"]
+    assert done.steps == ["Open", "Read", "Read", "Read", "Drain"]
     assert done.delivered == ["The ", "Ni", "le", ""]
     assert done.result.text == "The Nile"
 
 
 def test_chunks_are_decoded_as_the_caller_takes_them_and_count_from_then_on() -> None:
     made = call(True, settings(), FakeClock())
-    course = made.stream()
-    next(course)
-    deliver = course.send(Head())
-    assert isinstance(deliver, Deliver)
-    chunks = deliver.source.chunks(EVENT % b"The " + EVENT % b"Nile" + b"data: no JSON\n\n")
+    flow = made.stream()
+    next(flow)
+    assert isinstance(flow.send(Head()), Read)
     assert made.response().text == ""
-    for text in ("The ", "The Nile"):
-        next(chunks)
-        assert made.response().text == text
-    with pytest.raises(APIResponseError, match="not JSON") as raised:
-        next(chunks)
-    with pytest.raises(APIResponseError, match=r"openai \(host.test\)") as described:
-        course.throw(raised.value)
-    assert described.value.partial is not None
-    assert described.value.partial.text == "The Nile"
+    flow.send(EVENT % b"The " + EVENT % b"Nile" + b"data: no JSON\n\n")
+    assert made.response().text == "The "
+    next(flow)
+    assert made.response().text == "The Nile"
+    with pytest.raises(APIResponseError, match=r"openai \(host.test\): .*not JSON") as raised:
+        next(flow)
+    assert raised.value.partial is not None
+    assert raised.value.partial.text == "The Nile"
 
 
 def test_a_broken_read_of_which_the_caller_took_nothing_is_tried_again() -> None:
     done = stream([Head(), b'data: {"error":{"type":"server_error"}}\n\n', Head(), EVENT % b"x" + FINISH + DONE])
     assert done.delivered == ["x", ""]
-    assert done.steps == ["Open", "Deliver", "Read", "Sleep", "Open", "Deliver", "Read", "Finish"]
+    assert done.steps == ["Open", "Read", "Sleep", "Open", "Read", "Drain"]
 
 
 @pytest.mark.parametrize("restart", [True, False])
 def test_after_a_break_the_restarted_chunk_empties_the_response_first(restart: bool) -> None:
     clock = FakeClock()
     made = call(True, settings(), clock, restart=restart)
-    course = made.stream()
-    next(course)
-    deliver = course.send(Head())
-    assert isinstance(deliver, Deliver)
-    assert [chunk.text for chunk in deliver.source.chunks(EVENT % b"old")] == ["old"]
+    flow = made.stream()
+    next(flow)
+    flow.send(Head())
+    assert str(flow.send(EVENT % b"old")) == "old"
+    assert isinstance(next(flow), Read)
     if not restart:
         with pytest.raises(StreamInterruptedError):
-            course.throw(StreamInterruptedError("cut"))
+            flow.throw(StreamInterruptedError("cut"))
         return
-    assert isinstance(course.throw(StreamInterruptedError("cut")), Sleep)
-    assert isinstance(course.send(None), Open)
-    deliver = course.send(Head())
-    assert isinstance(deliver, Deliver)
-    chunks = deliver.source.chunks(EVENT % b"new")
+    assert isinstance(flow.throw(StreamInterruptedError("cut")), Sleep)
+    assert isinstance(next(flow), Open)
+    flow.send(Head())
     assert made.response().text == "old"
-    assert next(chunks).restarted
+    first = flow.send(EVENT % b"new")
+    assert isinstance(first, Chunk)
+    assert first.restarted
     assert made.response().text == ""
-    assert next(chunks).text == "new"
+    assert str(next(flow)) == "new"
     assert made.response().text == "new"
 
 
 def test_an_answer_that_ends_with_its_body_needs_no_finish() -> None:
     done = stream([Head(), b"whole", b""], provider="yqcloud")
-    assert done.steps == ["Open", "Deliver", "Read", "Read"]
+    assert done.steps == ["Open", "Read", "Read"]
     assert done.delivered == ["whole", ""]
 
 
@@ -239,10 +231,11 @@ def test_a_failure_to_open_is_tried_again_when_that_can_help(failure: APIError, 
     done = reply([failure] * attempts)
     assert done.steps.count("Open") == attempts
     assert done.slept == [0.5, 1.0][: attempts - 1]
-    assert done.error is failure
-    assert str(failure).startswith("openai (host.test): ")
-    assert str(failure).count("openai (host.test)") == 1
-    assert (failure.provider, failure.model) == ("openai", "m")
+    assert type(done.error) is type(failure)
+    assert str(done.error) == f"openai (host.test): {failure}"
+    assert (done.error.provider, done.error.model) == ("openai", "m")
+    assert len(done.error.previous_errors) == attempts - 1
+    assert (failure.provider, failure.previous_errors) == (None, ())
 
 
 def test_the_second_attempt_succeeds_after_the_wait_the_provider_asked_for() -> None:
@@ -312,9 +305,9 @@ def test_a_break_after_the_first_chunk_is_the_callers_to_know() -> None:
     cut = StreamInterruptedError("cut")
     done = stream([Head(), EVENT % b"The Ni", cut])
     assert done.steps.count("Open") == 1
-    assert done.error is cut
-    assert cut.partial is not None
-    assert (cut.partial.text, cut.partial.finish_reason) == ("The Ni", None)
+    assert isinstance(done.error, StreamInterruptedError)
+    assert done.error.partial is not None
+    assert (done.error.partial.text, done.error.partial.finish_reason) == ("The Ni", None)
 
 
 def test_chat_over_a_stream_is_tried_again_after_any_break_and_forgets_what_came() -> None:
@@ -356,21 +349,20 @@ def test_the_deadline_is_counted_from_the_first_step_and_covers_every_attempt() 
 def test_no_attempt_is_made_that_would_begin_after_the_deadline() -> None:
     refused = APIConnectionError("refused")
     done = reply([9.6, refused], timeout=Timeout(total=10))
-    assert (done.error, done.slept) == (refused, [])
+    assert (str(done.error), done.slept) == ("openai (host.test): refused", [])
 
 
 def test_one_attempt_is_made_without_retries() -> None:
-    refused = APIConnectionError("refused")
-    assert reply([refused], retry=None).error is refused
+    assert str(reply([APIConnectionError("refused")], retry=None).error) == "openai (host.test): refused"
 
 
 def test_the_waits_double_up_to_the_cap_and_jitter_only_shortens_them() -> None:
     clock = FakeClock()
     policy = RetryPolicy(attempts=7, jitter=0.5)
     made = settings(retry=policy)
-    request, own = made.request("hi", None, {})
-    course = Call(made, clock, request, own, stream=False, rng=random.Random(7)).reply()  # type: ignore[arg-type]
-    done = run(course, [APIConnectionError("refused")] * 7, clock)
+    request, options = made.request([Message("user", "hi")], None, {})
+    flow = ChatCall(made, clock, request, options, stream=False, rng=random.Random(7)).reply()  # type: ignore[arg-type]
+    done = run(flow, [APIConnectionError("refused")] * 7, clock)
     draws = random.Random(7)
     expected = [wait * (1 - 0.5 * draws.random()) for wait in (0.5, 1, 2, 4, 8, 8)]
     assert done.slept == pytest.approx(expected)
@@ -403,7 +395,7 @@ def test_a_server_on_demand_is_started_first_and_its_key_is_sent() -> None:
     clock = FakeClock()
     made = settings("local", base_url=None)
     done = run(call(False, made, clock).reply(), [Served(), Head(), REPLY, b""], clock)
-    assert done.steps == ["Start", "Open", "Read", "Read"]
+    assert done.steps == ["StartServer", "Open", "Read", "Read"]
     sent = done.opened[0].request
     assert sent.url == "http://127.0.0.1:1/v1/chat/completions"
     assert dict(sent.headers)["Authorization"] == "Bearer random"
@@ -411,8 +403,8 @@ def test_a_server_on_demand_is_started_first_and_its_key_is_sent() -> None:
 
 def test_models_are_asked_from_a_service_that_can_tell() -> None:
     clock = FakeClock()
-    course = ModelListing(settings(), clock).names()  # type: ignore[arg-type]
-    done = run(course, [Head(), b'{"data":[{"id":"a"},{"id":"b"}]}', b""], clock)
+    flow = ModelListing(settings(), clock).names()  # type: ignore[arg-type]
+    done = run(flow, [Head(), b'{"data":[{"id":"a"},{"id":"b"}]}', b""], clock)
     assert done.result == ["a", "b"]
     assert (done.opened[0].request.method, done.opened[0].request.url) == ("GET", "http://host.test/v1/models")
 
@@ -422,3 +414,61 @@ def test_models_of_a_service_that_cannot_tell_are_those_known() -> None:
     done = run(ModelListing(settings("ai365vip"), clock).names(), [], clock)  # type: ignore[arg-type]
     assert done.result == ["gpt-3.5-turbo", "gpt-3.5-turbo-16k", "gpt-4o"]
     assert done.steps == []
+
+
+class _FaultyDecoder:
+    done = False
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        yield Chunk(text="half")
+        raise KeyError("index")
+
+    def finish(self) -> Iterator[Chunk]:
+        return iter(())
+
+
+class _FaultyCodec(OpenAICodec):
+    """A codec with faults, as one from elsewhere may have: a bare exception, and a value that our models refuse."""
+
+    def decode(self, body: bytes) -> Any:
+        return TokenLogprob(token="x", logprob=float("inf"))
+
+    def stream_decoder(self, content_type: str) -> Any:
+        return _FaultyDecoder()
+
+    def decode_models(self, body: bytes) -> list[str]:
+        raise ValueError("no such list")
+
+
+def test_whatever_a_codec_cannot_read_is_an_api_error() -> None:
+    clock = FakeClock()
+    made = settings()._replace(codec=_FaultyCodec())
+    whole = run(call(False, made, clock).reply(), [Head(), b"{}", b""], clock).error
+    streamed = run(call(True, made, clock).stream(), [Head(), b"{}"], clock)
+    listed = run(ModelListing(made, clock).names(), [Head(), b"{}", b""], clock).error  # type: ignore[arg-type]
+
+    assert [type(error) for error in (whole, streamed.error, listed)] == [APIResponseError] * 3
+    assert str(whole).startswith("openai (host.test): the reply cannot be read: InvalidRequestError: TokenLogprob: ")
+    assert str(streamed.error) == "openai (host.test): the reply cannot be read: KeyError: 'index'"
+    assert isinstance(streamed.error, APIResponseError)
+    assert isinstance(streamed.error.__cause__, KeyError)
+    assert streamed.error.partial is not None
+    assert (streamed.delivered, streamed.error.partial.text) == (["half"], "half")
+    assert "no such list" in str(listed)
+
+
+def test_an_error_is_built_once_and_what_was_raised_stays_as_it_was() -> None:
+    lost = APIConnectionError("refused")
+    limited = RateLimitError("slow down", status_code=429, retry_after=1, body={"a": 1}, headers={"x": "y"})
+    before = [dict(vars(error)) for error in (lost, limited)]
+
+    error = reply([lost, limited, lost]).error
+
+    assert [dict(vars(error)) for error in (lost, limited)] == before
+    assert error is not None
+    assert [str(one) for one in (*error.previous_errors, error)] == [
+        "openai (host.test): refused",
+        "openai (host.test): slow down",
+        "openai (host.test): refused",
+    ]
+    assert all(one.provider == "openai" and one.previous_errors == () for one in error.previous_errors)

@@ -28,7 +28,7 @@ from llmclients import (
     LLMClientError,
     Timeout,
 )
-from llmclients.calls.base import Open
+from llmclients.calls.flow import Open
 from llmclients.codecs.base import Context
 from llmclients.config.values import Proxy, RetryPolicy
 from llmclients.errors import APIConnectionError, StreamInterruptedError
@@ -149,25 +149,25 @@ def ask(side: str, mode: str, url: str, **made: Any) -> ReceivedRequest:
         async with AsyncClient("openai/m", base_url=url, **made) as client:
             look(client, client._settings, client._transport, client.conversation())
             stream = client.stream("Hi")
-            look(stream, stream._call, stream._call._settings, stream._call._context, stream._call.progress)
-            look(stream._drive, stream._call._wire)
+            look(stream, stream._call, stream._call._settings, stream._call._context, stream._call.state)
+            look(stream._driver, stream._run, stream._call._encoded)
             if mode == "chat":
                 await client.chat("Hi")
             else:
                 async with stream:
-                    look(*[chunk async for chunk in stream], stream.response, stream._drive._response)
+                    look(*[chunk async for chunk in stream], stream.response, stream._driver._response)
 
     def synchronously() -> None:
         with Client("openai/m", base_url=url, **made) as client:
             look(client, client._settings, client._transport, client.conversation())
             stream = client.stream("Hi")
-            look(stream, stream._call, stream._call._settings, stream._call._context, stream._call.progress)
-            look(stream._drive, stream._call._wire)
+            look(stream, stream._call, stream._call._settings, stream._call._context, stream._call.state)
+            look(stream._driver, stream._run, stream._call._encoded)
             if mode == "chat":
                 client.chat("Hi")
             else:
                 with stream:
-                    look(*stream, stream.response, stream._drive._response)
+                    look(*stream, stream.response, stream._driver._response)
 
     try:
         asyncio.run(asyncio.wait_for(asynchronously(), 20), debug=True) if side == "async" else synchronously()
@@ -226,7 +226,6 @@ def test_an_error_event_that_repeats_the_key_does_not_show_it(listening: list[st
         Reply(json={"error": {"message": ECHO}}),
         Reply(body=ECHO),
     ],
-    ids=repr,
 )
 def test_no_scripted_failure_shows_a_secret(listening: list[str], side: str, mode: str, reply: Any) -> None:
     heard = ask(side, mode, "http://host.test", transport=MockTransport(lambda _request: reply))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmclients.calls.retry import Retries, retry_after
+from llmclients.calls.retry import Retries, parse_retry_after
 from llmclients.codecs.openai_chat.codec import OpenAICodec
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import (
@@ -43,7 +43,7 @@ def waits(
     """The waits of a call that fails with the same error again and again, on a clock that only the waits move."""
     retries = Retries(policy or RetryPolicy(jitter=0), deadline, random.Random(seed))
     now, found = 0.0, []
-    while (wait := retries.wait_after(error, now)) is not None:
+    while (wait := retries.decide(error, now).wait) is not None:
         found.append(wait)
         now += wait
         assert len(found) < most
@@ -91,7 +91,7 @@ def test_attempts_are_counted() -> None:
     retries = Retries(RetryPolicy(attempts=3), None, random.Random(1))
 
     counts = [retries.attempts]
-    while retries.wait_after(LOST, 0) is not None:
+    while retries.decide(LOST, 0).wait is not None:
         counts.append(retries.attempts)
 
     assert counts == [1, 2, 3]
@@ -102,7 +102,7 @@ def test_a_call_may_go_on_in_another_thread() -> None:
     found: list[float | None] = []
 
     for _ in range(3):
-        thread = threading.Thread(target=lambda: found.append(retries.wait_after(LOST, 0)))
+        thread = threading.Thread(target=lambda: found.append(retries.decide(LOST, 0).wait))
         thread.start()
         thread.join()
 
@@ -113,8 +113,8 @@ def test_two_calls_share_nothing() -> None:
     policy = RetryPolicy(jitter=0)
     first, second = (Retries(policy, None, random.Random(1)) for _ in range(2))
 
-    assert [first.wait_after(LOST, 0), second.wait_after(LOST, 0)] == [0.5, 0.5]
-    assert [first.wait_after(LOST, 0), second.wait_after(refused(400), 0)] == [1.0, None]
+    assert [first.decide(LOST, 0).wait, second.decide(LOST, 0).wait] == [0.5, 0.5]
+    assert [first.decide(LOST, 0).wait, second.decide(refused(400), 0).wait] == [1.0, None]
 
 
 # --- what is retried ------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_each_failure_is_told_its_own_wait() -> None:
     retries = Retries(RetryPolicy(attempts=5, jitter=0), None, random.Random(1))
     errors = [refused(429, retry_after=9.0), LOST, refused(503), refused(429, retry_after=0.1), LOST]
 
-    assert [retries.wait_after(error, 0) for error in errors] == [9, 1, 2, 0.1, None]
+    assert [retries.decide(error, 0).wait for error in errors] == [9, 1, 2, 0.1, None]
 
 
 @pytest.mark.parametrize(
@@ -281,15 +281,15 @@ def test_told_to_wait_past_the_deadline_a_call_gives_up_at_once() -> None:
     ids=repr,
 )
 def test_how_long_the_provider_asks_to_wait(headers: dict[str, str], expected: float | None) -> None:
-    assert retry_after(headers, NOW) == expected
+    assert parse_retry_after(headers, NOW) == expected
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "XYZ+12"])
 def test_an_http_date_does_not_depend_on_where_the_program_runs(zone: str) -> None:
     program = (
-        "from llmclients.calls.retry import retry_after\n"
+        "from llmclients.calls.retry import parse_retry_after\n"
         "for date in ('Thu Jan  1 00:00:07 2026', 'Thu, 01 Jan 2026 00:00:07 GMT', 'Thu, 01 Jan 2026 00:00:07 -0000'):\n"
-        f"    print(retry_after({{'retry-after': date}}, {NOW}))"
+        f"    print(parse_retry_after({{'retry-after': date}}, {NOW}))"
     )
 
     done = subprocess.run(
@@ -302,11 +302,25 @@ def test_an_http_date_does_not_depend_on_where_the_program_runs(zone: str) -> No
 @given(st.text() | st.from_regex(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d ([A-Z]{3}|[+-]\d{4})"))
 def test_a_header_of_any_kind_is_a_wait_or_nothing(value: str) -> None:
     for name in ("retry-after", "retry-after-ms"):
-        wait = retry_after({name: value}, NOW)
+        wait = parse_retry_after({name: value}, NOW)
         assert wait is None or wait > 0
 
 
 def test_a_wait_of_the_quota_is_kept_on_the_error() -> None:
-    error = RateLimitError("slow", status_code=429, retry_after=retry_after({"retry-after-ms": "250"}, NOW))
+    error = RateLimitError("slow", status_code=429, retry_after=parse_retry_after({"retry-after-ms": "250"}, NOW))
 
     assert waits(error, RetryPolicy(attempts=2)) == [0.25]
+
+
+def test_a_call_that_is_given_up_says_why() -> None:
+    def reason(error: APIError, deadline: float | None = None, attempts: int = 2, made: int = 1) -> str:
+        retries = Retries(RetryPolicy(attempts=attempts, jitter=0), deadline, random.Random(1))
+        for _ in range(made):
+            decision = retries.decide(error, 0)
+        assert decision.wait is None
+        return decision.reason
+
+    assert reason(refused(400)) == "another attempt cannot help"
+    assert reason(LOST, made=2) == "all 2 attempts of the policy are made"
+    assert reason(refused(429, retry_after=121.5)) == "asked to wait 121.5 s, more than max_retry_after allows"
+    assert reason(LOST, deadline=0.5) == "the deadline would have passed"

@@ -1,4 +1,4 @@
-"""Random courses of calls, against a model of what a call may do; those of decoders are in `fuzz/`."""
+"""Random flows of calls, against a model of what a call may do; those of decoders are in `fuzz/`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,8 +18,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from llmclients.calls.base import READ, Deliver, Finish, Open, Progress, Read, Sleep
-from llmclients.calls.chat import Call, FallbackCall
+from llmclients.calls.chat import ChatCall
+from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.flow import CallState, Drain, Open, Read, Sleep
 from llmclients.codecs.base import CodecOptions
 from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy, Timeout
@@ -50,7 +51,7 @@ class Head:
 
 
 class CallMachine(RuleBasedStateMachine):
-    """Plays the client and the network: carries out each step of a course with an outcome of its own choice."""
+    """Plays the client and the network: performs each step of a flow with an outcome of its own choice."""
 
     streaming = True
 
@@ -67,24 +68,23 @@ class CallMachine(RuleBasedStateMachine):
         self.attempts, self.restart = attempts, restart and self.streaming
         self.deadline = None if total is None else 1000.0 + total
         self.order = [f"http://{provider}.test" for provider in providers]
-        progress = Progress()
+        state = CallState()
         calls = []
         for provider in providers:
             own = ClientSettings.from_arguments(
-                provider, model="m" if provider == "openai" else None, api_key=None, base_url=f"http://{provider}.test",
-                model_path=None, headers=None, timeout=Timeout(total=total), retry=RetryPolicy(attempts=attempts),
-                proxy=False, fallback=(), trust_env=False, verify=True, max_response_bytes=1 << 20,
+                provider, model="m" if provider == "openai" else None, base_url=f"http://{provider}.test",
+                timeout=Timeout(total=total), retry=RetryPolicy(attempts=attempts), trust_env=False,
             )  # fmt: skip
             request, options = ChatRequest.from_messages("Hi", model=own.model_name(None)), own.codec.options()
             assert isinstance(options, CodecOptions)
             calls.append(
-                Call(
+                ChatCall(
                     own, self.clock, request, options, stream=self.streaming, restart=self.restart,
-                    progress=progress, rng=random.Random(7),
+                    state=state, rng=random.Random(7),
                 )
             )  # fmt: skip
         self.call = calls[0] if len(calls) == 1 else FallbackCall(calls)
-        self.course = self.call.stream() if self.streaming else self.call.reply()
+        self.flow = self.call.stream() if self.streaming else self.call.reply()
         self.told_late = False
         self.opens: list[str] = []
         self.failures = 0
@@ -95,9 +95,9 @@ class CallMachine(RuleBasedStateMachine):
         self.may_end = False
         self.result: ChatResponse | None = None
         self.error: APIError | None = None
-        self.go(lambda: next(self.course))
+        self.go(lambda: next(self.flow))
 
-    # what a course may do
+    # what a flow may do
 
     def go(self, step: Any) -> None:
         try:
@@ -124,32 +124,19 @@ class CallMachine(RuleBasedStateMachine):
                 assert self.deadline is None or self.clock.now + seconds < self.deadline, "asleep past the deadline"
                 assert not self.chunks or self.restart
                 self.clock.sleep(seconds + self.oversleep)
-                self.go(lambda: self.course.send(None))
-            case Deliver(source=source):
-                self.source = source
-            case Finish():
-                assert self.may_end
-                self.go(lambda: next(self.course))
-
-    def take(self, data: bytes) -> None:
-        """As a caller does: one by one, until they end or raise."""
-        assert self.streaming
-        assert not self.source.done, "a read after the end"
-        again = bool(self.chunks) and self.delivering_attempt != len(self.opens)
-        try:
-            for chunk in self.source.chunks(data):
+                self.go(lambda: self.flow.send(None))
+            case Chunk() as chunk:  # as a caller does: one by one, until they end or raise
+                assert self.streaming
+                again = bool(self.chunks) and self.delivering_attempt != len(self.opens)
                 assert chunk.restarted == again
                 self.restarts += again
-                again = False
                 self.delivering_attempt = len(self.opens)
                 self.chunks.append(chunk)
                 assert self.call.response().text == self.delivered
-        except APIError as error:
-            failure = error
-            self.go(lambda: self.course.throw(failure))
-        else:
-            if self.source.done:
-                self.go(lambda: next(self.course))
+                self.go(lambda: next(self.flow))
+            case Drain():
+                assert self.may_end
+                self.go(lambda: next(self.flow))
 
     @property
     def delivered(self) -> str:
@@ -183,8 +170,7 @@ class CallMachine(RuleBasedStateMachine):
     # what may happen to it
 
     def at(self, kind: Any) -> bool:
-        """A course that delivers reads as well."""
-        return isinstance(self.step, kind) or (isinstance(self.step, Deliver) and isinstance(READ, kind))
+        return isinstance(self.step, kind)
 
     @property
     def late(self) -> bool:
@@ -193,20 +179,18 @@ class CallMachine(RuleBasedStateMachine):
     def answer(self, outcome: Any) -> None:
         if self.late:  # as every transport does
             self.run_out()
-        elif self.at(Deliver):
-            self.take(outcome)
         else:
-            self.go(lambda: self.course.send(outcome))
+            self.go(lambda: self.flow.send(outcome))
 
     def fail(self, error: APIError) -> None:
         if self.late:
             self.run_out()
         else:
-            self.go(lambda: self.course.throw(error))
+            self.go(lambda: self.flow.throw(error))
 
     def run_out(self) -> None:
         self.told_late = True
-        self.go(lambda: self.course.throw(APITimeoutError("too late", phase="total")))
+        self.go(lambda: self.flow.throw(APITimeoutError("too late", phase="total")))
 
     @precondition(lambda self: self.at(Open | Read))
     @rule(seconds=st.sampled_from([0.01, 0.6, 4.0]))
@@ -224,7 +208,7 @@ class CallMachine(RuleBasedStateMachine):
     @rule()
     def stay_ended(self) -> None:
         with pytest.raises(StopIteration):
-            next(self.course)
+            next(self.flow)
 
     @precondition(lambda self: self.at(Open))
     @rule(status=statuses, retry=st.sampled_from([None, None, 0, 1, 5, 300]))
@@ -297,9 +281,7 @@ class ReplyMachine(CallMachine):
     streaming = False
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("machine", [CallMachine, ReplyMachine])
 def test_a_call_keeps_its_rules_whatever_happens(machine: type[CallMachine]) -> None:
-    moderate = settings(
-        max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-    run_state_machine_as_test(machine, settings=moderate)
+    run_state_machine_as_test(machine, settings=settings(stateful_step_count=40))

@@ -364,3 +364,22 @@ def test_a_conversation_keeps_all_of_it() -> None:
     assert [message["role"] for message in sent(mock)[2]["messages"]] == [
         *("system", "user", "assistant", "tool", "assistant", "user")
     ]
+
+
+def test_messages_are_copied_once_however_many_turns_there_are(side: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[Message] = []
+    original = Message.model_copy
+
+    def counted(message: Message, *, update: dict[str, Any] | None = None, deep: bool = False) -> Message:
+        copied.extend([message] * deep)
+        return original(message, update=update, deep=deep)
+
+    monkeypatch.setattr(Message, "model_copy", counted)
+    history = [Message("user" if turn % 2 == 0 else "assistant", f"turn {turn}") for turn in range(9)]
+    mock = MockTransport(
+        [asks(("a", "clock", '{"zone": "UTC"}')), asks(("b", "clock", '{"zone": "CET"}')), says("Noon.")]
+    )
+
+    assert side.chat(mock, history, tools=[clock]).text == "Noon."
+    assert copied == history
+    assert len(sent(mock)[-1]["messages"]) == 9 + 4

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from llmclients import AsyncClient, Client, ConfigurationError
-from llmclients.cli import main as cli
-from llmclients.cli.main import RELAY_KEY_VARIABLE, main
+from llmclients.cli import commands
+from llmclients.cli.commands import RELAY_KEY_VARIABLE
+from llmclients.cli.main import main
 from llmclients.relay import RelayServer
 from llmclients.transports.mock import Cut, MockTransport, Reply
 
@@ -110,7 +111,7 @@ def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["chat", "nope", "Hi"], "there is no provider named 'nope'"),
         (["chat", "yqcloud", "Hi", "--option", "surprise=1"], "no option 'surprise'"),
@@ -124,13 +125,13 @@ def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(RELAY_KEY_VARIABLE, raising=False)
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert not out
-    assert re.fullmatch(f"llmclients: .*{re.escape(words)}.*\n", err)
+    assert re.fullmatch(f"llmclients: .*{re.escape(message)}.*\n", err)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: 
         warnings.warn("mind the gap", stacklevel=1)
         return 0
 
-    monkeypatch.setattr(cli, "_providers", warn)
+    monkeypatch.setattr(commands, "providers", warn)
     assert main(["providers"]) == 0
     assert capsys.readouterr().err == "llmclients: warning: mind the gap\n"
 
@@ -203,7 +204,7 @@ def test_models_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
 def test_local_install_and_demo_are_passed_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("llmclients.local.engine.install", lambda: None)
+    monkeypatch.setattr("llmclients.local.install.install", lambda: None)
     monkeypatch.setattr("llmclients.demo.run", lambda: 1)
     assert main(["local", "install"]) == 0
     assert main(["demo"]) == 1
@@ -216,6 +217,15 @@ def test_local_install_and_demo_are_passed_on(
     assert capsys.readouterr().err == "llmclients: the weights are missing\n"
 
 
+@pytest.fixture
+def _sigint_is_heard() -> Iterator[None]:
+    """A shell starts its background jobs with SIGINT ignored, and what those start inherits that: then nothing says 130."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_sigint_is_heard")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_the_relay_serves_until_it_is_interrupted() -> None:
     environment = {**os.environ, RELAY_KEY_VARIABLE: "sesame"}

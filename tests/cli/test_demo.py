@@ -45,10 +45,10 @@ def run_with(monkeypatch: pytest.MonkeyPatch, text: str, reason: str) -> int:
         mock = MockTransport(answer)
         return RelayServer(AsyncClient("openai/m", base_url="http://mock", api_key="k", transport=mock, retry=None))
 
-    ways = demo.ways
+    targets = demo.targets
     monkeypatch.setattr(demo, "RelayServer", relay)
-    monkeypatch.setattr(demo.local, "endpoint", lambda: None)
-    monkeypatch.setattr(demo, "ways", lambda url: [way for way in ways(url) if way.provider == "ylokh"])
+    monkeypatch.setattr(demo.engine, "endpoint", lambda: None)
+    monkeypatch.setattr(demo, "targets", lambda url: [target for target in targets(url) if target.provider == "ylokh"])
     return demo.run()
 
 
@@ -73,9 +73,9 @@ def test_a_wrong_answer_is_a_failure(
     assert complaint in out
 
 
-def test_a_stream_must_be_one_and_fold_to_its_response() -> None:
+def test_a_stream_must_be_one_and_add_up_to_its_response() -> None:
     report = demo.Report()
     report.end("x", 0.0, demo.ChatResponse(text="ab", finish_reason="stop"), ["a"])
-    assert report.wrong == ["x: the stream came in one chunk", "x: the chunks are not the response"]
+    assert report.failures == ["x: the stream came in one chunk", "x: the chunks are not the response"]
     report.check("x", True, "")
     assert report.checked == 5

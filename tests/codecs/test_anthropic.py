@@ -7,7 +7,6 @@ from enum import Enum
 from typing import Annotated, Any
 
 import pytest
-from helpers import decode
 from pydantic import BaseModel, Field
 
 from llmclients.codecs.anthropic.codec import AnthropicCodec
@@ -21,9 +20,11 @@ TOOL = {"name": "f", "parameters": {"type": "object"}}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 
-def payload(messages: Any = "Hi", model: str = BUDGET, own: dict[str, Any] | None = None, **options: Any) -> Any:
+def payload(
+    messages: Any = "Hi", model: str = BUDGET, codec_options: dict[str, Any] | None = None, **options: Any
+) -> Any:
     request = ChatRequest.from_messages(messages, **options)
-    return json.loads(CODEC.encode(request, Context(model=model, options=CODEC.options(**own or {}))).body)
+    return json.loads(CODEC.encode(request, Context(model=model, options=CODEC.options(**codec_options or {}))).body)
 
 
 def only(body: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def budget(tokens: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "own", "thinking", "effort"),
+    ("model", "options", "codec_options", "thinking", "effort"),
     [
         (BUDGET, {}, {}, None, None),
         (BUDGET, {"reasoning_effort": "none"}, {}, {"type": "disabled"}, None),
@@ -111,9 +112,9 @@ def budget(tokens: int, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_reasoning_effort_is_an_effort_or_a_budget(
-    model: str, options: dict[str, Any], own: dict[str, Any], thinking: Any, effort: str | None
+    model: str, options: dict[str, Any], codec_options: dict[str, Any], thinking: Any, effort: str | None
 ) -> None:
-    body = payload(model=model, own=own, **options)
+    body = payload(model=model, codec_options=codec_options, **options)
 
     assert body.get("thinking") == thinking
     assert body.get("output_config") == (effort and {"effort": effort})
@@ -136,8 +137,8 @@ def test_reasoning_effort_is_an_effort_or_a_budget(
     ],
 )
 def test_a_schema_goes_the_way_that_the_model_knows(model: str, native: bool) -> None:
-    form = {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": SCHEMA}}
-    body = payload(model=model, response_format=form)
+    response_format = {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": SCHEMA}}
+    body = payload(model=model, response_format=response_format)
 
     if native:
         closed = SCHEMA | {"additionalProperties": False}
@@ -233,8 +234,8 @@ def assistant(content: Any, **more: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": content, **more}
 
 
-def text(words: str) -> dict[str, Any]:
-    return {"type": "text", "text": words}
+def text(value: str) -> dict[str, Any]:
+    return {"type": "text", "text": value}
 
 
 def result(call: str, content: Any, **more: Any) -> dict[str, Any]:
@@ -295,50 +296,7 @@ def test_all_system_text_is_one_at_the_top_in_its_order() -> None:
     assert body["messages"] == [user([text("u"), text("v")])]
 
 
-# --- what goes back -------------------------------------------------------------------------------------------------
-
-
-def echoed(*blocks: tuple[dict[str, Any], dict[str, Any] | None]) -> Any:
-    """The provider_data of a stream of these blocks: what each starts with, and its delta."""
-    events: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m", "content": []}}]
-    for index, (start, delta) in enumerate(blocks):
-        events.append({"type": "content_block_start", "index": index, "content_block": start})
-        if delta is not None:
-            events.append({"type": "content_block_delta", "index": index, "delta": delta})
-        events.append({"type": "content_block_stop", "index": index})
-    events += [{"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}, {"type": "message_stop"}]
-    stream = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
-    found = decode(CODEC.stream_decoder("text/event-stream"), [stream.encode()])
-    assert found.done, found.message
-    return (found.response.provider_data or {}).get("anthropic")
-
-
-SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": "S"}
-
-
-def test_thinking_that_was_cut_before_its_signature_does_not_go_back() -> None:
-    cut = {"type": "thinking", "thinking": "", "signature": ""}, {"type": "thinking_delta", "thinking": "We"}
-
-    assert echoed((SIGNED, None), cut) == [SIGNED]
-    assert echoed(cut) is None
-    reply = {"content": [SIGNED, {"type": "thinking", "thinking": "We", "signature": ""}], "stop_reason": "max_tokens"}
-    assert CODEC.decode(json.dumps(reply).encode()).provider_data == {"anthropic": [SIGNED]}
-
-
-def test_the_input_of_a_call_of_any_kind_is_put_together() -> None:
-    start = {"type": "mcp_tool_use", "id": "a", "name": "f", "server_name": "s", "input": {}}
-    delta = {"type": "input_json_delta", "partial_json": '{"city": "Oslo"}'}
-
-    assert echoed((SIGNED, None), (start, delta)) == [SIGNED, start | {"input": {"city": "Oslo"}}]
-
-
-def test_what_got_pieces_of_nobody_knows_what_does_not_go_back() -> None:
-    delta = {"type": "input_json_delta", "partial_json": "{}"}
-
-    assert echoed((SIGNED, None), ({"type": "novel"}, delta)) is None
-
-
-def test_ids_that_come_twice_are_told_apart() -> None:
+def test_ids_that_come_twice_are_made_different() -> None:
     turn = [
         {"role": "assistant", "tool_calls": [{"id": "call_0", "name": "f", "arguments": "{}"}]},
         {"role": "tool", "content": "4", "tool_call_id": "call_0"},

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from helpers import decode
 from pydantic import BaseModel
 from test_anthropic import BUDGET, CODEC, EFFORT, NEW, OLD, SCHEMA, TOOL, payload, text, user
 
@@ -24,15 +23,15 @@ from llmclients.errors import (
 )
 from llmclients.testing import MockTransport, Reply
 from llmclients.types.content import AudioPart
-from llmclients.types.messages import ToolCall
+from llmclients.types.messages import ToolCall, as_messages
 
-# --- what is refused ------------------------------------------------------------------------------------------------
+# --- what is rejected -----------------------------------------------------------------------------------------------
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "argument", "words"),
+    ("arguments", "argument", "message"),
     [
         ({"messages": [{"role": "system", "content": "S"}]}, "messages", "nothing to answer"),
         ({"messages": [user("a"), {"role": "assistant", "content": ""}][1:]}, "messages", "nothing to answer"),
@@ -59,11 +58,11 @@ PNG = b"\x89PNG\r\n\x1a\n"
         ),
         ({"reasoning_effort": "huge"}, "reasoning_effort", "knows none, low, medium, high, xhigh, max, not 'huge'"),
         ({"reasoning_effort": "low", "max_tokens": 1024}, "max_tokens", "1024 at least"),
-        ({"reasoning_effort": "low", "own": {"thinking": 2000}}, "thinking", "the same thing"),
-        ({"reasoning_effort": "none", "own": {"thinking": 2000}}, "thinking", "contradict"),
-        ({"own": {"thinking": 1023}}, "thinking", "the least is 1024"),
-        ({"own": {"thinking_display": "omitted"}}, "thinking_display", "needs thinking"),
-        ({"own": {"betas": ["a", "b\n"]}}, "betas", "a beta's name"),
+        ({"reasoning_effort": "low", "codec_options": {"thinking": 2000}}, "thinking", "the same thing"),
+        ({"reasoning_effort": "none", "codec_options": {"thinking": 2000}}, "thinking", "contradict"),
+        ({"codec_options": {"thinking": 1023}}, "thinking", "the least is 1024"),
+        ({"codec_options": {"thinking_display": "omitted"}}, "thinking_display", "needs thinking"),
+        ({"codec_options": {"betas": ["a", "b\n"]}}, "betas", "a beta's name"),
         ({"tools": [TOOL], "response_format": SCHEMA, "model": OLD}, "response_format", "place of tools"),
         ({"tools": [TOOL], "response_format": "json"}, "response_format", "place of tools"),
         (
@@ -77,15 +76,15 @@ PNG = b"\x89PNG\r\n\x1a\n"
     ],
     ids=repr,
 )
-def test_what_the_wire_cannot_carry_is_refused(arguments: dict[str, Any], argument: str, words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words) as caught:
+def test_what_the_wire_cannot_carry_is_rejected(arguments: dict[str, Any], argument: str, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message) as caught:
         payload(**arguments)
 
     assert caught.value.argument == argument
 
 
 @pytest.mark.parametrize(
-    "own",
+    "codec_options",
     [
         {"thinking": 0},
         {"thinking": True},
@@ -98,9 +97,9 @@ def test_what_the_wire_cannot_carry_is_refused(arguments: dict[str, Any], argume
     ],
     ids=repr,
 )
-def test_an_own_option_of_the_wrong_type_is_refused(own: dict[str, Any]) -> None:
+def test_an_option_of_the_codec_of_the_wrong_type_is_rejected(codec_options: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError):
-        CODEC.options(**own)
+        CODEC.options(**codec_options)
 
 
 def test_json_can_be_had_without_thinking() -> None:
@@ -122,7 +121,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], **arg
 
 
 @pytest.mark.parametrize(
-    ("part", "words"),
+    ("part", "message"),
     [
         (ImagePart(b"BM123"), "image/bmp: it takes image/gif, image/jpeg, image/png, image/webp"),
         (FilePart(b"\xff\x00"), "application/octet-stream: it takes application/pdf, text/plain"),
@@ -131,17 +130,17 @@ def settings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], **arg
     ],
     ids=lambda value: None if isinstance(value, str) else value.type,
 )
-def test_a_part_of_another_kind_is_refused_before_sending(
-    monkeypatch: pytest.MonkeyPatch, part: Any, words: str
+def test_a_part_of_another_kind_is_rejected_before_sending(
+    monkeypatch: pytest.MonkeyPatch, part: Any, message: str
 ) -> None:
-    with pytest.raises(UnsupportedOptionError, match=words):
-        settings(monkeypatch, {}, api_key="k", model="m").request([user([part])], None, {})
+    with pytest.raises(UnsupportedOptionError, match=message):
+        settings(monkeypatch, {}, api_key="k", model="m").request(as_messages([user([part])]), None, {})
 
 
 @pytest.mark.parametrize("option", ["seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"])
-def test_an_option_without_a_field_is_refused(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+def test_an_option_without_a_field_is_rejected(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     with pytest.raises(UnsupportedOptionError) as caught:
-        settings(monkeypatch, {}, api_key="k", model="m").request("Hi", None, {option: 1})
+        settings(monkeypatch, {}, api_key="k", model="m").request(as_messages("Hi"), None, {option: 1})
 
     assert caught.value.argument == option
 
@@ -169,6 +168,9 @@ def test_the_body_of_an_error_may_name_the_request() -> None:
 
     assert CODEC.decode_error(400, {}, body).request_id == "req_1"
     assert CODEC.decode_error(413, {}, b"<html>").request_id is None
+    with pytest.raises(BadRequestError) as caught:
+        list(CODEC.stream_decoder("").feed(b"event: error\ndata: " + body + b"\n\n"))
+    assert caught.value.request_id == "req_1"
 
 
 # --- keys and tokens ------------------------------------------------------------------------------------------------
@@ -258,22 +260,6 @@ def test_signed_thinking_goes_back_unchanged_with_the_result() -> None:
         {"role": "assistant", "content": content},
         user([{"type": "tool_result", "tool_use_id": "a", "content": "4"}]),
     ]
-
-
-def test_a_long_answer_goes_back_whole() -> None:
-    def event(kind: str, **members: Any) -> bytes:
-        return b"data: %s\n\n" % json.dumps({"type": kind, **members}).encode()
-
-    words = [f"word {number} " for number in range(10_000)]
-    stream = [event("content_block_start", index=0, content_block={"type": "redacted_thinking", "data": "x"})]
-    stream.append(event("content_block_start", index=1, content_block=text("")))
-    stream += [event("content_block_delta", index=1, delta={"type": "text_delta", "text": word}) for word in words]
-    stream += [event("message_delta", delta={"stop_reason": "end_turn"}), event("message_stop")]
-
-    found = decode(CODEC.stream_decoder("text/event-stream"), [b"".join(stream)]).response
-
-    assert found.text == "".join(words)
-    assert found.provider_data == {"anthropic": [{"type": "redacted_thinking", "data": "x"}, text("".join(words))]}
 
 
 def test_an_error_has_the_request_s_id() -> None:

@@ -1,4 +1,4 @@
-"""Cohere's wire beyond its recordings: what is refused before sending, log probabilities, waits, any cut."""
+"""Cohere's wire beyond its recordings: what is rejected before sending, log probabilities, waits, any cut."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from helpers import Outcome, chunks_of, cut_at, decode
+from helpers import Outcome, chunks_of, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +16,7 @@ from llmclients.codecs.cohere.codec import CohereCodec, CohereOptions
 from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import APIResponseError, ConfigurationError, InvalidRequestError, UnsupportedOptionError
+from llmclients.types.messages import as_messages
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import TokenLogprob
 
@@ -23,8 +24,8 @@ CODEC = CohereCodec()
 TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}
 
 
-def encoded(messages: Any = "Hi", *, own: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-    context = Context(model="m", options=CohereOptions(**own or {}))
+def encoded(messages: Any = "Hi", *, codec_options: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    context = Context(model="m", options=CohereOptions(**codec_options or {}))
     body: dict[str, Any] = json.loads(CODEC.encode(ChatRequest.from_messages(messages, **options), context).body)
     return body
 
@@ -41,18 +42,18 @@ def event(payload: dict[str, Any]) -> bytes:
     return b"data: %s\n\n" % json.dumps(payload).encode()
 
 
-def content(index: int = 0, *, kind: str = "content-delta", **values: Any) -> bytes:
-    return event({"type": kind, "index": index, "delta": {"message": {"content": values}}})
+def content(index: int = 0, *, event_type: str = "content-delta", **values: Any) -> bytes:
+    return event({"type": event_type, "index": index, "delta": {"message": {"content": values}}})
 
 
 def end(**values: Any) -> bytes:
     return event({"type": "message-end", "delta": {"finish_reason": "COMPLETE"} | values})
 
 
-# --- refused before anything is sent --------------------------------------------------------------------------------
+# --- rejected before anything is sent -------------------------------------------------------------------------------
 
 PNG = {"type": "image", "data": "iVBORw0KGgo="}
-REFUSED: list[tuple[type[ConfigurationError], str, str, Any, dict[str, Any], dict[str, Any]]] = [
+REJECTED: list[tuple[type[ConfigurationError], str, str, Any, dict[str, Any], dict[str, Any]]] = [
     (UnsupportedOptionError, "tool_choice", "to call one tool, 'f'", "Hi", {"tools": [TOOL], "tool_choice": "f"}, {}),
     (
         UnsupportedOptionError,
@@ -102,17 +103,17 @@ REFUSED: list[tuple[type[ConfigurationError], str, str, Any, dict[str, Any], dic
 ]
 
 
-@pytest.mark.parametrize(("kind", "argument", "words", "messages", "options", "own"), REFUSED)
-def test_what_the_wire_cannot_say_is_refused(
-    kind: type[ConfigurationError],
+@pytest.mark.parametrize(("error_class", "argument", "text", "messages", "options", "codec_options"), REJECTED)
+def test_what_the_wire_cannot_say_is_rejected(
+    error_class: type[ConfigurationError],
     argument: str,
-    words: str,
+    text: str,
     messages: Any,
     options: dict[str, Any],
-    own: dict[str, Any],
+    codec_options: dict[str, Any],
 ) -> None:
-    with pytest.raises(kind, match=words) as raised:
-        encoded(messages, own=own, **options)
+    with pytest.raises(error_class, match=text) as raised:
+        encoded(messages, codec_options=codec_options, **options)
 
     assert raised.value.argument == argument
 
@@ -120,16 +121,16 @@ def test_what_the_wire_cannot_say_is_refused(
 @pytest.mark.parametrize(
     ("option", "value"), [("top_logprobs", 2), ("parallel_tool_calls", False), ("thinking_budget", 0), ("k", 1)]
 )
-def test_an_option_without_a_field_is_refused_by_name(option: str, value: Any) -> None:
+def test_an_option_without_a_field_is_rejected_by_name(option: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=option):
-        settings().request("Hi", None, {option: value, "tools": [TOOL]})
+        settings().request(as_messages("Hi"), None, {option: value, "tools": [TOOL]})
 
 
 def test_neither_audio_nor_files_go_in() -> None:
     audio = {"type": "audio", "data": "UklGRiQAAABXQVZF", "media_type": "audio/wav"}
 
     with pytest.raises(UnsupportedOptionError, match="cohere cannot carry audio parts"):
-        settings().request([{"role": "user", "content": [audio]}], None, {})
+        settings().request(as_messages([{"role": "user", "content": [audio]}]), None, {})
 
 
 # --- models ---------------------------------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def test_log_probabilities_of_a_reply() -> None:
         "logprobs": items,
     }
 
-    response = CODEC.decode(json.dumps(reply).encode())
+    response = whole_reply(CODEC, json.dumps(reply).encode())
 
     assert response.logprobs == [TokenLogprob(token="Fo", logprob=-0.5), TokenLogprob(token="ur", logprob=-3.5)]
 
@@ -206,19 +207,37 @@ def test_log_probabilities_of_a_stream_come_with_their_text() -> None:
     assert [list(chunk.logprobs) for chunk in chunks] == [[TokenLogprob(token="Four", logprob=-0.5)], []]
 
 
-@pytest.mark.parametrize("value", ["-1", None, True, math.nan, -math.inf, -(10**400)])
-def test_what_is_no_log_probability_is_an_error(value: Any) -> None:
-    item = {"text": "F", "token_ids": [1], "logprobs": [value]}
+@pytest.mark.parametrize(
+    "values",
+    [["-1"], [None], [True], [math.nan], [-math.inf], [-(10**400)], [-1e308, -1e308], [-(10**308), -(10**308)]],
+    ids=lambda values: repr(values)[:20],
+)
+def test_what_is_no_log_probability_is_an_error(values: list[Any]) -> None:
+    item = {"text": "F", "token_ids": [1], "logprobs": values}
     piece = {"type": "content-delta", "delta": {"message": {"content": {"text": "F"}}}, "logprobs": item}
+    reply = {"finish_reason": "COMPLETE", "message": {"content": [{"type": "text", "text": "F"}]}, "logprobs": [item]}
 
     with pytest.raises(APIResponseError, match="logprobs"):
         list(CODEC.stream_decoder("").feed(event(piece)))
+    with pytest.raises(APIResponseError, match="logprobs"):
+        whole_reply(CODEC, json.dumps(reply).encode())
+
+
+@pytest.mark.parametrize("count", [math.inf, math.nan, 1.5, "3", True, []], ids=repr)
+def test_what_is_no_count_is_an_error(count: Any) -> None:
+    usage = {"tokens": {"input_tokens": 1, "output_tokens": count}}
+    reply = {"finish_reason": "COMPLETE", "message": {"content": [{"type": "text", "text": "F"}]}, "usage": usage}
+
+    with pytest.raises(APIResponseError, match="output_tokens"):
+        list(CODEC.stream_decoder("").feed(end(usage=usage)))
+    with pytest.raises(APIResponseError, match="output_tokens"):
+        whole_reply(CODEC, json.dumps(reply).encode())
 
 
 # --- the end, and any cut -------------------------------------------------------------------------------------------
 
 
-def test_the_answer_is_done_before_its_manners() -> None:
+def test_the_answer_is_done_at_message_end() -> None:
     decoder = CODEC.stream_decoder("text/event-stream")
 
     assert [chunk.text for chunk in decoder.feed(content(text="A") + end())] == ["A", ""]
@@ -243,10 +262,10 @@ def streams(draw: st.DrawFn) -> tuple[bytes, str, str, list[tuple[str, str, str]
     """A stream, and its text, thinking and calls."""
     events, text, thinking = [event({"type": "message-start", "id": "c"})], "", ""
     for index, thinks in enumerate(draw(st.lists(st.booleans(), max_size=3))):
-        kind = "thinking" if thinks else "text"
-        events.append(content(index, kind="content-start", **{"type": kind, kind: ""}))
+        block_type = "thinking" if thinks else "text"
+        events.append(content(index, event_type="content-start", **{"type": block_type, block_type: ""}))
         for piece in draw(st.lists(words, max_size=3)):
-            events.append(content(index, **{kind: piece}))
+            events.append(content(index, **{block_type: piece}))
             text, thinking = text + (not thinks) * piece, thinking + thinks * piece
         events.append(event({"type": "content-end", "index": index}))
     calls = draw(st.lists(st.tuples(words, words, st.lists(words, min_size=1, max_size=3)), max_size=3))

@@ -36,7 +36,7 @@ def events_the_fast_way(pieces: Sequence[bytes], **options: Any) -> Events:
 
 
 def by_the_rules(data: bytes) -> Events:
-    """PROTOCOLS 2.1, rule by rule, on the whole stream at once."""
+    """docs/protocols/shared.md, "Server-sent events", rule by rule, on the whole stream at once."""
     data = data[3:] if data[:3] == BOM else data  # 2
     *lines, _unfinished = re.split(rb"\r\n|\n|\r", data)  # 3, 16
     found: Events = []
@@ -170,6 +170,7 @@ UNDER_WAY = [b"data: a\n", b"data: a\n\n:", b"event: x\n", b"data", b"\xef\xbb",
 READS = st.lists(
     st.one_of(
         st.lists(st.sampled_from([b"data: a\n\n", b"data: \n\n", b"data: {}\n\n"]), max_size=4).map(b"".join),
+        st.lists(st.sampled_from([b"data: a\r\n\r\n", b"data: \r\n\r\n", b"data: a\n\n"]), max_size=4).map(b"".join),
         st.lists(
             st.sampled_from(
                 [b"data: ", b"data:", b"data", b"\n\n", b"\n", b"\r", b"\r\n", b"a", b": ", b"event: x", BOM]
@@ -197,6 +198,8 @@ def test_plain_reads_among_others_are_what_the_rules_say(reads: list[bytes]) -> 
         (b"data: \n\ndata: \n\n", [b"", b""]),
         (b"data: data: a\n\n", [b"data: a"]),
         (b"data: " + BOM + b"\xff\xe2\x80\xa8\n\n", [BOM + b"\xff\xe2\x80\xa8"]),
+        (b"data: a\r\n\r\n", [b"a"]),
+        (b"data: a\r\n\r\ndata: \r\n\r\ndata: c\r\n\r\n", [b"a", b"", b"c"]),
     ],
     ids=repr,
 )
@@ -222,7 +225,14 @@ def test_a_read_of_plain_events_between_events_is_split_at_once(
         b"data: a\ndata: b\n\n",
         b"data: a\n\n\n\n",
         b"data: a\n\n\ndata: b\n\n",
-        b"data: a\r\n\r\n",
+        b"data: a\r\n\ndata: b\n\n",
+        b"data: a\n\ndata: b\r\n\r\n",
+        b"data: a\r\n\r\ndata: b\n\n",
+        b"data: a\r\ndata: b\r\n\r\n",
+        b"data: a\r\n\r\nevent: x\r\ndata: b\r\n\r\n",
+        b"data: a\r\n\n",
+        b"data: a\n\r\n",
+        b"data: a\r\r",
         b"data: a\rdata: b\n\n",
         b": a\n\ndata: a\n\n",
         b"data: a\n\nevent: x\ndata: b\n\n",
@@ -261,6 +271,66 @@ def test_after_an_event_that_is_too_large_no_read_is_plain() -> None:
         list(decoder.feed(b"data: " + b"x" * LIMIT + b"\n\n"))
 
     assert decoder.feed_plain(b"data: a\n\n") is None
+
+
+# --- JSON outside of events, and what a body leaves behind ----------------------------------------------------------
+
+
+def left(pieces: Sequence[bytes], **options: Any) -> tuple[Events, tuple[bytes, bytes]]:
+    """The events of a body, and what is left at its end."""
+    decoder = SSEDecoder(**options)
+    found = [event for piece in pieces for event in decoder.feed(piece)]
+    return found, decoder.rest()
+
+
+@pytest.mark.parametrize(
+    ("body", "data", "json"),
+    [
+        (b"", b"", b""),
+        (b"data: a\n\n", b"", b""),
+        (b"data: a\n", b"a", b""),
+        (b"data: a\ndata: b", b"a\nb", b""),
+        (b"data: a\ndat", b"a", b""),
+        (b"data: a\n\nevent: x\n", b"", b""),
+        (b"data: a\n\ndat", b"dat", b""),
+        (b"data: a\n\n: comment", b": comment", b""),
+        (b"{", b"{", b"{"),
+        (BOM + b"{\r\n}", b"}", b"{\n}"),
+        (b'data: a\r\n\r\n{\r\n  "error": 1\r\n}\r\n', b"", b'{\n  "error": 1\n}'),
+        (b"data: a\n\n[1,\n\ndata: 2\n\n]\n", b"", b"[1,\n\ndata: 2\n\n]"),
+        (b"data: a\n{\n}\n\n", b"a", b"{\n}\n"),
+        (b"data: a\n\n {\n", b"", b""),
+    ],
+    ids=repr,
+)
+def test_a_body_leaves_behind_what_is_no_event(body: bytes, data: bytes, json: bytes) -> None:
+    whole = left([body], bare_json=True)
+
+    assert whole[1] == (data, json)
+    for at in range(len(body) + 1):
+        assert left([body[:at], body[at:]], bare_json=True) == whole
+
+
+def test_json_outside_of_events_is_an_unknown_field_unless_it_is_asked_for() -> None:
+    assert left([b"{\ndata: a\n\n[\n"]) == ([("message", b"a")], (b"", b""))
+
+
+def test_json_outside_of_events_ends_the_plain_reads() -> None:
+    decoder = SSEDecoder(bare_json=True)
+    assert list(decoder.feed(b"data: a\n\n{\n")) == [("message", b"a")]
+
+    assert decoder.feed_plain(b"data: b\n\n") is None
+    assert list(decoder.feed(b"data: b\n\n")) == []
+    assert decoder.rest() == (b"", b"{\ndata: b\n")
+
+
+@pytest.mark.parametrize("line", [b"{\n", b"{", b"data: a\n{"], ids=repr)
+def test_json_outside_of_events_has_a_limit(line: bytes) -> None:
+    decoder = SSEDecoder(LIMIT, bare_json=True)
+    list(decoder.feed(line))
+
+    with pytest.raises(ResponseTooLargeError):
+        list(decoder.feed(b"x\n" * LIMIT))
 
 
 # --- lines ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import whole_reply
 
 from llmclients import Client
 from llmclients.codecs.base import Context
@@ -31,9 +32,9 @@ WIRE = Path(__file__).parent.parent / "wire" / "gemini"
 
 
 def encoded(
-    messages: Any = "Hi", model: str = "gemini-2.5-flash", own: dict[str, Any] | None = None, **options: Any
+    messages: Any = "Hi", model: str = "gemini-2.5-flash", codec_options: dict[str, Any] | None = None, **options: Any
 ) -> Any:
-    context = Context(model=model, api_key="k", options=GeminiOptions(**own or {}))
+    context = Context(model=model, api_key="k", options=GeminiOptions(**codec_options or {}))
     return json.loads(CODEC.encode(ChatRequest.from_messages(messages, **options), context).body)
 
 
@@ -41,13 +42,13 @@ def client(*replies: Reply, **arguments: Any) -> Client:
     return Client("gemini", model="m", api_key="k", transport=MockTransport(list(replies)), **arguments)
 
 
-# --- refused before anything is sent --------------------------------------------------------------------------------
+# --- rejected before anything is sent -------------------------------------------------------------------------------
 
 CALL = {"id": "c", "name": "f", "arguments": "{}"}
 
 
 @pytest.mark.parametrize(
-    ("messages", "options", "words", "argument"),
+    ("messages", "options", "message", "argument"),
     [
         ([Message("system", "Be brief.")], {}, "needs a message that is not the system's", "messages"),
         (
@@ -78,20 +79,20 @@ CALL = {"id": "c", "name": "f", "arguments": "{}"}
             "messages",
         ),
         ("Hi", {"reasoning_effort": "huge"}, "none, minimal, low, medium, high, auto", "reasoning_effort"),
-        ("Hi", {"reasoning_effort": "low", "own": {"thinking_budget": 1}}, "not both", "thinking_budget"),
+        ("Hi", {"reasoning_effort": "low", "codec_options": {"thinking_budget": 1}}, "not both", "thinking_budget"),
     ],
 )
-def test_what_the_wire_has_no_place_for_is_refused(
-    messages: Any, options: dict[str, Any], words: str, argument: str
+def test_what_the_wire_has_no_place_for_is_rejected(
+    messages: Any, options: dict[str, Any], message: str, argument: str
 ) -> None:
-    with pytest.raises(InvalidRequestError, match=words) as refused:
+    with pytest.raises(InvalidRequestError, match=message) as raised:
         encoded(messages, **options)
 
-    assert refused.value.argument == argument
+    assert raised.value.argument == argument
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (
             {"parallel_tool_calls": False, "tools": [{"name": "f"}]},
@@ -103,17 +104,18 @@ def test_what_the_wire_has_no_place_for_is_refused(
         ({"messages": [Message("user", [FilePart(b"%PDF-" + bytes(15_000_000))])]}, "an file of 15000005 bytes"),
     ],
 )
-def test_an_option_or_a_part_that_the_wire_cannot_carry_is_refused(arguments: dict[str, Any], words: str) -> None:
-    with client() as gemini, pytest.raises(UnsupportedOptionError, match=words):
+def test_an_option_or_a_part_that_the_wire_cannot_carry_is_rejected(arguments: dict[str, Any], message: str) -> None:
+    with client() as gemini, pytest.raises(UnsupportedOptionError, match=message):
         gemini.chat(**({"messages": "Hi"} | arguments))
 
 
 @pytest.mark.parametrize(
-    "own", [{"top_k": 0}, {"top_k": 1.5}, {"thinking_budget": "much"}, {"safety_settings": {"a": "b"}}, {"topK": 1}]
+    "codec_options",
+    [{"top_k": 0}, {"top_k": 1.5}, {"thinking_budget": "much"}, {"safety_settings": {"a": "b"}}, {"topK": 1}],
 )
-def test_own_options_are_checked(own: dict[str, Any]) -> None:
+def test_options_of_the_codec_are_checked(codec_options: dict[str, Any]) -> None:
     with client() as gemini, pytest.raises(ConfigurationError):
-        gemini.chat("Hi", **own)
+        gemini.chat("Hi", **codec_options)
 
 
 # --- answers that go back -------------------------------------------------------------------------------------------
@@ -121,7 +123,7 @@ def test_own_options_are_checked(own: dict[str, Any]) -> None:
 
 def test_an_answer_with_a_signature_goes_back_as_it_came() -> None:
     body = (WIRE / "replies" / "sample.body").read_bytes()
-    response = CODEC.decode(body)
+    response = whole_reply(CODEC, body)
 
     sent = encoded(["Hi", response.message, Message("tool", "4 degrees", tool_call_id=response.tool_calls[0].id)])
 
@@ -132,14 +134,14 @@ def test_an_answer_with_a_signature_goes_back_as_it_came() -> None:
 
 
 def test_an_answer_survives_being_saved() -> None:
-    response = CODEC.decode((WIRE / "replies" / "sample.body").read_bytes())
+    response = whole_reply(CODEC, (WIRE / "replies" / "sample.body").read_bytes())
     saved = Message.model_validate_json(response.message.model_dump_json())
 
     assert encoded(["Hi", saved]) == encoded(["Hi", response.message])
 
 
-def test_an_answer_without_a_signature_needs_no_echo() -> None:
-    response = CODEC.decode((WIRE / "replies" / "calls-with-and-without-ids.body").read_bytes())
+def test_an_answer_without_a_signature_has_no_provider_data() -> None:
+    response = whole_reply(CODEC, (WIRE / "replies" / "calls-with-and-without-ids.body").read_bytes())
 
     assert response.provider_data is None
     assert encoded(["Hi", response.message])["contents"][1]["parts"] == [
@@ -151,13 +153,14 @@ def test_an_answer_without_a_signature_needs_no_echo() -> None:
 
 @pytest.mark.parametrize("suffix", ["", "?x=1", "#page=2"])
 @pytest.mark.parametrize(
-    ("name", "kind"), [("a.pdf", "application/pdf"), ("b.MP4", "video/mp4"), ("c", None), ("pdf.x", None), (".", None)]
+    ("name", "media_type"),
+    [("a.pdf", "application/pdf"), ("b.MP4", "video/mp4"), ("c", None), ("pdf.x", None), (".", None)],
 )
-def test_the_type_of_an_address_is_what_its_name_says(name: str, kind: str | None, suffix: str) -> None:
+def test_the_type_of_an_address_is_what_its_name_says(name: str, media_type: str | None, suffix: str) -> None:
     url = f"https://example.com/png/{name}{suffix}"
     (part,) = encoded([Message("user", [FilePart(url)])])["contents"][0]["parts"]
 
-    assert part == {"fileData": {**({"mimeType": kind} if kind else {}), "fileUri": url}}
+    assert part == {"fileData": {**({"mimeType": media_type} if media_type else {}), "fileUri": url}}
 
 
 # --- models ---------------------------------------------------------------------------------------------------------
@@ -182,7 +185,7 @@ def test_models_are_those_that_generate_content() -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"models":{}}', b'{"models":[1]}', b'{"models":[{"name":1}]}', b"no"])
-def test_a_list_of_models_that_is_none_is_refused(body: bytes) -> None:
+def test_a_list_of_models_that_is_none_is_rejected(body: bytes) -> None:
     with pytest.raises(APIResponseError):
         CODEC.decode_models(body)
 

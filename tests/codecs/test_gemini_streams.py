@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from helpers import Outcome, chunks_of, cut_at, decode, plain
+from helpers import Outcome, chunks_of, cut_at, decode, plain, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from test_openai_chat import OTHERS, TEXTS, WORDS, variants
@@ -64,23 +64,23 @@ def streams(draw: st.DrawFn) -> Generated:
     ).encode()
     expected: dict[str, Any] = {"finish_reason": "tool_calls" if calls else "stop"}
     expected["usage"] = {"input_tokens": 3, "output_tokens": len(payloads) - 1}
-    told = {"text": "".join(texts), "reasoning": "".join(thoughts)}
-    expected |= {name: text for name, text in told.items() if text}
+    whole = {"text": "".join(texts), "reasoning": "".join(thoughts)}
+    expected |= {name: text for name, text in whole.items() if text}
     if calls:
         expected["tool_calls"] = [
             {"id": f"llmclients_{place}", "name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
             for place, (name, arguments) in enumerate(calls)
         ]
     if signature:
-        parts: list[dict[str, Any]] = [{"text": told["reasoning"], "thought": True}] if told["reasoning"] else []
-        parts += [{"text": told["text"]}] if told["text"] else []
+        parts: list[dict[str, Any]] = [{"text": whole["reasoning"], "thought": True}] if whole["reasoning"] else []
+        parts += [{"text": whole["text"]}] if whole["text"] else []
         parts += [{"functionCall": {"name": name, "args": arguments}} for name, arguments in calls]
         expected["provider_data"] = {"gemini": [*parts, {"text": "", "thoughtSignature": signature}]}
     return Generated(data, expected, len(data) - len(line_end))
 
 
 @given(streams(), PLACES)
-def test_a_stream_folds_to_what_was_said_however_it_is_cut(stream: Generated, places: list[int]) -> None:
+def test_a_stream_comes_to_what_was_said_however_it_is_cut(stream: Generated, places: list[int]) -> None:
     found = read(cut_at(stream.data, places))
 
     assert found.error is None, found.message
@@ -101,7 +101,7 @@ def test_a_stream_that_ends_early_is_never_a_success(stream: Generated, places: 
 
 
 @given(streams(), PLACES, st.data())
-def test_a_corrupt_byte_is_read_or_refused_but_never_crashes(
+def test_a_corrupt_byte_is_read_or_rejected_but_never_crashes(
     stream: Generated, places: list[int], data: st.DataObject
 ) -> None:
     at = data.draw(st.integers(0, len(stream.data) - 1))
@@ -233,7 +233,7 @@ def test_an_object_with_any_node_of_another_type_is_read_or_an_api_error(sample:
         assert found.done == (found.error is None)
         json.dumps(found.response.model_dump(mode="json"))
         try:
-            whole = CODEC.decode(json.dumps(payload).encode())
+            whole = whole_reply(CODEC, json.dumps(payload).encode())
         except APIError:
             pass
         else:
@@ -251,7 +251,7 @@ def test_an_error_body_of_any_shape_becomes_an_error_of_its_status() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"1"], ids=["cut", "closed"])
 @pytest.mark.parametrize("opening", [b'{"error":', b'{"candidates":', b"["])
-def test_json_nested_too_deeply_is_refused(opening: bytes, end: bytes) -> None:
+def test_json_nested_too_deeply_is_rejected(opening: bytes, end: bytes) -> None:
     depth = 100_000
     nested = opening * depth + (end + (b"]" if opening == b"[" else b"}") * depth if end else b"")
 
@@ -259,7 +259,7 @@ def test_json_nested_too_deeply_is_refused(opening: bytes, end: bytes) -> None:
     assert read([b"data: " + nested + b"\n\n"]).error is APIResponseError
     assert read([FINISH + nested]).error is StreamInterruptedError
     with pytest.raises(APIResponseError):
-        CODEC.decode(nested)
+        whole_reply(CODEC, nested)
 
 
 def test_text_after_a_finish_reason_is_part_of_what_goes_back() -> None:
@@ -272,6 +272,6 @@ def test_text_after_a_finish_reason_is_part_of_what_goes_back() -> None:
     assert found.provider_data == {"gemini": [signed, {"text": "b"}]}
 
 
-def test_a_list_of_models_that_says_nonsense_is_refused() -> None:
+def test_a_list_of_models_with_a_method_list_of_another_type_is_rejected() -> None:
     with pytest.raises(APIResponseError, match="supportedGenerationMethods is int"):
         CODEC.decode_models(b'{"models":[{"name":"models/x","supportedGenerationMethods":1}]}')

@@ -1,4 +1,4 @@
-"""Ollama's wire beyond its recordings: what is refused, log probabilities, OLLAMA_HOST, the end, any cut."""
+"""Ollama's wire beyond its recordings: what is rejected, log probabilities, OLLAMA_HOST, the end, any cut."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from helpers import Outcome, cut_at, decode
+from helpers import Outcome, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from llmclients.errors import (
     StreamInterruptedError,
     UnsupportedOptionError,
 )
-from llmclients.types.messages import ToolCall
+from llmclients.types.messages import ToolCall, as_messages
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import TokenLogprob
 
@@ -51,7 +51,7 @@ def line(message: dict[str, Any] | None = None, **members: Any) -> bytes:
 DONE = line(done=True, done_reason="stop")
 
 
-# --- refused before anything is sent --------------------------------------------------------------------------------
+# --- rejected before anything is sent -------------------------------------------------------------------------------
 
 TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}
 
@@ -60,22 +60,22 @@ TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}
     ("option", "value"),
     [("tool_choice", "auto"), ("tool_choice", "none"), ("tool_choice", "f"), ("parallel_tool_calls", False), ("n", 2)],
 )
-def test_an_option_without_a_field_is_refused_by_name(option: str, value: Any) -> None:
+def test_an_option_without_a_field_is_rejected_by_name(option: str, value: Any) -> None:
     with pytest.raises(UnsupportedOptionError, match=option) as raised:
-        settings().request("Hi", None, {option: value, "tools": [TOOL]})
+        settings().request(as_messages("Hi"), None, {option: value, "tools": [TOOL]})
 
     assert raised.value.argument == option
 
 
-def test_an_image_by_its_address_is_refused() -> None:
+def test_an_image_by_its_address_is_rejected() -> None:
     image = {"type": "image", "url": "https://example.org/a.png"}
 
     with pytest.raises(UnsupportedOptionError, match="give its bytes"):
-        settings().request([{"role": "user", "content": [image]}], None, {})
+        settings().request(as_messages([{"role": "user", "content": [image]}]), None, {})
 
 
 @pytest.mark.parametrize("effort", ["minimal", "true", "", "Low"])
-def test_another_word_for_the_effort_is_refused(effort: str) -> None:
+def test_another_value_of_the_effort_is_rejected(effort: str) -> None:
     with pytest.raises(InvalidRequestError, match="none, on, low, medium, high, max") as raised:
         encoded(reasoning_effort=effort)
 
@@ -83,7 +83,7 @@ def test_another_word_for_the_effort_is_refused(effort: str) -> None:
 
 
 @pytest.mark.parametrize("call_id", [None, "b"])
-def test_a_result_of_an_unknown_function_is_refused(call_id: str | None) -> None:
+def test_a_result_of_an_unknown_function_is_rejected(call_id: str | None) -> None:
     call = ToolCall(id="a", name="f", arguments="{}")
     messages = [
         {"role": "assistant", "tool_calls": [call]},
@@ -97,7 +97,7 @@ def test_a_result_of_an_unknown_function_is_refused(call_id: str | None) -> None
 
 
 @pytest.mark.parametrize("arguments", ['{"city":', "[1]"])
-def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
+def test_arguments_that_are_no_object_are_rejected(arguments: str) -> None:
     call = ToolCall(id="a", name="f", arguments=arguments)
 
     with pytest.raises(InvalidRequestError, match=r"messages\[0\].*arguments of the call of f") as raised:
@@ -162,7 +162,7 @@ def test_its_own_variable_may_be_an_address(value: str | None, url: str, monkeyp
 
 
 @pytest.mark.parametrize("value", ["box:port", "ftp://box", "a b", "user:secret@box", "http://box?x=1", "box:0"])
-def test_what_is_no_address_is_refused_by_the_variable_s_name(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_address_is_rejected_by_the_variable_s_name(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", value)
 
     with pytest.raises(ConfigurationError, match="OLLAMA_HOST") as raised:
@@ -200,14 +200,31 @@ def test_log_probabilities_come_with_their_text() -> None:
     (chunk,) = CODEC.stream_decoder("").feed(line({"content": "Four"}, logprobs=LOGPROBS))
 
     assert (chunk.text, chunk.logprobs) == ("Four", EXPECTED)
-    assert CODEC.decode(line({"content": "Four"}, logprobs=LOGPROBS, done=True)).logprobs == EXPECTED
-    assert CODEC.decode(line({"content": "Four"}, done=True)).logprobs is None
+    assert whole_reply(CODEC, line({"content": "Four"}, logprobs=LOGPROBS, done=True)).logprobs == EXPECTED
+    assert whole_reply(CODEC, line({"content": "Four"}, done=True)).logprobs is None
 
 
-@pytest.mark.parametrize("value", ["-1", None, True, math.nan, -math.inf, -(10**400)])
+@pytest.mark.parametrize(
+    "value", ["-1", None, True, math.nan, -math.inf, -(10**400)], ids=lambda value: repr(value)[:9]
+)
 def test_what_is_no_log_probability_is_an_error(value: Any) -> None:
-    with pytest.raises(APIResponseError, match="logprob"):
-        list(CODEC.stream_decoder("").feed(line({"content": "F"}, logprobs=[{"token": "F", "logprob": value}])))
+    bad = {"token": "F", "logprob": value}
+    for entry in (bad, {"token": "F", "logprob": -1, "top_logprobs": [bad]}):
+        data = line({"content": "F"}, logprobs=[entry], done=True)
+        with pytest.raises(APIResponseError, match="logprob"):
+            list(CODEC.stream_decoder("").feed(data))
+        with pytest.raises(APIResponseError, match="logprob"):
+            whole_reply(CODEC, data)
+
+
+@pytest.mark.parametrize("count", [math.inf, math.nan, 1.5, "3", True, []], ids=repr)
+def test_what_is_no_count_is_an_error(count: Any) -> None:
+    data = line({"content": "F"}, eval_count=count, done=True)
+
+    with pytest.raises(APIResponseError, match="eval_count"):
+        list(CODEC.stream_decoder("").feed(data))
+    with pytest.raises(APIResponseError, match="eval_count"):
+        whole_reply(CODEC, data)
 
 
 # --- the end, and any cut -------------------------------------------------------------------------------------------
@@ -223,7 +240,7 @@ def test_what_follows_the_end_means_nothing() -> None:
 
 
 def test_a_reply_that_is_not_done_has_no_finish_reason() -> None:
-    response = CODEC.decode(line({"content": "A"}, prompt_eval_count=1, eval_count=2))
+    response = whole_reply(CODEC, line({"content": "A"}, prompt_eval_count=1, eval_count=2))
 
     assert (response.text, response.finish_reason, response.usage) == ("A", None, None)
 
@@ -233,7 +250,7 @@ def test_half_a_reply_where_a_stream_was_asked_for_is_a_cut() -> None:
 
     assert decode(CODEC.stream_decoder("application/json"), [reply[:40]]).error is StreamInterruptedError
     with pytest.raises(APIResponseError, match="not JSON"):
-        CODEC.decode(reply[:40])
+        whole_reply(CODEC, reply[:40])
 
 
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from helpers import Outcome, chunks_of, cut_at, decode, every_split, plain
+from helpers import Outcome, chunks_of, cut_at, decode, every_split, plain, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.base import Codec
 from llmclients.codecs.errors import error_message
 from llmclients.codecs.openai_chat.codec import OpenAICodec
-from llmclients.codecs.openai_chat.reply import EventDecoder, decode_reply, make_decoder
+from llmclients.codecs.openai_chat.reply import EventDecoder, decode_reply
 from llmclients.codecs.openai_chat.ylokh import YlokhCodec
 from llmclients.errors import APIError, APIResponseError, APIStatusError, StreamInterruptedError
 from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta
@@ -275,7 +275,7 @@ def test_a_reply_with_any_node_of_another_type_is_read_or_an_api_error(sample: d
     for payload in variants(sample):
         body = json.dumps(payload).encode()
         try:
-            response = decode_reply(body)
+            response = whole_reply(OpenAICodec(), body)
         except APIError:
             refused += 1
         else:
@@ -340,7 +340,7 @@ TEXT = event({"choices": [{"index": 0, "delta": {"content": "Four"}}]})
 
 
 def test_where_done_is_not_sent_the_end_after_a_finish_reason_is_complete() -> None:
-    found = every_split(TEXT + FINISH, lambda pieces: decode(make_decoder("", done_required=False), pieces))
+    found = every_split(TEXT + FINISH, lambda pieces: decode(EventDecoder(done_required=False), pieces))
 
     assert plain(found.response) == {"text": "Four", "finish_reason": "stop"}
     assert found.done
@@ -348,13 +348,13 @@ def test_where_done_is_not_sent_the_end_after_a_finish_reason_is_complete() -> N
 
 
 def test_where_done_is_not_sent_the_end_without_a_finish_reason_is_a_break() -> None:
-    found = every_split(TEXT, lambda pieces: decode(make_decoder("", done_required=False), pieces))
+    found = every_split(TEXT, lambda pieces: decode(EventDecoder(done_required=False), pieces))
 
     assert found.error is StreamInterruptedError
 
 
 def test_where_done_is_not_sent_it_is_understood() -> None:
-    found = decode(make_decoder("", done_required=False), [TEXT + FINISH + b"data: [DONE]\n\n"])
+    found = decode(EventDecoder(done_required=False), [TEXT + FINISH + b"data: [DONE]\n\n"])
 
     assert found.done
 
@@ -362,13 +362,13 @@ def test_where_done_is_not_sent_it_is_understood() -> None:
 def test_where_no_finish_reason_is_needed_done_brings_one() -> None:
     calls = event({"choices": [{"delta": {"tool_calls": [{"id": "a", "function": {"name": "f"}}]}}]})
     for data, reason in [(TEXT, "stop"), (calls, "tool_calls"), (b"", "stop")]:
-        chunks = chunks_of(make_decoder("", finish_reason_required=False), data + b"data: [DONE]\n\n")
+        chunks = chunks_of(EventDecoder(finish_reason_required=False), data + b"data: [DONE]\n\n")
         assert chunks[-1].finish_reason == reason
         assert [chunk.finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
 
 
 def test_after_done_not_even_an_endless_line_is_an_error() -> None:
-    decoder = make_decoder("")
+    decoder = EventDecoder()
     list(decoder.feed(TEXT + FINISH + b"data: [DONE]\n\n"))
     assert decoder.done
 
@@ -392,7 +392,7 @@ def test_a_piece_of_a_call_names_it_once() -> None:
     ]
     events = [event({"choices": [{"index": 0, "delta": {"tool_calls": [delta]}}]}) for delta in deltas]
 
-    chunks = chunks_of(make_decoder(""), *events, FINISH, b"data: [DONE]\n\n")
+    chunks = chunks_of(EventDecoder(), *events, FINISH, b"data: [DONE]\n\n")
 
     assert [list(chunk.tool_calls) for chunk in chunks] == [
         [ToolCallDelta(index=0, id="a", name="f", arguments="{")],
@@ -436,7 +436,7 @@ def test_the_short_way_of_an_event_of_text_comes_to_what_the_long_way_does(sampl
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=repr)
 @pytest.mark.parametrize("size", [1, 9 * 1024 * 1024])
 def test_what_follows_done_in_the_same_read_means_nothing(first: bytes, end: bytes, size: int) -> None:
-    decoder = make_decoder("")
+    decoder = EventDecoder()
     list(decoder.feed(first))
     rest = b"data: {" + end * 2 + b"data: " + b"x" * size + end * 2
 
@@ -447,7 +447,7 @@ def test_what_follows_done_in_the_same_read_means_nothing(first: bytes, end: byt
 
 
 def test_chunks_come_one_at_a_time() -> None:
-    decoder = make_decoder("")
+    decoder = EventDecoder()
     list(decoder.feed(b": begin\n\n"))
 
     chunks = decoder.feed(TEXT + FINISH + b"data: {\n\n")
@@ -466,7 +466,7 @@ def test_a_chunk_keeps_the_provider_s_own_event() -> None:
         "x": 1,
     }
 
-    (chunk,) = make_decoder("").feed(event(payload))
+    (chunk,) = EventDecoder().feed(event(payload))
 
     assert chunk.raw == payload
     assert (chunk.text, chunk.role, chunk.id, chunk.model) == ("Four", "assistant", "c1", "m")

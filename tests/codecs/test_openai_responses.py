@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from helpers import Outcome, cut_at, decode, plain
+from helpers import Outcome, cut_at, decode, plain, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from responses_wire import Answer, answers, event
@@ -42,7 +42,7 @@ def test_a_stream_comes_to_what_the_reply_does_however_it_is_cut_and_told(
     assert found.error is None, found.message
     assert found.done
     assert plain(found.response) == answer.expected
-    assert plain(CODEC.decode(json.dumps(answer.response).encode())) == answer.expected
+    assert plain(whole_reply(CODEC, json.dumps(answer.response).encode())) == answer.expected
 
 
 @given(answers(), HOW, PLACES, st.data())
@@ -161,7 +161,7 @@ def test_a_reply_with_any_node_of_another_type_is_read_or_an_api_error() -> None
     for payload in variants(REPLY):
         body = json.dumps(payload).encode()
         try:
-            response = CODEC.decode(body)
+            response = whole_reply(CODEC, body)
         except APIError:
             refused += 1
         else:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from helpers import whole_reply
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
@@ -13,7 +14,7 @@ from llmclients.config.client import ClientSettings
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import APIResponseError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.messages import Message, ToolCall, as_messages
 from llmclients.types.request import ChatRequest
 
 CODEC = OpenAIResponsesCodec()
@@ -84,7 +85,7 @@ def test_what_is_set_is_sent_and_nothing_else(options: dict[str, Any], own: dict
 @pytest.mark.parametrize("name", ["stop", "seed", "presence_penalty", "frequency_penalty"])
 def test_what_the_wire_has_no_field_for_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedOptionError, match="its wire has no field for it") as caught:
-        settings().request("Hi", "m", {name: "END" if name == "stop" else 1})
+        settings().request(as_messages("Hi"), "m", {name: "END" if name == "stop" else 1})
 
     assert caught.value.argument == name
 
@@ -157,7 +158,7 @@ def test_a_message_that_has_no_form_on_the_wire_is_refused(message: Message, wor
 
 def test_an_answer_goes_back_as_it_came() -> None:
     items = [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "g"}, {"type": "message"}]
-    response = CODEC.decode(json.dumps({"status": "completed", "output": items}).encode())
+    response = whole_reply(CODEC, json.dumps({"status": "completed", "output": items}).encode())
 
     assert encoded(["Hi", response.message])["input"][1:] == items
     assert encoded(["Hi", response.message.model_copy(update={"provider_data": None, "content": "x"})])["input"][1] == {

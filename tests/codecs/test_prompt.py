@@ -1,4 +1,4 @@
-"""`format_prompt`: every vector of PROTOCOLS 3.2, and the rules behind them."""
+"""`format_prompt`: every vector of docs/protocols/raw-text.md, "Examples of the flattened prompt", and the rules behind them."""
 
 from __future__ import annotations
 

@@ -44,11 +44,11 @@ def test_the_marker_is_the_protocol_s_57_bytes() -> None:
 
 
 @both_generations
-@pytest.mark.parametrize("cut", range(len(MARKER) + 1))
 @pytest.mark.parametrize("rest", [b"", REST], ids=["marker alone", "whole notice"])
-def test_the_notice_is_found_cut_at_each_of_its_bytes(codec: Codec, cut: int, rest: bytes) -> None:
-    assert read(codec, [MARKER[:cut], MARKER[cut:] + rest]) == BLOCKED
-    assert read(codec, [MARKER[:cut], MARKER[cut:], rest]) == BLOCKED
+def test_the_notice_is_found_cut_at_each_of_its_bytes(codec: Codec, rest: bytes) -> None:
+    for cut in range(len(MARKER) + 1):
+        assert read(codec, [MARKER[:cut], MARKER[cut:] + rest]) == BLOCKED, cut
+        assert read(codec, [MARKER[:cut], MARKER[cut:], rest]) == BLOCKED, cut
 
 
 @both_generations
@@ -71,23 +71,25 @@ def test_not_a_character_of_the_notice_is_handed_out(codec: Codec) -> None:
 
 
 @both_generations
-@pytest.mark.parametrize("length", range(1, len(BLOCKED_NOTICE)))
-def test_each_beginning_of_the_notice_is_an_answer_when_the_body_ends_there(codec: Codec, length: int) -> None:
-    text = BLOCKED_NOTICE[:length]
+def test_each_beginning_of_the_notice_is_an_answer_when_the_body_ends_there(codec: Codec) -> None:
+    for length in range(1, len(BLOCKED_NOTICE)):
+        text = BLOCKED_NOTICE[:length]
 
-    assert every_split(text.encode(), lambda pieces: read(codec, list(pieces))) == answer(text)
+        assert every_split(text.encode(), lambda pieces: read(codec, list(pieces)), thorough=False) == answer(text), (
+            text
+        )
 
 
 @both_generations
-@pytest.mark.parametrize("length", range(len(BLOCKED_NOTICE)))
-def test_each_beginning_is_released_when_another_character_follows(codec: Codec, length: int) -> None:
-    text = BLOCKED_NOTICE[:length] + "!"
+def test_each_beginning_is_released_when_another_character_follows(codec: Codec) -> None:
+    for length in range(len(BLOCKED_NOTICE)):
+        text = BLOCKED_NOTICE[:length] + "!"
 
-    decoder = codec.stream_decoder("")
-    early = [chunk.text for byte in text.encode() for chunk in decoder.feed(bytes([byte]))]
+        decoder = codec.stream_decoder("")
+        early = [chunk.text for byte in text.encode() for chunk in decoder.feed(bytes([byte]))]
 
-    assert "".join(early) == text, "all of it before the body's end"
-    assert read(codec, [text.encode()]) == answer(text)
+        assert "".join(early) == text, "all of it before the body's end"
+        assert read(codec, [text.encode()]) == answer(text)
 
 
 @both_generations
@@ -97,7 +99,7 @@ def test_each_beginning_is_released_when_another_character_follows(codec: Codec,
 def test_a_notice_that_is_not_at_the_beginning_is_no_ban(codec: Codec, before: str) -> None:
     text = before + BLOCKED_NOTICE + " (that was it)"
 
-    assert every_split(text.encode(), lambda pieces: read(codec, list(pieces))) == answer(text)
+    assert every_split(text.encode(), lambda pieces: read(codec, list(pieces)), thorough=False) == answer(text)
 
 
 @both_generations

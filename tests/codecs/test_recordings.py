@@ -2,52 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 import pytest
-from helpers import Recording, chunks_of, decode, every_split, plain, recordings
+from helpers import Outcome, Recording, chunks_of, decode, every_split, plain, recordings
 
 from llmclients.types.response import ChatResponse
 
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
 
 
-def cases(kind: str, *, of: tuple[str, ...] | None = None) -> Any:
-    found = [case for case in recordings(kind) if of is None or case.provider in of]
-    return pytest.mark.parametrize("case", [pytest.param(case, id=str(case)) for case in found])
+def test_a_whole_reply_where_a_stream_was_asked_for_comes_to_the_same(subtests: pytest.Subtests) -> None:
+    def outcome(case: Recording, pieces: Sequence[bytes]) -> Outcome:
+        return decode(case.codec.stream_decoder("application/json"), pieces)
+
+    for case in recordings("replies"):
+        with subtests.test(str(case)):
+            found = every_split(case.data, partial(outcome, case), thorough=False)
+
+            case.check(found)
+            assert found.done or case.fails
 
 
-@cases("replies")
-def test_a_whole_reply_where_a_stream_was_asked_for_comes_to_the_same(case: Recording) -> None:
-    found = every_split(case.data, lambda pieces: decode(case.codec.stream_decoder("application/json"), pieces))
+def test_raw_text_arrives_read_by_read_and_then_stop(subtests: pytest.Subtests) -> None:
+    for case in recordings("streams"):
+        if case.provider not in RAW_TEXT or "error" in case.expected:
+            continue
+        with subtests.test(str(case)):
+            text = case.expected["response"]["text"]
+            chunks = chunks_of(case.codec.stream_decoder(""), *[character.encode() for character in text])
 
-    case.check(found)
-    assert found.done or case.fails
-
-
-@cases("streams", of=RAW_TEXT)
-def test_raw_text_arrives_read_by_read_and_then_stop(case: Recording) -> None:
-    if "error" in case.expected:
-        return
-    text = case.expected["response"]["text"]
-    chunks = chunks_of(case.codec.stream_decoder(""), *[character.encode() for character in text])
-
-    assert "".join(chunk.text for chunk in chunks) == text
-    assert [chunk.finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+            assert "".join(chunk.text for chunk in chunks) == text
+            assert [chunk.finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
 
 
-@cases("errors")
-def test_an_error_body_has_nothing_partial(case: Recording) -> None:
-    error = case.codec.decode_error(case.expected["status"], case.expected["headers"], case.data)
+def test_an_error_body_has_nothing_partial(subtests: pytest.Subtests) -> None:
+    for case in recordings("errors"):
+        with subtests.test(str(case)):
+            error = case.codec.decode_error(case.expected["status"], case.expected["headers"], case.data)
 
-    assert error.partial is None
-    assert {"class", "message", "retryable"} <= set(case.expected["error"])
+            assert error.partial is None
+            assert {"class", "message", "retryable"} <= set(case.expected["error"])
 
 
-@cases("streams")
-def test_a_recording_says_all_that_the_suite_can_check(case: Recording) -> None:
-    assert case.expected["response"] == plain(ChatResponse(**case.expected["response"])), "defaults are left out"
-    assert {"class", "message", "retryable"} <= set(case.expected.get("error", ("class", "message", "retryable")))
+def test_a_recording_says_all_that_the_suite_can_check(subtests: pytest.Subtests) -> None:
+    for case in recordings("streams"):
+        with subtests.test(str(case)):
+            response = case.expected["response"]
+            assert response == plain(ChatResponse(**response)), "defaults are left out"
+            if case.fails:
+                assert {"class", "message", "retryable"} <= set(case.expected["error"])
 
 
 def test_nothing_of_a_reply_is_lost_to_the_caller() -> None:

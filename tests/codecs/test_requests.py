@@ -21,7 +21,7 @@ from llmclients.errors import (
     UnsupportedOptionError,
 )
 from llmclients.providers.registry import find_provider
-from llmclients.types.messages import Message
+from llmclients.types.messages import Message, as_messages
 from llmclients.types.request import ChatRequest
 from llmclients.types.response_format import ResponseFormat
 from llmclients.types.tools import Tool
@@ -151,7 +151,7 @@ def test_parts_go_out_as_they_were_given(provider: str) -> None:
         {"type": "input_audio", "input_audio": {"data": "SUQzLi4u", "format": "mp3"}},
         {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0x"}},
     ]
-    request, _ = settings(provider).request({"role": "user", "content": parts}, "m", {})
+    request, _ = settings(provider).request(as_messages({"role": "user", "content": parts}), "m", {})
     codec = codec_of(provider)
     payload = json.loads(codec.encode(request, Context(model="m", options=codec.options())).body)
 
@@ -225,7 +225,7 @@ REFUSED = {
 )
 def test_an_option_without_a_field_on_the_wire_is_refused_by_name(provider: str, option: str) -> None:
     with pytest.raises(UnsupportedOptionError, match=f"{provider} cannot carry the option '{option}'") as caught:
-        settings(provider).request("Hi", None if provider != "openai" else "m", {option: REFUSED[option]})
+        settings(provider).request(as_messages("Hi"), None if provider != "openai" else "m", {option: REFUSED[option]})
 
     assert caught.value.argument == option
 
@@ -239,7 +239,7 @@ def test_what_each_wire_carries() -> None:
 @pytest.mark.parametrize("provider", ALL)
 def test_an_option_set_to_none_is_as_good_as_absent(provider: str) -> None:
     request, own = settings(provider, model=None if provider in RAW_TEXT else "m").request(
-        "Hi", None, dict.fromkeys(REFUSED)
+        as_messages("Hi"), None, dict.fromkeys(REFUSED)
     )
 
     assert request.model_dump(exclude={"messages", "model"}, exclude_none=True) == {}
@@ -261,7 +261,7 @@ def test_an_option_set_to_none_is_as_good_as_absent(provider: str) -> None:
 )
 def test_an_unknown_option_is_refused_by_name(provider: str, option: str, hint: str) -> None:
     with pytest.raises(UnsupportedOptionError, match=f"there is no option '{option}'") as caught:
-        settings(provider).request("Hi", "m" if provider == "openai" else None, {option: 1})
+        settings(provider).request(as_messages("Hi"), "m" if provider == "openai" else None, {option: 1})
 
     assert caught.value.argument == option
     assert hint in str(caught.value)
@@ -280,7 +280,7 @@ def test_an_unknown_option_is_refused_by_name(provider: str, option: str, hint: 
 )
 def test_an_own_option_of_the_wrong_type_is_refused_by_name(provider: str, own: dict[str, Any], argument: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        settings(provider).request("Hi", None, own)
+        settings(provider).request(as_messages("Hi"), None, own)
 
     assert caught.value.argument == argument
 
@@ -372,7 +372,7 @@ def test_json_is_compact_utf8_in_the_order_of_its_members() -> None:
 def test_a_call_s_model_is_the_one_named_the_client_s_or_the_default(
     provider: str, model: str | None, sent: str
 ) -> None:
-    request, _ = settings(provider).request("Hi", model, {})
+    request, _ = settings(provider).request(as_messages("Hi"), model, {})
 
     assert request.model == sent
 
@@ -387,7 +387,7 @@ def test_a_call_s_model_is_the_one_named_the_client_s_or_the_default(
 )
 def test_a_model_that_no_wire_can_carry_is_refused(provider: str, model: str | None, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words) as caught:
-        settings(provider).request("Hi", model, {})
+        settings(provider).request(as_messages("Hi"), model, {})
 
     assert caught.value.argument == "model"
 

@@ -2,43 +2,181 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-from helpers import Recording, every_provider, model_of, recordings_for
+import pytest
+from helpers import Recording, every_provider, model_of, recordings, recordings_for
 
+from llmclients.codecs.openai_chat.codec import OpenAICodec
+from llmclients.codecs.openai_chat.dialect import Dialect
 from llmclients.providers.registry import find_provider
 from llmclients.testing.codec_suite import CodecSuite
+from llmclients.testing.codec_suite.base import Checks
+from llmclients.testing.codec_suite.requests import RequestChecks
 
-ENDS_WITH_THE_BODY = {"ai365vip", "gemini", "yqcloud", "yqcloud-legacy"}
-"""Wires without an end mark that makes the rest of the body meaningless."""
 
+class OfProvider(Checks):
+    """Checks of a provider's codec, with its recordings from `tests/wire/`: the samples first."""
 
-class OurSuite(CodecSuite):
-    """With the recordings for its provider."""
+    provider_name: ClassVar[str]
 
-    provider_name: str
+    def __init_subclass__(cls) -> None:
+        if "provider_name" in vars(cls):
+            cls.codec = find_provider(cls.provider_name).load_codec()
+            cls.model = model_of(cls.provider_name)
 
     @classmethod
     def recorded(cls, kind: str) -> list[Recording]:  # type: ignore[override]
-        return recordings_for(cls.provider_name, kind)
+        return sorted(recordings_for(cls.provider_name, kind), key=lambda case: not case.name.startswith("sample"))
 
 
-def suite(name: str) -> type[CodecSuite]:
-    attributes: dict[str, Any] = {
-        "__module__": __name__,
-        "codec": find_provider(name).load_codec(),
-        "provider_name": name,
-        "model": model_of(name),
-        "has_end_mark": name not in ENDS_WITH_THE_BODY,
-    }
-    return type(f"Test_{name}", (OurSuite,), attributes)
+class OurSuite(OfProvider, CodecSuite):
+    """All of the suite."""
 
 
-for _name in every_provider():
-    globals()[f"Test_{_name}"] = suite(_name)
+class DialectSuite(OfProvider, RequestChecks):
+    """A server to whom requests are written in a dialect, and whose replies are read as OpenAI's: with its recordings."""
+
+
+# --- wires ----------------------------------------------------------------------------------------------------------
+
+
+class TestOpenAI(OurSuite):
+    provider_name = "openai"
+
+    @classmethod
+    def recorded(cls, kind: str) -> list[Recording]:  # type: ignore[override]
+        """With the replies and streams of the servers that are read alike."""
+        alike = {suite.provider_name for suite in DialectSuite.__subclasses__()}
+        more = [case for case in recordings(kind) if case.provider in alike] if kind in ("replies", "streams") else []
+        return super().recorded(kind) + more
+
+
+class TestOpenAIResponses(OurSuite):
+    provider_name = "openai-responses"
+
+
+class TestAnthropic(OurSuite):
+    provider_name = "anthropic"
+
+
+class TestGemini(OurSuite):
+    provider_name = "gemini"
+    has_end_mark = False
+
+
+class TestCohere(OurSuite):
+    provider_name = "cohere"
+
+
+class TestOllama(OurSuite):
+    provider_name = "ollama"
+
+
+class TestYlokh(OurSuite):
+    provider_name = "ylokh"
+
+
+class TestYqcloud(OurSuite):
+    provider_name = "yqcloud"
+    has_end_mark = False
+
+
+class TestYqcloudLegacy(OurSuite):
+    provider_name = "yqcloud-legacy"
+    has_end_mark = False
+
+
+class TestAi365vip(OurSuite):
+    provider_name = "ai365vip"
+    has_end_mark = False
+
+
+class TestOpenrouter(OurSuite):
+    provider_name = "openrouter"
+
+
+class TestPerplexity(OurSuite):
+    provider_name = "perplexity"
+
+
+# --- dialects of chat completions -----------------------------------------------------------------------------------
+
+
+class TestLocal(DialectSuite):
+    provider_name = "local"
+
+
+class TestOllamaV1(DialectSuite):
+    provider_name = "ollama-v1"
+
+
+class TestLlamaCpp(DialectSuite):
+    provider_name = "llama.cpp"
+
+
+class TestVllm(DialectSuite):
+    provider_name = "vllm"
+
+
+class TestLmstudio(DialectSuite):
+    provider_name = "lmstudio"
+
+
+class TestGroq(DialectSuite):
+    provider_name = "groq"
+
+
+class TestMistral(DialectSuite):
+    provider_name = "mistral"
+
+
+class TestDeepseek(DialectSuite):
+    provider_name = "deepseek"
+
+
+class TestTogether(DialectSuite):
+    provider_name = "together"
+
+
+class TestXai(DialectSuite):
+    provider_name = "xai"
+
+
+class TestFireworks(DialectSuite):
+    provider_name = "fireworks"
+
+
+class TestCerebras(DialectSuite):
+    provider_name = "cerebras"
+
+
+class TestAzure(DialectSuite):
+    provider_name = "azure"
 
 
 def test_every_provider_is_tested() -> None:
-    tested = [kind.provider_name for kind in globals().values() if isinstance(kind, type) and kind.__base__ is OurSuite]
+    suites = OurSuite.__subclasses__() + DialectSuite.__subclasses__()
 
-    assert tested == every_provider()
+    assert sorted(suite.provider_name for suite in suites) == sorted(every_provider())
+
+
+def test_the_dialects_have_the_decoder_of_openai() -> None:
+    default = Dialect()
+    for suite in DialectSuite.__subclasses__():
+        assert isinstance(suite.codec, OpenAICodec)
+        assert type(suite.codec).stream_decoder is OpenAICodec.stream_decoder
+        assert type(suite.codec).decode is OpenAICodec.decode
+        assert suite.codec.dialect.done_required == default.done_required
+        assert suite.codec.dialect.provider_data_field == default.provider_data_field
+
+
+def test_an_error_body_of_a_dialect_becomes_its_error(subtests: pytest.Subtests) -> None:
+    names = {suite.provider_name for suite in DialectSuite.__subclasses__()}
+    cases = [case for case in recordings("errors") if case.provider in names]
+    assert cases
+    for case in cases:
+        with subtests.test(str(case)):
+            error = case.codec.decode_error(case.expected["status"], case.expected["headers"], case.data)
+
+            case.check_error(error, whole_message=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 from llmclients.config.values import RetryPolicy
@@ -32,6 +33,7 @@ MODELS = {
     "openai": "gpt-4o",
 }
 CHAT_COMPLETIONS = ("ylokh", "openai")
+RAW_TEXT = tuple(name for name in MODELS if name not in CHAT_COMPLETIONS)
 
 _ID = (("X-Request-Id", REQUEST_ID),)
 _COMMON = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m-1"}
@@ -119,6 +121,11 @@ class Row:
     modes: tuple[str, ...] = ("chat", "stream")
     sides: tuple[str, ...] = ("sync", "async")
 
+    @property
+    def fails_alike(self) -> bool:
+        """Whether it is the same error on every wire: nothing of the body is ever decoded."""
+        return self.expect.keys() == {"*"} and self.expect["*"].error is not None
+
     def expected(self, provider: str, mode: str) -> Expect | None:
         """None where the fault means nothing."""
         kind = kind_of(provider, mode)
@@ -163,3 +170,20 @@ def cases_of(rows: list[Row]) -> list[Case]:
         for mode in row.modes
         if (expect := row.expected(provider, mode)) is not None
     ]
+
+
+def in_turn(rows: list[Row]) -> list[Case]:
+    """Fewer cases that say the same, each row on both sides and in both modes.
+
+    Where a row fails the same on every wire, it does so each time with the next provider; elsewhere with both of chat
+    completions, and with one of the raw-text providers, which have one decoder.
+    """
+    found = []
+    for number, row in enumerate(rows):
+        raw_text = RAW_TEXT[number % len(RAW_TEXT)]
+        for at, (side, mode) in enumerate(product(row.sides, row.modes)):
+            one = (list(MODELS)[(number + at) % len(MODELS)],)
+            several = tuple(name for name in row.providers if name in CHAT_COMPLETIONS or name == raw_text)
+            providers = one if row.fails_alike else several
+            found += cases_of([replace(row, providers=providers, sides=(side,), modes=(mode,))])
+    return found

@@ -63,8 +63,8 @@ class Bench:
         if case.side == "sync":
             with Client(**self._arguments(case)) as client:
                 start = time.monotonic()
-                with _caught(outcome):
-                    _call_sync(client, case, outcome)
+                with caught(outcome):
+                    call_sync(client, case, outcome)
                 outcome.seconds = time.monotonic() - start
                 _without_loop(self._look(case, outcome, _sleep))
         else:
@@ -78,8 +78,8 @@ class Bench:
     async def _run_async(self, case: Case, outcome: Outcome) -> None:
         async with AsyncClient(**self._arguments(case)) as client:
             start = time.monotonic()
-            with _caught(outcome):
-                await _call_async(client, case, outcome)
+            with caught(outcome):
+                await call_async(client, case, outcome)
             outcome.seconds = time.monotonic() - start
             await self._look(case, outcome, asyncio.sleep)
 
@@ -108,7 +108,7 @@ class Bench:
         outcome.connections_left = max(outcome.connections_left - may_be_kept, 0)
 
 
-def _call_sync(client: Client, case: Case, outcome: Outcome) -> None:
+def call_sync(client: Client, case: Case, outcome: Outcome) -> None:
     if case.mode == "chat":
         outcome.response = client.chat("Name a river.")
         outcome.text = outcome.response.text
@@ -119,7 +119,7 @@ def _call_sync(client: Client, case: Case, outcome: Outcome) -> None:
         outcome.response = stream.response
 
 
-async def _call_async(client: AsyncClient, case: Case, outcome: Outcome) -> None:
+async def call_async(client: AsyncClient, case: Case, outcome: Outcome) -> None:
     if case.mode == "chat":
         outcome.response = await client.chat("Name a river.")
         outcome.text = outcome.response.text
@@ -131,7 +131,7 @@ async def _call_async(client: AsyncClient, case: Case, outcome: Outcome) -> None
 
 
 @contextmanager
-def _caught(outcome: Outcome) -> Iterator[None]:
+def caught(outcome: Outcome) -> Iterator[None]:
     try:
         yield
     except APIError as error:  # anything else is a bug, and shows as itself

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from llmclients.testing.faults import json_answer, wrong_types
+from llmclients.testing.faults import Answer, json_answer, wrong_types
 
 from .expect import (
     BROKEN,
@@ -63,6 +63,9 @@ IN_A_REPLY: Harmless = {
 }
 """Where a wrong type does no harm, and the text that comes. Everywhere else it is an APIResponseError."""
 
+ANSWERS: dict[str, Answer] = {}
+"""The answer of each row, by its name."""
+
 LOSES_THE_END: Harmless = {
     "all": ((({},), TEXT),),
     "choices": (((None, []), TEXT),),
@@ -95,20 +98,20 @@ def _rows_of_events() -> Iterator[Row]:
 
 
 def _row(name: str, events: tuple[Any, ...], expect: dict[str, Expect]) -> Row:
-    return Row(name, lambda answer: sse(*events).script(), expect, providers=CHAT_COMPLETIONS, modes=("stream",))
+    return _whole(name, sse(*events), expect, "stream")
+
+
+def _whole(name: str, answer: Answer, expect: dict[str, Expect], mode: str) -> Row:
+    ANSWERS[name] = answer
+    return Row(name, lambda _: answer.script(), expect, providers=CHAT_COMPLETIONS, modes=(mode,))
 
 
 def _rows_of_replies() -> Iterator[Row]:
     for path, other, changed in wrong_types(REPLY):
         text = _harmless(IN_A_REPLY, path, other)
         answer = json_answer(changed, (("X-Request-Id", REQUEST_ID),))
-        yield Row(
-            f"reply: {path} = {json.dumps(other)}",
-            lambda _, answer=answer: answer.script(),
-            {"json": GARBAGE if text is None else GOOD.after(text)},
-            providers=CHAT_COMPLETIONS,
-            modes=("chat",),
-        )
+        expect = {"json": GARBAGE if text is None else GOOD.after(text)}
+        yield _whole(f"reply: {path} = {json.dumps(other)}", answer, expect, "chat")
 
 
 POSITION_ROWS = [*_rows_of_events(), *_rows_of_replies()]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from itertools import groupby
 
-from .expect import ANY, CHAT_COMPLETIONS, MODELS, TEXT, Case, cases_of
+from .expect import ANY, MODELS, RAW_TEXT, TEXT, Case, cases_of
 from .harness import Bench, Outcome
 from .positions import POSITION_ROWS
 from .statuses import EVERY_STATUS_ROWS, REDIRECT_ROWS, RETRY_ROWS, STATUS_ROWS
@@ -25,7 +25,6 @@ COUNTED = (
     ("Every status from 400 to 599 with every kind of body", EVERY_STATUS_ROWS),
     ("Every position of an event's and a reply's JSON with every other type", POSITION_ROWS),
 )
-RAW_TEXT = tuple(name for name in MODELS if name not in CHAT_COMPLETIONS)
 
 Cell = tuple[str, str, str]
 

@@ -29,7 +29,7 @@ def run(program: str, url: str) -> subprocess.CompletedProcess[str]:
     lines = ["import asyncio, os, sys, threading", "from llmclients import AsyncClient, Client, Timeout"]
     source = "\n".join([*lines, f"URL = {url!r}", options, program])
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", source],
+        [sys.executable, "-W", "error::ResourceWarning", "-W", "error::RuntimeWarning", "-c", source],
         capture_output=True,
         text=True,
         timeout=30,
@@ -73,8 +73,8 @@ def test_parent_and_child_go_on_after_a_fork(program: str, texts: int) -> None:
         done = run(program, server.url)
         assert (done.returncode, done.stderr) == (0, "")
         assert len(server.requests) == texts
-        for heard in server.heard:
-            prompts = {request.json["prompt"] for request in heard}
+        for requests in server.received:
+            prompts = {request.json["prompt"] for request in requests}
             assert "child" not in prompts or prompts == {"child"}, "no connection is shared by the two"
 
 

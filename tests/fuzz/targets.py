@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from llmclients.calls.accumulator import Accumulator
-from llmclients.calls.retry import retry_after
+from llmclients.calls.retry import parse_retry_after
 from llmclients.codecs.base import StreamDecoder
 from llmclients.codecs.framing import LineDecoder, SSEDecoder, TextDecoder
 from llmclients.codecs.raw_text.prompt import format_prompt
@@ -175,7 +175,7 @@ def retry_headers(data: bytes) -> None:
     """Whatever Retry-After says, it is a positive number of seconds or nothing."""
     first, _, second = data.decode("latin-1").partition("\n")
     for headers in ({"retry-after": first, "retry-after-ms": second}, {"retry-after": first}):
-        seconds = retry_after(headers, 1_767_225_600.0)
+        seconds = parse_retry_after(headers, 1_767_225_600.0)
         assert seconds is None or (isinstance(seconds, float) and seconds > 0), seconds
 
 

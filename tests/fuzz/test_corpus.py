@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from .seeds import CORPUS, WORDS, seeds
@@ -18,9 +18,9 @@ def test_what_was_found_and_what_was_recorded_does(target: str) -> None:
         TARGETS[target](data)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("target", TARGETS)
 def test_any_bytes_do(target: str) -> None:
-    @settings(max_examples=40)
     @given(st.binary(min_size=4, max_size=4), _words)
     def holds(head: bytes, body: bytes) -> None:
         TARGETS[target](head + body)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,9 +21,7 @@ from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE
 from llmclients.errors import AccessBlockedError, APIError, ResponseTooLargeError
 from llmclients.providers.registry import find_provider
 
-MODERATE = settings(
-    max_examples=80, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+MODERATE = settings(stateful_step_count=30)
 EVENT_LIMIT = 8 * 1024 * 1024
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -270,6 +268,7 @@ MACHINES = {
 }
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("provider", MACHINES)
 def test_a_decoder_gives_what_it_was_fed(provider: str) -> None:
     machine = type(f"Machine_{provider}", (MACHINES[provider],), {"provider": provider})

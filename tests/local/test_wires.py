@@ -12,6 +12,7 @@ import pytest
 from llmclients import AsyncClient, Client
 from llmclients.errors import AuthenticationError, BadRequestError, StructuredOutputError
 from llmclients.local import engine as local
+from llmclients.local import install, weights
 from llmclients.providers.registry import find_provider
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.response import ChatResponse
@@ -38,8 +39,8 @@ SCHEMA = {
 pytestmark = [
     pytest.mark.local,
     pytest.mark.skipif(
-        local._installed_weights() is None or not local._has(sys.executable, "xllamacpp"),
-        reason=f"the embedded model is not installed; run: {local.INSTALL_COMMAND}",
+        weights.installed_weights() is None or not install._is_installed(sys.executable, "xllamacpp"),
+        reason=f"the embedded model is not installed; run: {install.INSTALL_COMMAND}",
     ),
 ]
 
@@ -101,16 +102,16 @@ async def test_so_does_the_asynchronous_client(wire: str, served: local.Endpoint
 
 
 def test_max_tokens_cut_the_answer(wire: str, client: Client) -> None:
-    whole = ask(client, "Tell me about the sea.")
-    cut = ask(client, "Tell me about the sea.", max_tokens=6)
-    with client.stream("Tell me about the sea.", temperature=0, max_tokens=6) as stream:
+    whole = ask(client, "Tell me about the sea.", max_tokens=12)
+    cut = ask(client, "Tell me about the sea.", max_tokens=4)
+    with client.stream("Tell me about the sea.", temperature=0, max_tokens=4) as stream:
         streamed = [chunk.text for chunk in stream]
 
     assert whole.text.startswith(cut.text)
     assert len(cut.text) < len(whole.text)
     assert "".join(streamed) == cut.text
     assert cut.usage is not None
-    assert cut.usage.output_tokens == 6
+    assert cut.usage.output_tokens == 4
     assert cut.finish_reason == stream.response.finish_reason == AT_THE_LIMIT.get(wire, "length")
 
 

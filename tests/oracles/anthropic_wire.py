@@ -1,4 +1,4 @@
-"""Conversations, replies and streams in Anthropic's own form, and the official SDK without a network."""
+"""Conversations, replies and streams as Anthropic has them, and the official SDK without a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import anthropic
 import httpx2
 from hypothesis import strategies as st
 
-MODEL = "claude-opus-4-5"  # one that the SDK does not warn of
+MODEL = "claude-example-4-5"
+"""Of a version that thinks by a budget, but no model that there is: the SDK warns of those that are to be retired."""
 
 Block = dict[str, Any]
 
@@ -52,17 +53,17 @@ def text_block(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
-def _base64(kind: str, media_type: str) -> st.SearchStrategy[Block]:
+def _base64(block_type: str, media_type: str) -> st.SearchStrategy[Block]:
     return BYTES.map(
         lambda data: {
-            "type": kind,
+            "type": block_type,
             "source": {"type": "base64", "media_type": media_type, "data": base64.b64encode(data).decode()},
         }
     )
 
 
-def _by_url(kind: str) -> st.SearchStrategy[Block]:
-    return st.just({"type": kind, "source": {"type": "url", "url": "https://example.com/x"}})
+def _by_url(block_type: str) -> st.SearchStrategy[Block]:
+    return st.just({"type": block_type, "source": {"type": "url", "url": "https://example.com/x"}})
 
 
 IMAGES = st.sampled_from(["image/png", "image/jpeg", "image/gif", "image/webp"]).flatmap(
@@ -158,14 +159,14 @@ def streams(draw: st.DrawFn) -> bytes:
     """A whole stream, its texts and JSON in pieces, with pings and padding where they may be."""
     out: list[str] = []
 
-    def event(kind: str, **members: Any) -> None:
+    def event(event_type: str, **members: Any) -> None:
         if draw(st.integers(0, 7)) == 0:
             out.append('event: ping\ndata: {"type": "ping"}\n\n')
-        data = json.dumps({"type": kind, **members}, ensure_ascii=draw(st.booleans()))
-        out.append(f"event: {kind}\ndata: {data[:-1]}{' ' * draw(st.integers(0, 3))}}}\n\n")
+        data = json.dumps({"type": event_type, **members}, ensure_ascii=draw(st.booleans()))
+        out.append(f"event: {event_type}\ndata: {data[:-1]}{' ' * draw(st.integers(0, 3))}}}\n\n")
 
-    def delta(index: int, kind: str, **members: Any) -> None:
-        event("content_block_delta", index=index, delta={"type": kind, **members})
+    def delta(index: int, delta_type: str, **members: Any) -> None:
+        event("content_block_delta", index=index, delta={"type": delta_type, **members})
 
     def pieces(text: str) -> list[str]:
         places = sorted(draw(st.sets(st.integers(0, len(text)), max_size=3)))
@@ -173,17 +174,17 @@ def streams(draw: st.DrawFn) -> bytes:
 
     event("message_start", message=message([], None, draw(USAGE)))
     for index, block in enumerate(draw(CONTENT)):
-        kind = block["type"]
+        block_type = block["type"]
         empty = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}
-        event("content_block_start", index=index, content_block=block | empty.get(kind, {}))
-        if kind == "text":
+        event("content_block_start", index=index, content_block=block | empty.get(block_type, {}))
+        if block_type == "text":
             for piece in pieces(block["text"]):
                 delta(index, "text_delta", text=piece)
-        elif kind == "thinking":
+        elif block_type == "thinking":
             for piece in pieces(block["thinking"]):
                 delta(index, "thinking_delta", thinking=piece)
             delta(index, "signature_delta", signature=block["signature"])
-        elif kind == "tool_use" and (block["input"] or draw(st.booleans())):
+        elif block_type == "tool_use" and (block["input"] or draw(st.booleans())):
             for piece in pieces(json.dumps(block["input"])):
                 delta(index, "input_json_delta", partial_json=piece)
         event("content_block_stop", index=index)

@@ -9,8 +9,8 @@ from typing import Any
 import cohere
 import httpx
 import pytest
-from helpers import cut_at, decode
-from hypothesis import given, settings
+from helpers import cut_at, decode, whole_reply
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.cohere.codec import CohereCodec
@@ -18,7 +18,6 @@ from llmclients.errors import APIStatusError
 from oracles.answers import Answers
 
 CODEC = CohereCodec()
-FEW = settings(max_examples=300, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +51,8 @@ asked_calls = st.lists(st.tuples(words, names, st.lists(words, min_size=1, max_s
 Answer = tuple[str, str, list[tuple[str, str, str]], str, Any]
 
 
-def said(response: Any) -> Answer:
-    """What our response says, in the same form as `read`."""
+def read_by_us(response: Any) -> Answer:
+    """What our response has, as `read` is."""
     calls = [(call.id, call.name, call.arguments_text) for call in response.tool_calls]
     usage = response.usage and (response.usage.input_tokens, response.usage.output_tokens, response.usage.cached_tokens)
     return response.text, response.reasoning or "", calls, response.finish_reason, usage
@@ -63,7 +62,6 @@ def parse_usage(usage: Any) -> Any:
     return usage and (usage.tokens.input_tokens, usage.tokens.output_tokens, usage.cached_tokens)
 
 
-@FEW
 @given(blocks, words | st.none(), asked_calls, usages, reasons)
 def test_a_reply_is_read_as_the_sdk_reads_it(
     client: cohere.ClientV2, answers: Answers, content: Any, plan: str | None, calls: Any, usage: Any, reason: str
@@ -87,16 +85,19 @@ def test_a_reply_is_read_as_the_sdk_reads_it(
         REASONS[theirs.finish_reason],
         parse_usage(theirs.usage),
     )
-    assert said(CODEC.decode(body)) == read
-    assert CODEC.decode(body).id == theirs.id
+    assert read_by_us(whole_reply(CODEC, body)) == read
+    assert whole_reply(CODEC, body).id == theirs.id
 
 
 # --- streams --------------------------------------------------------------------------------------------------------
 
 
-def event(kind: str, message: Mapping[str, Any] | None = None, **members: Any) -> bytes:
+def event(event_type: str, message: Mapping[str, Any] | None = None, **members: Any) -> bytes:
     delta = {} if message is None else {"delta": {"message": message}}
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), json.dumps({"type": kind, **members, **delta}).encode())
+    return b"event: %s\ndata: %s\n\n" % (
+        event_type.encode(),
+        json.dumps({"type": event_type, **members, **delta}).encode(),
+    )
 
 
 @st.composite
@@ -123,7 +124,7 @@ def streams(draw: st.DrawFn) -> bytes:
     return b"".join([*events, event("message-end", delta=end), b"data: [DONE]\n\n"])
 
 
-def heard(events: Iterator[Any]) -> Answer:
+def read_by_sdk(events: Iterator[Any]) -> Answer:
     """What the SDK's events come to, put together as its guide does."""
     text, reasoning, calls, reason, usage = "", "", {}, "", None
     for one in events:
@@ -143,7 +144,6 @@ def heard(events: Iterator[Any]) -> Answer:
     return text, reasoning, list(calls.values()), reason, usage
 
 
-@FEW
 @given(streams(), st.data())
 def test_a_stream_is_read_as_the_sdk_reads_it(
     client: cohere.ClientV2, answers: Answers, stream: bytes, data: Any
@@ -151,11 +151,11 @@ def test_a_stream_is_read_as_the_sdk_reads_it(
     pieces = cut_at(stream, data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     answers.give(pieces, "text/event-stream")
 
-    theirs = heard(client.chat_stream(model="m", messages=[{"role": "user", "content": "?"}]))
+    theirs = read_by_sdk(client.chat_stream(model="m", messages=[{"role": "user", "content": "?"}]))
 
     found = decode(CODEC.stream_decoder("text/event-stream"), pieces)
     assert found.done
-    assert said(found.response) == theirs
+    assert read_by_us(found.response) == theirs
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

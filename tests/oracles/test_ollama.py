@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import ollama
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ollama._client import _parse_host
 
@@ -21,7 +21,6 @@ from llmclients.types.request import ChatRequest
 from oracles.answers import Answers
 
 CODEC = OllamaCodec()
-FEW = settings(max_examples=300, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +143,6 @@ def as_the_sdk_has_it(body: bytes) -> dict[str, Any]:
     return payload
 
 
-@FEW
 @given(conversations(), options(), st.booleans())
 def test_the_request_is_the_sdk_s(
     client: ollama.Client,
@@ -156,12 +154,12 @@ def test_the_request_is_the_sdk_s(
     answers.give([b"{}"], status=400)
     with pytest.raises(ollama.ResponseError):  # we want the request only
         list(client.chat("m", conversation[1], stream=stream, **asked[1]))
-    own = {name: value for name, value in asked[0].items() if name in OllamaOptions.model_fields}
-    shared = {name: value for name, value in asked[0].items() if name not in own}
+    codec_options = {name: value for name, value in asked[0].items() if name in OllamaOptions.model_fields}
+    shared = {name: value for name, value in asked[0].items() if name not in codec_options}
 
     ours = CODEC.encode(
         ChatRequest.from_messages(conversation[0], **shared),
-        Context(model="m", stream=stream, api_key="ol-test", options=OllamaOptions(**own)),
+        Context(model="m", stream=stream, api_key="ol-test", options=OllamaOptions(**codec_options)),
     )
 
     assert as_the_sdk_has_it(ours.body) == json.loads(answers.request.content)

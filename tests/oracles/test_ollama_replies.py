@@ -8,8 +8,8 @@ from typing import Any
 
 import ollama
 import pytest
-from helpers import cut_at, decode
-from hypothesis import given, settings
+from helpers import cut_at, decode, whole_reply
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmclients.codecs.ollama.codec import OllamaCodec
@@ -17,7 +17,6 @@ from llmclients.errors import APIStatusError
 from oracles.answers import Answers
 
 CODEC = OllamaCodec()
-FEW = settings(max_examples=300, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,6 @@ def of_ours(response: Any) -> tuple[Any, ...]:
     )
 
 
-@FEW
 @given(messages, reasons, counts)
 def test_a_reply_is_read_as_the_sdk_reads_it(
     client: ollama.Client, answers: Answers, message: Any, reason: str | None, found: dict[str, int]
@@ -113,13 +111,12 @@ def test_a_reply_is_read_as_the_sdk_reads_it(
 
     theirs = client.chat("m", [{"role": "user", "content": "?"}])
 
-    ours = CODEC.decode(body)
+    ours = whole_reply(CODEC, body)
     assert of_ours(ours) == of_the_sdk([theirs])
     tokens = [(one.token, one.logprob, [(o.token, o.logprob) for o in one.top]) for one in ours.logprobs or ()]
     assert tokens == tokens_of(theirs)
 
 
-@FEW
 @given(st.lists(messages, max_size=4), messages, reasons, counts, st.sampled_from([b"\n", b""]), st.data())
 def test_a_stream_is_read_as_the_sdk_reads_it(
     client: ollama.Client,
@@ -145,7 +142,6 @@ def test_a_stream_is_read_as_the_sdk_reads_it(
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
-@FEW
 @given(st.lists(messages, max_size=2), words.map("no luck: {}".format))
 def test_an_error_on_a_line_is_an_error_to_both(
     client: ollama.Client, answers: Answers, lines: list[Any], text: str
@@ -153,14 +149,14 @@ def test_an_error_on_a_line_is_an_error_to_both(
     stream = b"\n".join([*map(line, lines), json.dumps({"error": text}).encode()])
     answers.give([stream], "application/x-ndjson")
 
-    heard = []
+    received = []
     with pytest.raises(ollama.ResponseError) as raised:
-        heard.extend(client.chat("m", [{"role": "user", "content": "?"}], stream=True))
+        received.extend(client.chat("m", [{"role": "user", "content": "?"}], stream=True))
 
     ours = decode(CODEC.stream_decoder("application/x-ndjson"), [stream])
     assert ours.status == 500
     assert " ".join(raised.value.error.split()) in " ".join(ours.message.split())
-    assert ours.response.text == "".join(one.message.content or "" for one in heard)
+    assert ours.response.text == "".join(one.message.content or "" for one in received)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 502, 503])

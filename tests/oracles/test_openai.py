@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
@@ -141,7 +141,6 @@ SAMPLING = maybe(
 EXTRA = st.none() | st.dictionaries(st.sampled_from(["user", "n", "metadata"]), st.integers() | WORDS, min_size=1)
 
 
-@settings(max_examples=250, deadline=None)
 @given(
     st.lists(MESSAGES, min_size=1, max_size=5),
     SAMPLING,

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from helpers import cut_at, decode
-from hypothesis import given, settings
+from helpers import cut_at, decode, whole_reply
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from responses_wire import IDS, TEXTS, Answer, answers, event
@@ -147,7 +147,6 @@ def sent_by_us(messages: Any, *, own: dict[str, Any], stream: bool, **given_: An
     return json.loads(wire.body), {name.lower(): value for name, value in wire.headers}
 
 
-@settings(max_examples=200, deadline=None)
 @given(conversations(), options(), st.booleans())
 def test_the_same_request_goes_out(conversation: Any, given_: Any, stream: bool) -> None:
     seen: list[httpx2.Request] = []
@@ -222,16 +221,14 @@ def check(ours: ChatResponse, theirs: Any) -> None:
     }
 
 
-@settings(max_examples=100, deadline=None)
 @given(answers())
 def test_the_same_is_read_from_a_reply(answer: Answer) -> None:
     body = json.dumps(answer.response, ensure_ascii=False).encode()
     client = sdk(lambda request: httpx2.Response(200, content=body, headers={"content-type": "application/json"}))
 
-    check(CODEC.decode(body), client.responses.create(model="m", input="Hi"))
+    check(whole_reply(CODEC, body), client.responses.create(model="m", input="Hi"))
 
 
-@settings(max_examples=100, deadline=None)
 @given(answers(), st.lists(st.integers(0, 6000), max_size=8))
 def test_the_same_is_read_from_a_stream_however_it_is_cut(answer: Answer, places: list[int]) -> None:
     numbered = enumerate(answer.events())

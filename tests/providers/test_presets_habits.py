@@ -230,7 +230,9 @@ def test_a_conversation_brings_signed_reasoning_back() -> None:
 
 
 def test_a_dialect_of_one_s_own_is_a_few_lines() -> None:
-    mine = replace(find_provider("vllm"), name="mine", aliases=(), dialect={"seed": "rng", "without": ["stop"]})
+    mine = replace(
+        find_provider("vllm"), name="mine", aliases=(), dialect={"seed_field": "rng", "unsupported": ["stop"]}
+    )
     codec = mine.load_codec()
 
     assert json.loads(codec.encode(ChatRequest.from_messages("Hi", seed=1), Context(model="m")).body)["rng"] == 1

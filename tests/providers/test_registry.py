@@ -210,7 +210,7 @@ def site(tmp_path: Path) -> Path:
 def run(site: Path, program: str) -> str:
     path = os.pathsep.join([str(site), *filter(None, sys.path)])
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        [sys.executable, "-W", "error::ResourceWarning", "-c", textwrap.dedent(program)],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -247,7 +247,7 @@ def test_an_installed_package_brings_a_provider_that_works_like_the_others(site:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("failing", "does not load (acme_llm:fail): no licence"),
         ("number", "does not load (acme_llm:number)"),
@@ -255,7 +255,7 @@ def test_an_installed_package_brings_a_provider_that_works_like_the_others(site:
         ("absent", "does not load (no_such_module_anywhere:provider)"),
     ],
 )
-def test_a_broken_package_is_an_error_only_for_who_asks_for_it(site: Path, name: str, words: str) -> None:
+def test_a_broken_package_is_an_error_only_for_who_asks_for_it(site: Path, name: str, message: str) -> None:
     out = run(
         site,
         f"""
@@ -279,7 +279,7 @@ def test_a_broken_package_is_an_error_only_for_who_asks_for_it(site: Path, name:
 
     first, second, unknown = out.splitlines()
     assert first == second
-    assert words in first
+    assert message in first
     assert first.endswith(" provider")
     assert "did you mean echo" in unknown
 

@@ -17,11 +17,11 @@ from llmclients.relay import RelayServer
 from llmclients.transports.mock import MockTransport, Reply
 
 PROVIDERS = ("ylokh", "yqcloud", "yqcloud-legacy", "ai365vip", "openai")
-DOORS = (*PROVIDERS, "anthropic", "openai-responses")
-"""All wires; the clients here speak the first ones, the official SDKs the rest."""
+WIRES = (*PROVIDERS, "anthropic", "openai-responses")
+"""All wires that the relay serves; the library's clients test the first ones, the official SDKs the rest."""
 
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
-PREFIX = {name: f"/{name}" for name in DOORS} | {"openai": "/openai/v1", "openai-responses": "/openai/v1"}
+PREFIX = {name: f"/{name}" for name in WIRES} | {"openai": "/openai/v1", "openai-responses": "/openai/v1"}
 PATH = {
     "ylokh": "/v1/chat/completions",
     "yqcloud": "/api/generateStream",
@@ -79,7 +79,7 @@ def good(request: Any) -> Reply:
     return Reply(json=GOOD_REPLY)
 
 
-def backing(script: Any = good, provider: str = "openai/up-1", **arguments: Any) -> AsyncClient:
+def upstream_client(script: Any = good, provider: str = "openai/up-1", **arguments: Any) -> AsyncClient:
     """A client of a scripted provider, which tries each call once."""
     mock = script if isinstance(script, MockTransport) else MockTransport(script)
     key = {"api_key": "upstream-key"} if provider.startswith("openai") else {}
@@ -92,7 +92,7 @@ def relay_over(
 ) -> Iterator[tuple[RelayServer, Any]]:
     """A running relay, and the requests that its provider gets."""
     mock = MockTransport(script)
-    with RelayServer(backing(mock, provider), **arguments) as relay:
+    with RelayServer(upstream_client(mock, provider), **arguments) as relay:
         yield relay, mock
 
 
@@ -131,11 +131,11 @@ def post(url: str, wire: str, body: Any = None, headers: Mapping[str, str] | Non
     return send(url, PREFIX[wire] + PATH[wire], BODY[wire] if body is None else body, headers)
 
 
-def raw_post(url: str, path: str, body: Any, most: int | None = None) -> bytes:
-    """The bytes of the whole connection, or its first `most`."""
+def raw_post(url: str, path: str, body: Any, limit: int | None = None) -> bytes:
+    """The bytes of the whole connection, or its first `limit`."""
     with open_post(url, path, body) as connection:
         data = b""
-        while (most is None or len(data) < most) and (piece := connection.recv(65536)):
+        while (limit is None or len(data) < limit) and (piece := connection.recv(65536)):
             data += piece
         return data
 

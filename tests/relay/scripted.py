@@ -1,6 +1,6 @@
-"""A provider behind the relay whose wire carries whatever the library has: requests and answers as the library's own.
+"""A provider behind the relay whose wire carries whatever the library has: requests and answers are the library's objects as JSON.
 
-What reaches it is `asked`, JSON values; what it answers is a `ChatResponse`, or chunks, faults among them.
+What reaches it is `asked`; what it answers is a `ChatResponse`, or chunks, faults among them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
-from relaytools import backing
+from relaytools import upstream_client
 
 from llmclients import errors
 from llmclients.codecs.base import (
@@ -30,7 +30,7 @@ from llmclients.providers.registry import register_provider
 from llmclients.relay import RelayServer
 from llmclients.transports.mock import MockTransport, Reply
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse, Chunk
+from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta
 
 ALL = frozenset(ChatRequest.model_fields) - {"messages", "model", "extra"}
 END = b'{"end":true}\n'
@@ -49,22 +49,37 @@ class ScriptedOptions(CodecOptions):
 
 
 class ScriptedCodec(Codec):
-    """`fields` and `own_options`: what it carries."""
+    """`fields` and `options_type`: what it carries."""
 
     name: ClassVar[str] = "scripted"
     parts: Mapping[str, PartRule] = {"image": PartRule(), "audio": PartRule(), "file": PartRule()}
 
-    def __init__(self, fields: frozenset[str] = ALL, own_options: type[CodecOptions] = ScriptedOptions) -> None:
+    def __init__(self, fields: frozenset[str] = ALL, options_type: type[CodecOptions] = ScriptedOptions) -> None:
         self.fields = fields
-        self.options = own_options  # type: ignore[misc]
+        self.options = options_type  # type: ignore[misc]
 
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         asked = request.model_dump(mode="json", exclude_none=True) | {"model": context.model, "stream": context.stream}
-        own = context.options.model_dump(exclude_none=True)
-        return EncodedRequest("/scripted", encode_json({"asked": asked, "own": own}))
+        codec_options = context.options.model_dump(exclude_none=True)
+        return EncodedRequest("/scripted", encode_json({"asked": asked, "codec_options": codec_options}))
 
-    def decode(self, body: bytes) -> ChatResponse:
-        return ChatResponse.model_validate_json(body)
+    def decode(self, body: bytes) -> Chunk:
+        answer = ChatResponse.model_validate_json(body)
+        calls = [
+            ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments_text)
+            for index, call in enumerate(answer.tool_calls)
+        ]
+        shared = {
+            name: getattr(answer, name) for name in ("text", "reasoning", "finish_reason", "usage", "model", "id")
+        }
+        return Chunk(
+            role="assistant",
+            tool_calls=calls,
+            logprobs=answer.logprobs or (),
+            provider_data=answer.provider_data,
+            raw=answer.raw,
+            **shared,
+        )
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
         return _Decoder()
@@ -98,19 +113,19 @@ class Scripted:
     Attributes:
         answer: a whole answer; what a stream is made of: chunks, `bytes`, faults; or a `Reply` as it is.
         asked: the last request: `ChatRequest`, dumped, with `stream`.
-        own: its codec's own options.
+        codec_options: its codec's own options.
         queue: answers that come before `answer`, one for each request.
     """
 
     def __init__(self) -> None:
         self.answer: ChatResponse | list[Any] | Reply = ChatResponse()
         self.asked: dict[str, Any] = {}
-        self.own: dict[str, Any] = {}
+        self.codec_options: dict[str, Any] = {}
         self.queue: list[ChatResponse | list[Any] | Reply] = []
 
     def __call__(self, request: Any) -> Reply:
         payload = json.loads(request.body)
-        self.asked, self.own = payload["asked"], payload["own"]
+        self.asked, self.codec_options = payload["asked"], payload["codec_options"]
         answer = self.queue.pop(0) if self.queue else self.answer
         if isinstance(answer, Reply):
             return answer
@@ -135,14 +150,14 @@ def failing(status: int, message: str) -> bytes:
 
 @contextmanager
 def scripted_relay(
-    fields: frozenset[str] = ALL, own_options: type[CodecOptions] = ScriptedOptions, **arguments: Any
+    fields: frozenset[str] = ALL, options_type: type[CodecOptions] = ScriptedOptions, **arguments: Any
 ) -> Iterator[tuple[str, Scripted]]:
     """A running relay's address, and the provider behind it."""
     script = Scripted()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(providers, "_registered", dict(providers._registered))
-        codec = ScriptedCodec(fields, own_options)
+        codec = ScriptedCodec(fields, options_type)
         register_provider(Provider("scripted", codec, "http://scripted", default_model="s-1", models=("s-1", "s-2")))
-        client = backing(MockTransport(script), "scripted")
+        client = upstream_client(MockTransport(script), "scripted")
     with RelayServer(client, **arguments) as relay:
         yield relay.url, script

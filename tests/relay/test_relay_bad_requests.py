@@ -1,4 +1,4 @@
-"""Requests that are none, at every door: each is refused as one, whatever it holds."""
+"""Malformed requests of every wire: each is rejected as one, whatever it holds."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from relaytools import DOORS
+from relaytools import WIRES
 
 from llmclients import errors
-from llmclients.relay.app import WIRES
-from llmclients.relay.codecs.base import Wire
+from llmclients.relay.app import SERVER_CODECS
+from llmclients.relay.codecs.base import ServerCodec
 from llmclients.relay.errors import Failure
 
-WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
+CODEC: dict[str, ServerCodec] = {codec.name: codec for codec in SERVER_CODECS}
 
 BAD_JSON = [
     b"",
@@ -90,7 +90,7 @@ ANTHROPIC_BAD_BLOCKS: list[Any] = [
     [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "search_result"}]}],
     [{"type": "tool_result", "tool_use_id": 5, "content": "x"}],
 ]
-ANTHROPIC_BAD_SAID: list[Any] = [
+ANTHROPIC_BAD_ANSWERS: list[Any] = [
     {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
     {"type": "server_tool_use", "id": "a", "name": "web_search", "input": {}},
     {"type": "tool_use", "id": "a", "name": "f", "input": "{}"},
@@ -152,7 +152,7 @@ BAD_TURNS: list[dict[str, Any]] = [
         {"messages": [{"role": "user", "content": content}]}
         for content in ("", [], 5, [5], [{}], *ANTHROPIC_BAD_BLOCKS)
     ),
-    *({"messages": [MESSAGE, {"role": "assistant", "content": [block]}]} for block in ANTHROPIC_BAD_SAID),
+    *({"messages": [MESSAGE, {"role": "assistant", "content": [block]}]} for block in ANTHROPIC_BAD_ANSWERS),
 ]
 BAD_INPUTS: list[dict[str, Any]] = [
     {},
@@ -169,15 +169,15 @@ BAD = {
     "ai365vip": BAD_PAGES,
 }
 MALFORMED = [
-    *((name, body) for name in DOORS for body in BAD_JSON),
-    *((name, json.dumps(body).encode()) for name in DOORS for body in BAD[name]),
+    *((name, body) for name in WIRES for body in BAD_JSON),
+    *((name, json.dumps(body).encode()) for name in WIRES for body in BAD[name]),
 ]
 
 
 @pytest.mark.parametrize(("name", "body"), MALFORMED)
-def test_a_malformed_request_is_refused_as_one(name: str, body: bytes) -> None:
+def test_a_malformed_request_is_rejected_as_one(name: str, body: bytes) -> None:
     with pytest.raises((errors.InvalidRequestError, errors.UnsupportedOptionError)) as caught:
-        WIRE[name].read(body)
+        CODEC[name].decode(body)
     failure = Failure.from_error(caught.value)
     assert failure.status == 400
-    assert json.loads(WIRE[name].refusal(failure))
+    assert json.loads(CODEC[name].encode_error(failure))

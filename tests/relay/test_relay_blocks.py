@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from llmclients.calls.accumulator import Accumulator
 from llmclients.errors import APIResponseError
-from llmclients.relay.app import WIRES
-from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
+from llmclients.relay.app import SERVER_CODECS
+from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta
 
-WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
-STAMP = Stamp("msg_0", 7, "asked")
+CODEC: dict[str, ServerCodec] = {codec.name: codec for codec in SERVER_CODECS}
+META = ReplyMeta("msg_0", 7, "asked")
 
 
 def events_of(name: str, chunks: list[Chunk]) -> list[dict[str, Any]]:
-    encoder = WIRE[name].stream_encoder(RelayedCall([]), STAMP)
+    encoder = CODEC[name].stream_encoder(RelayedCall([]), META)
     data = b"".join([*map(encoder.feed, chunks), encoder.finish()]).decode()
     return [json.loads(event.partition("\ndata: ")[2]) for event in data.split("\n\n") if event]
 
@@ -30,17 +30,17 @@ def read_anthropic(events: list[dict[str, Any]]) -> tuple[str, str, list[tuple[s
     blocks: list[dict[str, Any]] = []
     is_open = False
     for event in events[1:-2]:
-        kind = event["type"]
-        assert is_open is (kind != "content_block_start")
-        if kind == "content_block_start":
-            blocks.append(event["content_block"] | {"said": ""})
+        type_ = event["type"]
+        assert is_open is (type_ != "content_block_start")
+        if type_ == "content_block_start":
+            blocks.append(event["content_block"] | {"deltas": ""})
         assert event["index"] == len(blocks) - 1
-        if kind == "content_block_delta":
-            blocks[-1]["said"] += next(value for name, value in event["delta"].items() if name != "type")
-        is_open = kind != "content_block_stop"
+        if type_ == "content_block_delta":
+            blocks[-1]["deltas"] += next(value for name, value in event["delta"].items() if name != "type")
+        is_open = type_ != "content_block_stop"
     assert not is_open
-    texts = {kind: "".join(one["said"] for one in blocks if one["type"] == kind) for kind in ("thinking", "text")}
-    calls = [(one["id"], one["name"], one["said"] or "{}") for one in blocks if one["type"] == "tool_use"]
+    texts = {type_: "".join(one["deltas"] for one in blocks if one["type"] == type_) for type_ in ("thinking", "text")}
+    calls = [(one["id"], one["name"], one["deltas"] or "{}") for one in blocks if one["type"] == "tool_use"]
     return texts["thinking"], texts["text"], calls
 
 
@@ -53,7 +53,7 @@ def read_responses(events: list[dict[str, Any]]) -> tuple[str, str, list[tuple[s
             pieces[event["item_id"]] = pieces.get(event["item_id"], "") + event["delta"]
     items = events[-1]["response"]["output"]
     assert items == [event["item"] for event in events if event["type"] == "response.output_item.done"]
-    said = {"reasoning": "", "message": ""}
+    texts = {"reasoning": "", "message": ""}
     calls = []
     for item in items:
         if item["type"] == "function_call":
@@ -61,9 +61,9 @@ def read_responses(events: list[dict[str, Any]]) -> tuple[str, str, list[tuple[s
             assert pieces[item["id"]] == item["arguments"]
         else:
             (part,) = item.get("summary") or item["content"]
-            said[item["type"]] += part["text"]
+            texts[item["type"]] += part["text"]
             assert pieces[item["id"]] == part["text"]
-    return said["reasoning"], said["message"], calls
+    return texts["reasoning"], texts["message"], calls
 
 
 READERS = {"anthropic": read_anthropic, "openai-responses": read_responses}
@@ -93,23 +93,23 @@ def answers(draw: st.DrawFn) -> list[Chunk]:
     return [*chunks, Chunk(finish_reason="stop")]
 
 
-def folded(chunks: list[Chunk]) -> ChatResponse:
-    fold = Accumulator()
+def accumulated(chunks: list[Chunk]) -> ChatResponse:
+    accumulator = Accumulator()
     for chunk in chunks:
-        fold.add(chunk)
-    return fold.response()
+        accumulator.add(chunk)
+    return accumulator.response()
 
 
 @given(answers(), st.sampled_from(list(READERS)))
 def test_mixed_pieces_come_out_as_one_block_after_another(chunks: list[Chunk], name: str) -> None:
     reasoning, text, calls = READERS[name](events_of(name, chunks))
-    whole = folded(chunks)
+    whole = accumulated(chunks)
     assert (reasoning, text) == (whole.reasoning or "", whole.text)
     assert sorted(calls) == [(call.id, call.name, call.arguments_text) for call in whole.tool_calls]
 
 
 def test_the_first_call_streams_while_the_others_wait() -> None:
-    encoder = WIRE["anthropic"].stream_encoder(RelayedCall([]), STAMP)
+    encoder = CODEC["anthropic"].stream_encoder(RelayedCall([]), META)
     first, second = (ToolCallDelta(index=index, id=str(index), name="f", arguments='{"a":') for index in range(2))
     assert b"content_block_start" in encoder.feed(Chunk(tool_calls=[first]))
     assert encoder.feed(Chunk(tool_calls=[second])) == b""
@@ -120,7 +120,7 @@ def test_the_first_call_streams_while_the_others_wait() -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_call_that_goes_on_after_its_end_is_an_error(name: str) -> None:
-    encoder = WIRE[name].stream_encoder(RelayedCall([]), STAMP)
+    encoder = CODEC[name].stream_encoder(RelayedCall([]), META)
     encoder.feed(Chunk(tool_calls=[ToolCallDelta(index=0, id="a", name="f", arguments="{}")]))
     encoder.feed(Chunk(text="So."))
     encoder.feed(Chunk(tool_calls=[ToolCallDelta(index=0)]))  # nothing more

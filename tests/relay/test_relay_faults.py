@@ -10,11 +10,11 @@ import pytest
 from relaytools import (
     BODY,
     DONE,
-    DOORS,
     PATH,
     PREFIX,
     PROVIDERS,
     RAW_TEXT,
+    WIRES,
     client_of,
     delta,
     end,
@@ -59,7 +59,7 @@ def scripted(_scripted: Any) -> Any:
 
 # --- failures ---------------------------------------------------------------------------------------------------------
 
-REFUSALS: list[tuple[Any, int, dict[str, str]]] = [
+UPSTREAM_FAILURES: list[tuple[Any, int, dict[str, str]]] = [
     *(
         (Reply(status, json={"error": {"message": "no", "type": "t"}}), status, {})
         for status in (400, 401, 403, 404, 409, 422)
@@ -78,8 +78,8 @@ REFUSALS: list[tuple[Any, int, dict[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize("provider", DOORS)
-@pytest.mark.parametrize(("fault", "status", "headers"), REFUSALS)
+@pytest.mark.parametrize("provider", WIRES)
+@pytest.mark.parametrize(("fault", "status", "headers"), UPSTREAM_FAILURES)
 def test_an_upstream_failure_before_the_answer_is_a_status(
     scripted: Any, provider: str, fault: Any, status: int, headers: dict[str, str]
 ) -> None:
@@ -117,7 +117,7 @@ BREAKS = [
 ENDS = {"anthropic": b"event: message_stop", "openai-responses": b"event: response.completed"}
 
 
-@pytest.mark.parametrize("provider", DOORS)
+@pytest.mark.parametrize("provider", WIRES)
 @pytest.mark.parametrize("broken", BREAKS)
 def test_an_answer_that_breaks_off_never_looks_complete(scripted: Any, provider: str, broken: Reply) -> None:
     url, mock, script = scripted
@@ -161,7 +161,7 @@ def test_chat_completions_carry_every_finish_reason() -> None:
             assert f'"finish_reason":"{reason}"'.encode() in post(relay.url, "openai").body
 
 
-@pytest.mark.parametrize("provider", DOORS)
+@pytest.mark.parametrize("provider", WIRES)
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"{}", b'{"messages": 5, "prompt": 5, "input": 5}'])
 def test_a_malformed_request_is_a_400(url: str, provider: str, body: bytes) -> None:
     answer = post(url, provider, body)

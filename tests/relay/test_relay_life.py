@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from relaytools import (
     BODY,
-    DOORS,
     GOOD_STREAM,
     PATH,
     PREFIX,
     PROVIDERS,
+    WIRES,
     SlowProvider,
-    backing,
     client_of,
     open_post,
     post,
     raw_post,
     relay_over,
     send,
+    upstream_client,
 )
 
 from llmclients import AsyncClient, Client, errors
@@ -39,10 +39,10 @@ def url() -> Iterator[str]:
         yield relay.url
 
 
-# --- the gate ---------------------------------------------------------------------------------------------------------
+# --- access -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("provider", DOORS)
+@pytest.mark.parametrize("provider", WIRES)
 def test_with_a_key_set_every_wire_needs_it(provider: str) -> None:
     with relay_over(api_key="sesame") as (relay, mock):
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic sesame"}, {"x-api-key": "é"}):
@@ -73,9 +73,11 @@ def test_without_a_key_only_loopback_names_are_answered(url: str) -> None:
         assert send(relay.url, "/v1/models", method="GET", headers=headers).status == 200
 
 
-def test_what_a_web_page_may_send_unasked_is_refused(url: str) -> None:
-    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
-        assert post(url, "openai", headers={"Content-Type": kind, "Origin": "https://evil.example"}).status == 415
+def test_what_a_web_page_may_send_unasked_is_rejected(url: str) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
+        assert (
+            post(url, "openai", headers={"Content-Type": content_type, "Origin": "https://evil.example"}).status == 415
+        )
     assert send(url, "/v1/chat/completions", method="OPTIONS").status == 405
     assert post(url, "openai", headers={"Content-Type": "application/json; charset=utf-8"}).status == 200
 
@@ -99,7 +101,7 @@ def test_unknown_paths_and_methods_say_where_to_go(url: str) -> None:
         assert "/yqcloud-legacy" in answer.json["error"]["message"]
 
 
-# --- leaving ----------------------------------------------------------------------------------------------------------
+# --- clients that disconnect ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -168,7 +170,7 @@ def test_a_relay_can_be_started_again_but_not_twice() -> None:
 
 def test_a_client_that_was_brought_stays_open() -> None:
     mock = MockTransport(lambda request: Reply(chunks=GOOD_STREAM))
-    client = backing(mock)
+    client = upstream_client(mock)
     with RelayServer(client) as relay:
         assert post(relay.url, "yqcloud").status == 200
     assert asyncio.run(_stream_text(client)) == "Hello 😀"

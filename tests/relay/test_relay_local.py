@@ -63,7 +63,7 @@ async def test_the_model_answers_the_async_client_through_every_wire(url: str, p
 # --- the official SDKs ------------------------------------------------------------------------------------------------
 
 
-def test_the_model_answers_openais_sdk_through_both_its_doors(url: str) -> None:
+def test_the_model_answers_openais_sdk_through_both_its_wires(url: str) -> None:
     question: Any = MESSAGES
     with openai.OpenAI(base_url=url + "/openai/v1", api_key="none", max_retries=0) as client:
         chat = client.chat.completions.create(model=MODEL, messages=question)

@@ -1,4 +1,4 @@
-"""Good requests with something else in one place, at the doors that take most: nothing but a refusal comes of it."""
+"""Good requests with something else in one place, of the wires that take most: they are decoded, or rejected."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from llmclients import errors
-from llmclients.relay.app import WIRES
-from llmclients.relay.codecs.base import Wire
+from llmclients.relay.app import SERVER_CODECS
+from llmclients.relay.codecs.base import ServerCodec
 from llmclients.types.request import ChatRequest
 
-WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
+CODEC: dict[str, ServerCodec] = {codec.name: codec for codec in SERVER_CODECS}
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 FUNCTION = {"name": "f", "description": "d", "parameters": SCHEMA, "strict": True}
@@ -113,7 +113,7 @@ GOOD: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", GOOD)
 def test_the_good_requests_are_good(name: str) -> None:
-    assert len(WIRE[name].read(json.dumps(GOOD[name]).encode()).messages) >= 4
+    assert len(CODEC[name].decode(json.dumps(GOOD[name]).encode()).messages) >= 4
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -129,7 +129,7 @@ SOMETHING: list[Any] = [
 
 
 @pytest.mark.parametrize(("name", "place"), PLACES)
-def test_something_else_in_a_place_is_read_or_refused(name: str, place: tuple[Any, ...]) -> None:
+def test_something_else_in_a_place_is_decoded_or_rejected(name: str, place: tuple[Any, ...]) -> None:
     *path, last = place
     for something in SOMETHING:
         payload = copy.deepcopy(GOOD[name])
@@ -138,6 +138,6 @@ def test_something_else_in_a_place_is_read_or_refused(name: str, place: tuple[An
             inner = inner[key]
         inner[last] = something
         with contextlib.suppress(errors.InvalidRequestError, errors.UnsupportedOptionError):
-            call = WIRE[name].read(json.dumps(payload).encode())
+            call = CODEC[name].decode(json.dumps(payload).encode())
             options = {name: value for name, value in call.options.items() if name in ChatRequest.model_fields}
             assert ChatRequest.from_messages(call.messages, **options).messages == call.messages

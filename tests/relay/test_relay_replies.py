@@ -1,4 +1,4 @@
-"""What the relay's wires say, byte for byte, and what an error becomes. Without I/O."""
+"""The replies of the server codecs, byte for byte, and what an error becomes. Without I/O."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 from relaytools import RAW_TEXT
 
 from llmclients import errors
-from llmclients.relay.app import WIRES
-from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
+from llmclients.relay.app import SERVER_CODECS
+from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta, Usage
 
-WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
-STAMP = Stamp("ID", 7, "asked")
+CODEC: dict[str, ServerCodec] = {codec.name: codec for codec in SERVER_CODECS}
+META = ReplyMeta("ID", 7, "asked")
 
 # --- replies --------------------------------------------------------------------------------------------------------
 
@@ -24,7 +24,7 @@ HEAD = b'{"id":"ID","object":"chat.completion.chunk","created":7,"model":"m"'
 
 
 def encoded(name: str, *chunks: Chunk, include_usage: bool = False) -> list[bytes]:
-    encoder = WIRE[name].stream_encoder(RelayedCall([], include_usage=include_usage), STAMP)
+    encoder = CODEC[name].stream_encoder(RelayedCall([], include_usage=include_usage), META)
     return [*map(encoder.feed, chunks), encoder.finish()]
 
 
@@ -57,6 +57,13 @@ def test_a_stream_of_events_byte_for_byte(name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["openai", "ylokh"])
+def test_the_role_comes_once_also_where_nobody_names_a_model(name: str) -> None:
+    encoder = CODEC[name].stream_encoder(RelayedCall([]), ReplyMeta("ID", 7, ""))
+    data = b"".join([*(encoder.feed(Chunk(text=text)) for text in "ab"), encoder.finish()])
+    assert data.count(b'"role":"assistant"') == 1
+
+
 def test_usage_comes_as_an_event_of_its_own_when_it_was_asked_for() -> None:
     usage = b'{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1},"completion_tokens_details":{"reasoning_tokens":0}}'
     *_, last = encoded("openai", Chunk(text="x", model="m"), Chunk(usage=USAGE), include_usage=True)
@@ -73,14 +80,14 @@ def test_usage_comes_as_an_event_of_its_own_when_it_was_asked_for() -> None:
 def test_a_whole_reply_byte_for_byte() -> None:
     response = ChatResponse(text="é", finish_reason="length", model="m", usage=Usage(input_tokens=3))
     assert (
-        WIRE["openai"].reply(response, STAMP)
+        CODEC["openai"].encode(response, META)
         == (
             '{"id":"ID","object":"chat.completion","created":7,"model":"m","choices":[{"index":0,"message":'
             '{"role":"assistant","content":"é"},"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":3}}'
         ).encode()
     )
     calls = ChatResponse(reasoning="hm", tool_calls=[ToolCall(id="c", name="f", arguments="{}")])
-    message = json.loads(WIRE["ylokh"].reply(calls, STAMP))["choices"][0]["message"]
+    message = json.loads(CODEC["ylokh"].encode(calls, META))["choices"][0]["message"]
     assert message["content"] is None
     assert message["reasoning_content"] == "hm"
     assert message["tool_calls"] == [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
@@ -94,7 +101,7 @@ def test_raw_text_is_nothing_but_the_text(name: str) -> None:
         b"",
         b"",
     ]
-    assert WIRE[name].reply(ChatResponse(text="é\n", finish_reason="length"), STAMP) == "é\n".encode()
+    assert CODEC[name].encode(ChatResponse(text="é\n", finish_reason="length"), META) == "é\n".encode()
 
 
 @pytest.mark.parametrize("name", RAW_TEXT)
@@ -104,18 +111,19 @@ def test_raw_text_has_no_good_end_for_an_empty_or_failed_answer(name: str) -> No
     with pytest.raises(errors.APIResponseError, match="error"):
         encoded(name, Chunk(text="x", finish_reason="error"))
     with pytest.raises(errors.APIResponseError, match="empty"):
-        WIRE[name].reply(ChatResponse(), STAMP)
+        CODEC[name].encode(ChatResponse(), META)
 
 
 def test_a_failure_inside_an_answer_is_an_event_or_a_cut() -> None:
     failure = Failure(529, "busy", code="c", param="p")
-    words = b'"error":{"message":"busy","type":"overloaded_error","param":"p","code":"c"}}\n\n'
-    said = dict.fromkeys(RAW_TEXT) | dict.fromkeys(("openai", "ylokh"), b"data: {" + words)
-    said["openai-responses"] = b'event: error\ndata: {"type":"error","sequence_number":0,' + words
-    said["anthropic"] = (
+    error = b'"error":{"message":"busy","type":"overloaded_error","param":"p","code":"c"}}\n\n'
+    expected = dict.fromkeys(RAW_TEXT) | dict.fromkeys(("openai", "ylokh"), b"data: {" + error)
+    expected["openai-responses"] = b'event: error\ndata: {"type":"error","sequence_number":0,' + error
+    expected["anthropic"] = (
         b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"},"request_id":null}\n\n'
     )
-    assert {name: wire.stream_encoder(RelayedCall([]), STAMP).fail(failure) for name, wire in WIRE.items()} == said
+    events = {name: codec.stream_encoder(RelayedCall([]), META).fail(failure) for name, codec in CODEC.items()}
+    assert events == expected
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -160,7 +168,7 @@ FAILURES: list[tuple[Exception, int, str, dict[str, str]]] = [
 ]
 
 
-ANTHROPICS_WORDS = {
+ANTHROPICS_TYPES = {
     401: "authentication_error",
     402: "billing_error",
     403: "permission_error",
@@ -172,22 +180,24 @@ ANTHROPICS_WORDS = {
 }
 
 
-@pytest.mark.parametrize(("error", "status", "kind", "headers"), FAILURES)
-def test_every_error_has_a_status_and_words(error: Exception, status: int, kind: str, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(("error", "status", "error_type", "headers"), FAILURES)
+def test_every_error_has_a_status_and_a_type(
+    error: Exception, status: int, error_type: str, headers: dict[str, str]
+) -> None:
     failure = Failure.from_error(error)
-    assert (failure.status, failure.kind, dict(failure.headers)) == (status, kind, headers)
+    assert (failure.status, failure.error_type, dict(failure.headers)) == (status, error_type, headers)
     assert "secret" not in failure.message
-    for wire in WIRES:
-        body = json.loads(wire.refusal(failure))
-        if wire.name in RAW_TEXT:
+    for codec in SERVER_CODECS:
+        body = json.loads(codec.encode_error(failure))
+        if codec.name in RAW_TEXT:
             assert body == {"code": status, "message": failure.message}
-        elif wire.name == "anthropic":
-            usual = "api_error" if status >= 500 else "invalid_request_error"
-            words = {"type": ANTHROPICS_WORDS.get(status, usual), "message": failure.message}
-            assert body == {"type": "error", "error": words, "request_id": failure.request_id}
+        elif codec.name == "anthropic":
+            default = "api_error" if status >= 500 else "invalid_request_error"
+            body_error = {"type": ANTHROPICS_TYPES.get(status, default), "message": failure.message}
+            assert body == {"type": "error", "error": body_error, "request_id": failure.request_id}
         else:
             assert body == {
-                "error": {"message": failure.message, "type": kind, "param": failure.param, "code": failure.code}
+                "error": {"message": failure.message, "type": error_type, "param": failure.param, "code": failure.code}
             }
 
 
@@ -198,6 +208,6 @@ def test_the_providers_id_of_the_request_is_named_where_a_header_can_carry_it() 
 
 def test_every_error_class_of_the_library_has_a_failure() -> None:
     for name in errors.__all__:
-        kind = getattr(errors, name)
-        if isinstance(kind, type) and issubclass(kind, errors.LLMClientError):
-            assert Failure.from_error(kind("m")).status in (400, 429, 500, 502, 504)
+        class_ = getattr(errors, name)
+        if isinstance(class_, type) and issubclass(class_, errors.LLMClientError):
+            assert Failure.from_error(class_("m")).status in (400, 429, 500, 502, 504)

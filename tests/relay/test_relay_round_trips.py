@@ -1,4 +1,4 @@
-"""Every recorded stream of every provider through each door: what the door's client reads is what the provider said."""
+"""Every recorded stream of every provider through each wire of the relay: its client reads what the provider sent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from helpers import Recording, decode, plain, recordings
 from llmclients.codecs.base import Codec
 from llmclients.errors import APIError
 from llmclients.providers.registry import find_provider
-from llmclients.relay.app import WIRES
-from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
+from llmclients.relay.app import SERVER_CODECS
+from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.codecs.openai_responses_reply import is_opaque
 from llmclients.relay.errors import Failure
 from llmclients.types.response import ChatResponse, Chunk
 
-DOORS = ("openai", "anthropic", "openai-responses")
-WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
+WIRES = ("openai", "anthropic", "openai-responses")
+CODEC: dict[str, ServerCodec] = {codec.name: codec for codec in SERVER_CODECS}
 STREAMS = recordings("streams")
 
 
@@ -40,12 +40,12 @@ def chunks_of(recording: Recording) -> tuple[list[Chunk], bool]:
     return chunks, True
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("recording", STREAMS, ids=str)
-def test_a_stream_is_the_same_behind_each_door(recording: Recording, door: str) -> None:
+def test_a_stream_is_the_same_through_each_wire(recording: Recording, wire: str) -> None:
     chunks, good = chunks_of(recording)
-    wire = WIRE[door]
-    encoder = wire.stream_encoder(RelayedCall([], include_usage=True), Stamp(f"{wire.id_prefix}0", 0, "asked"))
+    codec = CODEC[wire]
+    encoder = codec.stream_encoder(RelayedCall([], include_usage=True), ReplyMeta(f"{codec.id_prefix}0", 0, "asked"))
     data = b""
     try:
         for chunk in chunks:
@@ -54,16 +54,16 @@ def test_a_stream_is_the_same_behind_each_door(recording: Recording, door: str) 
     except APIError as error:
         good = False
         data += encoder.fail(Failure.from_error(error)) or b""
-    found = decode(codec_of(door).stream_decoder("text/event-stream"), [data])
+    found = decode(codec_of(wire).stream_decoder("text/event-stream"), [data])
     original = decode(recording.codec.stream_decoder(recording.expected.get("content_type", "")), [recording.data])
-    if not good or (original.response.finish_reason == "error" and door != "openai"):
-        assert found.error is not None  # only chat completions have a word for it
+    if not good or (original.response.finish_reason == "error" and wire != "openai"):
+        assert found.error is not None  # only chat completions have a finish reason for it
         return
     assert found.error is None
-    if (str(recording), door) not in EXCEPTIONS:
-        assert _essence(found.response, door) == _essence(original.response, door)
-    provider_data = (original.response.provider_data or {}).get(door)
-    if door == "openai-responses" and is_opaque(provider_data):
+    if (str(recording), wire) not in EXCEPTIONS:
+        assert _essence(found.response, wire) == _essence(original.response, wire)
+    provider_data = (original.response.provider_data or {}).get(wire)
+    if wire == "openai-responses" and is_opaque(provider_data):
         last = json.loads(data.rpartition(b"\ndata: ")[2])
         assert [_without_id(item) for item in last["response"]["output"]] == [
             _without_id(item) for item in provider_data
@@ -72,19 +72,22 @@ def test_a_stream_is_the_same_behind_each_door(recording: Recording, door: str) 
 
 EXCEPTIONS = {
     ("openai/calls-equal-ids-with-their-own-index.sse", "openai-responses"),  # nothing else tells its calls apart
-    ("openai/finish-reason-function_call.sse", "openai-responses"),  # it has no such word, and there is no call
+    (
+        "openai/finish-reason-function_call.sse",
+        "openai-responses",
+    ),  # it has no such finish reason, and there is no call
 }
 
 
-def _essence(response: ChatResponse, door: str) -> dict[str, Any]:
-    """What the door's wire can say of an answer."""
-    told = plain(response)
-    for name in ("id", "model", "usage", "provider_data", *(("logprobs",) if door == "anthropic" else ())):
-        told.pop(name, None)
-    told.setdefault("finish_reason", "tool_calls" if response.tool_calls else "stop")
-    if door == "anthropic" and (provider_data := (response.provider_data or {}).get(door)) is not None:
-        told["provider_data"] = provider_data
-    return told
+def _essence(response: ChatResponse, wire: str) -> dict[str, Any]:
+    """What the wire can say of an answer."""
+    fields = plain(response)
+    for name in ("id", "model", "usage", "provider_data", *(("logprobs",) if wire == "anthropic" else ())):
+        fields.pop(name, None)
+    fields.setdefault("finish_reason", "tool_calls" if response.tool_calls else "stop")
+    if wire == "anthropic" and (provider_data := (response.provider_data or {}).get(wire)) is not None:
+        fields["provider_data"] = provider_data
+    return fields
 
 
 def _without_id(item: dict[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_all_that_the_wire_has_reaches_the_provider(client: anthropic.Anthropic,
         metadata={"user_id": "u"},
         service_tier="auto",
     )
-    assert script.own == {"top_k": 7}
+    assert script.codec_options == {"top_k": 7}
     assert script.asked == {
         "model": "asked",
         "stream": False,
@@ -166,19 +166,23 @@ THINKING: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "own", "effort"), THINKING)
+@pytest.mark.parametrize(("asked", "codec_options", "effort"), THINKING)
 def test_thinking_reaches_a_provider_that_has_it(
-    client: anthropic.Anthropic, script: Scripted, asked: dict[str, Any], own: dict[str, Any], effort: str | None
+    client: anthropic.Anthropic,
+    script: Scripted,
+    asked: dict[str, Any],
+    codec_options: dict[str, Any],
+    effort: str | None,
 ) -> None:
     client.messages.create(model="m", max_tokens=9, messages=HI, **asked)
-    assert (script.own, script.asked.get("reasoning_effort")) == (own, effort)
+    assert (script.codec_options, script.asked.get("reasoning_effort")) == (codec_options, effort)
 
 
-def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_refused() -> None:
+def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_rejected() -> None:
     with scripted_relay(frozenset({"max_tokens", "tools"}), CodecOptions) as (url, script), sdk(url) as client:
         ask: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": HI}
-        for neutral in ({"thinking": {"type": "adaptive"}}, {"thinking": {"type": "disabled"}}):
-            client.messages.create(**ask, **neutral)
+        for no_op in ({"thinking": {"type": "adaptive"}}, {"thinking": {"type": "disabled"}}):
+            client.messages.create(**ask, **no_op)
         client.messages.create(**ask, tools=[WEATHER], tool_choice={"type": "auto"})
         assert script.asked["tools"][0]["name"] == "weather"
         script.asked = {}
@@ -280,13 +284,15 @@ def test_the_arguments_of_a_call_that_was_cut_off(client: anthropic.Anthropic, s
 REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal", "tool_calls": "tool_use"}
 
 
-@pytest.mark.parametrize(("reason", "word"), REASONS.items())
-def test_every_reason_has_its_word(client: anthropic.Anthropic, script: Scripted, reason: Any, word: str) -> None:
+@pytest.mark.parametrize(("reason", "stop_reason"), REASONS.items())
+def test_every_finish_reason_has_a_stop_reason(
+    client: anthropic.Anthropic, script: Scripted, reason: Any, stop_reason: str
+) -> None:
     script.answer = ChatResponse(text="x", finish_reason=reason)
-    assert client.messages.create(model="m", max_tokens=9, messages=HI).stop_reason == word
+    assert client.messages.create(model="m", max_tokens=9, messages=HI).stop_reason == stop_reason
     script.streams(Chunk(text="x"), Chunk(finish_reason=reason))
     with client.messages.stream(model="m", max_tokens=9, messages=HI) as stream:
-        assert stream.get_final_message().stop_reason == word
+        assert stream.get_final_message().stop_reason == stop_reason
 
 
 def test_an_answer_that_ended_in_an_error_is_one(client: anthropic.Anthropic, script: Scripted) -> None:

@@ -1,4 +1,4 @@
-"""Anthropic's own SDK as the client of a running relay: streams, failures, the gate, models."""
+"""Anthropic's own SDK as the client of a running relay: streams, failures, access, models."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def script(_relay: Any) -> Scripted:
 def streamed(client: anthropic.Anthropic) -> tuple[list[str], anthropic.types.Message]:
     """The types of the wire's own events, and the message that the SDK makes of them."""
     with client.messages.stream(model="m", max_tokens=9, messages=HI, tools=[WEATHER]) as stream:
-        kinds = [event.type for event in stream if event.type.startswith(("message_", "content_block_"))]
-        return kinds, stream.get_final_message()
+        types = [event.type for event in stream if event.type.startswith(("message_", "content_block_"))]
+        return types, stream.get_final_message()
 
 
 def test_a_stream(client: anthropic.Anthropic, script: Scripted) -> None:
@@ -53,10 +53,10 @@ def test_a_stream(client: anthropic.Anthropic, script: Scripted) -> None:
         Chunk(finish_reason="tool_calls"),
         Chunk(usage=Usage(input_tokens=7, output_tokens=3)),
     )
-    kinds, message = streamed(client)
+    types, message = streamed(client)
     block = ["content_block_start", "content_block_delta", "content_block_stop"]
     twice = [block[0], block[1], block[1], block[2]]
-    assert kinds == ["message_start", *twice * 3, *block, "message_delta", "message_stop"]
+    assert types == ["message_start", *twice * 3, *block, "message_delta", "message_stop"]
     assert [part.to_dict(exclude_unset=True) for part in message.content] == [
         {"type": "thinking", "thinking": "hm", "signature": ""},
         {"type": "text", "text": "Hello 😀"},
@@ -70,12 +70,12 @@ def test_a_stream(client: anthropic.Anthropic, script: Scripted) -> None:
 
 def test_an_empty_answer_is_a_message_all_the_same(client: anthropic.Anthropic, script: Scripted) -> None:
     script.streams()
-    kinds, message = streamed(client)
-    assert kinds == ["message_start", "message_delta", "message_stop"]
+    types, message = streamed(client)
+    assert types == ["message_start", "message_delta", "message_stop"]
     assert (message.content, message.stop_reason) == ([], "end_turn")
 
 
-def test_signatures_stream_through_where_the_provider_speaks_this_wire(
+def test_signatures_stream_through_where_the_provider_has_this_wire(
     client: anthropic.Anthropic, script: Scripted
 ) -> None:
     def begun(index: int, block: dict[str, Any]) -> dict[str, Any]:
@@ -119,9 +119,9 @@ BREAKS: list[tuple[list[Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("pieces", "word"), BREAKS)
+@pytest.mark.parametrize(("pieces", "error_type"), BREAKS)
 def test_an_answer_that_breaks_off_is_an_error(
-    client: anthropic.Anthropic, script: Scripted, pieces: list[Any], word: str
+    client: anthropic.Anthropic, script: Scripted, pieces: list[Any], error_type: str
 ) -> None:
     script.answer = pieces
     events = []
@@ -131,7 +131,7 @@ def test_an_answer_that_breaks_off_is_an_error(
     assert "content_block_delta" in events
     assert not {"message_delta", "message_stop"} & set(events)
     body: Any = caught.value.body
-    assert (body["type"], body["error"]["type"]) == ("error", word)
+    assert (body["type"], body["error"]["type"]) == ("error", error_type)
     with pytest.raises(anthropic.APIStatusError):  # noqa: SIM117
         with client.messages.stream(model="m", max_tokens=9, messages=HI) as helper:
             helper.get_final_message()
@@ -153,17 +153,17 @@ STATUSES: list[tuple[int, type[anthropic.APIStatusError], str]] = [
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("status", "kind", "word"), STATUSES)
+@pytest.mark.parametrize(("status", "class_", "error_type"), STATUSES)
 def test_every_status_is_the_sdks_class(
-    client: anthropic.Anthropic, script: Scripted, status: int, kind: type[Exception], word: str, stream: bool
+    client: anthropic.Anthropic, script: Scripted, status: int, class_: type[Exception], error_type: str, stream: bool
 ) -> None:
     headers = {"retry-after": "7", "request-id": "req_7"}
     script.answer = Reply(status, json={"error": {"message": "no"}}, headers=headers)
-    with pytest.raises(kind) as caught:
+    with pytest.raises(class_) as caught:
         client.messages.create(model="m", max_tokens=9, messages=HI, stream=stream)
-    assert type(caught.value) is kind
+    assert type(caught.value) is class_
     error: Any = caught.value
-    assert error.body["error"]["type"] == word
+    assert error.body["error"]["type"] == error_type
     assert "no" in error.body["error"]["message"]
     assert (error.request_id, error.body["request_id"]) == ("req_7", "req_7")
     assert error.response.headers.get("retry-after") == "7"

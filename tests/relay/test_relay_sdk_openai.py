@@ -98,7 +98,7 @@ def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, scrip
         store=True,
         metadata={"a": "b"},
     )
-    assert script.own == {"verbosity": "low"}
+    assert script.codec_options == {"verbosity": "low"}
     assert script.asked == {
         "model": "asked",
         "stream": False,
@@ -158,7 +158,7 @@ def test_structured_output_is_asked_for_and_read(client: openai.OpenAI, script: 
         assert stream.get_final_completion().choices[0].message.content == "no JSON"
 
 
-def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_refused() -> None:
+def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_rejected() -> None:
     with scripted_relay(frozenset({"tools"}), CodecOptions) as (url, script), sdk(url) as client:
         create: Any = client.chat.completions.create
         create(model="m", messages=HI, tools=[WEATHER], tool_choice="auto", parallel_tool_calls=True)

@@ -96,7 +96,12 @@ def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, scrip
         store=True,
         metadata={"a": "b"},
     )
-    assert script.own == {"verbosity": "low", "summary": "auto", "encrypted_reasoning": True, "truncation": "auto"}
+    assert script.codec_options == {
+        "verbosity": "low",
+        "summary": "auto",
+        "encrypted_reasoning": True,
+        "truncation": "auto",
+    }
     image = {"type": "image", "data": PNG_URL.partition(",")[2], "media_type": "image/png", "detail": "low"}
     assert script.asked == {
         "model": "asked",
@@ -143,7 +148,7 @@ def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, scrip
     }
 
 
-def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_refused() -> None:
+def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_rejected() -> None:
     with scripted_relay(frozenset({"tools"}), CodecOptions) as (url, script), sdk(url) as client:
         create: Any = client.responses.create
         create(model="m", input="Hi", tools=[WEATHER], tool_choice="auto", parallel_tool_calls=True)

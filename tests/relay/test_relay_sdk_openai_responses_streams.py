@@ -85,7 +85,7 @@ def test_an_empty_answer_is_a_response_all_the_same(client: openai.OpenAI, scrip
     assert (events[-1].response.output, events[-1].response.usage) == ([], None)
 
 
-def test_encrypted_reasoning_streams_through_where_the_provider_speaks_this_wire(
+def test_encrypted_reasoning_streams_through_where_the_provider_has_this_wire(
     client: openai.OpenAI, script: Scripted
 ) -> None:
     done = {"type": "response.output_item.done", "item": ENCRYPTED[0]}
@@ -144,11 +144,11 @@ def test_encrypted_reasoning_passes_through_unchanged(client: openai.OpenAI, scr
 )
 def test_an_answer_that_breaks_off_is_an_error(client: openai.OpenAI, script: Scripted, pieces: list[Any]) -> None:
     script.answer = pieces
-    kinds: list[str] = []
+    types: list[str] = []
     with pytest.raises(openai.APIError, match="scripted"):
-        kinds.extend(event.type for event in client.responses.create(model="m", input="Hi", stream=True))
-    assert kinds[:3] == ["response.created", "response.in_progress", "response.output_item.added"]
-    assert not {"response.completed", "response.incomplete", "response.output_item.done"} & set(kinds)
+        types.extend(event.type for event in client.responses.create(model="m", input="Hi", stream=True))
+    assert types[:3] == ["response.created", "response.in_progress", "response.output_item.added"]
+    assert not {"response.completed", "response.incomplete", "response.output_item.done"} & set(types)
     with client.responses.stream(model="m", input="Hi") as stream, pytest.raises(openai.APIError):
         stream.get_final_response()
 

@@ -1,4 +1,4 @@
-"""OpenAI's own SDK as the client of a running relay: streamed chat completions, failures, the gate, models."""
+"""OpenAI's own SDK as the client of a running relay: streamed chat completions, failures, access, models."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_signed_reasoning_passes_through_unchanged(client: openai.OpenAI, script
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "class_"),
     [
         (400, openai.BadRequestError),
         (401, openai.AuthenticationError),
@@ -128,7 +128,7 @@ def test_signed_reasoning_passes_through_unchanged(client: openai.OpenAI, script
     ],
 )
 def test_every_status_is_the_sdks_class(
-    client: openai.OpenAI, script: Scripted, status: int, kind: type[openai.APIStatusError]
+    client: openai.OpenAI, script: Scripted, status: int, class_: type[openai.APIStatusError]
 ) -> None:
     script.answer = Reply(status, json={"error": {"message": "no", "code": "c"}}, headers={"x-request-id": "req_7"})
     asks: list[Any] = [
@@ -137,12 +137,12 @@ def test_every_status_is_the_sdks_class(
     ]
     for ask in asks:
         for stream in (False, True):
-            with pytest.raises(kind) as caught:
+            with pytest.raises(class_) as caught:
                 ask(stream)
-            assert (type(caught.value), caught.value.code, caught.value.request_id) == (kind, "c", "req_7")
+            assert (type(caught.value), caught.value.code, caught.value.request_id) == (class_, "c", "req_7")
 
 
-def test_the_gate_takes_the_key_and_models_have_this_wires_form() -> None:
+def test_the_key_is_taken_and_models_have_this_wires_form() -> None:
     with scripted_relay(api_key="sesame") as (url, script):
         with sdk(url, api_key="sesame") as client:
             assert [model.id for model in client.models.list()] == ["s-1", "s-2"]

@@ -9,12 +9,12 @@ import pytest
 from relaytools import (
     BODY,
     DONE,
-    DOORS,
     HI,
     PATH,
     PREFIX,
     PROVIDERS,
     RAW_TEXT,
+    WIRES,
     SlowProvider,
     client_of,
     open_post,
@@ -103,8 +103,8 @@ def test_a_streamed_reply_byte_for_byte(url: str, provider: str) -> None:
     answer = post(url, provider)
     assert answer.status == 200
     assert answer.body == ("Hello 😀".encode() if provider in RAW_TEXT else EVENTS + FINISH + DONE)
-    kind = "text/plain" if provider in RAW_TEXT else "text/event-stream"
-    assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
+    media_type = "text/plain" if provider in RAW_TEXT else "text/event-stream"
+    assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
     assert answer.headers["transfer-encoding"] == "chunked"
     assert "server" not in answer.headers
 
@@ -120,7 +120,7 @@ def test_a_whole_reply_byte_for_byte(url: str) -> None:
     assert post(url, "yqcloud", {"prompt": "Hi", "stream": False}).body == "Hello 😀".encode()
 
 
-@pytest.mark.parametrize("provider", DOORS)
+@pytest.mark.parametrize("provider", WIRES)
 def test_each_piece_goes_out_at_once(provider: str) -> None:
     with (
         SlowProvider() as upstream,
@@ -159,7 +159,7 @@ def test_options_and_model_go_upstream() -> None:
         assert json.loads(mock.requests[-1].body)["model"] == "gpt-4"
 
 
-def test_a_wires_own_model_is_asked_for_where_the_provider_has_none() -> None:
+def test_a_droppable_model_is_asked_for_where_the_provider_has_none() -> None:
     with relay_over(provider="openai") as (relay, mock):
         post(relay.url, "ai365vip")
         assert json.loads(mock.requests[-1].body)["model"] == "gpt-3.5-turbo"
@@ -168,7 +168,7 @@ def test_a_wires_own_model_is_asked_for_where_the_provider_has_none() -> None:
         assert "needs a model" in answer.json["message"]
 
 
-def test_defaults_count_more_than_a_wires_constants_and_less_than_a_choice() -> None:
+def test_defaults_count_more_than_droppable_options_and_less_than_a_choice() -> None:
     with relay_over(defaults={"max_tokens": 64, "temperature": 0}) as (relay, mock):
         for provider, more, temperature in (
             ("yqcloud", {}, 0),
@@ -185,14 +185,14 @@ def test_defaults_count_more_than_a_wires_constants_and_less_than_a_choice() -> 
 
 
 @pytest.mark.parametrize("provider", ["ylokh", "yqcloud", "yqcloud-legacy", "ai365vip"])
-def test_constants_do_not_trouble_a_provider_that_cannot_carry_them(provider: str) -> None:
+def test_droppable_options_do_not_trouble_a_provider_that_cannot_carry_them(provider: str) -> None:
     with relay_over(lambda request: Reply(body="text"), "yqcloud") as (relay, mock):
         with Client(**client_of(relay.url, provider)) as client:
             assert client.chat("Hi").text == "text"
         assert json.loads(mock.requests[0].body)["prompt"]
 
 
-def test_a_choice_that_the_provider_cannot_carry_is_refused() -> None:
+def test_a_choice_that_the_provider_cannot_carry_is_rejected() -> None:
     with relay_over(lambda request: Reply(body="text"), "yqcloud") as (relay, mock):
         for name, body in (("openai", {"temperature": 1}), ("ylokh", {"temperature": 0.5})):
             answer = post(relay.url, name, {"messages": HI, **body})
@@ -204,7 +204,7 @@ def test_a_choice_that_the_provider_cannot_carry_is_refused() -> None:
         assert not mock.requests
 
 
-def test_yqclouds_hints_reach_a_provider_that_knows_them() -> None:
+def test_yqclouds_droppable_options_reach_a_provider_that_knows_them() -> None:
     with relay_over(lambda request: Reply(body="text"), "yqcloud") as (relay, mock):
         post(relay.url, "yqcloud", {"prompt": "Hi", "network": False, "system": "S"})
         sent = json.loads(mock.requests[0].body)

@@ -1,4 +1,4 @@
-"""The relay's wires, without I/O: requests in, replies out, byte for byte."""
+"""The server codecs without I/O: requests as the library's clients send them, and flattened prompts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from relaytools import MODEL, PROVIDERS
 
 from llmclients import Client, errors
 from llmclients.codecs.raw_text.prompt import format_prompt
-from llmclients.relay.app import WIRES
-from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire
+from llmclients.relay.app import SERVER_CODECS
+from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.codecs.raw_text import unflatten
 from llmclients.relay.codecs.yqcloud import is_current
 from llmclients.transports.mock import MockTransport, Reply
 from llmclients.types.messages import Message
 
-WIRE: dict[str, Wire] = {wire.name: wire for wire in WIRES}
-STAMP = Stamp("ID", 7, "asked")
+CODEC: dict[str, ServerCodec] = {codec.name: codec for codec in SERVER_CODECS}
+META = ReplyMeta("ID", 7, "asked")
 CHAT = [("user", "Q1"), ("assistant", "A1\nmore"), ("user", "Q2")]
 SYSTEM_CHAT = [("system", "S"), *CHAT]
 
@@ -30,7 +30,7 @@ def pairs(messages: list[Message]) -> list[tuple[str, str]]:
 
 
 def sent_by(provider: str, messages: Any, *, stream: bool, **options: Any) -> RelayedCall:
-    """What the wire reads from the bytes that this library's own client sends."""
+    """What the server codec decodes from the bytes that this library's own client sends."""
     mock = MockTransport([Reply(body="x")])
     client = Client(
         provider, base_url="http://relay", transport=mock, api_key=None, retry=None, **MODEL.get(provider, {})
@@ -41,7 +41,7 @@ def sent_by(provider: str, messages: Any, *, stream: bool, **options: Any) -> Re
         pass
     except errors.StreamInterruptedError:
         pass
-    return WIRE[provider].read(mock.requests[0].body)
+    return CODEC[provider].decode(mock.requests[0].body)
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -61,10 +61,10 @@ def test_every_wire_reads_the_messages_that_its_client_was_given(provider: str, 
 def test_openai_options_are_read_by_the_librarys_names() -> None:
     given = {"temperature": 0.5, "top_p": 0.9, "stop": ["a"], "seed": 7, "presence_penalty": 1, "frequency_penalty": -1}
     payload = {"model": "m", "messages": [{"role": "user", "content": "Q"}], **given}
-    call = WIRE["openai"].read(json.dumps({**payload, "max_tokens": 9, "max_completion_tokens": 8}).encode())
+    call = CODEC["openai"].decode(json.dumps({**payload, "max_tokens": 9, "max_completion_tokens": 8}).encode())
     assert call.options == {**given, "max_tokens": 8}
-    assert (call.model, call.model_is_constant, call.stream, call.include_usage) == ("m", False, False, False)
-    assert WIRE["openai"].read(json.dumps({**payload, "max_tokens": 9}).encode()).options["max_tokens"] == 9
+    assert (call.model, call.model_is_droppable, call.stream, call.include_usage) == ("m", False, False, False)
+    assert CODEC["openai"].decode(json.dumps({**payload, "max_tokens": 9}).encode()).options["max_tokens"] == 9
 
 
 def test_openai_usage_is_asked_for_by_stream_options() -> None:
@@ -73,11 +73,11 @@ def test_openai_usage_is_asked_for_by_stream_options() -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    assert WIRE["openai"].read(json.dumps(payload).encode()).include_usage
+    assert CODEC["openai"].decode(json.dumps(payload).encode()).include_usage
 
 
 def test_openai_members_that_ask_for_nothing_are_let_through() -> None:
-    neutral = {
+    no_op = {
         "n": 1,
         "logprobs": False,
         "tools": [],
@@ -92,7 +92,7 @@ def test_openai_members_that_ask_for_nothing_are_let_through() -> None:
         "stop": None,
     }
     assert (
-        WIRE["openai"].read(json.dumps({"messages": [{"role": "user", "content": "Q"}], **neutral}).encode()).options
+        CODEC["openai"].decode(json.dumps({"messages": [{"role": "user", "content": "Q"}], **no_op}).encode()).options
         == {}
     )
 
@@ -100,32 +100,32 @@ def test_openai_members_that_ask_for_nothing_are_let_through() -> None:
 def test_openai_history_may_have_the_members_of_an_answer() -> None:
     answer = {"role": "assistant", "content": "A", "refusal": None, "annotations": [], "reasoning_content": "hm"}
     question = {"role": "user", "content": [{"type": "text", "text": "Q"}]}
-    call = WIRE["openai"].read(json.dumps({"messages": [question, answer, question]}).encode())
+    call = CODEC["openai"].decode(json.dumps({"messages": [question, answer, question]}).encode())
     assert pairs(call.messages) == [("user", "Q"), ("assistant", "A"), ("user", "Q")]
 
 
-def test_ylokh_constants_are_known_and_the_callers_options_are_not_among_them() -> None:
+def test_what_ylokhs_client_always_sends_is_droppable_and_the_callers_options_are_not() -> None:
     call = sent_by("ylokh", "Q", stream=True)
-    assert call.constants == {"temperature", "presence_penalty", "top_p", "frequency_penalty", "allow_fallback"}
-    assert (call.model, call.model_is_constant) == ("gpt-3.5-turbo", True)
+    assert call.droppable == {"temperature", "presence_penalty", "top_p", "frequency_penalty", "allow_fallback"}
+    assert (call.model, call.model_is_droppable) == ("gpt-3.5-turbo", True)
     call = sent_by("ylokh", "Q", stream=True, model="gpt-4", temperature=0.3, max_tokens=5, allow_fallback=False)
-    assert call.constants == {"presence_penalty", "top_p", "frequency_penalty"}
+    assert call.droppable == {"presence_penalty", "top_p", "frequency_penalty"}
     assert call.options["temperature"] == 0.3
     assert call.options["max_tokens"] == 5
-    assert (call.model, call.model_is_constant) == ("gpt-4", False)
+    assert (call.model, call.model_is_droppable) == ("gpt-4", False)
 
 
-def test_yqcloud_options_are_hints() -> None:
+def test_yqclouds_options_are_droppable() -> None:
     call = sent_by("yqcloud", "Q", stream=True, network=False)
     assert call.options == {"network": False, "without_context": False}
-    assert call.constants == {"network", "without_context"}
+    assert call.droppable == {"network", "without_context"}
 
 
-def test_ai365vip_names_a_model_and_a_constant_temperature() -> None:
+def test_ai365vip_names_a_model_and_a_droppable_temperature() -> None:
     call = sent_by("ai365vip", "Q", stream=True, model="gpt-4o")
-    assert (call.model, call.model_is_constant) == ("gpt-4o", False)
+    assert (call.model, call.model_is_droppable) == ("gpt-4o", False)
     assert call.options == {"temperature": 1}
-    assert call.constants == {"temperature"}
+    assert call.droppable == {"temperature"}
 
 
 # --- flattened prompts ----------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def test_a_system_line_has_no_rank_where_the_system_text_travels_apart() -> None
     prompt = "System: S\nUser: Q\nAssistant:"
     assert pairs(unflatten(prompt, system_line=True)) == [("system", "S"), ("user", "Q")]
     assert pairs(unflatten(prompt, system_line=False)) == [("user", prompt)]
-    call = WIRE["yqcloud-legacy"].read(json.dumps({"prompt": prompt, "system": "own"}).encode())
+    call = CODEC["yqcloud-legacy"].decode(json.dumps({"prompt": prompt, "system": "own"}).encode())
     assert pairs(call.messages) == [("system", "own"), ("user", prompt)]
 
 

@@ -21,7 +21,7 @@ from llmclients.testing.codec_suite import CodecSuite
 from llmclients.types.content import TextPart
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse, Chunk, FinishReason, Usage
+from llmclients.types.response import Chunk, FinishReason, Usage
 
 REASONS: dict[str, FinishReason] = {"done": "stop", "tired": "length"}
 
@@ -76,17 +76,12 @@ class TalkCodec(Codec):
             found["answers"] = message.tool_call_id
         return found
 
-    def decode(self, body: bytes) -> ChatResponse:
+    def decode(self, body: bytes) -> Chunk:
         payload = decode_json(body)
-        chunks = [read(payload, "say"), read(payload, "end")]
-        if chunks[1] is None:
+        words, end = read(payload, "say"), read(payload, "end")
+        if end is None:
             raise APIResponseError("the reply has no end: not what the protocol says")
-        return ChatResponse(
-            text=chunks[0].text if chunks[0] else "",
-            finish_reason=chunks[1].finish_reason,
-            usage=chunks[1].usage,
-            raw=payload,
-        )
+        return end.model_copy(update={"role": "assistant", "text": words.text if words else ""})
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
         return TalkDecoder()
@@ -156,7 +151,10 @@ class TalkSuite(CodecSuite):
         ),
     )
     replies = (
-        (b'{"say": "Hi.", "end": "done"}', {"text": "Hi.", "finish_reason": "stop"}),
+        (
+            b'{"say": "Hi.", "end": "done", "count": 1}',
+            {"text": "Hi.", "finish_reason": "stop", "usage": {"output_tokens": 1}},
+        ),
         (b'{"oops": "asleep"}', InternalServerError),
     )
     streams = (

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,23 @@ from broken_codecs import BROKEN, breaking
 from reference_codec import TalkCodec, TalkDecoder, TalkSuite
 
 from llmclients.testing.codec_suite import CodecSuite
+from llmclients.testing.codec_suite.decoding import edges, splittings
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import Chunk
 
 
-def failures(codec: TalkCodec, **attributes: Any) -> dict[str, str]:
-    """The checks that this codec fails, by name, and why."""
+def failures(codec: TalkCodec, *, of: str = "", **attributes: Any) -> dict[str, str]:
+    """The checks that this codec fails, by name, and why; `of`: only that check is run."""
     suite = type("Suite", (TalkSuite,), {"codec": codec, **attributes})
     found = {}
     for name, check in suite.checks():
+        base = name.partition("[")[0]
+        if of and base != of:
+            continue
         try:
             check()
         except Exception as error:  # noqa: BLE001 - a crash is a failure, too
-            found.setdefault(name.partition("[")[0], f"{type(error).__name__}: {error}")
+            found.setdefault(base, f"{type(error).__name__}: {error}")
     return found
 
 
@@ -42,21 +47,21 @@ def test_a_good_codec_fails_nothing() -> None:
 def test_a_broken_codec_fails_the_check_that_is_there_for_it(
     check: str, codec: TalkCodec, attributes: dict[str, Any]
 ) -> None:
-    assert check in failures(codec, **attributes)
+    assert check in failures(codec, of=check, **attributes)
 
 
-REFUSED_BEFORE = {"test_a_field_that_the_wire_lacks_is_refused", "test_a_part_that_the_wire_lacks_is_refused"}
+BEFORE_THE_CODEC = {"test_a_field_that_the_wire_lacks_is_an_error", "test_a_part_that_the_wire_lacks_is_an_error"}
 """These are about what comes before the codec."""
 
 
 def test_there_is_a_broken_codec_for_every_check() -> None:
     every = {name for name in dir(CodecSuite) if name.startswith("test_")}
 
-    assert {check for _, check, _, _ in BROKEN} | REFUSED_BEFORE == every
+    assert {check for _, check, _, _ in BROKEN} | BEFORE_THE_CODEC == every
 
 
-@pytest.mark.parametrize("check", sorted(REFUSED_BEFORE))
-def test_what_the_clients_no_longer_refuse_fails_its_check(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("check", sorted(BEFORE_THE_CODEC))
+def test_what_the_clients_no_longer_reject_fails_its_check(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from llmclients.config.client import ClientSettings
 
     def request(self: ClientSettings, messages: Any, model: Any, options: Any) -> Any:
@@ -64,13 +69,13 @@ def test_what_the_clients_no_longer_refuse_fails_its_check(check: str, monkeypat
 
     monkeypatch.setattr(ClientSettings, "request", request)
 
-    assert check in failures(TalkCodec())
+    assert check in failures(TalkCodec(), of=check)
 
 
 # --- how it is used -------------------------------------------------------------------------------------------------
 
 
-def test_a_check_of_what_the_wire_has_not_is_no_test() -> None:
+def test_a_check_of_what_the_wire_has_not_has_no_case() -> None:
     class Streams(TalkSuite):
         codec = breaking(whole_replies=False, options=TalkCodec.__mro__[1].options)
         replies = ()
@@ -78,22 +83,63 @@ def test_a_check_of_what_the_wire_has_not_is_no_test() -> None:
     names = {name for name, _ in Streams.checks()}
 
     assert not any("reply_is_read" in name or "option_of_its_own" in name for name in names)
-    assert Streams.test_a_whole_reply_is_read is None
     assert "test_an_early_end_is_an_error[streams[0]]" in names
+    Streams().test_a_whole_reply_is_read()
 
 
-def test_a_check_can_be_switched_off_and_a_subclass_adds_cases() -> None:
+def test_a_check_can_be_switched_off() -> None:
     class Off(TalkSuite):
         codec = breaking(path=lambda self, context: f"/talk?{context.api_key}")
-        replies = ()
         test_the_key_is_for_the_headers = None
 
-    class On(Off):
-        replies = TalkSuite.replies
+    assert "test_the_key_is_for_the_headers" not in {name for name, _ in Off.checks()}
 
-    assert "test_the_key_is_for_the_headers" not in {name for name, _ in On.checks()}
-    assert Off.test_a_whole_reply_is_read is None
-    assert On.test_a_whole_reply_is_read is not None
+
+def test_a_check_of_many_cases_names_each_that_fails() -> None:
+    class Suite(TalkSuite):
+        codec = TalkCodec()
+        replies = (*TalkSuite.replies, (b'{"say": "Hi."}', {"text": "Hi."}), (b"[]", {"text": "Hi."}))
+
+    with pytest.raises(AssertionError) as caught:
+        Suite().test_a_whole_reply_is_read()
+
+    lines = str(caught.value).splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["[replies[2]]", "[replies[3]]"]
+    assert "the reply has no end" in lines[0]
+
+
+def test_one_stream_for_each_class_of_decoder_is_cut_everywhere() -> None:
+    suite = TestTalk()
+
+    assert [suite._is_cut_everywhere(stream) for stream in suite.recorded("streams")] == [True, False, False]
+
+
+CUT_HERE = b"data: abcdefgh\r\n\r\ndata: abc" + "河".encode() + b"defghijklmnop\rend of all that"
+
+
+def test_a_place_where_a_cut_can_matter_is_found() -> None:
+    end = len(CUT_HERE)
+    by_hand = [range(4), range(12, 21), (28, 29), range(41, 47), range(end - 3, end + 1)]
+
+    assert edges(CUT_HERE) == [place for places in by_hand for place in places]
+    assert edges(b"") == [0]
+
+
+def test_bytes_are_cut_at_each_such_place() -> None:
+    for data in (CUT_HERE, b"\n", b"a\nb\n", b"", "河".encode()):
+        found = set()
+        for pieces in splittings(data, thorough=False):
+            assert b"".join(pieces) == data
+            if len(pieces) < len(data):  # not byte by byte
+                found |= set(accumulate(map(len, pieces)))
+        assert {place for place in edges(data) if 3 < place < len(data) - 3} <= found | {len(data)}, data
+
+
+def test_bytes_are_cut_at_every_place() -> None:
+    two, three = ({tuple(pieces) for pieces in splittings(b"abcd") if len(pieces) == count} for count in (2, 3))
+
+    assert two == {(b"a", b"bcd"), (b"ab", b"cd"), (b"abc", b"d")}
+    assert three == {(b"a", b"b", b"cd"), (b"a", b"bc", b"d"), (b"ab", b"c", b"d")}
 
 
 def test_an_end_with_the_body_is_declared() -> None:
@@ -102,10 +148,11 @@ def test_an_end_with_the_body_is_declared() -> None:
             yield from [] if self.done else [Chunk(finish_reason="stop", raw={})]
             self.done = True
 
-    codec = breaking(stream_decoder=lambda self, kind: Body())
+    codec = breaking(stream_decoder=lambda self, content_type: Body())
     streams = [(b'{"say": "Hi"}\n', "", {"text": "Hi", "finish_reason": "stop"})]
 
-    assert {"test_an_early_end_is_an_error", "test_the_end_mark_sets_done"} <= set(failures(codec, streams=streams))
+    for check in ("test_an_early_end_is_an_error", "test_the_end_mark_sets_done"):
+        assert check in failures(codec, of=check, streams=streams)
     assert failures(codec, streams=streams, has_end_mark=False) == {}
 
 
@@ -124,6 +171,6 @@ def test_pytest_collects_it_from_a_module_of_anybody_s(tmp_path: Path) -> None:
         check=False,
     )
 
-    tests = sum(1 for _ in TestTalk.checks())
+    tests = len({name.partition("[")[0] for name, _ in TestTalk.checks()})
     assert f"{tests} passed" in run.stdout, run.stdout
     assert "skipped" not in run.stdout

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import base64
+import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from llmclients.errors import InvalidRequestError
-from llmclients.types.content import MAX_PART_BYTES, AudioPart, FilePart, ImagePart, MediaPart, TextPart, as_part, sniff
+from llmclients.types import content
+from llmclients.types.content import (
+    MAX_PART_BYTES,
+    AudioPart,
+    FilePart,
+    ImagePart,
+    MediaPart,
+    TextPart,
+    as_part,
+    sniff_media_type,
+)
 from llmclients.types.messages import Message
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
@@ -44,7 +55,7 @@ PDF = b"%PDF-1.7 rest"
     ],
 )
 def test_the_first_bytes_tell_the_type(data: bytes, media_type: str | None) -> None:
-    assert sniff(data) == media_type
+    assert sniff_media_type(data) == media_type
 
 
 def test_bytes_a_path_and_a_data_url_are_the_same_image(tmp_path: Path) -> None:
@@ -101,7 +112,7 @@ def test_sound_has_a_short_name(media_type: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "source", "fields", "words"),
+    ("part", "source", "fields", "message"),
     [
         (ImagePart, None, {}, "needs either a url or data"),
         (ImagePart, PNG, {"url": "https://a.example/"}, "one source, not two"),
@@ -120,9 +131,9 @@ def test_sound_has_a_short_name(media_type: str, name: str) -> None:
         (FilePart, b"x" * (MAX_PART_BYTES + 1), {}, f"more than {MAX_PART_BYTES}"),
     ],
 )
-def test_a_part_that_is_none_is_refused(kind: type[MediaPart], source: Any, fields: Any, words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words):
-        kind(source, **fields)
+def test_a_part_that_is_none_is_refused(part: type[MediaPart], source: Any, fields: Any, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        part(source, **fields)
 
 
 def test_a_path_to_too_many_bytes_is_not_read(tmp_path: Path) -> None:
@@ -156,13 +167,13 @@ def test_a_path_to_too_many_bytes_is_not_read(tmp_path: Path) -> None:
         ({"type": "audio", "data": "UklGRg==", "media_type": "audio/wav"}, AudioPart(b"RIFF", media_type="audio/wav")),
     ],
 )
-def test_a_dict_is_read_in_its_own_form_and_in_that_of_chat_completions(given: Any, part: Any) -> None:
+def test_a_dict_may_have_the_fields_of_a_part_or_be_what_chat_completions_take(given: Any, part: Any) -> None:
     assert as_part(given) == part
     assert Message("user", [given]).content == [part]
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         ({"type": "file", "file": {"file_id": "file-1"}}, "give its bytes"),
         ({"type": "input_audio", "input_audio": {"data": 5, "format": "wav"}}, "is not base64"),
@@ -170,9 +181,22 @@ def test_a_dict_is_read_in_its_own_form_and_in_that_of_chat_completions(given: A
         ({"type": "refusal", "refusal": "no"}, "there is no part of type 'refusal'"),
     ],
 )
-def test_a_dict_that_is_no_part_is_refused(given: Any, words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words):
+def test_a_dict_that_is_no_part_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
         Message("user", ["fine", given][1:])
+
+
+@pytest.mark.parametrize("part", [ImagePart, AudioPart, FilePart])
+def test_editors_are_told_of_every_field_and_of_no_other(part: type[MediaPart]) -> None:
+    parameter = inspect.signature(part.__init__).parameters["fields"]
+    (fields,) = get_args(eval(parameter.annotation, vars(content)))
+
+    assert get_type_hints(fields).keys() == part.model_fields.keys()
+
+
+def test_a_part_is_returned_as_it_is() -> None:
+    for part in (TextPart(text="a"), ImagePart(PNG), AudioPart(WAV), FilePart(PDF)):
+        assert as_part(part) is part
 
 
 def test_bytes_do_not_fill_a_repr() -> None:

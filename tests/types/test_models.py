@@ -23,6 +23,7 @@ from llmclients.types.response import (
     ToolCallDelta,
     Usage,
     make_chunk,
+    make_usage,
 )
 from llmclients.types.response_format import ResponseFormat
 from llmclients.types.tools import Tool
@@ -156,7 +157,7 @@ def test_garbage_is_never_pydantic_s_own_error(kind: type[Model], text: str | by
         kind.model_validate_json(text)
 
 
-@pytest.mark.parametrize("value", [None, 5, "x", [], {"nonsense": 1}, object()], ids=repr)
+@pytest.mark.parametrize("value", [None, 5, "x", [], {"nonsense": 1}, object()])
 def test_neither_is_it_for_a_python_value(value: Any) -> None:
     with pytest.raises(InvalidRequestError, match="ChatRequest"):
         ChatRequest.model_validate(value)
@@ -434,6 +435,28 @@ def test_chunks_made_fast_share_nothing_that_changes() -> None:
     assert first != second
     assert (first.text, second.text) == ("a", "b")
     assert make_chunk() == Chunk()
+
+
+@pytest.mark.parametrize("counts", [(), (1, 2), (3, 4, 7, 2, 1), (None, None, 5, None, 0)], ids=repr)
+def test_counts_made_fast_are_those_that_validation_makes(counts: tuple[int | None, ...]) -> None:
+    fast, validated = make_usage(*counts), Usage(*counts)
+
+    assert fast == validated
+    assert type(fast) is Usage
+    assert fast.model_dump() == validated.model_dump()
+    assert fast.model_dump_json() == validated.model_dump_json()
+    assert repr(fast) == repr(validated)
+    assert copy.deepcopy(fast) == validated
+    assert Usage.model_validate(fast) == validated
+
+
+def test_counts_made_fast_share_nothing_that_changes() -> None:
+    first, second = make_usage(1), make_usage(1)
+
+    first.input_tokens = 2
+
+    assert (first, second) == (Usage(input_tokens=2), Usage(input_tokens=1))
+    assert make_usage() == Usage()
 
 
 def test_a_chunk_does_not_change() -> None:

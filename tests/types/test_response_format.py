@@ -61,11 +61,11 @@ class Town(TypedDict):
 
 @pytest.mark.parametrize("model", [Line, Invoice, Tree, Nested])
 def test_a_model_s_schema_is_the_one_that_the_official_sdk_sends(model: type[BaseModel]) -> None:
-    form = as_response_format(model)
+    response_format = as_response_format(model)
 
-    assert form is not None
-    assert form.json_schema == to_strict_json_schema(model)
-    assert (form.name, form.strict) == (model.__name__, True)
+    assert response_format is not None
+    assert response_format.json_schema == to_strict_json_schema(model)
+    assert (response_format.name, response_format.strict) == (model.__name__, True)
 
 
 def test_a_schema_with_several_in_allof_and_old_definitions() -> None:
@@ -100,7 +100,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
 @pytest.mark.parametrize(
-    ("given", "form"),
+    ("given", "response_format"),
     [
         ("json", ResponseFormat(json_schema=None)),
         ("json_object", ResponseFormat(json_schema=None)),
@@ -123,12 +123,14 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
         ),
     ],
 )
-def test_a_format_may_be_given_as_a_word_a_schema_or_in_the_form_of_chat_completions(given: Any, form: Any) -> None:
-    assert ChatRequest.from_messages("Hi", response_format=given).response_format == form
+def test_a_format_may_be_given_by_name_as_a_schema_or_as_chat_completions_take_it(
+    given: Any, response_format: Any
+) -> None:
+    assert ChatRequest.from_messages("Hi", response_format=given).response_format == response_format
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         ("xml", "there is no format 'xml'"),
         (list[int], "an answer must be a JSON object, not 'array'"),
@@ -143,9 +145,16 @@ def test_a_format_may_be_given_as_a_word_a_schema_or_in_the_form_of_chat_complet
         ({"type": "json_schema", "json_schema": None}, "a json_schema needs its schema"),
     ],
 )
-def test_what_is_no_format_is_refused(given: Any, words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words):
+def test_what_is_no_format_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
         ChatRequest.from_messages("Hi", response_format=given)
+
+
+def test_a_response_format_is_returned_as_it_is() -> None:
+    response_format = ResponseFormat(json_schema=SCHEMA)
+
+    assert as_response_format(response_format) is response_format
+    assert ChatRequest.from_messages("Hi", response_format=response_format).response_format is response_format
 
 
 @pytest.mark.parametrize(
@@ -160,15 +169,15 @@ def test_what_is_no_format_is_refused(given: Any, words: str) -> None:
     ],
 )
 def test_an_answer_is_read_as_what_was_asked_for(given: Any, text: str, parsed: Any) -> None:
-    form = as_response_format(given)
+    response_format = as_response_format(given)
 
-    assert form is not None
-    assert form.parse(text) == parsed
-    assert type(form.parse(text)) is type(parsed)
+    assert response_format is not None
+    assert response_format.parse(text) == parsed
+    assert type(response_format.parse(text)) is type(parsed)
 
 
 @pytest.mark.parametrize(
-    ("given", "text", "words"),
+    ("given", "text", "message"),
     [
         (Line, "{}", "what: Field required"),
         (Line, '{"what":"a', "Invalid JSON: EOF"),
@@ -178,9 +187,9 @@ def test_an_answer_is_read_as_what_was_asked_for(given: Any, text: str, parsed: 
         ("json", '{"a":' + "[" * 100_000, "nested too deeply"),
     ],
 )
-def test_an_answer_that_does_not_fit_says_where(given: Any, text: str, words: str) -> None:
-    form = as_response_format(given)
+def test_an_answer_that_does_not_fit_says_where(given: Any, text: str, message: str) -> None:
+    response_format = as_response_format(given)
 
-    assert form is not None
-    with pytest.raises(ValueError, match=words):
-        form.parse(text)
+    assert response_format is not None
+    with pytest.raises(ValueError, match=message):
+        response_format.parse(text)

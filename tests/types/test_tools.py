@@ -1,4 +1,4 @@
-"""Tools: a function's schema from its signature and words, checked calls, results as messages."""
+"""Tools: a function's schema from its signature and docstring, checked calls, results as messages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from openai.lib._tools import pydantic_function_tool
 from pydantic import BaseModel, Field
 
-from llmclients.calls.tool_loop import result_message
+from llmclients.calls.tool_runner import result_message
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.content import ImagePart, TextPart
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest
-from llmclients.types.tools import Tool, ToolFailure
+from llmclients.types.tools import Tool, ToolFailure, as_tools
 
 
 class Unit(enum.Enum):
@@ -75,7 +75,7 @@ class Station:
         return depth
 
 
-def test_a_function_s_signature_and_words_become_its_schema() -> None:
+def test_a_function_s_signature_and_docstring_become_its_schema() -> None:
     tool = Tool.coerce(weather)
 
     assert tool.name == "weather"
@@ -141,7 +141,7 @@ def test_what_tells_no_schema_is_refused(tool: Any) -> None:
         Tool.coerce(tool)
 
 
-def test_a_function_without_words_or_parameters_is_a_tool() -> None:
+def test_a_function_without_a_docstring_or_parameters_is_a_tool() -> None:
     assert Tool.coerce(clock).description is None
     assert Tool.coerce(nothing).parameters == {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -187,7 +187,7 @@ def odd(a: object()) -> None:  # type: ignore[valid-type]
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         (5, "a tool is a function, a pydantic model or a dict, not int"),
         (int, "not type"),
@@ -203,15 +203,15 @@ def odd(a: object()) -> None:  # type: ignore[valid-type]
         (odd, "odd: its parameters have no JSON Schema"),
     ],
 )
-def test_what_is_no_tool_is_refused(given: Any, words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words):
+def test_what_is_no_tool_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
         Tool.coerce(given)
-    with pytest.raises(InvalidRequestError, match=words):
+    with pytest.raises(InvalidRequestError, match=message):
         ChatRequest.from_messages("Hi", tools=[given])
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"tools": weather}, "tools: must be a list"),
         ({"tools": "weather"}, "tools: must be a list"),
@@ -222,8 +222,8 @@ def test_what_is_no_tool_is_refused(given: Any, words: str) -> None:
         ({"tools": [weather], "tool_choice": {"type": "function"}}, "tool_choice: "),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(options: Any, words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words):
+def test_options_that_contradict_each_other_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
         ChatRequest.from_messages("Hi", **options)
 
 
@@ -234,8 +234,17 @@ def test_a_named_choice_is_read_in_the_form_of_chat_completions() -> None:
     assert ChatRequest.from_messages("Hi", tools=[]).tools is None
 
 
+def test_what_is_a_tool_already_is_returned_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = [Tool.coerce(weather), Tool.coerce(clock)]
+    monkeypatch.setattr(Tool, "coerce", None)
+
+    found = as_tools(tools)
+    assert found is not tools
+    assert [id(tool) for tool in found] == [id(tool) for tool in tools]
+
+
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ({}, "city: Missing required argument"),
         ({"city": 5}, "city: Input should be a valid string"),
@@ -243,8 +252,8 @@ def test_a_named_choice_is_read_in_the_form_of_chat_completions() -> None:
         ({"city": "Oslo", "town": "Oslo"}, "town: Unexpected keyword argument"),
     ],
 )
-def test_arguments_that_do_not_fit_are_told_in_words(arguments: Any, words: str) -> None:
-    with pytest.raises(ToolFailure, match=words):
+def test_arguments_that_do_not_fit_are_a_failure_that_says_why(arguments: Any, message: str) -> None:
+    with pytest.raises(ToolFailure, match=message):
         Tool.coerce(weather).call(arguments)
 
 
@@ -296,9 +305,9 @@ def test_a_call_s_arguments_are_parsed_and_its_text_is_kept() -> None:
     assert ToolCall(id="c1", name="f", arguments="").arguments == {}
 
 
-@pytest.mark.parametrize(("text", "words"), [('{"city": "Os', "are not JSON"), ("[1]", "are not a JSON object")])
-def test_arguments_that_are_cut_are_not_guessed(text: str, words: str) -> None:
+@pytest.mark.parametrize(("text", "message"), [('{"city": "Os', "are not JSON"), ("[1]", "are not a JSON object")])
+def test_arguments_that_are_cut_are_not_guessed(text: str, message: str) -> None:
     call = ToolCall(id="c1", name="f", arguments=text)
 
-    with pytest.raises(APIResponseError, match=f"the arguments of the call of f {words}"):
+    with pytest.raises(APIResponseError, match=f"the arguments of the call of f {message}"):
         call.arguments  # noqa: B018

@@ -1,4 +1,35 @@
-"""Anthropic Messages in: an answer's content blocks, whole or put together from deltas, and its token counts."""
+"""The content blocks of one Anthropic answer, whole or put together from deltas, and the answer's token counts."""
+
+# Theory of operation.
+#
+# An answer is a list of content blocks: text, thinking, calls of tools, and types yet to come. A whole reply has them
+# complete. A stream has each one thrice: it starts (`content_block_start`: its index, and the block, nearly always with
+# nothing in it), it gets deltas, it stops. Both ways end here: a block of a whole reply is one that gets no deltas. So
+# every block has an `_entry`, what it started with, and `_added`, the texts of its deltas.
+#
+# Two things are made of the blocks:
+#
+# 1. The chunks' text, reasoning and tool calls. `reply.py` makes them, delta by delta. What it asks here is to which
+#    call a delta belongs, and what a block started with.
+# 2. `provider_data`: the whole content as the provider sent it, for the next turn. It is made once, with the finish
+#    reason, and only if some block is opaque, that is, if text and calls written anew would lose something: signed
+#    thinking, or a tool that runs at the provider. The order of the blocks and the borders between them are known
+#    only here, and the one opaque block may be the last: that is why each block keeps the text of its deltas, although
+#    the accumulator of the call has the same text and the same arguments.
+#
+# What always holds:
+#
+# - An index stands for the block that last started with it. A delta of a block that never started is an error.
+# - `call_index` counts the calls of the caller's tools only, in the order in which they start. It never changes.
+# - The input of a call that starts is a place-holder, `{}`. Its deltas are the JSON text that takes its place. Some
+#   servers send the input with the start, and no delta: then `end` hands it out, once.
+# - A call of `JSON_TOOL` is no call for the caller: its input is the answer's text.
+# - Text and thinking go on after what they started with: their deltas are added to it.
+# - Thinking is signed by its last delta. Unsigned, it was cut off, and the provider would reject it: it stays out.
+# - `provider_data` is all or nothing. Where a piece cannot be placed (an unknown delta) or read (an input that was
+#   cut off), there is none: half of a content is rejected, or worse, accepted.
+#
+# A `Blocks` belongs to one decoder, and so to one answer. Nothing here is locked: one thread at a time.
 
 from __future__ import annotations
 
@@ -7,65 +38,72 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from llmclients.codecs.anthropic.request import JSON_TOOL
+from llmclients.codecs.anthropic.names import CODEC_NAME, JSON_TOOL
 from llmclients.codecs.json_fields import get_int, get_list, get_str, unexpected_type
 from llmclients.errors import APIResponseError
-from llmclients.types.response import Usage
+from llmclients.types.response import Usage, make_usage
 
 __all__ = ["Block", "Blocks", "TokenCounts"]
 
 _CONTENT = {"text": "text", "thinking": "thinking", "tool_use": "input", "server_tool_use": "input"}
 """The member of each type of block that deltas add to."""
 
-_MOST_PIECES = 4096
+_MAX_PIECES = 4096
 """Until they are joined: a long answer takes the memory of its text, not that of its pieces."""
 
 
 class Block:
     """One content block.
 
+    Args:
+        entry: the block as the wire has it.
+        call_index: the index that it has if it is a call.
+
     Attributes:
-        kind: its type.
+        type: its type, in the provider's words.
         is_call: whether it calls a tool of the caller's.
         is_answer: whether it calls the tool whose input is the answer.
         call_index: which call it is, from 0.
+        id: the call's id; "" if it is none.
+        name: the called tool's; "" if it is none.
+
+    Raises:
+        APIResponseError: `entry` is no block.
     """
 
-    def __init__(self, entry: Any, calls_before: int) -> None:
+    def __init__(self, entry: Any, call_index: int) -> None:
         if type(entry) is not dict:
             raise unexpected_type("a content block", entry)
-        kind = entry.get("type")
-        if type(kind) is not str:
-            raise unexpected_type("a content block's type", kind)
-        self.kind = kind
-        self.is_answer = kind == "tool_use" and entry.get("name") == JSON_TOOL
-        self.is_call = kind == "tool_use" and not self.is_answer
-        self.call_index = calls_before
+        block_type = entry.get("type")
+        if type(block_type) is not str:
+            raise unexpected_type("a content block's type", block_type)
+        self.type = block_type
+        self.is_answer = block_type == "tool_use" and entry.get("name") == JSON_TOOL
+        self.is_call = block_type == "tool_use" and not self.is_answer
+        self.call_index = call_index
         self.id = get_str(entry, "id") if self.is_call else ""
         self.name = get_str(entry, "name") if self.is_call else ""
         self._entry = entry
         self._added: list[str] = []
         self._ended = False
 
-    def add(self, text: str) -> None:
-        """What a delta adds to the text, the thinking or the input."""
-        self._added.append(text)
-        if len(self._added) == _MOST_PIECES:
-            self._added[:] = ["".join(self._added)]
+    # --- what it started with: in a whole reply, all of it ----------------------------------------------------------
 
     @property
-    def thinking(self) -> str:
-        """The thinking that a block starts with."""
-        return get_str(self._entry, "thinking") if self.kind == "thinking" else ""
-
-    def whole_text(self) -> str:
-        """What a block that has come whole adds to the answer's text."""
+    def initial_text(self) -> str:
+        """What it adds to the answer's text."""
         if self.is_answer:
-            return self.whole_input() or "{}"
-        return get_str(self._entry, "text") if self.kind == "text" else ""
+            return self.initial_input or "{}"
+        return get_str(self._entry, "text") if self.type == "text" else ""
 
-    def whole_input(self) -> str:
-        """The input that came with the start, as JSON text; "" for an empty one."""
+    @property
+    def initial_thinking(self) -> str:
+        """What it adds to the reasoning."""
+        return get_str(self._entry, "thinking") if self.type == "thinking" else ""
+
+    @property
+    def initial_input(self) -> str:
+        """The input of a call, as JSON text; "" for an empty one, which may be a place-holder."""
         value = self._entry.get("input")
         if not value:
             return ""
@@ -75,37 +113,53 @@ class Block:
             raise unexpected_type("a tool call's input", value)
         return json.dumps(value, ensure_ascii=False)
 
-    def end(self) -> str:
-        """No more deltas come. Returns what a call, or the answer's own, started with, if no delta brought more."""
-        if self._ended or any(self._added) or self.kind != "tool_use":
-            return ""
-        self._ended = True
-        return self.whole_text() if self.is_answer else self.whole_input()
+    # --- its deltas -------------------------------------------------------------------------------------------------
 
-    def set(self, **members: Any) -> None:
-        self._entry = self._entry | members
+    def add(self, text: str) -> None:
+        """What a delta adds to the text, the thinking or the input."""
+        self._added.append(text)
+        if len(self._added) == _MAX_PIECES:
+            self._added[:] = ["".join(self._added)]
+
+    def sign(self, signature: str) -> None:
+        """The signature of the thinking has come."""
+        self._entry = self._entry | {"signature": signature}
 
     def cite(self, citation: Any) -> None:
-        self.set(citations=[*get_list(self._entry, "citations"), citation])
+        """One more citation of the text has come."""
+        self._entry = self._entry | {"citations": [*get_list(self._entry, "citations"), citation]}
 
-    @property
-    def opaque(self) -> bool:
-        """Whether the provider wants it back as it is: text and calls can be written anew, and so can open thinking."""
-        return self.kind not in ("text", "tool_use") and not self.is_unsigned
+    def end(self) -> str:
+        """The block is complete. Returns what a call started with, if no delta took its place; "" the second time."""
+        if self._ended or any(self._added) or self.type != "tool_use":
+            return ""
+        self._ended = True
+        return self.initial_text if self.is_answer else self.initial_input
+
+    # --- going back -------------------------------------------------------------------------------------------------
 
     @property
     def is_unsigned(self) -> bool:
-        """Whether it is thinking that was cut off before its signature: the provider would refuse it."""
-        return self.kind == "thinking" and not self._entry.get("signature")
+        """Whether it is thinking that was cut off before its signature: the provider would reject it."""
+        return self.type == "thinking" and not self._entry.get("signature")
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether the provider wants it back as it is: text and calls can be written anew, and so can open thinking."""
+        return self.type not in ("text", "tool_use") and not self.is_unsigned
 
     def whole(self) -> dict[str, Any]:
-        """The block as the wire would have it in a whole reply. Raises ValueError where its input is no object."""
+        """The block as a whole reply would have it.
+
+        Raises:
+            ValueError: its deltas make no input, or add to nothing that is known.
+        """
         added = "".join(self._added)
         if not added:
             return dict(self._entry)
-        member = _CONTENT.get(self.kind) or ("input" if "input" in self._entry else None)
+        member = _CONTENT.get(self.type) or ("input" if "input" in self._entry else None)
         if member is None:
-            raise ValueError("pieces of nobody knows what")
+            raise ValueError("a delta of an unknown member")
         if member == "input":
             value = from_json(added)
             if type(value) is not dict:
@@ -120,7 +174,7 @@ class Blocks:
     def __init__(self) -> None:
         self._by_index: dict[Any, Block] = {}
         self._calls = 0
-        self._whole = True
+        self._is_whole = True
 
     def start(self, index: Any, entry: Any) -> Block:
         """A new block.
@@ -146,33 +200,30 @@ class Blocks:
             raise APIResponseError(f"a delta of content block {index!r}, which never started") from None
 
     def amend(self, block: Block, delta: dict[str, Any]) -> None:
-        """A delta that adds no text."""
-        kind = delta.get("type")
-        if kind == "signature_delta":
-            block.set(signature=get_str(delta, "signature"))
-        elif kind == "citations_delta":
+        """A delta of a block that adds no text to it."""
+        delta_type = delta.get("type")
+        if delta_type == "signature_delta":
+            block.sign(get_str(delta, "signature"))
+        elif delta_type == "citations_delta":
             block.cite(delta.get("citation"))
-        else:  # of a kind yet unknown: what it belongs to cannot be sent back whole
-            self._whole = False
+        else:  # of a type yet unknown: what it belongs to cannot be sent back whole
+            self._is_whole = False
 
     @property
-    def answered(self) -> bool:
+    def has_answer(self) -> bool:
         """Whether the answer came as a tool's input."""
         return any(block.is_answer for block in self._by_index.values())
 
-    @property
-    def opaque(self) -> bool:
-        """Whether there is something that the provider wants back as it is."""
-        return not self.answered and any(block.opaque for block in self._by_index.values())
-
-    def provider_data(self) -> list[dict[str, Any]] | None:
+    def provider_data(self) -> dict[str, Any] | None:
         """The whole content, if there is something in it that the provider wants back, and nothing of it is lost."""
-        if not self.opaque or not self._whole:
+        is_wanted = not self.has_answer and any(block.is_opaque for block in self._by_index.values())
+        if not is_wanted or not self._is_whole:
             return None
         try:
-            return [block.whole() for _, block in sorted(self._by_index.items()) if not block.is_unsigned]
+            whole = [block.whole() for _, block in sorted(self._by_index.items()) if not block.is_unsigned]
         except ValueError:  # an input that was cut off
             return None
+        return {CODEC_NAME: whole}
 
 
 class TokenCounts:
@@ -182,24 +233,26 @@ class TokenCounts:
         self._counts: dict[str, Any] = {}
 
     def take(self, usage: Any) -> Usage | None:
-        """What they come to with these; None where there are none at all."""
+        """What they come to with these; None where there are none at all.
+
+        Raises:
+            APIResponseError: a count is none.
+        """
         if usage is not None:
             if type(usage) is not dict:
                 raise unexpected_type("usage", usage)
             self._counts.update((name, value) for name, value in usage.items() if value is not None)
-        if not self._counts:
+        counts = self._counts
+        if not counts:
             return None
-        fresh, output = get_int(self._counts, "input_tokens"), get_int(self._counts, "output_tokens")
-        cached, written = (
-            get_int(self._counts, "cache_read_input_tokens"),
-            get_int(self._counts, "cache_creation_input_tokens"),
-        )
-        details = self._counts.get("output_tokens_details")
-        read = None if fresh is None else fresh + (cached or 0) + (written or 0)
-        return Usage(
-            input_tokens=read,
-            output_tokens=output,
-            total_tokens=None if read is None or output is None else read + output,
-            reasoning_tokens=get_int(details, "thinking_tokens") if isinstance(details, dict) else None,
-            cached_tokens=cached,
+        uncached, output_tokens = get_int(counts, "input_tokens"), get_int(counts, "output_tokens")
+        cached, written = get_int(counts, "cache_read_input_tokens"), get_int(counts, "cache_creation_input_tokens")
+        details = counts.get("output_tokens_details")
+        input_tokens = None if uncached is None else uncached + (cached or 0) + (written or 0)
+        return make_usage(
+            input_tokens,
+            output_tokens,
+            None if input_tokens is None or output_tokens is None else input_tokens + output_tokens,
+            get_int(details, "thinking_tokens") if isinstance(details, dict) else None,
+            cached,
         )

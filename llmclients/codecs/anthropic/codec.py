@@ -1,4 +1,7 @@
-"""`anthropic`: Anthropic Messages, at Anthropic and at any server that speaks it (PROTOCOLS 11)."""
+"""The codec `anthropic`: Anthropic's Messages API, at Anthropic and at any server that has it.
+
+The wire: docs/protocols/anthropic.md, "Anthropic Messages".
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from llmclients.codecs.anthropic.reply import decode_reply, make_decoder, refused
+from llmclients.codecs.anthropic.names import CODEC_NAME
+from llmclients.codecs.anthropic.reply import decode_error, decode_reply, make_decoder
 from llmclients.codecs.anthropic.request import AnthropicOptions, request_payload
 from llmclients.codecs.base import (
     Codec,
@@ -15,26 +19,25 @@ from llmclients.codecs.base import (
     EncodedRequest,
     PartRule,
     StreamDecoder,
-    decode_json,
-    encode_json,
+    model_names,
 )
-from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
+from llmclients.errors import APIStatusError, InvalidRequestError
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse
+from llmclients.types.response import Chunk
 
 __all__ = ["AnthropicCodec", "AnthropicOptions"]
 
 VERSION = "2023-06-01"
-"""The version that every server of this wire speaks, and the last in which a request may set the sampling."""
+"""The version that every server of this wire has, and the last in which a request may set the sampling."""
 
-_MOST_BYTES = 24 * 1024 * 1024
-"""A request has at most 32 MB, and base64 makes four bytes of three."""
+_MAX_BYTES = 24 * 1024 * 1024
+"""Of a part: a request has at most 32 MB, and base64 makes four bytes of three."""
 
 
 class AnthropicCodec(Codec):
-    """Messages, the newest and the oldest models'."""
+    """Messages, for the newest models and the oldest."""
 
-    name: ClassVar[str] = "anthropic"
+    name: ClassVar[str] = CODEC_NAME
     fields = frozenset(
         {
             "temperature",
@@ -49,39 +52,35 @@ class AnthropicCodec(Codec):
         }
     )
     parts = {  # noqa: RUF012
-        "image": PartRule(frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"}), max_bytes=_MOST_BYTES),
-        "file": PartRule(frozenset({"application/pdf", "text/plain"}), max_bytes=_MOST_BYTES),
+        "image": PartRule(frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"}), max_bytes=_MAX_BYTES),
+        "file": PartRule(frozenset({"application/pdf", "text/plain"}), max_bytes=_MAX_BYTES),
     }
     options: ClassVar[type[CodecOptions]] = AnthropicOptions
     request_id_headers: ClassVar[tuple[str, ...]] = ("request-id", "x-request-id")
 
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         assert isinstance(context.options, AnthropicOptions)
-        payload = request_payload(request, context.model, context.options, echo_of=self.name)
+        payload = request_payload(request, context.model, context.options)
         if context.stream:
             payload["stream"] = True
         betas = [("anthropic-beta", _beta_names(context.options.betas))] if context.options.betas else []
-        headers = (("Content-Type", "application/json"), *_headers(context), *betas)
-        return EncodedRequest("/v1/messages", encode_json(payload | (request.extra or {})), headers)
+        return EncodedRequest.from_payload("/v1/messages", payload, request, (*_headers(context), *betas))
 
-    def decode(self, body: bytes) -> ChatResponse:
-        return decode_reply(body, echo_as=self.name)
+    def decode(self, body: bytes) -> Chunk:
+        return decode_reply(body)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        return make_decoder(content_type, echo_as=self.name)
+        return make_decoder(content_type)
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
-        return refused(status, headers, body)
+        return decode_error(status, headers, body)
 
     def encode_models(self, context: Context) -> EncodedRequest:
-        # One page is all: a thousand is the most that a page holds, and far more than there are.
+        # One page is all: it holds a thousand models at most, and there are far fewer.
         return EncodedRequest("/v1/models?limit=1000", b"", _headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
-        entries = decode_json(body).get("data")
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) and "id" in entry for entry in entries):
-            raise APIResponseError("the list of models has no data[].id: not what the protocol says")
-        return [str(entry["id"]) for entry in entries]
+        return model_names(body, bare_list=False)
 
 
 def _beta_names(names: list[str]) -> str:

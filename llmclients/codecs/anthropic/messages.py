@@ -1,10 +1,11 @@
-"""Anthropic Messages out: the messages and their parts as content blocks."""
+"""The messages of a request to Anthropic: turns of content blocks, and the system text apart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from llmclients.codecs.anthropic.names import CODEC_NAME
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.content import FilePart, ImagePart, MediaPart, Part
 from llmclients.types.messages import Message
@@ -14,12 +15,12 @@ __all__ = ["message_payloads"]
 Block = dict[str, Any]
 
 
-def message_payloads(messages: Sequence[Message], echo_of: str) -> tuple[str | None, list[dict[str, Any]]]:
+def message_payloads(messages: Sequence[Message]) -> tuple[str | None, list[dict[str, Any]]]:
     """The system text, and the messages without it.
 
-    All system and developer messages are one text at the top, in their order, wherever they stood: a place of its own
-    in the conversation is what most models refuse. Neighbours of one role are one message, as the server would make
-    it, so that all results of one turn stand together and before any text.
+    All system and developer messages are one text at the top, in their order, wherever they stood: most models reject
+    one inside the conversation. Neighbours of one role are one message, as the server would make it, so that all
+    results of one turn stand together and before any text.
 
     Raises:
         InvalidRequestError: naming the message that this wire cannot carry.
@@ -32,8 +33,8 @@ def message_payloads(messages: Sequence[Message], echo_of: str) -> tuple[str | N
             if message.role in ("system", "developer"):
                 system.append(_system_text(message))
                 continue
-            role, blocks = _blocks(message, echo_of)
-            blocks = [_with_own_id(block, uses) for block in blocks]
+            role, blocks = _blocks(message)
+            blocks = [_with_unique_id(block, uses) for block in blocks]
         except (InvalidRequestError, APIResponseError) as error:
             raise InvalidRequestError(f"messages[{index}]: {error}", argument="messages") from None
         if turns and turns[-1][0] == role:
@@ -45,19 +46,21 @@ def message_payloads(messages: Sequence[Message], echo_of: str) -> tuple[str | N
     return "\n\n".join(system) or None, [{"role": role, "content": _content(blocks)} for role, blocks in turns]
 
 
-def _with_own_id(block: Block, uses: dict[str, int]) -> Block:
-    """A call's or a result's block with an id that no earlier call has: the API refuses one that comes twice.
+def _with_unique_id(block: Block, uses: dict[str, int]) -> Block:
+    """A call's or a result's block with an id that no earlier call has: the API rejects one that comes twice.
 
-    Calls that came without an id, from another provider, were counted anew in each answer. `uses`: of each id so far.
+    Calls that came without an id, from another provider, were counted anew in each answer. `uses` has the times that
+    each id came before.
     """
-    if block.get("type") == "tool_use":
-        uses[block["id"]] = uses.get(block["id"], -1) + 1
-        number, member = uses[block["id"]], "id"
-    elif block.get("type") == "tool_result":
-        number, member = uses.get(block["tool_use_id"], 0), "tool_use_id"
-    else:
+    is_call, is_result = block.get("type") == "tool_use", block.get("type") == "tool_result"
+    member = "id" if is_call else "tool_use_id"
+    block_id = block.get(member) if is_call or is_result else None
+    if not isinstance(block_id, str):  # a block of another type, or one that a server sent without its id
         return block
-    return {**block, member: f"{block[member]}_{number}"} if number else block
+    if is_call:
+        uses[block_id] = uses.get(block_id, -1) + 1
+    number = uses.get(block_id, 0)
+    return {**block, member: f"{block_id}_{number}"} if number else block
 
 
 def _system_text(message: Message) -> str:
@@ -80,24 +83,21 @@ def _is_blank(block: Block) -> bool:
     return block.get("type") == "text" and not str(block.get("text", "")).strip()
 
 
-def _blocks(message: Message, echo_of: str) -> tuple[str, list[Block]]:
+def _blocks(message: Message) -> tuple[str, list[Block]]:
     """The role, and the blocks, of a message; empty text has none."""
     if message.role == "tool":
         return "user", [_tool_result(message)]
     if message.role == "user":
         return "user", _part_blocks(message.parts)
-    provider_data = (message.provider_data or {}).get(echo_of)
-    if provider_data is not None:
-        if not isinstance(provider_data, list) or not all(
-            isinstance(block, dict) and "type" in block for block in provider_data
-        ):
-            raise InvalidRequestError(f"provider_data[{echo_of!r}] is not a list of content blocks")
-        blocks = list(provider_data)
+    blocks = (message.provider_data or {}).get(CODEC_NAME)
+    if blocks is not None:
+        if not isinstance(blocks, list) or not all(isinstance(block, dict) and "type" in block for block in blocks):
+            raise InvalidRequestError(f"provider_data[{CODEC_NAME!r}] is not a list of content blocks")
     else:
         blocks = _part_blocks(message.parts)
         for call in message.tool_calls or ():
             blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments})
-    # One that had nothing to say leaves no trace, and the server refuses blank text.
+    # An answer without content leaves no trace, and the server rejects blank text.
     return "assistant", [block for block in blocks if not _is_blank(block)]
 
 

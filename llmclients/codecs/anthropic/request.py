@@ -1,12 +1,13 @@
-"""Anthropic Messages out: options, thinking, tools and formats. The messages are in `anthropic_messages`."""
+"""The payload of a request to Anthropic: options, thinking, tools and response formats, by what the model can do."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from llmclients.codecs.anthropic.messages import message_payloads
-from llmclients.codecs.base import CodecOptions
+from llmclients.codecs.anthropic.names import JSON_TOOL
+from llmclients.codecs.base import CodecOptions, given
 from llmclients.errors import InvalidRequestError
 from llmclients.types.request import ChatRequest, Positive
 
@@ -14,10 +15,7 @@ if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat
     from llmclients.types.tools import Tool
 
-__all__ = ["JSON_TOOL", "AnthropicOptions", "request_payload"]
-
-JSON_TOOL = "llmclients_answer"
-"""The tool whose input is the answer, for models that have no other way to be held to JSON."""
+__all__ = ["AnthropicOptions", "closed_schema", "model_version", "request_payload"]
 
 # --- what a model can do ---------------------------------------------------------------------------------------------
 
@@ -57,10 +55,10 @@ class AnthropicOptions(CodecOptions):
     """What only this wire has.
 
     Args:
-        thinking: the most tokens to think, at least 1024; or `adaptive`, for models that decide themselves.
+        thinking: tokens of thinking at most, 1024 or more; or `adaptive`, for models that decide themselves.
         thinking_display: whether newer models send a summary of their thinking, or nothing of it.
-        top_k: sample from the likeliest so many tokens only.
-        cache_control: keep the prompt in the provider's cache for so long.
+        top_k: how many of the likeliest tokens are sampled from.
+        cache_control: how long the provider's cache keeps the prompt: 5 minutes or an hour.
         user_id: an opaque id of the caller's user.
         betas: the beta features to switch on.
     """
@@ -76,25 +74,23 @@ class AnthropicOptions(CodecOptions):
 # --- the payload -----------------------------------------------------------------------------------------------------
 
 
-def request_payload(request: ChatRequest, model: str, options: AnthropicOptions, *, echo_of: str) -> dict[str, Any]:
+def request_payload(request: ChatRequest, model: str, options: AnthropicOptions) -> dict[str, Any]:
     """The body of a request, without `stream`.
 
     Raises:
         InvalidRequestError: no model of this wire could carry it.
     """
     version = model_version(model)
-    thinking, budget, effort = _thinking(request, options, version)
-    form = request.response_format
-    forced_tool = _needs_tool(form, version) if form is not None else False
-    if forced_tool:
-        _check_free_for_tool(request, thinking)
-    system, messages = message_payloads(request.messages, echo_of)
-    payload: dict[str, Any] = {
+    thinking = _thinking(request, options, version)
+    response_format = request.response_format
+    by_tool = response_format is not None and _needs_tool(response_format, version)
+    if by_tool:
+        _check_free_for_tool(request, thinking.payload)
+    system, messages = message_payloads(request.messages)
+    members: dict[str, Any] = {
         "model": model,
-        "max_tokens": request.max_tokens or _default_max_tokens(version) + budget,
+        "max_tokens": request.max_tokens or _default_max_tokens(version) + thinking.tokens,
         "messages": messages,
-    }
-    optional: dict[str, Any] = {
         "system": system,
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -102,48 +98,60 @@ def request_payload(request: ChatRequest, model: str, options: AnthropicOptions,
         "stop_sequences": [request.stop] if isinstance(request.stop, str) else request.stop,
         "tools": [_tool(tool) for tool in request.tools] if request.tools else None,
         "tool_choice": _tool_choice(request),
-        "thinking": thinking,
-        "output_config": None if effort is None else {"effort": effort},
+        "thinking": thinking.payload,
+        "output_config": None if thinking.effort is None else {"effort": thinking.effort},
         "metadata": None if options.user_id is None else {"user_id": options.user_id},
         "cache_control": options.cache_control and {"type": "ephemeral", "ttl": options.cache_control},
     }
-    if form is not None and forced_tool:
-        optional["tools"] = [_json_tool(form)]
-        optional["tool_choice"] = {"type": "tool", "name": JSON_TOOL, "disable_parallel_tool_use": True}
-    elif form is not None:
-        output = {"type": "json_schema", "schema": closed_schema(form.json_schema or {})}
-        optional["output_config"] = {**(optional["output_config"] or {}), "format": output}
-    return payload | {name: value for name, value in optional.items() if value is not None}
+    if response_format is not None and by_tool:
+        members["tools"] = [_json_tool(response_format)]
+        members["tool_choice"] = {"type": "tool", "name": JSON_TOOL, "disable_parallel_tool_use": True}
+    elif response_format is not None:
+        output = {"type": "json_schema", "schema": closed_schema(response_format.json_schema or {})}
+        members["output_config"] = {**(members["output_config"] or {}), "format": output}
+    return given(**members)
 
 
 def _default_max_tokens(version: Version | None) -> int:
-    """The wire wants a limit. This one is below every model's own, and leaves newer ones room to think."""
+    """The limit where the caller sets none: the wire wants one. It is below every model's, and newer ones can think."""
     if version is None or version < (3, 5):
         return 4096
     return 16384 if version >= _ADAPTIVE_THINKING else 8192
 
 
-def _thinking(
-    request: ChatRequest, options: AnthropicOptions, version: Version | None
-) -> tuple[dict[str, Any] | None, int, str | None]:
-    """`thinking`, the tokens that it may take beyond the answer's own, and the `effort` of models that have one."""
+class _Thinking(NamedTuple):
+    """How the model is asked to think.
+
+    Attributes:
+        payload: the request's `thinking`; None: the model's default.
+        tokens: what it may take beyond the answer's.
+        effort: for the models that know one.
+    """
+
+    payload: dict[str, Any] | None = None
+    tokens: int = 0
+    effort: str | None = None
+
+
+def _thinking(request: ChatRequest, options: AnthropicOptions, version: Version | None) -> _Thinking:
+    """The thinking that an effort, a budget, or both ask for, in the way that the model knows."""
     effort, wanted = request.reasoning_effort, options.thinking
     display = {} if options.thinking_display is None else {"display": options.thinking_display}
     if effort == "none":
         if wanted is not None:
             raise InvalidRequestError("thinking and reasoning_effort='none' contradict each other", argument="thinking")
-        return {"type": "disabled"}, 0, None
+        return _Thinking({"type": "disabled"})
     if effort is None and wanted is None and not display:
-        return None, 0, None
+        return _Thinking()
     if isinstance(wanted, int):
         if effort is not None and not _has(version, _ADAPTIVE_THINKING):
             raise InvalidRequestError(
                 "thinking and reasoning_effort are the same thing on this model: give one", argument="thinking"
             )
         budget = _capped(wanted, request.max_tokens)
-        return {"type": "enabled", "budget_tokens": budget, **display}, budget, effort
+        return _Thinking({"type": "enabled", "budget_tokens": budget, **display}, budget, effort)
     if wanted == "adaptive" or _has(version, _ADAPTIVE_THINKING):
-        return {"type": "adaptive", **display}, EFFORT_BUDGETS.get(effort or "", 0), effort
+        return _Thinking({"type": "adaptive", **display}, EFFORT_BUDGETS.get(effort or "", 0), effort)
     if effort is None:
         raise InvalidRequestError("thinking_display needs thinking on this model", argument="thinking_display")
     if effort not in EFFORT_BUDGETS:
@@ -152,7 +160,7 @@ def _thinking(
             argument="reasoning_effort",
         )
     budget = _capped(EFFORT_BUDGETS[effort], request.max_tokens)
-    return {"type": "enabled", "budget_tokens": budget, **display}, budget, None
+    return _Thinking({"type": "enabled", "budget_tokens": budget, **display}, budget)
 
 
 def _capped(budget: int, max_tokens: int | None) -> int:
@@ -187,8 +195,8 @@ def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
         return None
     if choice == "none":
         return {"type": "none"}
-    kind = {None: "auto", "auto": "auto", "required": "any"}.get(choice)
-    payload: dict[str, Any] = {"type": kind} if kind else {"type": "tool", "name": choice}
+    choice_type = {None: "auto", "auto": "auto", "required": "any"}.get(choice)
+    payload: dict[str, Any] = {"type": choice_type} if choice_type else {"type": "tool", "name": choice}
     if one_only:
         payload["disable_parallel_tool_use"] = True
     return payload
@@ -197,9 +205,9 @@ def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
 # --- structured output -----------------------------------------------------------------------------------------------
 
 
-def _needs_tool(form: ResponseFormat, version: Version | None) -> bool:
+def _needs_tool(response_format: ResponseFormat, version: Version | None) -> bool:
     """Whether JSON comes by a tool that the model must call."""
-    if form.json_schema is not None:
+    if response_format.json_schema is not None:
         return not _has(version, _STRUCTURED_OUTPUT)
     if version is not None and version >= _THINKING_BY_DEFAULT:
         raise InvalidRequestError(
@@ -219,9 +227,10 @@ def _check_free_for_tool(request: ChatRequest, thinking: dict[str, Any] | None) 
         )
 
 
-def _json_tool(form: ResponseFormat) -> dict[str, Any]:
-    about = f"{form.name}: {form.description}" if form.description else form.name
-    schema = {"type": "object"} if form.json_schema is None else form.json_schema
+def _json_tool(response_format: ResponseFormat) -> dict[str, Any]:
+    name, description, schema = response_format.name, response_format.description, response_format.json_schema
+    about = f"{name}: {description}" if description else name
+    schema = {"type": "object"} if schema is None else schema
     return {"name": JSON_TOOL, "description": f"Give the answer ({about})", "input_schema": schema}
 
 
@@ -236,7 +245,7 @@ def closed_schema(schema: dict[str, Any]) -> dict[str, Any]:
     the description, and is checked when the answer is parsed.
     """
     closed: dict[str, Any] = {}
-    told: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     for key, value in schema.items():
         if key in ("$defs", "definitions", "properties") and isinstance(value, dict):
             closed[key] = {name: _closed(one) for name, one in value.items()}
@@ -247,17 +256,17 @@ def closed_schema(schema: dict[str, Any]) -> dict[str, Any]:
         elif key in _KEPT or (key == "minItems" and value in (0, 1)) or (key == "format" and value in _FORMATS):
             closed[key] = value
         else:
-            told[key] = value
-    if "$ref" in closed:  # whatever is said beside it has no effect
+            described[key] = value
+    if "$ref" in closed:  # whatever stands beside it has no effect
         return {key: value for key, value in closed.items() if key in ("$ref", "$defs", "definitions")}
     if "enum" in closed or "const" in closed:
         closed.pop("type", None)
     if closed.get("type") == "object":
         closed.setdefault("properties", {})
         closed.setdefault("additionalProperties", False)
-    if told:
-        words = "{" + ", ".join(f"{key}: {value}" for key, value in told.items()) + "}"
-        closed["description"] = f"{closed['description']}\n\n{words}" if closed.get("description") else words
+    if described:
+        text = "{" + ", ".join(f"{key}: {value}" for key, value in described.items()) + "}"
+        closed["description"] = f"{closed['description']}\n\n{text}" if closed.get("description") else text
     return closed
 
 

@@ -1,9 +1,8 @@
-"""`cohere`: Cohere's second chat API (PROTOCOLS 13)."""
+"""The codec `cohere`: version 2 of Cohere's chat API (docs/protocols/cohere.md, "Cohere")."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal
 
 from llmclients.codecs.base import (
@@ -14,33 +13,31 @@ from llmclients.codecs.base import (
     PartRule,
     StreamDecoder,
     bearer_headers,
-    decode_json,
-    encode_json,
+    given,
+    model_names,
 )
-from llmclients.codecs.cohere.reply import EventDecoder, decode_reply
-from llmclients.codecs.errors import status_error
-from llmclients.codecs.openai_chat.reply import ReplyDecoder
-from llmclients.codecs.openai_chat.request import tool_payload
-from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError, UnsupportedOptionError
+from llmclients.codecs.cohere.reply import decode_error, decode_reply, make_decoder
+from llmclients.codecs.payloads import tool_payload
+from llmclients.errors import APIStatusError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.content import ImagePart, Part, TextPart
 from llmclients.types.messages import Message
 from llmclients.types.request import TOOL_CHOICES, ChatRequest, Positive
-from llmclients.types.response import ChatResponse
+from llmclients.types.response import Chunk
 
 __all__ = ["CohereCodec", "CohereOptions"]
 
 _SAME_NAMES = ("temperature", "max_tokens", "seed", "presence_penalty", "frequency_penalty", "logprobs")
 
 _BUDGETS: Mapping[str, int | None] = {"minimal": 512, "low": 1024, "medium": 4096, "high": None}
-"""Tokens of thinking for a `reasoning_effort`; None: as many as the model likes. The wire knows no words for it."""
+"""Tokens of thinking for a `reasoning_effort`, which the wire does not have; None: as the model decides."""
 
 
 class CohereOptions(CodecOptions):
-    """Cohere's own options.
+    """What only this wire has.
 
     Args:
-        top_k: sample from this many likeliest tokens; 0: from all.
-        thinking_budget: tokens of thinking at most, in place of what `reasoning_effort` stands for.
+        top_k: how many of the likeliest tokens are sampled from; 0: all.
+        thinking_budget: tokens of thinking at most, in place of `reasoning_effort`.
         safety_mode: which safety instruction the model gets.
     """
 
@@ -62,42 +59,36 @@ class CohereCodec(Codec):
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         assert isinstance(context.options, CohereOptions)
         options = context.options
-        payload: dict[str, Any] = {
-            "model": context.model,
-            "messages": [_message(index, message) for index, message in enumerate(request.messages)],
-        }
-        members = {name: getattr(request, name) for name in _SAME_NAMES}
-        members |= {"p": request.top_p, "k": options.top_k, "safety_mode": options.safety_mode}
-        members["stop_sequences"] = [request.stop] if isinstance(request.stop, str) else request.stop
-        members |= {"thinking": _thinking(request, options), **_tools(request), **_format(request)}
-        payload |= {name: value for name, value in members.items() if value is not None}
-        payload["stream"] = context.stream
-        headers = (("Content-Type", "application/json"), *bearer_headers(context))
-        return EncodedRequest("/v2/chat", encode_json(payload | (request.extra or {})), headers)
+        payload = given(
+            model=context.model,
+            messages=[_message(index, message) for index, message in enumerate(request.messages)],
+            **{name: getattr(request, name) for name in _SAME_NAMES},
+            p=request.top_p,
+            k=options.top_k,
+            safety_mode=options.safety_mode,
+            stop_sequences=[request.stop] if isinstance(request.stop, str) else request.stop,
+            thinking=_thinking(request, options),
+            **_tools(request),
+            **_format(request),
+            stream=context.stream,
+        )
+        return EncodedRequest.from_payload("/v2/chat", payload, request, bearer_headers(context))
 
-    def decode(self, body: bytes) -> ChatResponse:
+    def decode(self, body: bytes) -> Chunk:
         return decode_reply(body)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        if content_type.partition(";")[0].strip().lower() == "application/json":
-            return ReplyDecoder(decode_reply)
-        return EventDecoder()
+        return make_decoder(content_type)
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
-        error = status_error(status, headers, body)
-        if status == 429 and not headers.keys() & {"retry-after", "retry-after-ms"}:
-            error.retry_after = _until_reset(headers)
-        return error
+        return decode_error(status, headers, body)
 
     def encode_models(self, context: Context) -> EncodedRequest:
-        # A page has at most a thousand models: all there are.
+        # One page is all: it holds a thousand models at most, and there are far fewer.
         return EncodedRequest("/v1/models?page_size=1000&endpoint=chat", b"", bearer_headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
-        entries = decode_json(body).get("models")
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) and "name" in entry for entry in entries):
-            raise APIResponseError("the list of models has no models[].name: not what the protocol says")
-        return [str(entry["name"]) for entry in entries]
+        return model_names(body, "models", "name", bare_list=False)
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -158,8 +149,7 @@ def _block(index: int, message: Message, part: Part) -> dict[str, Any]:
 
 
 def _image(part: ImagePart) -> dict[str, Any]:
-    detail = {} if part.detail is None else {"detail": part.detail}
-    return {"type": "image_url", "image_url": {"url": part.any_url, **detail}}
+    return {"type": "image_url", "image_url": given(url=part.any_url, detail=part.detail)}
 
 
 def _tools(request: ChatRequest) -> dict[str, Any]:
@@ -182,15 +172,14 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
 
 
 def _format(request: ChatRequest) -> dict[str, Any]:
-    form = request.response_format
-    if form is None:
+    response_format = request.response_format
+    if response_format is None:
         return {}
     if request.tools:
         raise UnsupportedOptionError(
             "Cohere cannot carry a response_format together with tools", argument="response_format"
         )
-    schema = {} if form.json_schema is None else {"json_schema": form.json_schema}
-    return {"response_format": {"type": "json_object", **schema}}
+    return {"response_format": given(type="json_object", json_schema=response_format.json_schema)}
 
 
 def _thinking(request: ChatRequest, options: CohereOptions) -> dict[str, Any] | None:
@@ -209,15 +198,3 @@ def _thinking(request: ChatRequest, options: CohereOptions) -> dict[str, Any] | 
     if budget is not None:
         return {"type": "enabled", "token_budget": budget}
     return None if effort is None else {"type": "enabled"}
-
-
-# --- errors in -----------------------------------------------------------------------------------------------------
-
-
-def _until_reset(headers: Mapping[str, str]) -> float | None:
-    """Seconds from the reply's `Date` to its `x-ratelimit-reset`, a Unix time."""
-    try:
-        seconds = int(headers["x-ratelimit-reset"]) - parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    return seconds if seconds > 0 else None

@@ -1,17 +1,17 @@
-"""`cohere`: replies and streams in (PROTOCOLS 13.2 and 13.3)."""
+"""Decoders of Cohere's replies, streams and errors (docs/protocols/cohere.md, "Streams")."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from llmclients.codecs.base import decode_json
+from llmclients.codecs.base import ReplyDecoder, decode_json, is_json
+from llmclients.codecs.errors import STATUS_BY_CODE, error_event, error_message, status_error
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, unexpected_type
-from llmclients.errors import APIResponseError, StreamInterruptedError, status_error_class
-from llmclients.types.messages import ToolCall
+from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, parse_logprob, unexpected_type
+from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
 from llmclients.types.response import (
-    ChatResponse,
     Chunk,
     FinishReason,
     TokenLogprob,
@@ -19,9 +19,10 @@ from llmclients.types.response import (
     Usage,
     make_chunk,
     make_text_chunk,
+    make_usage,
 )
 
-__all__ = ["EventDecoder", "decode_reply"]
+__all__ = ["decode_error", "decode_reply", "make_decoder"]
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "COMPLETE": "stop",
@@ -30,13 +31,34 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "TOOL_CALL": "tool_calls",
     "ERROR_TOXIC": "content_filter",
 }
-"""Whatever is not here is an `error`: an unknown ending must not pass for a good one."""
+"""Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`."""
 
-_STATUS_OF_FAILURE = {"ERROR": 500, "TIMEOUT": 504}
+_FAILURES = {"ERROR": 500, "TIMEOUT": 504}
 """The finish reasons of an answer that failed, and the HTTP status that each would have been."""
 
 
-def decode_reply(body: bytes) -> ChatResponse:
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
+    """The error of an HTTP status. A rate limit tells when it ends."""
+    is_limit = status == 429 and not headers.keys() & {"retry-after", "retry-after-ms"}
+    return status_error(status, headers, body, retry_after=_until_reset(headers) if is_limit else None)
+
+
+def _until_reset(headers: Mapping[str, str]) -> float | None:
+    """Seconds from the reply's `Date` to its `x-ratelimit-reset`, a Unix time."""
+    try:
+        seconds = int(headers["x-ratelimit-reset"]) - parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None
+
+
+# --- replies --------------------------------------------------------------------------------------------------------
+
+
+def decode_reply(body: bytes) -> Chunk:
     """A whole reply.
 
     Raises:
@@ -48,22 +70,21 @@ def decode_reply(body: bytes) -> ChatResponse:
     if type(message) is not dict:
         raise unexpected_type("message", message)
     reason = _finish_reason(payload, payload)
-    text, reasoning = _texts(message)
-    calls = [_call(entry) for entry in get_list(message, "tool_calls")]
-    entries = get_list(payload, "logprobs")
-    return ChatResponse(
-        text=text,
-        reasoning=reasoning,
-        tool_calls=[ToolCall(id=id, name=name, arguments=arguments or "{}") for id, name, arguments in calls],
-        finish_reason=reason,
-        usage=_usage(payload.get("usage")),
+    text, reasoning = _parse_text(message)
+    return make_chunk(
+        text,
+        "assistant",
+        reasoning,
+        [_call(entry, index, no_arguments="{}") for index, entry in enumerate(get_list(message, "tool_calls"))],
+        reason,
+        _parse_usage(payload.get("usage")),
         id=get_optional_str(payload, "id"),
         raw=payload,
-        logprobs=[_logprob(entry) for entry in entries] if entries else None,
+        logprobs=[_logprob(entry) for entry in get_list(payload, "logprobs")],
     )
 
 
-def _texts(message: dict[str, Any]) -> tuple[str, str | None]:
+def _parse_text(message: dict[str, Any]) -> tuple[str, str | None]:
     """Text and reasoning of a message: its plan comes before its thinking."""
     texts, thoughts = [], [get_str(message, "tool_plan")]
     for block in get_list(message, "content"):
@@ -74,118 +95,120 @@ def _texts(message: dict[str, Any]) -> tuple[str, str | None]:
     return "".join(texts), "".join(thoughts) or None
 
 
-def _call(entry: Any) -> tuple[str, str, str]:
-    """Id, name and arguments of a call, or of the start of one."""
+def _call(entry: Any, index: int, *, no_arguments: str = "") -> ToolCallDelta:
+    """A call, or the start of one, which has no arguments yet."""
     if type(entry) is not dict:
         raise unexpected_type("tool_calls", entry)
     function = entry.get("function")
     if type(function) is not dict:
         raise unexpected_type("tool_calls.function", function)
-    return get_str(entry, "id"), get_str(function, "name"), get_str(function, "arguments")
+    arguments = get_str(function, "arguments") or no_arguments
+    return ToolCallDelta(index=index, id=get_str(entry, "id"), name=get_str(function, "name"), arguments=arguments)
 
 
 def _finish_reason(holder: dict[str, Any], payload: dict[str, Any]) -> FinishReason:
-    """The finish reason. A failure is raised: text that broke off must not pass for an answer."""
-    word, error = holder.get("finish_reason"), holder.get("error")
-    if not isinstance(word, str | None):
-        raise unexpected_type("finish_reason", word)
-    if error or word in _STATUS_OF_FAILURE:
-        status = _STATUS_OF_FAILURE.get(word or "", 500)
-        raise status_error_class(status)(
-            f"the provider reported an error: {word or 'ERROR'}" + (f": {error}" if error else ""),
-            status_code=status,
-            body=payload,
-        )
-    return FINISH_REASONS.get(word or "", "error")
+    """The finish reason that `holder` has: the reply, or the `delta` of an event.
+
+    Raises:
+        APIStatusError: the answer failed. Text that broke off must not pass for an answer.
+    """
+    value, error = holder.get("finish_reason"), holder.get("error")
+    if not isinstance(value, str | None):
+        raise unexpected_type("finish_reason", value)
+    if error or value in _FAILURES:
+        failure = {"code": value, "error": value, "message": error_message(error)}
+        raise error_event(payload, failure, statuses=STATUS_BY_CODE | _FAILURES, default=500)
+    return FINISH_REASONS.get(value or "", "error")
 
 
-def _usage(usage: Any) -> Usage | None:
-    """What the model saw; what is billed, where nothing else is said."""
+def _parse_usage(usage: Any) -> Usage | None:
+    """The tokens that the model saw; those that are billed, where nothing else is there."""
     if usage is None:
         return None
     if type(usage) is not dict:
         raise unexpected_type("usage", usage)
     sources = [source for source in (usage.get("tokens"), usage.get("billed_units")) if type(source) is dict]
-    counts = [
-        next((found for source in sources if (found := get_int(source, name)) is not None), None)
+    input_tokens, output_tokens = (
+        next((count for source in sources if (count := get_int(source, name)) is not None), None)
         for name in ("input_tokens", "output_tokens")
-    ]
-    read, written = counts
-    return Usage(
-        input_tokens=read,
-        output_tokens=written,
-        total_tokens=None if read is None or written is None else read + written,
-        cached_tokens=get_int(usage, "cached_tokens"),
     )
+    total = None if input_tokens is None or output_tokens is None else input_tokens + output_tokens
+    return make_usage(input_tokens, output_tokens, total, cached_tokens=get_int(usage, "cached_tokens"))
 
 
 def _logprob(entry: Any) -> TokenLogprob:
     """A piece of text of one token or several: its probability is their product."""
     if type(entry) is not dict:
         raise unexpected_type("logprobs", entry)
-    values = get_list(entry, "logprobs")
-    if not all(type(value) in (int, float) and abs(value) < 1e9 for value in values):  # no NaN either
-        raise APIResponseError("logprobs has something that is no log probability: not what the protocol says")
-    return TokenLogprob(token=get_str(entry, "text"), logprob=sum(values))
+    values = [parse_logprob(value, "logprobs[]") for value in get_list(entry, "logprobs")]
+    return TokenLogprob(token=get_str(entry, "text"), logprob=parse_logprob(sum(values), "the sum of logprobs"))
 
 
 # --- streams --------------------------------------------------------------------------------------------------------
 
 
+def make_decoder(content_type: str) -> EventDecoder | ReplyDecoder:
+    """The decoder for a reply to `"stream": true`, which may be one plain JSON body all the same."""
+    return ReplyDecoder(decode_reply) if is_json(content_type) else EventDecoder()
+
+
 class EventDecoder:
-    """A chunk for each event that says something new; `message-end` is the end, `[DONE]` after it only manners."""
+    """A stream of events to chunks: one for each event that brings something new.
+
+    `message-end` is the end. A `[DONE]` after it is ignored; before it, the answer was cut.
+    """
 
     def __init__(self) -> None:
         self.done = False
         self._events = SSEDecoder()
-        self._call = -1
-        self._calls: dict[int | None, int] = {}  # by the wire's index, which may go on from that of the content
+        self._calls = 0
+        self._call_indexes: dict[int | None, int] = {}  # by the wire's index, which may go on from that of the content
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
-        for kind, event in () if self.done else self._events.feed(data):
-            if self.done:
-                return
+        for event_type, event in () if self.done else self._events.feed(data):
             if event.startswith(b"[DONE]"):
                 raise StreamInterruptedError("the stream says [DONE], but no message-end came: the answer was cut")
             if not event:
                 continue
             payload = decode_json(event, "event")
-            kind = payload.get("type") or kind
-            if kind == "content-delta" or kind == "content-start":
+            event_type = payload.get("type") or event_type
+            if event_type == "content-delta" or event_type == "content-start":
                 chunk = _content(payload)
             else:
-                chunk = self._other(kind, payload)
+                chunk = self._other(event_type, payload)
             if chunk is not None:
                 yield chunk
+            if self.done:
+                return
 
     def finish(self) -> Iterator[Chunk]:
         if not self.done:
             raise StreamInterruptedError("the stream ended without its end mark, message-end")
         return iter(())
 
-    def _other(self, kind: Any, payload: dict[str, Any]) -> Chunk | None:
-        if kind == "tool-call-delta":
+    def _other(self, event_type: Any, payload: dict[str, Any]) -> Chunk | None:
+        """The chunk of an event that has no new text, where it brings something."""
+        if event_type == "tool-call-delta":
             return self._more_of_a_call(payload)
-        if kind == "tool-call-start":
-            id, name, arguments = _call(_inside(payload, "tool_calls"))
-            self._call += 1
-            self._calls[_key(payload)] = self._call
-            delta = ToolCallDelta(index=self._call, id=id, name=name, arguments=arguments)
+        if event_type == "tool-call-start":
+            delta = _call(_inside(payload, "tool_calls"), self._calls)
+            self._call_indexes[_wire_index(payload)] = self._calls
+            self._calls += 1
             return make_chunk(tool_calls=[delta], raw=payload)
-        if kind == "tool-plan-delta":
+        if event_type == "tool-plan-delta":
             plan = _inside(payload, "tool_plan")
             if type(plan) is not str:
                 raise unexpected_type("delta.message.tool_plan", plan)
             return make_chunk(reasoning=plan, raw=payload)
-        if kind == "message-start":
+        if event_type == "message-start":
             return make_chunk(role="assistant", id=get_optional_str(payload, "id"), raw=payload)
-        if kind == "message-end":
+        if event_type == "message-end":
             end = payload.get("delta")
             if type(end) is not dict:
                 raise unexpected_type("delta", end)
             chunk = make_chunk(
                 finish_reason=_finish_reason(end, payload),
-                usage=_usage(end.get("usage")),
+                usage=_parse_usage(end.get("usage")),
                 id=get_optional_str(payload, "id"),
                 raw=payload,
             )
@@ -194,9 +217,10 @@ class EventDecoder:
         return None
 
     def _more_of_a_call(self, payload: dict[str, Any]) -> Chunk:
+        """The next piece of a call's arguments."""
         entry = _inside(payload, "tool_calls")
         function = entry.get("function") if type(entry) is dict else None
-        index = self._calls.get(_key(payload))
+        index = self._call_indexes.get(_wire_index(payload))
         if type(function) is not dict or index is None:
             raise APIResponseError("a tool-call-delta belongs to no call: not what the protocol says")
         arguments = get_str(function, "arguments")
@@ -228,7 +252,8 @@ def _inside(payload: dict[str, Any], name: str) -> Any:
         ) from None
 
 
-def _key(payload: dict[str, Any]) -> int | None:
+def _wire_index(payload: dict[str, Any]) -> int | None:
+    """The wire's index of a call."""
     index = payload.get("index")
     if not isinstance(index, int | None):
         raise unexpected_type("index", index)

@@ -1,55 +1,44 @@
-"""What the objects of one reply of Gemini's come to: a whole reply is one object, a stream is many (PROTOCOLS 12.2)."""
+"""The reader of Gemini's replies: objects to chunks. A whole reply is one object, a stream is many.
+
+The wire: docs/protocols/gemini.md, "Whole replies".
+"""
+
+# Theory of operation.
+#
+# A stream has no events of different types: each object is written as a whole reply is, with what is new since the one
+# before. So there is one reader for both, and it keeps only what one object cannot tell:
+#
+# - How many calls there were. Calls come whole, and often without an id. They get one that is the same however the
+#   reply came (`llmclients_RESPONSE_NUMBER`), and `request.py` leaves it out again: the API matches results by their
+#   order.
+# - Whether a finish reason has come. Some servers send token counts, or a signature, in an object after it.
+# - The parts so far, for `provider_data`. The API wants a part with a `thoughtSignature`, or of a type that has neither
+#   text nor a call, back where it stood. Text and calls alone can be written anew. So an answer has `provider_data` as
+#   soon as one part of it is opaque in this way, and then it is all parts: with the chunk of the finish reason, and
+#   again, for what it is by then, with every chunk after it.
+#
+# Nearly every object of a stream is a piece of text with token counts. `Answer.chunk` reads it on a path of its own,
+# which gives way to `_other_chunk` at the first sign of anything else. Both must come to the same chunk.
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, unexpected_type
-from llmclients.types.response import (
-    Chunk,
-    FinishReason,
-    TokenLogprob,
-    ToolCallDelta,
-    Usage,
-    make_chunk,
-    make_text_chunk,
+from llmclients.codecs.gemini.fields import (
+    first_candidate,
+    parse_block_reason,
+    parse_finish_reason,
+    parse_logprobs,
+    parse_usage,
 )
+from llmclients.codecs.gemini.names import CODEC_NAME, INVENTED_ID
+from llmclients.codecs.json_fields import get_optional_str, unexpected_type
+from llmclients.types.response import Chunk, FinishReason, TokenLogprob, ToolCallDelta, make_chunk, make_text_chunk
 
 __all__ = ["Answer"]
-
-FINISH_REASONS: Mapping[str, FinishReason] = {
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "SAFETY": "content_filter",
-    "RECITATION": "content_filter",
-    "BLOCKLIST": "content_filter",
-    "PROHIBITED_CONTENT": "content_filter",
-    "SPII": "content_filter",
-    "IMAGE_SAFETY": "content_filter",
-    "IMAGE_PROHIBITED_CONTENT": "content_filter",
-    "IMAGE_RECITATION": "content_filter",
-    "MODEL_ARMOR": "content_filter",
-}
-"""Whatever is not here is an `error`: an unknown ending must not pass for a good one. Its word stays in `raw`."""
-
-_COUNTS = (
-    *("promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"),
-    *("totalTokenCount", "cachedContentTokenCount"),
-)
-_COUNT_TYPES = frozenset({int, type(None)})
-_ALL_FIELDS = set(Usage.model_fields)
-_new = object.__new__
-
-
-class _OpenUsage(Usage, defer_build=True):  # nothing is ever validated as one
-    """Counts under construction: attributes are set as any object's, not through pydantic's `__setattr__`."""
-
-    __setattr__ = object.__setattr__
-    __delattr__ = object.__delattr__  # the interpreter has one slot for the two: only both make it fast
-
 
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -100,7 +89,7 @@ class Answer:
         )
         members = chunk.__dict__
         members["role"] = "assistant"
-        members["usage"] = None if usage is None else _usage(usage)
+        members["usage"] = None if usage is None else parse_usage(usage)
         return chunk
 
     def _other_chunk(self, payload: dict[str, Any]) -> Chunk:
@@ -110,7 +99,7 @@ class Answer:
         calls: Sequence[ToolCallDelta] = ()
         reason: FinishReason | None = None
         logprobs: Sequence[TokenLogprob] = ()
-        candidate = _first_candidate(payload)
+        candidate = first_candidate(payload)
         if candidate is not None:
             self.begun = True
             content = candidate.get("content")
@@ -122,11 +111,11 @@ class Answer:
                 if parts:
                     text, reasoning, calls = self._read(parts)
             if candidate.get("finishReason"):
-                reason = self._finish_reason(candidate["finishReason"])
+                reason = parse_finish_reason(candidate["finishReason"], called=self._calls > 0)
             if candidate.get("logprobsResult"):
-                logprobs = _logprobs(candidate["logprobsResult"])
+                logprobs = parse_logprobs(candidate["logprobsResult"])
         elif payload.get("promptFeedback"):
-            reason = _block_reason(payload["promptFeedback"])
+            reason = parse_block_reason(payload["promptFeedback"])
         if reason is not None:
             self.begun = self.finished = True
         usage = payload.get("usageMetadata")
@@ -136,12 +125,12 @@ class Answer:
             reasoning,
             calls,
             reason,
-            None if usage is None else _usage(usage),
+            None if usage is None else parse_usage(usage),
             get_optional_str(payload, "modelVersion"),
             get_optional_str(payload, "responseId"),
             payload,
             logprobs,
-            {"gemini": self._content.parts()} if self.finished and self._content.opaque else None,
+            {CODEC_NAME: self._content.parts()} if self.finished and self._content.is_opaque else None,
         )
 
     def _read(self, parts: Any) -> tuple[str, str | None, Sequence[ToolCallDelta]]:
@@ -184,24 +173,21 @@ class Answer:
         )
 
     def _invented_id(self, index: int) -> str:
-        """An id that no other call of a conversation has. gemini_request knows it again."""
-        return "_".join(filter(None, ("llmclients", _NOT_IN_AN_ID.sub("-", self._response_id), str(index))))
-
-    def _finish_reason(self, word: Any) -> FinishReason:
-        if type(word) is not str:
-            raise unexpected_type("finishReason", word)
-        reason = FINISH_REASONS.get(word, "error")
-        return "tool_calls" if reason == "stop" and self._calls else reason
+        """An id that no other call of a conversation has, if responses have ids. `request.py` recognizes it."""
+        return INVENTED_ID + "_".join(filter(None, (_NOT_IN_AN_ID.sub("-", self._response_id), str(index))))
 
 
 class _Content:
-    """The parts of an answer, as they must come back if one of them has something that text and calls do not tell.
+    """The parts of an answer, as they must go back if one of them is opaque.
 
     Neighbouring pieces of text are put together; one with a signature stays by itself, as the API asks for.
+
+    Attributes:
+        is_opaque: whether a part has something that text and calls, written anew, would lose.
     """
 
     def __init__(self) -> None:
-        self.opaque = False
+        self.is_opaque = False
         self._parts: list[dict[str, Any]] = []
         self._text = bytearray()  # pieces of text that are not in `_parts` yet; grows without being copied
         self._thought = False
@@ -212,7 +198,7 @@ class _Content:
         elif part:
             self._close()
             self._parts.append(part)
-            self.opaque = self.opaque or part.keys() != {"functionCall"}
+            self.is_opaque = self.is_opaque or part.keys() != {"functionCall"}
 
     def add_text(self, text: str, *, thought: bool = False) -> None:
         if thought != self._thought:
@@ -229,72 +215,3 @@ class _Content:
             thought = {"thought": True} if self._thought else {}
             self._parts.append({"text": self._text.decode(), **thought})
             self._text.clear()
-
-
-# --- the members of an object ---------------------------------------------------------------------------------------
-
-
-def _first_candidate(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """The candidate with index 0. The others, where several were asked for, stay in `raw`."""
-    candidates = payload.get("candidates")
-    if candidates is None:
-        return None
-    if type(candidates) is not list:
-        raise unexpected_type("candidates", candidates)
-    for candidate in candidates:
-        if type(candidate) is not dict:
-            raise unexpected_type("candidates[]", candidate)
-        if not candidate.get("index"):
-            return candidate
-    return None
-
-
-def _block_reason(feedback: Any) -> FinishReason | None:
-    """Why a prompt was not answered at all, if it was blocked."""
-    if type(feedback) is not dict:
-        raise unexpected_type("promptFeedback", feedback)
-    return "content_filter" if feedback.get("blockReason") else None
-
-
-def _usage(usage: Any) -> Usage:
-    """The counts. Every event of a stream has them, so they are set without validating them again."""
-    if type(usage) is not dict:
-        raise unexpected_type("usageMetadata", usage)
-    counts = [*map(usage.get, _COUNTS)]
-    if not _COUNT_TYPES.issuperset(map(type, counts)):
-        counts = [get_int(usage, name) for name in _COUNTS]
-    prompt, results, answer, thoughts, total, cached = counts
-    made = _new(_OpenUsage)
-    made.__dict__ = {
-        "input_tokens": prompt if results is None else results + (prompt or 0),
-        "output_tokens": answer if thoughts is None else thoughts + (answer or 0),
-        "total_tokens": total,
-        "reasoning_tokens": thoughts,
-        "cached_tokens": cached,
-    }
-    made.__pydantic_fields_set__ = _ALL_FIELDS
-    made.__pydantic_extra__ = None
-    made.__pydantic_private__ = None
-    made.__class__ = Usage  # type: ignore[assignment]
-    return made
-
-
-def _logprobs(result: Any) -> list[TokenLogprob]:
-    """The chosen tokens, each with the likeliest in its place."""
-    if type(result) is not dict:
-        raise unexpected_type("logprobsResult", result)
-    chosen = [_token(entry) for entry in get_list(result, "chosenCandidates")]
-    for token, place in zip(chosen, get_list(result, "topCandidates"), strict=False):
-        if type(place) is not dict:
-            raise unexpected_type("topCandidates[]", place)
-        token.top = [_token(entry) for entry in get_list(place, "candidates")]
-    return chosen
-
-
-def _token(entry: Any) -> TokenLogprob:
-    if type(entry) is not dict:
-        raise unexpected_type("a token", entry)
-    token, logprob = entry.get("token", ""), entry.get("logProbability", 0.0)  # what has its default is not sent
-    if type(token) is not str or type(logprob) not in (float, int):
-        raise unexpected_type("a token's log probability", logprob)
-    return TokenLogprob(token=token, logprob=logprob)

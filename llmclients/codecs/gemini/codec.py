@@ -1,4 +1,7 @@
-"""`gemini`: Google's Gemini API, generateContent and streamGenerateContent (PROTOCOLS 12)."""
+"""The codec `gemini`: Google's Gemini API, generateContent and streamGenerateContent.
+
+The wire: docs/protocols/gemini.md, "Gemini".
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,43 @@ from llmclients.codecs.base import (
     PartRule,
     StreamDecoder,
     decode_json,
-    encode_json,
+    given,
 )
-from llmclients.codecs.gemini import request as out
-from llmclients.codecs.gemini.reply import decode_reply, make_decoder, refused
+from llmclients.codecs.gemini.names import CODEC_NAME
+from llmclients.codecs.gemini.reply import decode_error, decode_reply, make_decoder
+from llmclients.codecs.gemini.request import (
+    contents,
+    generation_config,
+    system_instruction,
+    thinking_config,
+    tool_config,
+    tools,
+)
 from llmclients.codecs.json_fields import get_list
 from llmclients.errors import APIResponseError, APIStatusError
 from llmclients.types.request import ChatRequest, Positive
-from llmclients.types.response import ChatResponse
+from llmclients.types.response import Chunk
 
 __all__ = ["GeminiCodec", "GeminiOptions"]
 
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"})
 _RESERVED = re.compile(rb"[^A-Za-z0-9._~-]")
-_MAX_BYTES = 15_000_000  # in base64 this is the 20 MB that a request may have
+_MAX_BYTES = 15_000_000
+"""Of a part: in base64 this is the 20 MB that a request may have."""
 
 
 class GeminiOptions(CodecOptions):
-    """What Gemini takes besides the common options.
+    """What only this wire has.
 
-    Attributes:
+    Args:
         top_k: how many of the likeliest tokens are sampled from.
-        thinking_budget: tokens for thinking, in place of `reasoning_effort`; 0: none, -1: as the model likes.
-        include_thoughts: whether a summary of the thoughts is sent, as `reasoning`. Without it, it is if a
-            `reasoning_effort` is given.
+        thinking_budget: tokens of thinking, in place of `reasoning_effort`; 0: none, -1: as the model decides.
+        include_thoughts: whether a summary of the thoughts is sent, as `reasoning`; by default, if there is a
+            `reasoning_effort`.
         safety_settings: `{"category": "HARM_CATEGORY_…", "threshold": "BLOCK_…"}` for each category to change.
         cached_content: the name of a cached content, `cachedContents/…`, that precedes the messages.
-        generation_config: further members of the wire's `generationConfig`, such as `mediaResolution`; they replace
-            or add, as they are.
+        generation_config: further members of the wire's `generationConfig`, such as `mediaResolution`, as they are;
+            over what the other options make.
     """
 
     top_k: Positive | None = None
@@ -59,7 +71,7 @@ class GeminiCodec(Codec):
     and YouTube's are sure to be taken.
     """
 
-    name: ClassVar[str] = "gemini"
+    name: ClassVar[str] = CODEC_NAME
     options: ClassVar[type[CodecOptions]] = GeminiOptions
     fields = frozenset(
         {
@@ -76,36 +88,35 @@ class GeminiCodec(Codec):
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         options = context.options
         assert isinstance(options, GeminiOptions)
-        thinking = out.thinking_config(
+        thinking = thinking_config(
             context.model, request.reasoning_effort, options.thinking_budget, options.include_thoughts
         )
         config = (
-            out.generation_config(request, options.top_k)
+            generation_config(request, options.top_k)
             | ({"thinkingConfig": thinking} if thinking else {})
             | (options.generation_config or {})
         )
-        payload = {
-            "systemInstruction": out.system_instruction(request.messages),
-            "contents": out.contents(request.messages, self.name),
-            "tools": out.tools(request.tools) if request.tools else None,
-            "toolConfig": out.tool_config(request.tool_choice) if request.tool_choice else None,
-            "safetySettings": options.safety_settings,
-            "cachedContent": options.cached_content,
-            "generationConfig": config or None,
-        }
-        body = {name: value for name, value in payload.items() if value is not None} | (request.extra or {})
+        payload = given(
+            systemInstruction=system_instruction(request.messages),
+            contents=contents(request.messages),
+            tools=tools(request.tools) if request.tools else None,
+            toolConfig=tool_config(request.tool_choice) if request.tool_choice else None,
+            safetySettings=options.safety_settings,
+            cachedContent=options.cached_content,
+            generationConfig=config or None,
+        )
         method = "streamGenerateContent?alt=sse" if context.stream else "generateContent"
-        headers = (("Content-Type", "application/json"), *_headers(context))
-        return EncodedRequest(f"/v1beta/{_model_path(context.model)}:{method}", encode_json(body), headers)
+        path = f"/v1beta/{_model_path(context.model)}:{method}"
+        return EncodedRequest.from_payload(path, payload, request, _headers(context))
 
-    def decode(self, body: bytes) -> ChatResponse:
+    def decode(self, body: bytes) -> Chunk:
         return decode_reply(body)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
         return make_decoder(content_type)
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
-        return refused(status, headers, body)
+        return decode_error(status, headers, body)
 
     def encode_models(self, context: Context) -> EncodedRequest:
         return EncodedRequest("/v1beta/models?pageSize=1000", b"", _headers(context), method="GET")

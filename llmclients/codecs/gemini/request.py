@@ -1,4 +1,7 @@
-"""Gemini's requests: messages to contents, tools, formats and sampling options (PROTOCOLS 12.1)."""
+"""The parts of a request to Gemini: contents, tools, response formats and sampling options.
+
+The wire: docs/protocols/gemini.md, "Requests".
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from llmclients.codecs.base import given
+from llmclients.codecs.gemini.names import CODEC_NAME, INVENTED_ID
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.content import MediaPart, Part
 from llmclients.types.messages import Message, ToolCall
@@ -16,9 +21,6 @@ if TYPE_CHECKING:
     from llmclients.types.tools import Tool
 
 __all__ = ["contents", "generation_config", "system_instruction", "thinking_config", "tool_config", "tools"]
-
-_INVENTED_ID = re.compile(r"llmclients_.*", re.DOTALL)
-"""The ids that this library gives to calls which came without one: they have never been on the wire."""
 
 _TYPE_OF_SUFFIX = {
     "png": "image/png",
@@ -43,7 +45,7 @@ _TYPE_OF_SUFFIX = {
 }
 
 _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "auto": -1}
-"""Tokens for each effort, as Google's own door for chat completions has them; -1: the model decides."""
+"""Tokens of thinking for each effort, as Google's endpoint for chat completions has them; -1: the model decides."""
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
@@ -62,11 +64,11 @@ def system_instruction(messages: Iterable[Message]) -> dict[str, Any] | None:
     return {"parts": parts} if parts else None
 
 
-def contents(messages: Iterable[Message], codec: str) -> list[dict[str, Any]]:
+def contents(messages: Iterable[Message]) -> list[dict[str, Any]]:
     """The messages besides those of the system.
 
-    An answer goes back as the `provider_data` of this codec has it. An empty one is left out: the API refuses contents
-    without parts. The results of one turn go together, in the order of their calls, as the API matches them by it.
+    An answer goes back as its `provider_data` has it. An empty one is left out: the API rejects contents without parts.
+    The results of one turn go together, in the order of their calls, by which the API matches them.
 
     Raises:
         InvalidRequestError: nothing is left to send, or a tool's result belongs to no call.
@@ -80,7 +82,7 @@ def contents(messages: Iterable[Message], codec: str) -> list[dict[str, Any]]:
             continue
         for message in group:
             calls.update((call.id, (place, call)) for place, call in enumerate(message.tool_calls or ()))
-            parts = _echoed(message, codec) or [
+            parts = _provider_data(message) or [
                 *(_part(part) for part in message.parts),
                 *(_call(call) for call in message.tool_calls or ()),
             ]
@@ -91,10 +93,11 @@ def contents(messages: Iterable[Message], codec: str) -> list[dict[str, Any]]:
     return found
 
 
-def _echoed(message: Message, codec: str) -> list[Any] | None:
-    parts = message.provider_data.get(codec) if message.provider_data and message.role == "assistant" else None
+def _provider_data(message: Message) -> list[Any] | None:
+    """The parts of an answer as they came, where it has them."""
+    parts = message.provider_data.get(CODEC_NAME) if message.provider_data and message.role == "assistant" else None
     if parts is not None and not isinstance(parts, list):
-        raise InvalidRequestError(f"provider_data[{codec!r}] must be a list of parts", argument="messages")
+        raise InvalidRequestError(f"provider_data[{CODEC_NAME!r}] must be a list of parts", argument="messages")
     return parts
 
 
@@ -103,12 +106,11 @@ def _part(part: Part) -> dict[str, Any]:
         return {"text": part.text}
     if part.url is None:
         return {"inlineData": {"mimeType": part.media_type, "data": part.base64}}
-    kind = part.media_type or _type_of_url(part.url)
-    return {"fileData": {**({"mimeType": kind} if kind else {}), "fileUri": part.url}}
+    return {"fileData": {**given(mimeType=part.media_type or _type_of_url(part.url)), "fileUri": part.url}}
 
 
 def _type_of_url(url: str) -> str | None:
-    """What the name at the end of an address says. A page, such as a video's, or an uploaded file says nothing."""
+    """The type by the name at the end of a URL; None for a page, such as a video's, or an uploaded file."""
     path = url.partition("#")[0].partition("?")[0]
     return _TYPE_OF_SUFFIX.get(path.rpartition("/")[2].rpartition(".")[2].lower())
 
@@ -122,7 +124,7 @@ def _call(call: ToolCall) -> dict[str, Any]:
 
 
 def _wire_id(call_id: str | None) -> dict[str, Any]:
-    return {"id": call_id} if call_id and not _INVENTED_ID.fullmatch(call_id) else {}
+    return {"id": call_id} if call_id and not call_id.startswith(INVENTED_ID) else {}
 
 
 def _results(messages: Sequence[Message], calls: dict[str, tuple[int, ToolCall]]) -> list[dict[str, Any]]:
@@ -166,8 +168,7 @@ def _declarations(declared: Iterable[Tool]) -> Iterator[dict[str, Any]]:
             raise InvalidRequestError(
                 f"tools: {tool.name!r}: on this wire a name begins with a letter or _", argument="tools"
             )
-        about = {} if tool.description is None else {"description": tool.description}
-        yield {"name": tool.name, **about, "parametersJsonSchema": tool.parameters}
+        yield {"name": tool.name, **given(description=tool.description), "parametersJsonSchema": tool.parameters}
 
 
 def tool_config(choice: str) -> dict[str, Any]:
@@ -177,39 +178,37 @@ def tool_config(choice: str) -> dict[str, Any]:
     return {"functionCallingConfig": config}
 
 
-# --- sampling and form ----------------------------------------------------------------------------------------------
+# --- sampling and response format -----------------------------------------------------------------------------------
 
 
 def generation_config(request: ChatRequest, top_k: int | None) -> dict[str, Any]:
-    """What the request sets of sampling, length and form."""
-    stop, form = request.stop, request.response_format
-    asks_for_logprobs = request.logprobs
-    if asks_for_logprobs is None and request.top_logprobs is not None:
-        asks_for_logprobs = True  # the count alone is refused
-    config = {
-        "temperature": request.temperature,
-        "topP": request.top_p,
-        "topK": top_k,
-        "maxOutputTokens": request.max_tokens,
-        "stopSequences": [stop] if isinstance(stop, str) else stop,
-        "seed": request.seed,
-        "presencePenalty": request.presence_penalty,
-        "frequencyPenalty": request.frequency_penalty,
-        "responseMimeType": None if form is None else "application/json",
-        "responseJsonSchema": None if form is None else form.json_schema,
-        "responseLogprobs": asks_for_logprobs,
-        "logprobs": request.top_logprobs,
-    }
-    return {name: value for name, value in config.items() if value is not None}
+    """The sampling, the length and the response format, as far as they are set."""
+    stop, response_format, logprobs = request.stop, request.response_format, request.logprobs
+    if logprobs is None and request.top_logprobs is not None:
+        logprobs = True  # the count alone is rejected
+    return given(
+        temperature=request.temperature,
+        topP=request.top_p,
+        topK=top_k,
+        maxOutputTokens=request.max_tokens,
+        stopSequences=[stop] if isinstance(stop, str) else stop,
+        seed=request.seed,
+        presencePenalty=request.presence_penalty,
+        frequencyPenalty=request.frequency_penalty,
+        responseMimeType=None if response_format is None else "application/json",
+        responseJsonSchema=None if response_format is None else response_format.json_schema,
+        responseLogprobs=logprobs,
+        logprobs=request.top_logprobs,
+    )
 
 
 def thinking_config(
     model: str, effort: str | None, budget: int | None, include_thoughts: bool | None
 ) -> dict[str, Any]:
-    """How much the model thinks, and whether it tells.
+    """How much the model thinks, and whether it shows its thoughts.
 
-    Gemini 3 and later take a level, in the caller's own word; those before a budget in tokens. Who asks for an effort
-    is shown the thoughts, unless `include_thoughts` says otherwise: where nothing is thought, the API refuses to.
+    Gemini 3 and later take a level, in the caller's word; those before a budget in tokens. With an effort, thoughts are
+    shown, unless `include_thoughts` is False, or nothing is thought: then the API would reject it.
 
     Raises:
         InvalidRequestError: both an effort and a budget, or an effort that has no budget.

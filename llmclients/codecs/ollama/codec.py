@@ -1,4 +1,7 @@
-"""`ollama`: Ollama's own wire (PROTOCOLS 14)."""
+"""The codec `ollama`: Ollama's native API, which is not the one that copies OpenAI's.
+
+The wire: docs/protocols/ollama.md, "Ollama".
+"""
 
 from __future__ import annotations
 
@@ -11,34 +14,36 @@ from llmclients.codecs.base import (
     Context,
     EncodedRequest,
     PartRule,
+    StreamDecoder,
     bearer_headers,
-    decode_json,
-    encode_json,
+    given,
+    model_names,
 )
-from llmclients.codecs.ollama.reply import StreamDecoder, decode_reply
-from llmclients.codecs.openai_chat.request import tool_payload
+from llmclients.codecs.ollama.reply import LineStreamDecoder, decode_reply
+from llmclients.codecs.payloads import tool_payload
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Text
 from llmclients.types.content import MediaPart
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest, Number
-from llmclients.types.response import ChatResponse
+from llmclients.types.response import Chunk
 
 __all__ = ["OllamaCodec", "OllamaOptions"]
 
 _THINK: Mapping[str, bool | str] = {
     "none": False,
     "on": True,
-    **{word: word for word in ("low", "medium", "high", "max")},
+    **{effort: effort for effort in ("low", "medium", "high", "max")},
 }
+"""The wire's `think` for each `reasoning_effort`."""
 
 
 class OllamaOptions(CodecOptions):
-    """Ollama's own options.
+    """What only this wire has.
 
     Args:
         num_ctx: tokens of context that the model is loaded with.
-        top_k: sample from this many likeliest tokens.
+        top_k: how many of the likeliest tokens are sampled from.
         keep_alive: how long the model stays loaded: seconds, or a text such as `5m`; negative: for good.
     """
 
@@ -60,36 +65,32 @@ class OllamaCodec(Codec):
 
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         assert isinstance(context.options, OllamaOptions)
-        form = request.response_format
-        members = {
-            "tools": [tool_payload(tool.model_copy(update={"strict": None})) for tool in request.tools or ()] or None,
-            "format": form and ("json" if form.json_schema is None else form.json_schema),
-            "think": _think(request.reasoning_effort),
-            "logprobs": request.logprobs,
-            "top_logprobs": request.top_logprobs,
-            "options": _options(request, context.options) or None,
-            "keep_alive": context.options.keep_alive,
-        }
-        payload: dict[str, Any] = {"model": context.model, "messages": _messages(request.messages)}
-        payload |= {name: value for name, value in members.items() if value is not None}
-        payload["stream"] = context.stream  # left out, it is true
-        headers = (("Content-Type", "application/json"), *bearer_headers(context))
-        return EncodedRequest("/api/chat", encode_json(payload | (request.extra or {})), headers)
+        response_format = request.response_format
+        payload = given(
+            model=context.model,
+            messages=_messages(request.messages),
+            tools=[tool_payload(tool.model_copy(update={"strict": None})) for tool in request.tools or ()] or None,
+            format=response_format and ("json" if response_format.json_schema is None else response_format.json_schema),
+            think=_think(request.reasoning_effort),
+            logprobs=request.logprobs,
+            top_logprobs=request.top_logprobs,
+            options=_options(request, context.options) or None,
+            keep_alive=context.options.keep_alive,
+            stream=context.stream,  # left out, it is true
+        )
+        return EncodedRequest.from_payload("/api/chat", payload, request, bearer_headers(context))
 
-    def decode(self, body: bytes) -> ChatResponse:
+    def decode(self, body: bytes) -> Chunk:
         return decode_reply(body)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        return StreamDecoder()  # one plain reply is a stream of one line
+        return LineStreamDecoder()  # one plain reply is a stream of one line
 
     def encode_models(self, context: Context) -> EncodedRequest:
         return EncodedRequest("/api/tags", b"", bearer_headers(context), method="GET")
 
     def decode_models(self, body: bytes) -> list[str]:
-        entries = decode_json(body).get("models")
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) and "name" in entry for entry in entries):
-            raise APIResponseError("the list of models has no models[].name: not what the protocol says")
-        return [str(entry["name"]) for entry in entries]
+        return model_names(body, "models", "name", bare_list=False)
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -133,18 +134,18 @@ def _call(index: int, call: ToolCall) -> dict[str, Any]:
 
 
 def _options(request: ChatRequest, options: OllamaOptions) -> dict[str, Any]:
-    members = {
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "top_k": options.top_k,
-        "seed": request.seed,
-        "num_predict": request.max_tokens,
-        "stop": [request.stop] if isinstance(request.stop, str) else request.stop,
-        "presence_penalty": request.presence_penalty,
-        "frequency_penalty": request.frequency_penalty,
-        "num_ctx": options.num_ctx,
-    }
-    return {name: value for name, value in members.items() if value is not None}
+    """The sampling and the length, as far as they are set."""
+    return given(
+        temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=options.top_k,
+        seed=request.seed,
+        num_predict=request.max_tokens,
+        stop=[request.stop] if isinstance(request.stop, str) else request.stop,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        num_ctx=options.num_ctx,
+    )
 
 
 def _think(effort: str | None) -> bool | str | None:

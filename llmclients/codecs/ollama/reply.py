@@ -1,28 +1,27 @@
-"""`ollama`: replies and streams in (PROTOCOLS 14.2 and 14.3)."""
+"""Decoders of Ollama's replies, streams and errors (docs/protocols/ollama.md, "Replies and streams")."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from llmclients.codecs.base import decode_json
-from llmclients.codecs.errors import error_message
+from llmclients.codecs.errors import error_event
 from llmclients.codecs.framing import LineDecoder
-from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, unexpected_type
-from llmclients.errors import APIResponseError, StreamInterruptedError, status_error_class
-from llmclients.types.messages import ToolCall
+from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, parse_logprob, unexpected_type
+from llmclients.errors import APIResponseError, StreamInterruptedError
 from llmclients.types.response import (
-    ChatResponse,
     Chunk,
     FinishReason,
     TokenLogprob,
     ToolCallDelta,
     Usage,
     make_chunk,
+    make_usage,
 )
 
-__all__ = ["StreamDecoder", "decode_reply"]
+__all__ = ["LineStreamDecoder", "decode_reply"]
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "": "stop",
@@ -31,12 +30,13 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "unload": "stop",
     "length": "length",
 }
-"""Whatever is not here is an `error`: an unknown ending must not pass for a good one."""
+"""Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`."""
 
-_NOTHING_ELSE = {"model", "created_at", "message", "done"}
+_PLAIN_MEMBERS = {"model", "created_at", "message", "done"}
+"""Those of a line that has new text and nothing else."""
 
 
-def decode_reply(body: bytes) -> ChatResponse:
+def decode_reply(body: bytes) -> Chunk:
     """A whole reply.
 
     Raises:
@@ -44,18 +44,7 @@ def decode_reply(body: bytes) -> ChatResponse:
         APIResponseError: anything else that is no reply.
     """
     chunk = _Reader().read(decode_json(body))
-    return ChatResponse(
-        text=chunk.text,
-        reasoning=chunk.reasoning,
-        tool_calls=[
-            ToolCall(id=call.id or "", name=call.name or "", arguments=call.arguments) for call in chunk.tool_calls
-        ],
-        finish_reason=chunk.finish_reason,
-        usage=chunk.usage,
-        model=chunk.model,
-        raw=chunk.raw,
-        logprobs=list(chunk.logprobs) or None,
-    )
+    return chunk.model_copy(update={"role": "assistant"})  # which some servers leave out
 
 
 class _Reader:
@@ -72,11 +61,11 @@ class _Reader:
             APIResponseError: it is nothing that the protocol knows.
         """
         message, model = payload.get("message"), get_optional_str(payload, "model")
-        if payload.get("error"):
-            _raise_error(payload)
+        if payload.get("error"):  # newer servers may name its `status_code` beside it
+            raise error_event(payload, default=500)
         if type(message) is not dict:
             raise unexpected_type("message", message)
-        if len(message) == 2 and message.get("role") == "assistant" and payload.keys() == _NOTHING_ELSE:
+        if len(message) == 2 and message.get("role") == "assistant" and payload.keys() == _PLAIN_MEMBERS:
             text = message.get("content")
             if type(text) is str and payload["done"] is False:  # nearly every line of every stream
                 return make_chunk(text, "assistant", None, (), None, None, model, None, payload)
@@ -88,7 +77,7 @@ class _Reader:
             get_str(message, "thinking") or None,
             calls,
             self._finish_reason(payload) if finished else None,
-            _usage(payload) if finished else None,
+            _parse_usage(payload) if finished else None,
             model,
             None,
             payload,
@@ -120,7 +109,7 @@ class _Reader:
         return "tool_calls" if reason == "stop" and self._ids else reason
 
 
-class StreamDecoder:
+class LineStreamDecoder:
     """Lines of JSON to chunks: one for each line."""
 
     def __init__(self) -> None:
@@ -140,7 +129,7 @@ class StreamDecoder:
                 yield chunk
 
     def finish(self) -> Iterator[Chunk]:
-        """The last line may have no end. Half a line is a cut, not garbage."""
+        """The last line may have no end. Only the beginning of one is a cut, not garbage."""
         last = self._lines.unfinished
         if not self.done and last and not last.isspace():
             try:
@@ -156,32 +145,18 @@ class StreamDecoder:
             raise StreamInterruptedError('the stream ended without its end mark, "done": true')
 
 
-def _raise_error(payload: dict[str, Any]) -> NoReturn:
-    """Raise the error that came inside a 200. Newer servers may name its status."""
-    status = payload.get("status_code")
-    if type(status) is not int or not 400 <= status < 600:
-        status = 500
-    words = error_message(payload)
-    raise status_error_class(status)(
-        f"the provider reported an error: {words}" if words else "the provider reported an error",
-        status_code=status,
-        body=payload,
-    )
-
-
-def _usage(payload: dict[str, Any]) -> Usage | None:
-    read, written = get_int(payload, "prompt_eval_count"), get_int(payload, "eval_count")
-    if read is None and written is None:
+def _parse_usage(payload: dict[str, Any]) -> Usage | None:
+    input_tokens, output_tokens = get_int(payload, "prompt_eval_count"), get_int(payload, "eval_count")
+    if input_tokens is None and output_tokens is None:
         return None
-    total = None if read is None or written is None else read + written
-    return Usage(input_tokens=read, output_tokens=written, total_tokens=total)
+    total = None if input_tokens is None or output_tokens is None else input_tokens + output_tokens
+    return make_usage(input_tokens, output_tokens, total)
 
 
 def _logprob(entry: Any) -> TokenLogprob:
+    """A token, and the likeliest in its place."""
     if type(entry) is not dict:
         raise unexpected_type("logprobs[]", entry)
-    value: Any = entry.get("logprob")
-    if type(value) not in (int, float) or not abs(value) < 1e9:  # no NaN either
-        raise APIResponseError("logprobs[].logprob is no log probability: not what the protocol says")
-    top = [_logprob(one) for one in get_list(entry, "top_logprobs")]
-    return TokenLogprob(token=get_str(entry, "token"), logprob=value, top=top)
+    logprob = parse_logprob(entry.get("logprob"), "logprobs[].logprob")
+    top = [_logprob(other) for other in get_list(entry, "top_logprobs")]
+    return TokenLogprob(token=get_str(entry, "token"), logprob=logprob, top=top)

@@ -1,4 +1,7 @@
-"""`azure`: chat completions at Azure OpenAI, by its newer address and by its older one (PROTOCOLS 8.5)."""
+"""`azure`: chat completions at Azure OpenAI, by its newer address and by its older one.
+
+The wire: docs/protocols/openai-dialects.md, "Azure OpenAI".
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class AzureCodec(OpenAICodec):
         version = context.options.api_version
         if version is None:
             return "/openai/v1/chat/completions"
-        for argument, word in (("model", context.model), ("api_version", version)):
-            if not _IN_A_PATH.fullmatch(word):
-                raise InvalidRequestError(f"{word!r} cannot stand in Azure's address", argument=argument)
+        for argument, value in (("model", context.model), ("api_version", version)):
+            if not _IN_A_PATH.fullmatch(value):
+                raise InvalidRequestError(f"{value!r} cannot stand in Azure's address", argument=argument)
         return f"/openai/deployments/{context.model}/chat/completions?api-version={version}"

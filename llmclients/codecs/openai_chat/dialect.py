@@ -1,73 +1,127 @@
-"""How a server's chat completions differ from the others': flags, so that no codec branches on a name (PROTOCOLS 9)."""
+"""`Dialect`: how one server's chat completions differ from the others', as data.
+
+The wire: docs/protocols/openai-dialects.md, "Dialects of chat completions".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 from llmclients.codecs.base import PartRule
-from llmclients.codecs.openai_chat.request import FIELDS
 
-__all__ = ["Dialect"]
+__all__ = ["FIELDS", "Dialect", "DialectOptions"]
 
-_MOST_BYTES = 50 * 1024 * 1024
+FIELDS = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "logprobs",
+    "top_logprobs",
+)
+"""The fields of `ChatRequest` that chat completions have, in the order in which they are sent."""
+
+_MAX_BYTES = 50 * 1024 * 1024
 """What OpenAI takes in one request."""
 
-_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-_SOUNDS = frozenset({"audio/wav", "audio/wave", "audio/x-wav", "audio/mpeg", "audio/mp3"})
+_MEDIA_TYPES: Mapping[str, frozenset[str]] = {
+    "image": frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"}),
+    "audio": frozenset({"audio/wav", "audio/wave", "audio/x-wav", "audio/mpeg", "audio/mp3"}),
+    "file": frozenset(),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The habits of one server. The defaults are those of most that copy OpenAI; all values are plain data.
+    """What one server takes and sends. The defaults are those of most that copy OpenAI; all values are plain data.
 
     Attributes:
-        max_tokens: what the field is called.
-        own_max_tokens: what it is called at the provider's own service, if there otherwise than elsewhere.
-        seed: what that field is called.
-        required: the word of `tool_choice` for "any tool, but one".
+        max_tokens_field: what the wire calls `max_tokens`.
+        default_endpoint_max_tokens_field: what the provider's own service calls it, if that is another name.
+        seed_field: what the wire calls `seed`.
+        required_word: the value of `tool_choice` for "any tool, but one".
         named_choice: whether `tool_choice` can name a tool. Where not, that tool alone is sent, as required.
-        without: the fields of `ChatRequest` that the server refuses or does not heed.
+        unsupported: the fields of `ChatRequest` that the server rejects or ignores.
         parts: what a message may have besides text: `image`, `image-url` (an address), `audio`, `file`, `file-url`.
-        developer: whether there is that role. Where not, it is `system`.
-        names: the roles whose messages may have a `name`.
-        reasoning: the member in which an assistant message with tool calls brings its reasoning back.
-        echoed: the member of an assistant message that goes back as it came, a list: signed or encrypted reasoning.
+        developer_role: whether there is that role. Where not, it is `system`.
+        named_roles: the roles whose messages may have a `name`.
+        reasoning_field: the member in which an assistant message with tool calls brings its reasoning back.
+        provider_data_field: the member of an assistant message that goes back as it came, a list: signed or encrypted
+            reasoning.
         short_call_ids: whether ids of tool calls must be nine letters and digits. Others are replaced by such.
         stream_options: whether usage in a stream has to be asked for.
         done_required: whether a stream without `[DONE]` was cut. Where not, its finish reason is the end mark.
         key_header: the header that has the key. `Authorization` has `Bearer` before it.
-        wrong_key: words by which a 400 means a wrong key.
+        wrong_key_message: the part of a 400's message that says that the key is wrong.
     """
 
-    max_tokens: str = "max_tokens"
-    own_max_tokens: str | None = None
-    seed: str = "seed"
-    required: str = "required"
+    max_tokens_field: str = "max_tokens"
+    default_endpoint_max_tokens_field: str | None = None
+    seed_field: str = "seed"
+    required_word: str = "required"
     named_choice: bool = True
-    without: Collection[str] = ()
+    unsupported: Collection[str] = ()
     parts: Collection[str] = ("image", "image-url", "audio", "file")
-    developer: bool = True
-    names: Collection[str] = ("system", "developer", "user", "assistant", "tool")
-    reasoning: str | None = None
-    echoed: str | None = None
+    developer_role: bool = True
+    named_roles: Collection[str] = ("system", "developer", "user", "assistant", "tool")
+    reasoning_field: str | None = None
+    provider_data_field: str | None = None
     short_call_ids: bool = False
     stream_options: bool = True
     done_required: bool = True
     key_header: str = "Authorization"
-    wrong_key: str | None = None
+    wrong_key_message: str | None = None
 
     @property
     def fields(self) -> frozenset[str]:
         """The fields of `ChatRequest` that the server has."""
-        return frozenset(FIELDS).difference(self.without)
+        return frozenset(FIELDS).difference(self.unsupported)
 
     @property
     def part_rules(self) -> Mapping[str, PartRule]:
         """What it takes of each kind of part."""
-        types = {"image": _IMAGES, "audio": _SOUNDS, "file": frozenset[str]()}
         return {
-            kind: PartRule(types[kind], urls=f"{kind}-url" in self.parts, max_bytes=_MOST_BYTES)
-            for kind in types
+            kind: PartRule(media_types, urls=f"{kind}-url" in self.parts, max_bytes=_MAX_BYTES)
+            for kind, media_types in _MEDIA_TYPES.items()
             if kind in self.parts
         }
+
+    def wire_name(self, field: str, *, is_default_endpoint: bool) -> str:
+        """What the server calls a field of `ChatRequest`."""
+        if field == "seed":
+            return self.seed_field
+        if field == "max_tokens":
+            # OpenAI's newer models reject the old name, most other servers know no other.
+            return (self.default_endpoint_max_tokens_field if is_default_endpoint else None) or self.max_tokens_field
+        return field
+
+
+class DialectOptions(TypedDict, total=False):
+    """The attributes of `Dialect`, each of which may be left out: so that type checkers see a wrong one."""
+
+    max_tokens_field: str
+    default_endpoint_max_tokens_field: str | None
+    seed_field: str
+    required_word: str
+    named_choice: bool
+    unsupported: Collection[str]
+    parts: Collection[str]
+    developer_role: bool
+    named_roles: Collection[str]
+    reasoning_field: str | None
+    provider_data_field: str | None
+    short_call_ids: bool
+    stream_options: bool
+    done_required: bool
+    key_header: str
+    wrong_key_message: str | None

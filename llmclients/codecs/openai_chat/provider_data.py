@@ -1,73 +1,58 @@
-"""What a server of chat completions wants back with the next turn as it sent it: signed or encrypted reasoning."""
+"""Gathers the reasoning that a server wants back as it sent it, signed or encrypted, for `Message.provider_data`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from llmclients.codecs.base import StreamDecoder
-from llmclients.types.response import Chunk
+__all__ = ["CODEC_NAME", "KeptEntries", "kept_member"]
 
-__all__ = ["EchoDecoder", "echoed", "entries_of"]
+CODEC_NAME = "openai"
+"""The codec's name, and so the key of `provider_data` under which a message has what is kept here."""
 
 _OPAQUE = ("signature", "data")
 _TEXTS = ("text", "summary")
 
 
-def echoed(member: str, entries: list[Any]) -> dict[str, Any] | None:
-    """What an assistant message is to keep of these entries; None if its text and its calls say as much."""
-    if any(isinstance(entry, dict) and any(map(entry.get, _OPAQUE)) for entry in entries):
-        return {member: entries}
-    return None
+def kept_member(provider_data: Mapping[str, Any] | None, field: str) -> dict[str, Any]:
+    """The member as a message's `provider_data` has it; empty where it has none, or is another codec's."""
+    kept = provider_data.get(CODEC_NAME) if provider_data else None
+    return {field: kept[field]} if isinstance(kept, dict) and field in kept else {}
 
 
-def entries_of(payload: Any, where: str, member: str) -> list[Any]:
-    """The entries of a member in the message, or the delta, of the first choice; of another type, it has none."""
-    for choice in payload.get("choices") or () if isinstance(payload, Mapping) else ():
-        if not choice.get("index"):
-            holder = choice.get(where)
-            found = holder.get(member) if isinstance(holder, dict) else None
-            return found if isinstance(found, list) else []
-    return []
-
-
-class EchoDecoder:
-    """A stream's decoder that also gathers a member of its deltas, for `Chunk.provider_data`.
+class KeptEntries:
+    """One field of an assistant message, a list, put together from its pieces.
 
     Args:
-        inner: what decodes the stream.
-        codec: the name under which the member is kept.
-        member: a list in deltas whose entries come whole, or in pieces with the same type and `index`.
+        field: the member of a message, or of a stream's deltas. Its entries come whole, or in pieces with the same type
+            and `index`. A member that is no list has none.
     """
 
-    def __init__(self, inner: StreamDecoder, codec: str, member: str) -> None:
-        self.done = False
-        self._inner = inner
-        self._codec = codec
-        self._member = member
+    def __init__(self, field: str) -> None:
+        self._field = field
         self._entries: list[Any] = []
         self._open: dict[Any, dict[str, Any]] = {}
-        self._finished = False
 
-    def feed(self, data: bytes) -> Iterator[Chunk]:
-        return self._with_echo(self._inner.feed(data))
+    def add_message(self, message: Mapping[str, Any]) -> None:
+        """Take the entries of a whole message."""
+        self._entries += self._listed(message)
 
-    def finish(self) -> Iterator[Chunk]:
-        return self._with_echo(self._inner.finish())
+    def add_delta(self, delta: Mapping[str, Any]) -> None:
+        """Take the pieces of entries in a delta."""
+        for piece in self._listed(delta):
+            self._add_piece(piece)
 
-    def _with_echo(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        for chunk in chunks:
-            for piece in entries_of(chunk.raw, "delta", self._member):
-                self._take(piece)
-            self._entries += entries_of(chunk.raw, "message", self._member)  # a reply where a stream was asked for
-            self._finished = self._finished or chunk.finish_reason is not None
-            if self._finished and (kept := echoed(self._member, self._entries)):
-                yield chunk.model_copy(update={"provider_data": {self._codec: kept}})
-            else:
-                yield chunk
-        self.done = self._inner.done
+    def provider_data(self) -> dict[str, Any] | None:
+        """What an assistant message is to keep; None if its text and its calls say as much."""
+        if any(isinstance(entry, dict) and any(map(entry.get, _OPAQUE)) for entry in self._entries):
+            return {CODEC_NAME: {self._field: self._entries}}
+        return None
 
-    def _take(self, piece: Any) -> None:
+    def _listed(self, holder: Mapping[str, Any]) -> list[Any]:
+        entries = holder.get(self._field)
+        return entries if isinstance(entries, list) else []
+
+    def _add_piece(self, piece: Any) -> None:
         if not isinstance(piece, dict):
             self._entries.append(piece)
             return

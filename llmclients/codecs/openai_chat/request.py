@@ -1,69 +1,76 @@
-"""Chat completions, as OpenAI and all who copy it speak it: messages, tools and formats out (PROTOCOLS 8.1)."""
+"""Writes a request's messages and options as chat completions, in a server's dialect.
+
+The wire: docs/protocols/openai-chat.md, "Requests".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import hashlib
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from llmclients.types.content import AudioPart, FilePart, ImagePart, Part
+from llmclients.codecs.openai_chat.dialect import FIELDS, Dialect
+from llmclients.codecs.openai_chat.provider_data import kept_member
+from llmclients.codecs.payloads import file_name, schema_payload, tool_payload
+from llmclients.errors import UnsupportedOptionError
+from llmclients.types.content import AudioPart, FilePart, ImagePart, MediaPart, Part
 from llmclients.types.messages import Message
 from llmclients.types.request import TOOL_CHOICES, ChatRequest
 
 if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat
-    from llmclients.types.tools import Tool
 
-__all__ = ["FIELDS", "choice_payload", "field_payload", "format_payload", "message_payload", "tool_payload"]
+__all__ = ["field_payload", "message_payload"]
 
-FIELDS = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "reasoning_effort",
-    "logprobs",
-    "top_logprobs",
-)
-"""The fields of `ChatRequest` that chat completions have, in the order in which they are sent."""
+_SHORT_ID = re.compile("[a-zA-Z0-9]{9}")
 
 
-def message_payload(message: Message) -> dict[str, Any]:
-    """A message as the wire has it: only what is set, `role` and `content` first."""
-    content = message.content
-    payload: dict[str, Any] = {"role": message.role, "content": content}
-    if isinstance(content, list):
-        payload["content"] = [_part(part) for part in content]
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+def message_payload(message: Message, index: int, dialect: Dialect) -> dict[str, Any]:
+    """A message: only what is set, `role` and `content` first.
+
+    Args:
+        message: the message.
+        index: its place among the request's messages, for errors.
+        dialect: the server's.
+
+    Raises:
+        UnsupportedOptionError: the server has no place for something in it.
+    """
+    role = "system" if message.role == "developer" and not dialect.developer_role else message.role
+    payload: dict[str, Any] = {"role": role, "content": _content(message, index)}
     if message.name is not None:
-        payload["name"] = message.name
+        if message.role in dialect.named_roles:
+            payload["name"] = message.name
+        elif message.role != "tool":  # there it is the function's, and its call has it
+            raise _unsupported(index, f"this server takes no name on a message of the role {message.role}")
     if message.tool_calls:
         payload["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
+            {
+                "id": _call_id(call.id, dialect),
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments_text},
+            }
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
-        payload["tool_call_id"] = message.tool_call_id
+        payload["tool_call_id"] = _call_id(message.tool_call_id, dialect)
+    if dialect.reasoning_field and message.reasoning and message.tool_calls:
+        payload[dialect.reasoning_field] = message.reasoning
+    if dialect.provider_data_field:
+        payload |= kept_member(message.provider_data, dialect.provider_data_field)
     return payload
 
 
-def file_name(part: FilePart) -> str:
-    """A file's name. One without, whose ending tells the type, is refused."""
-    return part.name or "file" + _SUFFIXES.get(part.media_type or "", "")
-
-
-_SUFFIXES = {
-    "application/pdf": ".pdf",
-    "text/plain": ".txt",
-    "text/csv": ".csv",
-    "text/html": ".html",
-    "text/markdown": ".md",
-}
+def _content(message: Message, index: int) -> str | list[dict[str, Any]] | None:
+    if not isinstance(message.content, list):
+        return message.content
+    if message.role != "user" and any(isinstance(part, MediaPart) for part in message.content):
+        raise _unsupported(index, "on this wire only a user's message has images, sound or files")
+    return [_part(part) for part in message.content]
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -78,49 +85,56 @@ def _part(part: Part) -> dict[str, Any]:
     return {"type": "text", "text": part.text}
 
 
-def field_payload(request: ChatRequest, names: Iterable[str] = FIELDS) -> dict[str, Any]:
-    """The fields of these names that are set, as the wire has them, in this order."""
-    payload = {}
-    for name in names:
-        value = getattr(request, name)
-        if value is not None:
-            form = _FORMS.get(name)
-            payload[name] = value if form is None else form(value)
-    return payload
+def _call_id(call_id: str, dialect: Dialect) -> str:
+    """The id of a tool call; where the server takes short ones alone, always the same short one in its place."""
+    if not dialect.short_call_ids or _SHORT_ID.fullmatch(call_id):
+        return call_id
+    return hashlib.blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=5).hexdigest()[:9]
 
 
-def tool_payload(tool: Tool) -> dict[str, Any]:
-    """A tool, nested in `function`: as chat completions, Cohere and Ollama have it."""
-    function: dict[str, Any] = {"name": tool.name}
-    if tool.description is not None:
-        function["description"] = tool.description
-    function["parameters"] = tool.parameters
-    if tool.strict is not None:
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
+def _unsupported(index: int, reason: str) -> UnsupportedOptionError:
+    return UnsupportedOptionError(f"messages[{index}]: {reason}", argument="messages")
 
 
-def choice_payload(choice: str, *, required: str = "required") -> str | dict[str, Any]:
-    """A `tool_choice`; `required`: the server's own word for it."""
-    if choice not in TOOL_CHOICES:
-        return {"type": "function", "function": {"name": choice}}
-    return required if choice == "required" else choice
+# --- options --------------------------------------------------------------------------------------------------------
 
 
-def format_payload(form: ResponseFormat) -> dict[str, Any]:
-    """A `response_format`."""
-    if form.json_schema is None:
+def field_payload(
+    request: ChatRequest, dialect: Dialect, fields: Iterable[str] = FIELDS, *, is_default_endpoint: bool = False
+) -> dict[str, Any]:
+    """Those of the fields that are set, in this order, by the server's names."""
+    return {
+        dialect.wire_name(field, is_default_endpoint=is_default_endpoint): _value(field, request, dialect)
+        for field in fields
+        if getattr(request, field) is not None
+    }
+
+
+def _value(field: str, request: ChatRequest, dialect: Dialect) -> Any:
+    if field == "tools":
+        return _tools(request, dialect)
+    if field == "tool_choice":
+        return _tool_choice(request.tool_choice, dialect)
+    if field == "response_format" and request.response_format is not None:
+        return _response_format(request.response_format)
+    return getattr(request, field)
+
+
+def _tools(request: ChatRequest, dialect: Dialect) -> list[dict[str, Any]]:
+    """The tools; only the one that `tool_choice` names, where the server cannot be told its name."""
+    name = None if dialect.named_choice or request.tool_choice in TOOL_CHOICES else request.tool_choice
+    return [tool_payload(tool) for tool in request.tools or () if name is None or tool.name == name]
+
+
+def _tool_choice(choice: str | None, dialect: Dialect) -> Any:
+    if choice in TOOL_CHOICES and choice != "required":
+        return choice
+    if choice == "required" or not dialect.named_choice:
+        return dialect.required_word
+    return {"type": "function", "function": {"name": choice}}
+
+
+def _response_format(response_format: ResponseFormat) -> dict[str, Any]:
+    if response_format.json_schema is None:
         return {"type": "json_object"}
-    schema: dict[str, Any] = {"name": form.name, "schema": form.json_schema}
-    if form.description is not None:
-        schema["description"] = form.description
-    if form.strict is not None:
-        schema["strict"] = form.strict
-    return {"type": "json_schema", "json_schema": schema}
-
-
-_FORMS: Mapping[str, Callable[[Any], Any]] = {
-    "tools": lambda tools: [tool_payload(tool) for tool in tools],
-    "tool_choice": choice_payload,
-    "response_format": format_payload,
-}
+    return {"type": "json_schema", "json_schema": schema_payload(response_format)}

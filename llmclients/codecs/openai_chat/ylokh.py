@@ -1,22 +1,23 @@
-"""`ylokh`: chat completions without a key, with constants of its own (PROTOCOLS 4)."""
+"""`ylokh`: chat completions without a key, whose constants are always sent (docs/protocols/ylokh.md, "ylokh")."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from llmclients.codecs.base import (
     Codec,
     CodecOptions,
     Context,
     EncodedRequest,
+    ReplyDecoder,
     StreamDecoder,
-    encode_json,
+    is_json,
 )
 from llmclients.codecs.openai_chat.dialect import Dialect
-from llmclients.codecs.openai_chat.reply import decode_reply, make_decoder
+from llmclients.codecs.openai_chat.reply import EventDecoder, decode_reply
 from llmclients.codecs.openai_chat.request import field_payload, message_payload
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse
+from llmclients.types.response import Chunk
 
 __all__ = ["YlokhCodec"]
 
@@ -29,6 +30,7 @@ _FIELDS = (
     *("temperature", "presence_penalty", "top_p", "frequency_penalty", "max_tokens", "stop", "seed"),
     *("tools", "tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs"),
 )
+_DIALECT = Dialect()
 
 
 class YlokhOptions(CodecOptions):
@@ -38,17 +40,17 @@ class YlokhOptions(CodecOptions):
 
 
 class YlokhCodec(Codec):
-    """Chat completions whose constants are always sent."""
+    """Chat completions as the service's own page sends them."""
 
     name: ClassVar[str] = "ylokh"
     fields = frozenset(_FIELDS)
-    parts = Dialect().part_rules
+    parts = _DIALECT.part_rules
     options: ClassVar[type[CodecOptions]] = YlokhOptions
 
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         assert isinstance(context.options, YlokhOptions)
-        payload = {
-            "messages": [message_payload(message) for message in request.messages],
+        payload: dict[str, Any] = {
+            "messages": [message_payload(message, index, _DIALECT) for index, message in enumerate(request.messages)],
             "model": context.model,
             "temperature": 1,
             "presence_penalty": 0,
@@ -58,11 +60,13 @@ class YlokhCodec(Codec):
             "stream": context.stream,
         }
         # An option replaces the constant of its name where that stands, or comes last.
-        payload |= field_payload(request, _FIELDS)
-        return EncodedRequest("/v1/chat/completions", encode_json(payload | (request.extra or {})), _HEADERS)
+        payload |= field_payload(request, _DIALECT, _FIELDS)
+        return EncodedRequest.from_payload("/v1/chat/completions", payload, request, _HEADERS)
 
-    def decode(self, body: bytes) -> ChatResponse:
+    def decode(self, body: bytes) -> Chunk:
         return decode_reply(body)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        return make_decoder(content_type, finish_reason_required=False)
+        if is_json(content_type):
+            return ReplyDecoder(self.decode)
+        return EventDecoder(finish_reason_required=False)

@@ -1,137 +1,151 @@
-"""The answer that the items of the Responses API make: each piece of it once, however often it comes (PROTOCOLS 10)."""
+"""Deduplicates the Responses API's items: each piece of an answer once, however often it is told.
+
+The wire: docs/protocols/openai-responses.md, "OpenAI Responses".
+"""
+
+# Theory of operation
+#
+# An answer is a list of items: messages, reasoning, calls. The wire tells it up to four times over. A text arrives as
+# deltas, again whole in the `.done` event of its part, again in `output_item.done`, and again in the last event
+# (`response.completed`, or `.incomplete`), which has all items. Servers leave out some of these: some send no deltas,
+# some nothing but the last event. So nothing may be ignored, and nothing may go out twice.
+#
+# The rule is that pieces are trusted, and wholes fill in: a whole goes out only if nothing of it has. What "of it"
+# means depends on where the whole comes from:
+#
+# - A part's `.done` event, and an item in `output_item.done`: a *part* is a text of one type at one place of one item,
+#   and `_written` has the parts of which something has gone out. The item is told by its `output_index`, or by its id
+#   where a server (llama.cpp) sends no index.
+# - The last event: its items need not be at the places that the events before it gave them, nor have the same ids. So
+#   here a type of text is left out altogether if anything of this type has gone out.
+# - Calls have names of their own: see `tool_calls`.
+#
+# Other state: `_begun`, for the role, the model and the id go out with the first chunk alone; `_reasoning_part`, for an
+# empty line goes between two parts of the reasoning; `_declined` and the calls, which decide the finish reason; and
+# `_items`, the items as they ended, for `provider_data`.
+#
+# An `Answer` serves one reply, in one thread. Its decoder calls one method for each event, in their order, `end` last,
+# and hands out the chunk that it returns. Only further pieces of the part of the last text it hands out by itself: that
+# part is in `_written` already.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
-from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, unexpected_type
-from llmclients.codecs.openai_chat.fields import is_logprob
-from llmclients.types.response import (
-    Chunk,
-    FinishReason,
-    TokenLogprob,
-    ToolCallDelta,
-    Usage,
-    make_chunk,
-)
+from llmclients.codecs.json_fields import get_list, get_optional_str, unexpected_type
+from llmclients.codecs.openai_responses.fields import get_dict, parse_logprobs, parse_usage
+from llmclients.codecs.openai_responses.tool_calls import ToolCalls, is_key
+from llmclients.types.response import Chunk, FinishReason, TokenLogprob, ToolCallDelta, make_chunk
 
 __all__ = ["CODEC_NAME", "ENDED", "Answer"]
 
 CODEC_NAME = "openai-responses"
-"""Under this name a message's `provider_data` has its items."""
+"""The codec's name, and so the key of `provider_data` under which a message has its items."""
 
 ENDED = ("completed", "incomplete", "cancelled")
 """The statuses of an answer that will not go on, besides `failed`."""
 
 _WHY_INCOMPLETE: Mapping[Any, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_TEXT_TYPES = ("output_text", "refusal", "summary_text", "reasoning_text")
+
+_Part = tuple[str, int | str | None, int]
+"""A text's type, its item, and its place in it."""
 
 
 @dataclass(slots=True)
-class _Call:
-    """A call under way, and what of it has gone out."""
-
-    index: int
-    id: str = ""
-    name: str = ""
-    opened: bool = False
-    begun: bool = False  # the arguments
-
-
-@dataclass(slots=True)
-class _Brought:
-    """What one event brings."""
+class _Delta:
+    """What one event adds to the answer."""
 
     text: str = ""
     reasoning: str = ""
-    calls: list[ToolCallDelta] = field(default_factory=list)
+    tool_calls: list[ToolCallDelta] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
 
 
 class Answer:
-    """What an answer has brought so far, so that what comes twice, in pieces and whole, goes out once."""
+    """One answer, told in events. Each method takes an event, and returns the chunk of what is new in it, if any is."""
 
     def __init__(self) -> None:
         self._model: str | None = None
         self._id: str | None = None
-        self._opened = False
-        self._written: set[tuple[str, int | str | None, int]] = set()  # the parts of which something has come
-        self._paragraph: object = None  # the part of the reasoning that the last piece of it belonged to
-        self._refused = False
-        self._calls: list[_Call] = []
-        self._call_of: dict[int | str, _Call] = {}  # by all that an event may name it by
-        self._items: list[dict[str, Any]] = []  # as they ended
+        self._begun = False
+        self._written: set[_Part] = set()
+        self._reasoning_part: _Part | None = None
+        self._declined = False
+        self._calls = ToolCalls()
+        self._items: list[dict[str, Any]] = []
 
     def begin(self, response: dict[str, Any]) -> None:
+        """The answer as it begins, without anything in it."""
         self._model = get_optional_str(response, "model") or self._model
         self._id = get_optional_str(response, "id") or self._id
 
-    def piece(self, what: str, payload: dict[str, Any], words: Any, *, whole: bool) -> Chunk | None:
-        """A piece of a part, or all of it at its end."""
-        part = payload.get("summary_index" if what == "summary_text" else "content_index")
-        brought = _Brought()
-        if whole and words is None:
+    def add_text(self, text_type: str, event: dict[str, Any], text: Any, *, whole: bool) -> Chunk | None:
+        """A piece of a text, or all of it at its end."""
+        if whole and text is None:
             return None
-        self._write(brought, what, (what, _key(payload, "item_id"), part if type(part) is int else 0), words, whole)
-        if brought.text and payload.get("logprobs"):
-            brought.logprobs = _logprobs(payload["logprobs"])
-        return self._chunk(brought, payload)
+        place = event.get("summary_index" if text_type == "summary_text" else "content_index")
+        part = text_type, _item_key(event, event.get("item_id")), place if type(place) is int else 0
+        delta = _Delta()
+        self._write(delta, part, text, whole=whole)
+        if delta.text and event.get("logprobs"):
+            delta.logprobs = parse_logprobs(event["logprobs"])
+        return self._chunk(delta, event)
 
-    def added(self, payload: dict[str, Any]) -> Chunk | None:
-        item = _item(payload)
+    def add_arguments(self, event: dict[str, Any], arguments: Any, *, whole: bool) -> Chunk | None:
+        """A piece of a call's arguments, or all of them at their end."""
+        return self._call_chunk(self._calls.add_arguments(event, arguments, whole=whole), event)
+
+    def begin_item(self, event: dict[str, Any]) -> Chunk | None:
+        """An item begins."""
+        item = get_dict(event, "item")
         if item.get("type") != "function_call":
             return None
-        brought = _Brought()
-        # Arguments that it already has come again in the events after it.
-        self._say(brought, self._named(item, payload.get("output_index")), item.get("name"), "")
-        return self._chunk(brought, payload)
+        return self._call_chunk(self._calls.begin(item, event.get("output_index")), event)
 
-    def arguments(self, payload: dict[str, Any], words: Any, *, whole: bool) -> Chunk | None:
-        """A piece of a call's arguments, or all of them at their end."""
-        place, item_id = payload.get("output_index"), payload.get("item_id")
-        known = (self._call_of.get(key) for key in (item_id, place) if _is_key(key))
-        call = next(filter(None, known), None)
-        if call is None:
-            # Where events do not say their place, and the id is another each time, the last call goes on.
-            call = self._calls[-1] if self._calls and not _is_key(place) else self._new_call(place, item_id)
-        brought = _Brought()
-        self._say(brought, call, payload.get("name"), "" if whole and call.begun else words)
-        return self._chunk(brought, payload)
-
-    def item_done(self, payload: dict[str, Any]) -> Chunk | None:
-        item = _item(payload)
+    def end_item(self, event: dict[str, Any]) -> Chunk | None:
+        """An item as it ended."""
+        item = get_dict(event, "item")
         self._items.append(item)
-        brought = _Brought()
-        self._take(brought, item, _key(payload, "item_id", item), payload.get("output_index"), frozenset())
-        chunk = self._chunk(brought, payload)
+        delta = _Delta()
+        key = _item_key(event, event.get("item_id"), item.get("id"))
+        self._write_item(delta, item, key, event.get("output_index"))
+        chunk = self._chunk(delta, event)
         if chunk is None and item.get("encrypted_content"):  # nothing to read, and yet a piece of the answer
-            return make_chunk(raw=payload)
+            return make_chunk(raw=event)
         return chunk
 
     def end(self, response: dict[str, Any], status: Any, raw: dict[str, Any]) -> Chunk:
-        """The last chunk: what has not come yet, and how it all ended."""
+        """The whole answer: the last chunk, with what has not come yet, and how it all ended.
+
+        Args:
+            response: the answer.
+            status: its status, one of `ENDED`; another, or None, for an answer that has not ended.
+            raw: the event, or the reply, for the chunk.
+        """
         self.begin(response)
-        output = [_item({"item": item}) for item in get_list(response, "output")]
-        brought = _Brought()
-        kinds = frozenset(what for what, _, _ in self._written)
+        output = list(get_list(response, "output"))
+        delta = _Delta()
+        written_types = frozenset(text_type for text_type, _, _ in self._written)
         for place, item in enumerate(output):
-            self._take(brought, item, f"end {place}", None, kinds)
+            if type(item) is not dict:
+                raise unexpected_type("item", item)
+            self._write_item(delta, item, f"end {place}", None, written_types)
         items = output if len(output) > len(self._items) else self._items
-        usage = response.get("usage")
         return make_chunk(
-            brought.text,
-            None if self._opened else "assistant",
-            brought.reasoning or None,
-            brought.calls,
+            delta.text,
+            None if self._begun else "assistant",
+            delta.reasoning or None,
+            delta.tool_calls,
             self._finish_reason(response, status),
-            None if usage is None else _usage(usage),
+            parse_usage(response.get("usage")),
             self._model,
             self._id,
             raw,
-            brought.logprobs,
-            _echo(items, stored=response.get("store") is True),
+            delta.logprobs,
+            _provider_data(items, stored=response.get("store") is True),
         )
 
     def _finish_reason(self, response: dict[str, Any], status: Any) -> FinishReason | None:
@@ -143,160 +157,79 @@ class Answer:
             return _WHY_INCOMPLETE.get(reason, "error") if isinstance(reason, str) else "error"
         if status != "completed":
             return "error"
-        return "content_filter" if self._refused else "tool_calls" if self._calls else "stop"
+        return "content_filter" if self._declined else "tool_calls" if self._calls else "stop"
 
-    def _take(
-        self, brought: _Brought, item: dict[str, Any], key: int | str | None, index: Any, besides: frozenset[str]
+    def _write_item(
+        self,
+        delta: _Delta,
+        item: dict[str, Any],
+        key: int | str | None,
+        output_index: Any,
+        written_types: frozenset[str] = frozenset(),
     ) -> None:
-        """What of a whole item has not come yet, without the kinds of which something has."""
+        """Add what of a whole item has not come yet, without the types of text of which something has."""
         if item.get("type") == "function_call":
-            call = self._named(item, index)
-            self._say(brought, call, item.get("name"), "" if call.begun else item.get("arguments"))
+            call = self._calls.end(item, output_index)
+            if call is not None:
+                delta.tool_calls.append(call)
             return
-        for name in ("summary", "content") if item.get("type") in ("message", "reasoning") else ():
-            for place, part in enumerate(get_list(item, name)):
+        for member in ("summary", "content") if item.get("type") in ("message", "reasoning") else ():
+            for place, part in enumerate(get_list(item, member)):
                 if type(part) is not dict:
-                    raise unexpected_type(f"{name}[]", part)
-                what = part.get("type")
-                if what not in ("output_text", "refusal", "summary_text", "reasoning_text") or what in besides:
+                    raise unexpected_type(f"{member}[]", part)
+                text_type = part.get("type")
+                if text_type not in _TEXT_TYPES or text_type in written_types:
                     continue
-                words = part.get("refusal" if what == "refusal" else "text")
-                new = self._write(brought, what, (what, key, place), words, True)
-                if new and part.get("logprobs"):
-                    brought.logprobs += _logprobs(part["logprobs"])
+                text = part.get("refusal" if text_type == "refusal" else "text")
+                is_new = self._write(delta, (text_type, key, place), text, whole=True)
+                if is_new and part.get("logprobs"):
+                    delta.logprobs += parse_logprobs(part["logprobs"])
 
-    def _write(
-        self, brought: _Brought, what: str, place: tuple[str, int | str | None, int], words: Any, whole: bool
-    ) -> bool:
-        """Add a piece of a part; the whole of it only if no piece of it has come."""
-        if type(words) is not str:
-            raise unexpected_type(what, words)
-        if not words or (whole and place in self._written):
+    def _write(self, delta: _Delta, part: _Part, text: Any, *, whole: bool) -> bool:
+        """Add a piece of a part, or the whole of it only if no piece of it has come; whether it was added."""
+        if type(text) is not str:
+            raise unexpected_type(part[0], text)
+        if not text or (whole and part in self._written):
             return False
-        if what in ("summary_text", "reasoning_text"):
-            if self._paragraph not in (None, place):
-                brought.reasoning += "\n\n"
-            self._paragraph = place
-            brought.reasoning += words
+        if part[0] in ("summary_text", "reasoning_text"):
+            if self._reasoning_part not in (None, part):
+                delta.reasoning += "\n\n"
+            self._reasoning_part = part
+            delta.reasoning += text
         else:
-            brought.text += words
-            self._refused = self._refused or what == "refusal"
-        self._written.add(place)
+            delta.text += text
+            self._declined = self._declined or part[0] == "refusal"
+        self._written.add(part)
         return True
 
-    def _new_call(self, *keys: Any) -> _Call:
-        call = _Call(len(self._calls))
-        self._calls.append(call)
-        self._call_of.update((key, call) for key in keys if _is_key(key))
-        return call
+    def _call_chunk(self, call: ToolCallDelta | None, raw: dict[str, Any]) -> Chunk | None:
+        return None if call is None else self._chunk(_Delta(tool_calls=[call]), raw)
 
-    def _named(self, item: dict[str, Any], index: Any) -> _Call:
-        """The call of an item. A name of its own that has not come makes a new one, whatever else is the same."""
-        ids = [key for key in (item.get("call_id"), item.get("id")) if isinstance(key, str) and key]
-        call = next((self._call_of[key] for key in ids if key in self._call_of), None)
-        if call is None and _is_key(index) and (there := self._call_of.get(index)) is not None and not there.id:
-            call = there
-        if call is None:
-            call = self._new_call()
-        self._call_of.update((key, call) for key in (*ids, index) if _is_key(key))
-        call.id = call.id or (f"call_{call.index}" if not ids else ids[0])
-        return call
-
-    def _say(self, brought: _Brought, call: _Call, name: Any, words: Any) -> None:
-        """Add what is new of a call."""
-        if isinstance(words, dict):
-            words = json.dumps(words, ensure_ascii=False)
-        if not isinstance(name, str | None) or not isinstance(words, str | None):
-            raise unexpected_type("function_call", name if isinstance(words, str | None) else words)
-        is_first = bool(call.id) and not call.opened
-        new_name = name if name and not call.name else None
-        if is_first or new_name or words:
-            call.opened = call.opened or is_first
-            call.name = call.name or name or ""
-            call.begun = call.begun or bool(words)
-            delta = ToolCallDelta(
-                index=call.index, id=call.id if is_first else None, name=new_name, arguments=words or ""
-            )
-            brought.calls.append(delta)
-
-    def _chunk(self, brought: _Brought, raw: dict[str, Any]) -> Chunk | None:
-        if not (brought.text or brought.reasoning or brought.calls):
+    def _chunk(self, delta: _Delta, raw: dict[str, Any]) -> Chunk | None:
+        if not (delta.text or delta.reasoning or delta.tool_calls):
             return None
-        role, model, name = (None, None, None) if self._opened else ("assistant", self._model, self._id)
-        self._opened = True
-        return make_chunk(
-            brought.text,
-            role,
-            brought.reasoning or None,
-            brought.calls,
-            None,
-            None,
-            model,
-            name,
-            raw,
-            brought.logprobs,
-        )
+        role, model, id = (None, None, None) if self._begun else ("assistant", self._model, self._id)
+        self._begun = True
+        reasoning = delta.reasoning or None
+        return make_chunk(delta.text, role, reasoning, delta.tool_calls, None, None, model, id, raw, delta.logprobs)
 
 
-def _echo(items: list[dict[str, Any]], *, stored: bool) -> dict[str, Any] | None:
+def _item_key(event: dict[str, Any], *ids: Any) -> int | str | None:
+    """What tells an item from the others: its place, which llama.cpp does not send, else its id."""
+    return next(filter(is_key, (event.get("output_index"), *ids)), None)
+
+
+def _provider_data(items: list[dict[str, Any]], *, stored: bool) -> dict[str, Any] | None:
     """The items, where the provider wants them back and can read them: text and calls alone need no such thing."""
     wanted = False
     for item in items:
-        kind = item.get("type")
-        if kind == "reasoning":
+        item_type = item.get("type")
+        if item_type == "reasoning":
             if not (item.get("encrypted_content") or item.get("content") or stored):
                 return None  # a mere reference to what nobody has kept
             wanted = True
-        elif kind == "message":
+        elif item_type == "message":
             wanted = wanted or item.get("phase") is not None
         else:
-            wanted = wanted or kind != "function_call"
+            wanted = wanted or item_type != "function_call"
     return {CODEC_NAME: items} if wanted else None
-
-
-# --- the members of a reply -----------------------------------------------------------------------------------------
-
-
-def _is_key(value: Any) -> TypeGuard[int | str]:
-    return type(value) is int or (type(value) is str and bool(value))
-
-
-def _key(payload: dict[str, Any], name: str, item: Mapping[str, Any] | None = None) -> int | str | None:
-    """What tells an item from the others: its place, which llama.cpp does not send, else its id."""
-    for value in (payload.get("output_index"), payload.get(name), (item or {}).get("id")):
-        if _is_key(value):
-            return value
-    return None
-
-
-def _item(payload: dict[str, Any]) -> dict[str, Any]:
-    item = payload.get("item")
-    if type(item) is not dict:
-        raise unexpected_type("item", item)
-    return item
-
-
-def _logprobs(entries: Any) -> list[TokenLogprob]:
-    if type(entries) is not list:
-        raise unexpected_type("logprobs", entries)
-    return [_logprob(entry, get_list(entry, "top_logprobs") if type(entry) is dict else []) for entry in entries]
-
-
-def _logprob(entry: Any, top: list[Any]) -> TokenLogprob:
-    token, value = (entry.get("token"), entry.get("logprob")) if type(entry) is dict else (None, None)
-    if type(token) is not str or not is_logprob(value):
-        raise unexpected_type("logprobs[]", entry)
-    return TokenLogprob(token=token, logprob=value, top=[_logprob(other, []) for other in top])
-
-
-def _usage(usage: Any) -> Usage:
-    if type(usage) is not dict:
-        raise unexpected_type("usage", usage)
-    given, made = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-    return Usage(
-        input_tokens=get_int(usage, "input_tokens"),
-        output_tokens=get_int(usage, "output_tokens"),
-        total_tokens=get_int(usage, "total_tokens"),
-        reasoning_tokens=get_int(made, "reasoning_tokens") if isinstance(made, dict) else None,
-        cached_tokens=get_int(given, "cached_tokens") if isinstance(given, dict) else None,
-    )

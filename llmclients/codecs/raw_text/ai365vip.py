@@ -1,11 +1,14 @@
-"""`ai365vip`: a browser's request with one flattened message, raw text back (PROTOCOLS 7)."""
+"""`ai365vip`: a browser's request with one flattened message; the reply is raw text.
+
+The wire: docs/protocols/ai365vip.md, "ai365vip".
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from llmclients.codecs.base import Codec, Context, EncodedRequest, encode_json
-from llmclients.codecs.raw_text.decoder import RawTextDecoder, refuse_tool_calls
+from llmclients.codecs.base import Codec, Context, EncodedRequest
+from llmclients.codecs.raw_text.decoder import RawTextDecoder, reject_tool_calls
 from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.types.request import ChatRequest
 
@@ -43,7 +46,7 @@ class Ai365vipCodec(Codec):
     whole_replies: ClassVar[bool] = False
 
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
-        refuse_tool_calls(request)
+        reject_tool_calls(request)
         payload = {
             # The service's page sends these constants whatever model is chosen.
             "model": {"id": context.model, "name": "GPT-3.5", "maxLength": 3000, "tokenLimit": 2048},
@@ -52,7 +55,7 @@ class Ai365vipCodec(Codec):
             "prompt": "You are a helpful assistant.",
             "temperature": 1,
         }
-        return EncodedRequest("/api/chat", encode_json(payload | (request.extra or {})), _HEADERS)
+        return EncodedRequest.from_payload("/api/chat", payload, request, _HEADERS)
 
     def stream_decoder(self, content_type: str) -> RawTextDecoder:
         return RawTextDecoder()

@@ -1,4 +1,7 @@
-"""The reply of the providers that send nothing but text: the HTTP body is the answer (PROTOCOLS 2.3, 5.3, 6.4)."""
+"""The decoder of raw-text replies: the HTTP body is the answer, and nothing else.
+
+The wire: docs/protocols/raw-text.md, "Raw text".
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from llmclients.errors import AccessBlockedError, APIResponseError, InvalidReque
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import Chunk, make_chunk, make_text_chunk
 
-__all__ = ["BLOCKED_NOTICE", "RawTextDecoder", "refuse_tool_calls"]
+__all__ = ["BLOCKED_NOTICE", "RawTextDecoder", "reject_tool_calls"]
 
 BLOCKED_NOTICE = "sorry, 您的ip已由于触发防滥用检测而被封禁"
 """How the notice begins that yqcloud's backend sends, with status 200, to an address it has banned."""
@@ -71,7 +74,7 @@ class RawTextDecoder:
         return make_text_chunk(text, None, None, None)
 
 
-def refuse_tool_calls(request: ChatRequest) -> None:
+def reject_tool_calls(request: ChatRequest) -> None:
     """Raise InvalidRequestError for messages whose tool calls a prompt text would silently lose."""
     for index, message in enumerate(request.messages):
         if message.tool_calls or message.tool_call_id:

@@ -1,4 +1,7 @@
-"""A list of messages as one text, for the providers that cannot take a list (PROTOCOLS 3)."""
+"""`format_prompt`: a list of messages as one text, for the providers that cannot take a list.
+
+The wire: docs/protocols/raw-text.md, "The flattened prompt".
+"""
 
 from __future__ import annotations
 
@@ -51,8 +54,8 @@ def _role_and_text(message: Message | Mapping[str, Any], index: int) -> tuple[st
     try:
         return str(message["role"]), _text(message["content"])
     except (KeyError, TypeError) as error:
-        what = f"has no {error}" if isinstance(error, KeyError) else str(error)
-        raise InvalidRequestError(f"messages[{index}] {what}", argument="messages") from None
+        reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        raise InvalidRequestError(f"messages[{index}] {reason}", argument="messages") from None
 
 
 def _text(content: Any) -> str:

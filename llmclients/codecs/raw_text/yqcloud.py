@@ -1,11 +1,11 @@
-"""`yqcloud`: a flattened prompt to `api.binjie.fun`, raw text back (PROTOCOLS 5)."""
+"""`yqcloud`: a flattened prompt to `api.binjie.fun`; the reply is raw text (docs/protocols/yqcloud.md, "yqcloud")."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from llmclients.codecs.base import Codec, CodecOptions, Context, EncodedRequest, encode_json
-from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE, RawTextDecoder, refuse_tool_calls
+from llmclients.codecs.base import Codec, CodecOptions, Context, EncodedRequest
+from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE, RawTextDecoder, reject_tool_calls
 from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.errors import InvalidRequestError
 from llmclients.types.request import ChatRequest
@@ -40,7 +40,7 @@ class YqcloudCodec(Codec):
     whole_replies: ClassVar[bool] = False
 
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
-        refuse_tool_calls(request)
+        reject_tool_calls(request)
         assert isinstance(context.options, YqcloudOptions)
         messages, system = request.messages, ""
         if messages[0].role == "system":
@@ -55,7 +55,7 @@ class YqcloudCodec(Codec):
             "withoutContext": context.options.without_context,
             "stream": context.stream,
         }
-        return EncodedRequest("/api/generateStream", encode_json(payload | (request.extra or {})), _HEADERS)
+        return EncodedRequest.from_payload("/api/generateStream", payload, request, _HEADERS)
 
     def stream_decoder(self, content_type: str) -> RawTextDecoder:
         return RawTextDecoder(BLOCKED_NOTICE)

@@ -1,11 +1,14 @@
-"""`yqcloud-legacy`: the older client of the same family of sites, at `api.aichatos.cloud` (PROTOCOLS 6)."""
+"""`yqcloud-legacy`: the older client of the same family of sites, at `api.aichatos.cloud`.
+
+The wire: docs/protocols/yqcloud-legacy.md, "yqcloud-legacy".
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from llmclients.codecs.base import Codec, CodecOptions, Context, EncodedRequest, encode_json
-from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE, RawTextDecoder, refuse_tool_calls
+from llmclients.codecs.base import Codec, CodecOptions, Context, EncodedRequest
+from llmclients.codecs.raw_text.decoder import BLOCKED_NOTICE, RawTextDecoder, reject_tool_calls
 from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.types.request import ChatRequest
 
@@ -35,7 +38,7 @@ class YqcloudLegacyCodec(Codec):
     whole_replies: ClassVar[bool] = False
 
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
-        refuse_tool_calls(request)
+        reject_tool_calls(request)
         assert isinstance(context.options, YqcloudLegacyOptions)
         payload = {
             "prompt": format_prompt(request.messages),
@@ -45,7 +48,7 @@ class YqcloudLegacyCodec(Codec):
             "stream": True,
             "userId": f"#/chat/{context.options.user_id or context.random.randint(_FIRST_USER, _LAST_USER)}",
         }
-        return EncodedRequest("/api/generateStream", encode_json(payload | (request.extra or {})), _HEADERS)
+        return EncodedRequest.from_payload("/api/generateStream", payload, request, _HEADERS)
 
     def stream_decoder(self, content_type: str) -> RawTextDecoder:
         return RawTextDecoder(BLOCKED_NOTICE)

@@ -1,4 +1,7 @@
-"""`anthropic` from the server's side: Anthropic Messages (PROTOCOLS 11)."""
+"""`anthropic` from the server's side: the requests of Anthropic Messages.
+
+The wire: docs/protocols/anthropic.md, "Anthropic Messages".
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,38 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from llmclients.errors import InvalidRequestError, UnsupportedOptionError
-from llmclients.relay.codecs.anthropic_reply import ECHO, MessageEncoder, error_body, models_body, reply_body
-from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire, as_message, member, read_entries, read_object
-from llmclients.relay.codecs.options import Options, UncheckedFormat, check_members, read_tools
+from llmclients.relay.codecs.anthropic_reply import (
+    PROVIDER_DATA_KEY,
+    MessageEncoder,
+    error_body,
+    models_body,
+    reply_body,
+)
+from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
+from llmclients.relay.codecs.json_fields import check_known, decode_json, get_field, get_objects
+from llmclients.relay.codecs.request import CallOptions, UncheckedFormat, parse_message, parse_tools
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import Message
 from llmclients.types.response import ChatResponse
 
-__all__ = ["HINTS", "AnthropicWire", "speaks_it"]
+__all__ = ["IGNORED_FIELDS", "AnthropicServerCodec", "is_anthropic"]
 
-HINTS = frozenset({"cache_control", "metadata", "service_tier", "speed", "user_profile_id"})
-"""Members about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So are
+IGNORED_FIELDS = frozenset({"cache_control", "metadata", "service_tier", "speed", "user_profile_id"})
+"""Fields about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So are
 `cache_control` on blocks and tools, and `eager_input_streaming` of a tool."""
 
-_READ = {"max_tokens", "messages", "model", "output_config", "stop_sequences", "stream", "system"}
-_SAMPLING = {"temperature", "top_k", "top_p"}
-_TOOLS = {"thinking", "tool_choice", "tools"}
+# Options that have the library's names on this wire, and values of the same form.
+_OPTIONS = frozenset({"temperature", "top_k", "top_p"})
+_PARSED_FIELDS = frozenset(
+    {
+        *("max_tokens", "messages", "model", "output_config", "stop_sequences", "stream", "system"),
+        *("thinking", "tool_choice", "tools"),
+    }
+)
+_KNOWN_FIELDS = _OPTIONS | _PARSED_FIELDS | IGNORED_FIELDS
 
 
-class AnthropicWire(Wire):
+class AnthropicServerCodec(ServerCodec):
     """Messages. The model that is named is the model that is asked for."""
 
     name: ClassVar[str] = "anthropic"
@@ -35,31 +51,31 @@ class AnthropicWire(Wire):
     id_prefix: ClassVar[str] = "msg_"
     request_id_header: ClassVar[str] = "request-id"
 
-    def read(self, body: bytes) -> RelayedCall:
-        payload = read_object(body)
+    def decode(self, body: bytes) -> RelayedCall:
+        payload = decode_json(body)
         options = _options(payload)
         return RelayedCall(
             messages=_messages(payload),
-            model=member(payload, "model", str, "") or None,
+            model=get_field(payload, "model", str, "") or None,
             options=options,
-            stream=member(payload, "stream", bool, False),
-            constants=frozenset(options.constants),
+            stream=get_field(payload, "stream", bool, False),
+            droppable=frozenset(options.droppable),
         )
 
-    def reply(self, response: ChatResponse, stamp: Stamp) -> bytes:
-        return reply_body(response, stamp)
+    def encode(self, response: ChatResponse, meta: ReplyMeta) -> bytes:
+        return reply_body(response, meta)
 
-    def stream_encoder(self, call: RelayedCall, stamp: Stamp) -> MessageEncoder:
-        return MessageEncoder(stamp)
+    def stream_encoder(self, call: RelayedCall, meta: ReplyMeta) -> MessageEncoder:
+        return MessageEncoder(meta)
 
-    def refusal(self, failure: Failure) -> bytes:
+    def encode_error(self, failure: Failure) -> bytes:
         return error_body(failure)
 
-    def models(self, names: Iterable[str]) -> bytes:
+    def encode_models(self, names: Iterable[str]) -> bytes:
         return models_body(names)
 
 
-def speaks_it(headers: Mapping[str, str]) -> bool:
+def is_anthropic(headers: Mapping[str, str]) -> bool:
     """Whether a request at a path that several wires have is of this one: its clients all name its version."""
     return "anthropic-version" in headers
 
@@ -67,22 +83,18 @@ def speaks_it(headers: Mapping[str, str]) -> bool:
 # --- options --------------------------------------------------------------------------------------------------------
 
 
-def _options(payload: Mapping[str, Any]) -> Options:
-    check_members(payload, _READ | _SAMPLING | _TOOLS | HINTS, "")
-    options = Options({name: payload[name] for name in _SAMPLING if name in payload})
+def _options(payload: Mapping[str, Any]) -> CallOptions:
+    check_known(payload, _KNOWN_FIELDS, "")
+    options = CallOptions({name: payload[name] for name in _OPTIONS if name in payload})
     options.add("max_tokens", payload.get("max_tokens"))
-    options.add("stop", member(payload, "stop_sequences", list, []) or None)
-    tools = read_tools([_tool(entry, index) for index, entry in enumerate(_entries(payload, "tools"))])
-    options.add_tools(tools, *_choice(member(payload, "tool_choice", dict, {})))
-    output = member(payload, "output_config", dict, {})
-    check_members(output, {"effort", "format"}, "output_config", argument="output_config")
-    options.add("response_format", _format(output.get("format")))
-    _add_thinking(options, member(payload, "thinking", dict, {}), output.get("effort"))
+    options.add("stop", get_field(payload, "stop_sequences", list, []) or None)
+    tools = [_tool(entry, index) for index, entry in enumerate(get_objects(payload, "tools", optional=True))]
+    options.add_tools(parse_tools(tools), *_tool_choice(get_field(payload, "tool_choice", dict, {})))
+    output = get_field(payload, "output_config", dict, {})
+    check_known(output, {"effort", "format"}, "output_config", argument="output_config")
+    options.add("response_format", _response_format(output.get("format")))
+    _add_thinking(options, get_field(payload, "thinking", dict, {}), output.get("effort"))
     return options
-
-
-def _entries(payload: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    return read_entries(payload, name) if name in payload else []
 
 
 def _tool(entry: Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -99,24 +111,24 @@ def _tool(entry: Mapping[str, Any], index: int) -> dict[str, Any]:
     if entry.get("defer_loading") is False:
         ignored.add("defer_loading")
     known = {"name", "description", "input_schema", "strict"}
-    check_members(entry, known | ignored, where, argument="tools")
+    check_known(entry, known | ignored, where, argument="tools")
     if not isinstance(entry.get("input_schema"), dict):
         raise InvalidRequestError(f"{where}: there is no input_schema", argument="tools")
     tool = {name: entry.get(name) for name in ("name", "description", "strict")}
     return {"type": "function", **tool, "parameters": entry["input_schema"]}
 
 
-def _choice(choice: Mapping[str, Any]) -> tuple[str | None, bool | None]:
+def _tool_choice(choice: Mapping[str, Any]) -> tuple[str | None, bool | None]:
     """The library's `tool_choice` and `parallel_tool_calls`."""
     if not choice:
         return None, None
-    check_members(choice, {"type", "name", "disable_parallel_tool_use"}, "tool_choice", argument="tool_choice")
-    kind, name = choice.get("type"), choice.get("name")
-    one_only = member(choice, "disable_parallel_tool_use", bool, False)
-    if kind == "tool" and isinstance(name, str):
+    check_known(choice, {"type", "name", "disable_parallel_tool_use"}, "tool_choice", argument="tool_choice")
+    type_, name = choice.get("type"), choice.get("name")
+    one_only = get_field(choice, "disable_parallel_tool_use", bool, False)
+    if type_ == "tool" and isinstance(name, str):
         found: str | None = name
     else:
-        found = {"auto": "auto", "any": "required", "none": "none"}.get(kind) if isinstance(kind, str) else None
+        found = {"auto": "auto", "any": "required", "none": "none"}.get(type_) if isinstance(type_, str) else None
     if found is None:
         raise InvalidRequestError(
             "tool_choice: its type is auto, any, none, or tool with a name", argument="tool_choice"
@@ -124,28 +136,29 @@ def _choice(choice: Mapping[str, Any]) -> tuple[str | None, bool | None]:
     return found, False if one_only else None
 
 
-def _format(form: Any) -> UncheckedFormat | None:
-    if form is None:
+def _response_format(value: Any) -> UncheckedFormat | None:
+    if value is None:
         return None
-    if not isinstance(form, dict) or form.get("type") != "json_schema" or not isinstance(form.get("schema"), dict):
+    if not isinstance(value, dict) or value.get("type") != "json_schema" or not isinstance(value.get("schema"), dict):
         raise InvalidRequestError("output_config.format: a json_schema with its schema", argument="output_config")
-    check_members(form, {"type", "schema"}, "output_config.format", argument="output_config")
-    return UncheckedFormat(json_schema=form["schema"], strict=True)  # this wire has no other schemas
+    check_known(value, {"type", "schema"}, "output_config.format", argument="output_config")
+    return UncheckedFormat(json_schema=value["schema"], strict=True)  # this wire has no other schemas
 
 
-def _add_thinking(options: Options, thinking: Mapping[str, Any], effort: Any) -> None:
-    check_members(thinking, {"type", "budget_tokens", "display"}, "thinking", argument="thinking")
+def _add_thinking(options: CallOptions, thinking: Mapping[str, Any], effort: Any) -> None:
+    """Set what concerns reasoning: `thinking`, and `effort` of `output_config`."""
+    check_known(thinking, {"type", "budget_tokens", "display"}, "thinking", argument="thinking")
     options.add("thinking_display", thinking.get("display"))
     options.add("reasoning_effort", effort)
-    kind = thinking.get("type", "")
-    if kind == "enabled":
-        options.add("thinking", member(thinking, "budget_tokens", int, 0))
-    elif kind == "adaptive":  # the model decides: what any does that is told nothing
-        options.add("thinking", "adaptive", constant=True)
-    elif kind == "disabled":
+    type_ = thinking.get("type", "")
+    if type_ == "enabled":
+        options.add("thinking", get_field(thinking, "budget_tokens", int, 0))
+    elif type_ == "adaptive":  # the model decides, as any does without the option
+        options.add("thinking", "adaptive", droppable=True)
+    elif type_ == "disabled":
         if effort is None:
-            options.add("reasoning_effort", "none", constant=True)
-    elif kind:
+            options.add("reasoning_effort", "none", droppable=True)
+    elif type_:
         raise InvalidRequestError("thinking: its type is enabled, adaptive or disabled", argument="thinking")
 
 
@@ -153,23 +166,25 @@ def _add_thinking(options: Options, thinking: Mapping[str, Any], effort: Any) ->
 
 
 def _messages(payload: Mapping[str, Any]) -> list[Message]:
+    """The system text, and the turns: each is one message, or several where a user's turn has results of tools."""
     messages = []
     system = payload.get("system")
     if system:
-        messages.append(as_message({"role": "system", "content": _content(system, "system", ("text",))}, "system"))
-    for index, entry in enumerate(read_entries(payload, "messages")):
+        messages.append(parse_message({"role": "system", "content": _content(system, "system", ("text",))}, "system"))
+    for index, entry in enumerate(get_objects(payload, "messages")):
         where = f"messages[{index}]"
-        check_members(entry, {"role", "content"}, where, argument="messages")
-        read = {"user": _user, "assistant": _assistant, "system": _system}.get(str(entry.get("role")))
-        if read is None:
+        check_known(entry, {"role", "content"}, where, argument="messages")
+        split = {"user": _user, "assistant": _assistant, "system": _system}.get(str(entry.get("role")))
+        if split is None:
             raise InvalidRequestError(f"{where}: its role is user or assistant", argument="messages")
-        messages.extend(as_message(message, where) for message in read(entry.get("content"), where))
+        messages.extend(parse_message(message, where) for message in split(entry.get("content"), where))
     if not messages or not payload["messages"]:
         raise InvalidRequestError("messages is empty: there is nothing to answer", argument="messages")
     return messages
 
 
 def _blocks(content: Any, where: str) -> list[dict[str, Any]]:
+    """A turn's content as blocks, also where it is plain text."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
@@ -192,7 +207,7 @@ def _user(content: Any, where: str) -> Iterator[dict[str, Any]]:
             yield {"role": "user", "content": _content(others, where)}
             others = []
         known = {"type", "tool_use_id", "content", "is_error", "cache_control"}
-        check_members(block, known, f"{where}: tool_result", argument="messages")
+        check_known(block, known, f"{where}: tool_result", argument="messages")
         result = {"role": "tool", "tool_call_id": block.get("tool_use_id"), "is_error": block.get("is_error")}
         yield {**result, "content": _content(block.get("content") or "", where)}
     if others or not content:
@@ -200,41 +215,42 @@ def _user(content: Any, where: str) -> Iterator[dict[str, Any]]:
 
 
 def _assistant(content: Any, where: str) -> Iterator[dict[str, Any]]:
+    """An answer, with its calls and its reasoning; signed, also as it is, for an upstream of the same wire."""
     texts: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
-    thoughts: list[str] = []
+    thinking: list[str] = []
     signed = False
     blocks = _blocks(content, where)
     for block in blocks:
-        kind = block.get("type")
-        if kind == "tool_use":
-            check_members(block, {"type", "id", "name", "input", "caller", "cache_control"}, where, argument="messages")
+        type_ = block.get("type")
+        if type_ == "tool_use":
+            check_known(block, {"type", "id", "name", "input", "caller", "cache_control"}, where, argument="messages")
             if not isinstance(block.get("input"), dict):
                 raise InvalidRequestError(f"{where}: the input of a tool_use is an object", argument="messages")
             calls.append({"id": block.get("id"), "name": block.get("name"), "arguments": block["input"]})
-        elif kind == "thinking":
-            thoughts.append(member(block, "thinking", str, ""))
+        elif type_ == "thinking":
+            thinking.append(get_field(block, "thinking", str, ""))
             signed = signed or bool(block.get("signature"))
-        elif kind == "redacted_thinking":
+        elif type_ == "redacted_thinking":
             signed = True
         else:
             texts.append({name: value for name, value in block.items() if name != "citations"})
     message: dict[str, Any] = {"role": "assistant", "content": _content(texts, where, ("text",)) if texts else None}
-    message |= {"tool_calls": calls or None, "reasoning": "".join(thoughts) or None}
-    if signed:  # unsigned thinking is another provider's: Anthropic would refuse it
-        message["provider_data"] = {ECHO: blocks}
+    message |= {"tool_calls": calls or None, "reasoning": "".join(thinking) or None}
+    if signed:  # Anthropic rejects unsigned thinking, which is another provider's
+        message["provider_data"] = {PROVIDER_DATA_KEY: blocks}
     if not texts and not calls:
         message["content"] = ""
     yield message
 
 
-def _content(content: Any, where: str, kinds: Sequence[str] = ("text", "image", "document")) -> Any:
+def _content(content: Any, where: str, types: Sequence[str] = ("text", "image", "document")) -> Any:
     """Blocks as text, where they are only that, or as parts."""
     if isinstance(content, str):
         return content
     blocks = _blocks(content, where)
     for block in blocks:
-        if block.get("type") not in kinds:
+        if block.get("type") not in types:
             raise UnsupportedOptionError(
                 f"{where}: the relay does not carry a block of type {block.get('type')!r} there",
                 argument=where.partition("[")[0],
@@ -246,25 +262,26 @@ def _content(content: Any, where: str, kinds: Sequence[str] = ("text", "image", 
 
 
 def _part(block: Mapping[str, Any], where: str) -> dict[str, Any]:
-    kind, argument = block["type"], where.partition("[")[0]
-    if kind == "text":
-        check_members(block, {"type", "text", "cache_control"}, where, argument=argument)
+    """A block as a part in the library's form."""
+    type_, argument = block["type"], where.partition("[")[0]
+    if type_ == "text":
+        check_known(block, {"type", "text", "cache_control"}, where, argument=argument)
         return {"type": "text", "text": block.get("text")}
-    known = {"type", "source", "cache_control", *(("title",) if kind == "document" else ())}
+    known = {"type", "source", "cache_control", *(("title",) if type_ == "document" else ())}
     if block.get("citations") == {"enabled": False}:
         known.add("citations")
-    check_members(block, known, f"{where}: {kind}", argument=argument)
-    source = member(block, "source", dict, {})
-    where_from = source.get("type")
-    part: dict[str, Any] = {"type": "image" if kind == "image" else "file"}
+    check_known(block, known, f"{where}: {type_}", argument=argument)
+    source = get_field(block, "source", dict, {})
+    source_type = source.get("type")
+    part: dict[str, Any] = {"type": "image" if type_ == "image" else "file"}
     if block.get("title") is not None:
         part["name"] = block["title"]
-    if where_from == "url":
+    if source_type == "url":
         return part | {"url": source.get("url")}
-    if where_from == "base64":
+    if source_type == "base64":
         return part | {"data": source.get("data"), "media_type": source.get("media_type")}
-    if where_from == "text" and kind == "document":
-        return part | {"data": member(source, "data", str, "").encode(), "media_type": "text/plain"}
+    if source_type == "text" and type_ == "document":
+        return part | {"data": get_field(source, "data", str, "").encode(), "media_type": "text/plain"}
     raise UnsupportedOptionError(
-        f"{where}: the relay does not carry a source of type {where_from!r}", argument=argument
+        f"{where}: the relay does not carry a source of type {source_type!r}", argument=argument
     )

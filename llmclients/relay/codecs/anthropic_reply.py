@@ -1,4 +1,4 @@
-"""Anthropic Messages from the server's side: answers, streams and errors out (PROTOCOLS 11.2 to 11.4)."""
+"""Anthropic Messages' replies, streams and errors from the server's side (docs/protocols/anthropic.md, "Streams")."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmclients.errors import APIResponseError
-from llmclients.relay.codecs.base import Stamp, dump
-from llmclients.relay.codecs.blocks import Block, BlockEncoder, Kind
+from llmclients.relay.codecs.base import ReplyMeta
+from llmclients.relay.codecs.blocks import Block, BlockEncoder, BlockType
+from llmclients.relay.codecs.json_fields import encode_json
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
-__all__ = ["ECHO", "MessageEncoder", "error_body", "models_body", "reply_body"]
+__all__ = ["PROVIDER_DATA_KEY", "MessageEncoder", "error_body", "models_body", "reply_body"]
 
-ECHO = "anthropic"
+PROVIDER_DATA_KEY = "anthropic"
 """Under this name a message's `provider_data` has its content blocks as this wire has them."""
 
 _STOP_REASONS: dict[FinishReason | None, str] = {
-    None: "end_turn",  # of a complete answer that names none, it is what can be said
+    None: "end_turn",  # a complete answer that names no reason can only be said to have stopped
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
@@ -41,48 +42,50 @@ _TYPE_OF_STATUS = {
 
 
 def error_payload(failure: Failure) -> dict[str, Any]:
-    usual = "api_error" if failure.status >= 500 else "invalid_request_error"
-    error = {"type": _TYPE_OF_STATUS.get(failure.status, usual), "message": failure.message}
+    """An error, as the body of an error status and the event inside a stream have it."""
+    default = "api_error" if failure.status >= 500 else "invalid_request_error"
+    error = {"type": _TYPE_OF_STATUS.get(failure.status, default), "message": failure.message}
     return {"type": "error", "error": error, "request_id": failure.request_id}
 
 
 def error_body(failure: Failure) -> bytes:
-    """The body of an error status."""
-    return dump(error_payload(failure))
+    """The JSON body of an error status."""
+    return encode_json(error_payload(failure))
 
 
 def models_body(names: Iterable[str]) -> bytes:
-    """The answer to the question which models there are. When one was made is not known: the wire's word is 1970."""
+    """The list of models. When one was made is not known; for that, the wire has the year 1970."""
     entries = [
         {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"} for name in names
     ]
     first, last = (entries[0]["id"], entries[-1]["id"]) if entries else (None, None)
-    return dump({"data": entries, "has_more": False, "first_id": first, "last_id": last})
+    return encode_json({"data": entries, "has_more": False, "first_id": first, "last_id": last})
 
 
-# --- a whole answer -------------------------------------------------------------------------------------------------
+# --- a whole reply --------------------------------------------------------------------------------------------------
 
 
-def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
-    """A whole answer.
+def reply_body(response: ChatResponse, meta: ReplyMeta) -> bytes:
+    """A whole reply, as JSON.
 
     Raises:
-        APIResponseError: it ended in an error, or the arguments of a call are no JSON object: the wire cannot say so.
+        APIResponseError: the answer ended in an error, or the arguments of a call are no JSON object: the wire has no
+            form for either.
     """
-    payload = _message(stamp, response.model or stamp.model)
-    return dump(
+    payload = _message(meta, response.model or meta.model)
+    return encode_json(
         payload
         | {
-            "content": (response.provider_data or {}).get(ECHO) or _content(response),
+            "content": (response.provider_data or {}).get(PROVIDER_DATA_KEY) or _content(response),
             "stop_reason": _stop_reason(response.finish_reason),
             "usage": usage_payload(response.usage),
         }
     )
 
 
-def _message(stamp: Stamp, model: str) -> dict[str, Any]:
+def _message(meta: ReplyMeta, model: str) -> dict[str, Any]:
     return {
-        "id": stamp.id,
+        "id": meta.id,
         "type": "message",
         "role": "assistant",
         "model": model,
@@ -102,7 +105,7 @@ def _content(response: ChatResponse) -> list[dict[str, Any]]:
         content.append({"type": "text", "text": response.text})
     calls = response.tool_calls
     if calls and response.finish_reason == "length" and not _is_whole(calls[-1]):
-        calls = calls[:-1]  # `max_tokens` says that the answer was cut; half a call nobody could make
+        calls = calls[:-1]  # `max_tokens` says that the answer was cut; nobody could make half a call
     content.extend({"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments} for call in calls)
     return content
 
@@ -117,16 +120,16 @@ def _is_whole(call: ToolCall) -> bool:
 
 def _stop_reason(reason: FinishReason | None) -> str:
     if reason == "error":
-        raise APIResponseError("the backing answer ended in an error")
+        raise APIResponseError("the upstream answer ended in an error")
     return _STOP_REASONS[reason]
 
 
 def usage_payload(usage: Usage | None) -> dict[str, Any]:
-    """The counts. Where the provider tells none, the wire wants a number all the same: 0."""
+    """The token counts. Where the upstream does not tell one, it is 0: the wire wants a number all the same."""
     usage = usage or Usage()
     cached = usage.cached_tokens
     counts: dict[str, Any] = {
-        "input_tokens": max((usage.input_tokens or 0) - (cached or 0), 0),  # here without those from the cache
+        "input_tokens": max((usage.input_tokens or 0) - (cached or 0), 0),  # on this wire without those from the cache
         "output_tokens": usage.output_tokens or 0,
     }
     if cached is not None:
@@ -142,31 +145,31 @@ def usage_payload(usage: Usage | None) -> dict[str, Any]:
 class MessageEncoder(BlockEncoder):
     """A stream of events.
 
-    What only this wire has, such as the signatures of thinking and redacted thinking, passes on where the backing
-    provider speaks it, too: its own events, which chunks have as `raw`, say where it belongs.
+    What only this wire has, such as the signatures of thinking and redacted thinking, passes on where the upstream
+    provider has it, too: its events, which chunks have as `raw`, say where it belongs.
     """
 
-    own: Any = None
-    """The block of the wire's own that begins."""
+    opaque_block: Any = None
+    """The block that begins, as the upstream has it, where it is of a type that only this wire's own server has."""
 
     def head(self) -> bytes:
-        message = _message(self.stamp, self.model) | {"usage": usage_payload(self.usage)}
+        message = _message(self.meta, self.model) | {"usage": usage_payload(self.usage)}
         return _event({"type": "message_start", "message": message})
 
     def begin(self, block: Block, chunk: Chunk | None) -> bytes:
         start: dict[str, Any] = {"type": "text", "text": ""}
-        if block.kind == "reasoning":
+        if block.type == "reasoning":
             start = {"type": "thinking", "thinking": "", "signature": ""}
-        elif block.kind == "opaque":
-            start = self.own
-        elif block.kind == "call":
+        elif block.type == "opaque":
+            start = self.opaque_block
+        elif block.type == "call":
             start = {"type": "tool_use", "id": block.call_id, "name": block.name, "input": {}}
         return _start(block.index, start)
 
     def piece(self, block: Block, text: str, logprobs: Sequence[TokenLogprob]) -> bytes:
-        if block.kind == "text":
+        if block.type == "text":
             return _delta(block.index, {"type": "text_delta", "text": text})
-        if block.kind == "reasoning":
+        if block.type == "reasoning":
             return _delta(block.index, {"type": "thinking_delta", "thinking": text})
         return _delta(block.index, {"type": "input_json_delta", "partial_json": text})
 
@@ -181,23 +184,23 @@ class MessageEncoder(BlockEncoder):
         return b""
 
     def _started(self, entry: Any) -> bytes:
-        """The backing provider has begun a block. One with text or a call begins here with what it brings."""
+        """The upstream has begun a block. One of text or a call begins here with its first delta."""
         data = self.close()
-        kind = entry.get("type") if isinstance(entry, dict) else None
-        if kind == "thinking":
+        type_ = entry.get("type") if isinstance(entry, dict) else None
+        if type_ == "thinking":
             return data + self.open("reasoning", None)
-        if kind is None or kind in ("text", "tool_use"):
+        if type_ is None or type_ in ("text", "tool_use"):
             return data
-        self.own = entry
+        self.opaque_block = entry
         return data + self.open("opaque", None)
 
     def _other_delta(self, delta: dict[str, Any]) -> bytes:
         """A delta that brings neither text nor reasoning nor arguments of a call, as it is."""
-        kind = delta.get("type")
-        if kind in ("text_delta", "thinking_delta", "input_json_delta") and not self.is_open("opaque"):
+        type_ = delta.get("type")
+        if type_ in ("text_delta", "thinking_delta", "input_json_delta") and not self.is_open("opaque"):
             return b""
-        usual: Kind = "reasoning" if kind == "signature_delta" else "text"
-        data = b"" if self.is_open(usual) or self.is_open("opaque") else self.open(usual, None)
+        block_type: BlockType = "reasoning" if type_ == "signature_delta" else "text"
+        data = b"" if self.is_open(block_type) or self.is_open("opaque") else self.open(block_type, None)
         return data + _delta(self.blocks[-1].index, delta)
 
     def tail(self) -> bytes:
@@ -210,7 +213,7 @@ class MessageEncoder(BlockEncoder):
 
 
 def _event(payload: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (payload["type"].encode(), dump(payload))
+    return b"event: %b\ndata: %b\n\n" % (payload["type"].encode(), encode_json(payload))
 
 
 def _start(index: int, block: dict[str, Any]) -> bytes:

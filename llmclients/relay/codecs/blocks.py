@@ -1,4 +1,19 @@
-"""A streamed answer as one block after another: reasoning, text, calls. For the wires that have such blocks."""
+"""`BlockEncoder`: a streamed answer as one content block after another, for the wires that have such blocks.
+
+Chunks come as the upstream sends them: reasoning, text and the pieces of several tool calls, in any order, and mixed.
+The wires of Anthropic Messages and OpenAI Responses want one block after another: each has a start, deltas, and an end,
+and only one is open at any time. What a subclass writes for each of these is its wire's; when, is decided here:
+
+- Reasoning or text of another type than the open block's ends that block, and starts one.
+- A call starts as soon as its id and its name are known (`PendingCall` keeps what comes before), and if no other call
+  is open, or the open one is whole: its arguments so far are complete JSON.
+- If the open call is not whole, the upstream sends several calls at once, their pieces mixed (`_mixed`). From then on
+  no further call starts until the answer ends, as nothing tells earlier whether one is whole. The open one goes on at
+  once.
+- A piece for a call whose block has ended is an error: the wire cannot open a block again.
+
+`feed` and `finish` are called by one task, `finish` once, last. After an error nothing more is called but `fail`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +24,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from llmclients.errors import APIResponseError
-from llmclients.relay.codecs.base import Stamp
+from llmclients.relay.codecs.base import ReplyMeta
 from llmclients.types.response import Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage
 
-__all__ = ["Block", "BlockEncoder", "CallBeginning", "Kind"]
+__all__ = ["Block", "BlockEncoder", "BlockType", "PendingCall"]
 
-Kind = Literal["reasoning", "text", "call", "opaque"]
+BlockType = Literal["reasoning", "text", "call", "opaque"]
 """`opaque`: what only the wire's own server has, passed on as it is."""
 
 
@@ -23,7 +38,8 @@ class Block:
     """One block.
 
     Attributes:
-        index: its place in the answer.
+        type: what is in it.
+        index: its place in the answer, from 0.
         call_id: of a call, the id that its result refers to.
         name: of a call, the function's.
         item_id: the id of the block itself, where the wire has one.
@@ -31,7 +47,7 @@ class Block:
         logprobs: of the text's tokens.
     """
 
-    kind: Kind
+    type: BlockType
     index: int
     call_id: str = ""
     name: str = ""
@@ -45,7 +61,7 @@ class Block:
 
 
 @dataclass(slots=True)
-class CallBeginning:
+class PendingCall:
     """What has come of a call that has not begun on the wire: that wants its id and its name first."""
 
     index: int
@@ -53,15 +69,15 @@ class CallBeginning:
     name: str = ""
     pieces: list[str] = field(default_factory=list)
 
-    def take(self, delta: ToolCallDelta) -> bool:
-        """Take the next piece. Whether the call can begin."""
+    def add(self, delta: ToolCallDelta) -> bool:
+        """Add the next piece. Whether the call can begin."""
         self.id = self.id or delta.id or ""
         self.name = self.name or delta.name or ""
         self.pieces.append(delta.arguments)
         return bool(self.id and self.name)
 
     def whole(self) -> ToolCallDelta:
-        """All of it, as one piece."""
+        """All of it, as one delta. A call that has never got an id gets one here."""
         return ToolCallDelta(
             index=self.index, id=self.id or f"call_{self.index}", name=self.name, arguments="".join(self.pieces)
         )
@@ -70,13 +86,18 @@ class CallBeginning:
 class BlockEncoder(ABC):
     """Puts what chunks bring into blocks, of which one is open at a time.
 
-    Providers may send several calls at once, their pieces mixed. Then the later ones wait for the end of the answer, as
-    nothing tells earlier whether one is whole.
+    Attributes:
+        meta: what the reply has besides the answer.
+        model: the model that answers, as far as it is known.
+        finish_reason: the last one that a chunk had.
+        usage: the last token counts that a chunk had.
+        provider_data: the last that a chunk had.
+        blocks: all that have begun.
     """
 
-    def __init__(self, stamp: Stamp) -> None:
-        self.stamp = stamp
-        self.model = stamp.model
+    def __init__(self, meta: ReplyMeta) -> None:
+        self.meta = meta
+        self.model = meta.model
         self.finish_reason: FinishReason | None = None
         self.usage: Usage | None = None
         self.provider_data: dict[str, Any] = {}
@@ -85,10 +106,10 @@ class BlockEncoder(ABC):
         self._open: Block | None = None
         self._open_call: int | None = None
         self._ended_calls: set[int] = set()
-        self._waiting: dict[int, CallBeginning] = {}
+        self._pending_calls: dict[int, PendingCall] = {}
         self._mixed = False
 
-    # --- what the wire says -----------------------------------------------------------------------------------------
+    # --- what the wire writes -----------------------------------------------------------------------------------------
 
     @abstractmethod
     def head(self) -> bytes:
@@ -111,14 +132,15 @@ class BlockEncoder(ABC):
         """What comes after the last block."""
 
     def before(self, chunk: Chunk) -> bytes:
-        """What to say before a chunk's text, reasoning and calls, where the backing provider speaks this wire, too.
+        """What comes before a chunk's text, reasoning and calls.
 
-        Its own event is in `raw`.
+        Called where the chunk has the upstream's own event, of whatever wire: its `raw` is a dict. If that wire is this
+        one, what the library has no fields for can pass on.
         """
         return b""
 
     def after(self, chunk: Chunk) -> bytes:
-        """What to say after them."""
+        """What comes after them. Called like `before`."""
         return b""
 
     # --- chunks in ----------------------------------------------------------------------------------------------------
@@ -133,29 +155,29 @@ class BlockEncoder(ABC):
             data = self.head()
         if chunk.provider_data is not None:
             self.provider_data = chunk.provider_data
-        if own := type(chunk.raw) is dict:
+        if has_event := type(chunk.raw) is dict:
             data += self.before(chunk)
         if chunk.reasoning:
-            data += self._say("reasoning", chunk.reasoning, (), chunk)
+            data += self._add("reasoning", chunk.reasoning, (), chunk)
         if chunk.text:
-            data += self._say("text", chunk.text, chunk.logprobs, chunk)
+            data += self._add("text", chunk.text, chunk.logprobs, chunk)
         for delta in chunk.tool_calls:
-            data += self._call(delta, chunk)
-        return data + self.after(chunk) if own else data
+            data += self._add_call(delta, chunk)
+        return data + self.after(chunk) if has_event else data
 
     def finish(self) -> bytes:
         data = b"" if self._begun else self.head()
         cut = self.finish_reason in ("length", "content_filter", "error")
-        data += self.close(cut=cut and not self._waiting)
-        for index in list(self._waiting):
+        data += self.close(cut=cut and not self._pending_calls)
+        for index in list(self._pending_calls):
             data += self._begin_call(index, None)
-            data += self.close(cut=cut and not self._waiting)
+            data += self.close(cut=cut and not self._pending_calls)
         return data + self.tail()
 
-    def open(self, kind: Kind, chunk: Chunk | None, call_id: str = "", name: str = "") -> bytes:
+    def open(self, type_: BlockType, chunk: Chunk | None, call_id: str = "", name: str = "") -> bytes:
         """Begin a block, after ending the open one."""
         data = self.close()
-        self._open = Block(kind, len(self.blocks), call_id, name)
+        self._open = Block(type_, len(self.blocks), call_id, name)
         self.blocks.append(self._open)
         return data + self.begin(self._open, chunk)
 
@@ -167,27 +189,28 @@ class BlockEncoder(ABC):
             self._open_call = None
         return b"" if block is None else self.end(block, cut=cut)
 
-    def is_open(self, kind: Kind) -> bool:
-        return self._open is not None and self._open.kind == kind
+    def is_open(self, type_: BlockType) -> bool:
+        """Whether the open block is of this type."""
+        return self._open is not None and self._open.type == type_
 
-    def _say(self, kind: Kind, text: str, logprobs: Sequence[TokenLogprob], chunk: Chunk | None) -> bytes:
-        """More of a block of this kind."""
-        data = b"" if self.is_open(kind) else self.open(kind, chunk)
+    def _add(self, type_: BlockType, text: str, logprobs: Sequence[TokenLogprob], chunk: Chunk | None) -> bytes:
+        """More of a block of this type."""
+        data = b"" if self.is_open(type_) else self.open(type_, chunk)
         assert self._open is not None
         self._open.pieces.append(text)
         self._open.logprobs.extend(logprobs)
         return data + self.piece(self._open, text, logprobs)
 
-    def _call(self, delta: ToolCallDelta, chunk: Chunk) -> bytes:
+    def _add_call(self, delta: ToolCallDelta, chunk: Chunk) -> bytes:
         """More of a call."""
         if delta.index == self._open_call:
-            return self._say("call", delta.arguments, (), chunk) if delta.arguments else b""
+            return self._add("call", delta.arguments, (), chunk) if delta.arguments else b""
         if delta.index in self._ended_calls:
             if delta.arguments:
-                raise APIResponseError("a call goes on after its end in the backing answer")
+                raise APIResponseError("a call goes on after its end in the upstream answer")
             return b""
-        known = self._waiting.setdefault(delta.index, CallBeginning(delta.index)).take(delta)
-        if self._mixed or not known:
+        can_begin = self._pending_calls.setdefault(delta.index, PendingCall(delta.index)).add(delta)
+        if self._mixed or not can_begin:
             return b""
         if self._open_call is not None and not self._is_whole():
             self._mixed = True
@@ -195,10 +218,10 @@ class BlockEncoder(ABC):
         return self._begin_call(delta.index, chunk)
 
     def _begin_call(self, index: int, chunk: Chunk | None) -> bytes:
-        call = self._waiting.pop(index).whole()
+        call = self._pending_calls.pop(index).whole()
         data = self.open("call", chunk, call.id or "", call.name or "")
         self._open_call = index
-        return data + self._say("call", call.arguments, (), chunk) if call.arguments else data
+        return data + self._add("call", call.arguments, (), chunk) if call.arguments else data
 
     def _is_whole(self) -> bool:
         """Whether the arguments of the open call are complete."""

@@ -1,30 +1,41 @@
-"""The Responses API from the server's side: answers and streams out (PROTOCOLS 10.2 to 10.4)."""
+"""The Responses API's replies and streams from the server's side (docs/protocols/openai-responses.md, "Streams").
+
+A reply is a list of items: reasoning, a message, function calls. In a stream each item begins (`output_item.added`),
+for reasoning and text its one part does (`…part.added`), pieces come (`….delta`), and then all of it comes again,
+whole, on three levels: the text (`….done`), the part (`…part.done`), the item (`output_item.done`). The last event has
+the whole response with all items. An item's id must be the same in all of its events.
+
+An item is opaque where only the wire's own server can read it, as encrypted reasoning. With an upstream of the same
+wire, the items as they were there replace those made of the library's fields, in the item's last event and in the
+response.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from llmclients.relay.codecs.base import Stamp, dump
+from llmclients.relay.codecs.base import ReplyMeta
 from llmclients.relay.codecs.blocks import Block, BlockEncoder
-from llmclients.relay.codecs.openai_chat import error_payload
+from llmclients.relay.codecs.json_fields import encode_json
+from llmclients.relay.codecs.openai_chat_reply import error_payload
 from llmclients.relay.errors import Failure
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
-__all__ = ["ECHO", "ResponseEncoder", "is_opaque", "reply_body"]
+__all__ = ["PROVIDER_DATA_KEY", "ResponseEncoder", "is_opaque", "reply_body"]
 
-ECHO = "openai-responses"
+PROVIDER_DATA_KEY = "openai-responses"
 """Under this name a message's `provider_data` has its items as this wire has them."""
 
 _WHY_INCOMPLETE: dict[FinishReason | None, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
-_PREFIXES = {"reasoning": "rs", "text": "msg", "call": "fc"}
+_ID_PREFIXES = {"reasoning": "rs", "text": "msg", "call": "fc"}
 
 
-# --- a whole answer -------------------------------------------------------------------------------------------------
+# --- a whole reply --------------------------------------------------------------------------------------------------
 
 
-def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
-    """A whole answer."""
+def reply_body(response: ChatResponse, meta: ReplyMeta) -> bytes:
+    """A whole reply, as JSON."""
     blocks: list[Block] = []
     if response.reasoning:
         blocks.append(Block("reasoning", 0, pieces=[response.reasoning]))
@@ -34,11 +45,11 @@ def reply_body(response: ChatResponse, stamp: Stamp) -> bytes:
         Block("call", 0, call_id=call.id, name=call.name, pieces=[call.arguments_text]) for call in response.tool_calls
     ]
     for index, block in enumerate(blocks):
-        block.item_id = _item_id(stamp, block, index)
+        block.item_id = _item_id(meta, block, index)
     status = _status(response.finish_reason)
-    echoed = (response.provider_data or {}).get(ECHO)
-    output = echoed if is_opaque(echoed) else _items(blocks, status)
-    return dump(_response(stamp, response.model or stamp.model, response.finish_reason, output, response.usage))
+    upstream_items = (response.provider_data or {}).get(PROVIDER_DATA_KEY)
+    output = upstream_items if is_opaque(upstream_items) else _items(blocks, status)
+    return encode_json(_response(meta, response.model or meta.model, response.finish_reason, output, response.usage))
 
 
 def is_opaque(items: Any) -> TypeGuard[list[dict[str, Any]]]:
@@ -61,13 +72,13 @@ def _status(reason: FinishReason | None) -> str:
 
 
 def _response(
-    stamp: Stamp, model: str, reason: FinishReason | None, output: list[Any], usage: Usage | None
+    meta: ReplyMeta, model: str, reason: FinishReason | None, output: list[Any], usage: Usage | None
 ) -> dict[str, Any]:
     """The object for an answer that has ended."""
     status = _status(reason)
     details = {"reason": _WHY_INCOMPLETE[reason]} if status == "incomplete" else None
-    error = {"code": "server_error", "message": "the backing answer ended in an error"} if status == "failed" else None
-    return _head(stamp, model, status) | {
+    error = {"code": "server_error", "message": "the upstream answer ended in an error"} if status == "failed" else None
+    return _head(meta, model, status) | {
         "error": error,
         "incomplete_details": details,
         "output": output,
@@ -75,37 +86,37 @@ def _response(
     }
 
 
-def _head(stamp: Stamp, model: str, status: str) -> dict[str, Any]:
-    asked: Mapping[str, Any] = stamp.repeated
+def _head(meta: ReplyMeta, model: str, status: str) -> dict[str, Any]:
+    mirrored: Mapping[str, Any] = meta.mirrored
     return {
-        "id": stamp.id,
+        "id": meta.id,
         "object": "response",
-        "created_at": stamp.created,
+        "created_at": meta.created,
         "status": status,
         "background": False,
         "error": None,
         "incomplete_details": None,
-        "instructions": asked.get("instructions"),
-        "max_output_tokens": asked.get("max_output_tokens"),
-        "metadata": asked.get("metadata", {}),
+        "instructions": mirrored.get("instructions"),
+        "max_output_tokens": mirrored.get("max_output_tokens"),
+        "metadata": mirrored.get("metadata", {}),
         "model": model,
         "output": [],
-        "parallel_tool_calls": asked.get("parallel_tool_calls", True),
+        "parallel_tool_calls": mirrored.get("parallel_tool_calls", True),
         "previous_response_id": None,
-        "reasoning": {"effort": None, "summary": None} | asked.get("reasoning", {}),
+        "reasoning": {"effort": None, "summary": None} | mirrored.get("reasoning", {}),
         "store": False,  # whatever was asked for: the relay keeps nothing
-        "temperature": asked.get("temperature"),
-        "text": {"format": {"type": "text"}} | asked.get("text", {}),
-        "tool_choice": asked.get("tool_choice", "auto"),
-        "tools": asked.get("tools", []),
-        "top_p": asked.get("top_p"),
-        "truncation": asked.get("truncation", "disabled"),
+        "temperature": mirrored.get("temperature"),
+        "text": {"format": {"type": "text"}} | mirrored.get("text", {}),
+        "tool_choice": mirrored.get("tool_choice", "auto"),
+        "tools": mirrored.get("tools", []),
+        "top_p": mirrored.get("top_p"),
+        "truncation": mirrored.get("truncation", "disabled"),
         "usage": None,
     }
 
 
-def _item_id(stamp: Stamp, block: Block, index: int) -> str:
-    return f"{_PREFIXES[block.kind]}_{stamp.id.partition('_')[2]}{index:02d}"
+def _item_id(meta: ReplyMeta, block: Block, index: int) -> str:
+    return f"{_ID_PREFIXES[block.type]}_{meta.id.partition('_')[2]}{index:02d}"
 
 
 def _items(blocks: Sequence[Block], status: str) -> list[dict[str, Any]]:
@@ -117,9 +128,9 @@ def _items(blocks: Sequence[Block], status: str) -> list[dict[str, Any]]:
 def _item(block: Block, status: str) -> dict[str, Any]:
     """A block as the item it has become; without pieces, as it begins."""
     item: dict[str, Any] = {"id": block.item_id, "type": "message", "status": status}
-    if block.kind == "reasoning":
+    if block.type == "reasoning":
         return item | {"type": "reasoning", "summary": [_summary(block.text)] if block.pieces else []}
-    if block.kind == "call":
+    if block.type == "call":
         call = {"call_id": block.call_id, "name": block.name, "arguments": block.text}
         return item | {"type": "function_call", **call}
     return item | {"role": "assistant", "content": [_text_part(block)] if block.pieces else []}
@@ -139,19 +150,19 @@ def _logprobs(entries: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
 
 def _logprob(entry: TokenLogprob) -> dict[str, Any]:
     # A token that is a part of a character has no text, and its bytes are not known.
-    found = [] if "\ufffd" in entry.token else list(entry.token.encode())
-    return {"token": entry.token, "logprob": entry.logprob, "bytes": found}
+    utf8 = [] if "\ufffd" in entry.token else list(entry.token.encode())
+    return {"token": entry.token, "logprob": entry.logprob, "bytes": utf8}
 
 
 def usage_payload(usage: Usage) -> dict[str, Any]:
-    """The counts. One that the provider does not tell is 0: the wire wants a number."""
-    given, made = usage.input_tokens or 0, usage.output_tokens or 0
+    """The token counts. One that the upstream does not tell is 0: the wire wants a number."""
+    input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
     return {
-        "input_tokens": given,
+        "input_tokens": input_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_tokens or 0},
-        "output_tokens": made,
+        "output_tokens": output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
-        "total_tokens": given + made if usage.total_tokens is None else usage.total_tokens,
+        "total_tokens": input_tokens + output_tokens if usage.total_tokens is None else usage.total_tokens,
     }
 
 
@@ -161,19 +172,19 @@ def usage_payload(usage: Usage) -> dict[str, Any]:
 class ResponseEncoder(BlockEncoder):
     """A stream of events, numbered from 0.
 
-    Where the backing provider speaks this wire, too, an item has the id that it has there, and the last event has the
+    Where the upstream provider has this wire, too, an item has the id that it has there, and the last event has the
     items as they were there, encrypted reasoning included.
     """
 
-    def __init__(self, stamp: Stamp) -> None:
-        super().__init__(stamp)
+    def __init__(self, meta: ReplyMeta) -> None:
+        super().__init__(meta)
         self._number = 0
         self._ids: set[str] = set()
-        self._own_item: dict[str, Any] | None = None
-        self._told: set[Any] = set()  # ids of the reasoning that has gone out encrypted
+        self._upstream_item: dict[str, Any] | None = None
+        self._sent_reasoning: set[Any] = set()  # the upstream's ids of the reasoning that has gone out encrypted
 
     def head(self) -> bytes:
-        response = _head(self.stamp, self.model, "in_progress")
+        response = _head(self.meta, self.model, "in_progress")
         return self._event("response.created", response=response) + self._event(
             "response.in_progress", response=response
         )
@@ -182,12 +193,12 @@ class ResponseEncoder(BlockEncoder):
         block.item_id = self._id(block, chunk)
         item = _item(block, "in_progress")
         data = self._event("response.output_item.added", output_index=block.index, item=item)
-        if block.kind == "call":
+        if block.type == "call":
             return data
-        if block.kind == "reasoning":
+        if block.type == "reasoning":
             part = _summary("")
-            return data + self._of("response.reasoning_summary_part.added", block, summary_index=0, part=part)
-        return data + self._of("response.content_part.added", block, content_index=0, part=_text_part(block))
+            return data + self._block_event("response.reasoning_summary_part.added", block, summary_index=0, part=part)
+        return data + self._block_event("response.content_part.added", block, content_index=0, part=_text_part(block))
 
     def _id(self, block: Block, chunk: Chunk | None) -> str:
         raw = chunk.raw if chunk is not None and isinstance(chunk.raw, dict) else {}
@@ -196,86 +207,92 @@ class ResponseEncoder(BlockEncoder):
             item = raw.get("item")
             found = item.get("id") if isinstance(item, dict) else raw.get("item_id")
         if not isinstance(found, str) or not found or found in self._ids:
-            found = _item_id(self.stamp, block, block.index)
+            found = _item_id(self.meta, block, block.index)
         self._ids.add(found)
         return found
 
     def piece(self, block: Block, text: str, logprobs: Sequence[TokenLogprob]) -> bytes:
-        if block.kind == "text":
-            found = _logprobs(logprobs) if logprobs else []
-            return self._of("response.output_text.delta", block, content_index=0, delta=text, logprobs=found)
-        if block.kind == "reasoning":
-            if len(block.pieces) == 1 and block.index and self.blocks[block.index - 1].kind == "reasoning":
+        if block.type == "text":
+            entries = _logprobs(logprobs) if logprobs else []
+            return self._block_event("response.output_text.delta", block, content_index=0, delta=text, logprobs=entries)
+        if block.type == "reasoning":
+            if len(block.pieces) == 1 and block.index and self.blocks[block.index - 1].type == "reasoning":
                 # An item of its own: what sets it apart from the one before, where both are one text, has no use.
                 text = block.pieces[0] = text.removeprefix("\n\n")
-            return self._of("response.reasoning_summary_text.delta", block, summary_index=0, delta=text)
-        return self._of("response.function_call_arguments.delta", block, delta=text)
+            return self._block_event("response.reasoning_summary_text.delta", block, summary_index=0, delta=text)
+        return self._block_event("response.function_call_arguments.delta", block, delta=text)
 
     def end(self, block: Block, *, cut: bool) -> bytes:
         data = b""
-        if block.kind == "text":
+        if block.type == "text":
             part = _text_part(block)
-            said = {"text": part["text"], "logprobs": part["logprobs"]}
-            data += self._of("response.output_text.done", block, content_index=0, **said)
-            data += self._of("response.content_part.done", block, content_index=0, part=part)
-        elif block.kind == "reasoning":
+            whole = {"text": part["text"], "logprobs": part["logprobs"]}
+            data += self._block_event("response.output_text.done", block, content_index=0, **whole)
+            data += self._block_event("response.content_part.done", block, content_index=0, part=part)
+        elif block.type == "reasoning":
             part = _summary(block.text)
-            data += self._of("response.reasoning_summary_text.done", block, summary_index=0, text=block.text)
-            data += self._of("response.reasoning_summary_part.done", block, summary_index=0, part=part)
+            data += self._block_event("response.reasoning_summary_text.done", block, summary_index=0, text=block.text)
+            data += self._block_event("response.reasoning_summary_part.done", block, summary_index=0, part=part)
         else:
             if not block.pieces:  # a call without arguments
                 block.pieces.append("{}")
                 data += self.piece(block, "{}", ())
-            data += self._of("response.function_call_arguments.done", block, name=block.name, arguments=block.text)
+            data += self._block_event(
+                "response.function_call_arguments.done", block, name=block.name, arguments=block.text
+            )
         item = self._encrypted(block) or _item(block, "incomplete" if cut else "completed")
         return data + self._event("response.output_item.done", output_index=block.index, item=item)
 
     def _encrypted(self, block: Block) -> dict[str, Any] | None:
-        """The item that reasoning is where the backing provider speaks this wire, if it is known by its end."""
-        items = [] if self._own_item is None else [self._own_item]
-        if not items and is_opaque(echoed := self.provider_data.get(ECHO)):
-            items = [item for item in echoed if item.get("id") not in self._told]
+        """The item that a block of reasoning is at an upstream of this wire, if it is known when the block ends."""
+        items = [] if self._upstream_item is None else [self._upstream_item]
+        if not items and is_opaque(upstream_items := self.provider_data.get(PROVIDER_DATA_KEY)):
+            items = [item for item in upstream_items if item.get("id") not in self._sent_reasoning]
         found = next((item for item in items if item.get("type") == "reasoning"), None)
-        if block.kind != "reasoning" or found is None:
+        if block.type != "reasoning" or found is None:
             return None
-        self._told.add(found.get("id"))
+        self._sent_reasoning.add(found.get("id"))
         # Its paragraphs have gone out as one part.
         return found | {"id": block.item_id, "summary": _item(block, "completed")["summary"]}
 
     def after(self, chunk: Chunk) -> bytes:
-        """Encrypted reasoning ends with its own item. There may have been nothing of it to read."""
+        """Encrypted reasoning ends with the upstream's item. There may have been nothing of it to read."""
         item = chunk.raw.get("item") if chunk.raw.get("type") == "response.output_item.done" else None
         if not isinstance(item, dict) or item.get("type") != "reasoning" or not item.get("encrypted_content"):
             return b""
         data = b"" if self.is_open("reasoning") else self.open("reasoning", chunk)
-        self._own_item = item
+        self._upstream_item = item
         data += self.close()
-        self._own_item = None
+        self._upstream_item = None
         return data
 
     def tail(self) -> bytes:
         status = _status(self.finish_reason)
-        output = self._echoed() if is_opaque(self.provider_data.get(ECHO)) else _items(self.blocks, status)
-        response = _response(self.stamp, self.model, self.finish_reason, output, self.usage)
+        output = (
+            self._upstream_output()
+            if is_opaque(self.provider_data.get(PROVIDER_DATA_KEY))
+            else _items(self.blocks, status)
+        )
+        response = _response(self.meta, self.model, self.finish_reason, output, self.usage)
         return self._event(f"response.{status}", response=response)
 
-    def _echoed(self) -> list[Any]:
-        """The items as the backing provider had them; a call keeps the id under which it has gone out."""
-        ids = {block.call_id: block.item_id for block in self.blocks if block.kind == "call"}
+    def _upstream_output(self) -> list[Any]:
+        """The items as the upstream provider had them; a call keeps the id under which it has gone out."""
+        ids = {block.call_id: block.item_id for block in self.blocks if block.type == "call"}
         return [
             item | {"id": ids[item["call_id"]]}
             if item.get("type") == "function_call" and item.get("call_id") in ids
             else item
-            for item in self.provider_data[ECHO]
+            for item in self.provider_data[PROVIDER_DATA_KEY]
         ]
 
     def fail(self, failure: Failure) -> bytes:
         return self._event("error", **error_payload(failure))
 
-    def _of(self, kind: str, block: Block, **members: Any) -> bytes:
-        return self._event(kind, item_id=block.item_id, output_index=block.index, **members)
+    def _block_event(self, type_: str, block: Block, **fields: Any) -> bytes:
+        return self._event(type_, item_id=block.item_id, output_index=block.index, **fields)
 
-    def _event(self, kind: str, **members: Any) -> bytes:
-        payload = {"type": kind, "sequence_number": self._number, **members}
+    def _event(self, type_: str, **fields: Any) -> bytes:
+        payload = {"type": type_, "sequence_number": self._number, **fields}
         self._number += 1
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), dump(payload))
+        return b"event: %b\ndata: %b\n\n" % (type_.encode(), encode_json(payload))

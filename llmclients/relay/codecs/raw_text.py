@@ -1,4 +1,6 @@
-"""What the raw-text wires have in common on the server's side: the HTTP body is the answer (PROTOCOLS 2.3, 3).
+"""The raw-text wires from the server's side: a flattened prompt in, nothing but the text out.
+
+The wire: docs/protocols/raw-text.md, "Raw text".
 
 Their clients send a whole chat as one text, `User: …\\nAssistant: …\\nUser: …\\nAssistant:`. A chat model answers that
 text badly: SmolLM2, told a word and asked for it a turn later, names it when it gets three messages, and denies it when
@@ -14,12 +16,12 @@ import re
 
 from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.errors import APIResponseError
-from llmclients.relay.codecs.base import dump
+from llmclients.relay.codecs.json_fields import encode_json
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import Message
 from llmclients.types.response import ChatResponse, Chunk, FinishReason
 
-__all__ = ["TEXT", "TextEncoder", "refusal_body", "reply_text", "unflatten"]
+__all__ = ["TEXT", "TextEncoder", "error_body", "reply_body", "unflatten"]
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -60,7 +62,7 @@ def _flat(turns: list[Message]) -> str:
 
 
 class TextEncoder:
-    """Text as it comes. The wire has no word for how an answer ended: a bad end can only be a cut."""
+    """Text as it comes. The wire has nothing to say how an answer ended: a bad end can only be a cut connection."""
 
     def __init__(self) -> None:
         self._empty = True
@@ -79,8 +81,8 @@ class TextEncoder:
         return None
 
 
-def reply_text(response: ChatResponse) -> bytes:
-    """A whole answer.
+def reply_body(response: ChatResponse) -> bytes:
+    """A whole reply.
 
     Raises:
         APIResponseError: it is empty, or ended in an error.
@@ -91,11 +93,11 @@ def reply_text(response: ChatResponse) -> bytes:
 
 def _check_end(reason: FinishReason | None, *, empty: bool) -> None:
     if reason == "error":
-        raise APIResponseError("the backing answer ended in an error")
+        raise APIResponseError("the upstream answer ended in an error")
     if empty:
-        raise APIResponseError("the backing answer is empty")
+        raise APIResponseError("the upstream answer is empty")
 
 
-def refusal_body(failure: Failure) -> bytes:
-    """The body of an error status. What the services themselves send is not known; their clients read `message`."""
-    return dump({"code": failure.status, "message": failure.message})
+def error_body(failure: Failure) -> bytes:
+    """The JSON body of an error status. What the services send is not known; their clients read `message`."""
+    return encode_json({"code": failure.status, "message": failure.message})

@@ -1,16 +1,20 @@
-"""`ylokh` from the server's side: chat completions with constants that its client always sends (PROTOCOLS 4)."""
+"""`ylokh` from the server's side: chat completions with options that its client always sends.
+
+The wire: docs/protocols/ylokh.md, "ylokh".
+"""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from llmclients.relay.codecs.base import RelayedCall, member, read_messages, read_object
-from llmclients.relay.codecs.openai import OpenAIWire
-from llmclients.relay.codecs.openai_chat import read_options
+from llmclients.relay.codecs.base import RelayedCall
+from llmclients.relay.codecs.json_fields import decode_json, get_field
+from llmclients.relay.codecs.openai_chat import OpenAIServerCodec, parse_messages, parse_options
 
-__all__ = ["YlokhWire"]
+__all__ = ["YlokhServerCodec"]
 
-_CONSTANTS: dict[str, Any] = {
+# What the client sends where its user has chosen nothing.
+_CLIENT_DEFAULTS: dict[str, Any] = {
     "temperature": 1,
     "presence_penalty": 0,
     "top_p": 1,
@@ -20,29 +24,30 @@ _CONSTANTS: dict[str, Any] = {
 _MODEL = "gpt-3.5-turbo"
 
 
-class YlokhWire(OpenAIWire):
-    """Chat completions without a key, streamed unless told otherwise."""
+class YlokhServerCodec(OpenAIServerCodec):
+    """Chat completions without a key, streamed unless the request says otherwise."""
 
     name: ClassVar[str] = "ylokh"
     prefix: ClassVar[str] = "/ylokh"
     path: ClassVar[str] = "/v1/chat/completions"
 
-    def read(self, body: bytes) -> RelayedCall:
-        payload = read_object(body)
-        options = read_options(payload, own=["allow_fallback"])
-        model = member(payload, "model", str, "") or _MODEL
+    def decode(self, body: bytes) -> RelayedCall:
+        payload = decode_json(body)
+        options = parse_options(payload, wire_options=["allow_fallback"])
+        model = get_field(payload, "model", str, "") or _MODEL
         return RelayedCall(
-            messages=read_messages(payload),
+            messages=parse_messages(payload),
             model=model,
             options=options,
-            stream=member(payload, "stream", bool, True),
-            constants=frozenset(
-                name for name, value in options.items() if name in options.constants or _is_constant(name, value)
+            stream=get_field(payload, "stream", bool, True),
+            droppable=frozenset(
+                name for name, value in options.items() if name in options.droppable or _is_default(name, value)
             ),
-            model_is_constant=model == _MODEL,
+            model_is_droppable=model == _MODEL,
         )
 
 
-def _is_constant(name: str, value: Any) -> bool:
-    constant = _CONSTANTS.get(name)
-    return constant is not None and bool(value == constant) and isinstance(value, bool) == isinstance(constant, bool)
+def _is_default(name: str, value: Any) -> bool:
+    default = _CLIENT_DEFAULTS.get(name)
+    # The type counts: True equals 1.
+    return default is not None and bool(value == default) and isinstance(value, bool) == isinstance(default, bool)

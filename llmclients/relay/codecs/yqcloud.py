@@ -1,4 +1,4 @@
-"""`yqcloud` from the server's side: a flattened prompt in, raw text out (PROTOCOLS 5)."""
+"""`yqcloud` from the server's side: a flattened prompt in, raw text out (docs/protocols/yqcloud.md, "yqcloud")."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from llmclients.errors import InvalidRequestError
-from llmclients.relay.codecs.base import RelayedCall, Stamp, Wire, member, read_object
-from llmclients.relay.codecs.raw_text import TEXT, TextEncoder, refusal_body, reply_text, unflatten
+from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
+from llmclients.relay.codecs.json_fields import decode_json, get_field
+from llmclients.relay.codecs.raw_text import TEXT, TextEncoder, error_body, reply_body, unflatten
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import Message
 from llmclients.types.response import ChatResponse
 
-__all__ = ["YqcloudWire", "is_current"]
+__all__ = ["YqcloudServerCodec", "is_current", "parse_prompt"]
 
 _SITE = "https://chat9.yqcloud.top"
 
 
-class YqcloudWire(Wire):
-    """The current generation: the system text has a member of its own. `stream: false` is answered in one piece."""
+class YqcloudServerCodec(ServerCodec):
+    """The current generation: the system text has a field of its own. `stream: false` is answered in one piece."""
 
     name: ClassVar[str] = "yqcloud"
     prefix: ClassVar[str] = "/yqcloud"
@@ -26,45 +27,45 @@ class YqcloudWire(Wire):
     stream_type: ClassVar[str] = TEXT
     reply_type: ClassVar[str] = TEXT
 
-    def read(self, body: bytes) -> RelayedCall:
-        payload = read_object(body)
+    def decode(self, body: bytes) -> RelayedCall:
+        payload = decode_json(body)
         return RelayedCall(
             messages=self._messages(payload),
             options={
-                "network": member(payload, "network", bool, True),
-                "without_context": member(payload, "withoutContext", bool, False),
+                "network": get_field(payload, "network", bool, True),
+                "without_context": get_field(payload, "withoutContext", bool, False),
             },
             stream=self._stream(payload),
-            # Neither searching the web nor remembering earlier calls is anything that other providers do.
-            constants=frozenset({"network", "without_context"}),
+            # Other providers have no fields for them: they neither search the web nor remember earlier calls.
+            droppable=frozenset({"network", "without_context"}),
         )
 
     def _messages(self, payload: Mapping[str, Any]) -> list[Message]:
-        system = member(payload, "system", str, "")
-        turns = unflatten(read_prompt(payload), system_line=False)
+        system = get_field(payload, "system", str, "")
+        turns = unflatten(parse_prompt(payload), system_line=False)
         return [Message("system", system), *turns] if system else turns
 
     def _stream(self, payload: Mapping[str, Any]) -> bool:
-        stream: bool = member(payload, "stream", bool, True)
+        stream: bool = get_field(payload, "stream", bool, True)
         return stream
 
-    def reply(self, response: ChatResponse, stamp: Stamp) -> bytes:
-        return reply_text(response)
+    def encode(self, response: ChatResponse, meta: ReplyMeta) -> bytes:
+        return reply_body(response)
 
-    def stream_encoder(self, call: RelayedCall, stamp: Stamp) -> TextEncoder:
+    def stream_encoder(self, call: RelayedCall, meta: ReplyMeta) -> TextEncoder:
         return TextEncoder()
 
-    def refusal(self, failure: Failure) -> bytes:
-        return refusal_body(failure)
+    def encode_error(self, failure: Failure) -> bytes:
+        return error_body(failure)
 
 
-def read_prompt(payload: Mapping[str, Any]) -> str:
+def parse_prompt(payload: Mapping[str, Any]) -> str:
     """The request's prompt.
 
     Raises:
         InvalidRequestError: missing, empty or no text.
     """
-    prompt: str = member(payload, "prompt", str, "")
+    prompt: str = get_field(payload, "prompt", str, "")
     if not prompt:
         raise InvalidRequestError("prompt is missing or empty", argument="prompt")
     return prompt

@@ -1,4 +1,4 @@
-"""What every codec must be, as tests. A codec's test module has a subclass, and pytest does the rest:
+"""`CodecSuite`: the tests that every codec must pass. A codec's test module has a subclass, and pytest does the rest:
 
 ```python
 class TestParrot(CodecSuite):
@@ -19,6 +19,7 @@ from llmclients.testing.codec_suite.decoding import (
     every_split,
     plain,
     splittings,
+    whole_reply,
 )
 from llmclients.testing.codec_suite.recording import Recording, load_recordings
 from llmclients.testing.codec_suite.replies import ReplyChecks
@@ -36,19 +37,22 @@ __all__ = [
     "load_recordings",
     "plain",
     "splittings",
+    "whole_reply",
 ]
 
 
 class CodecSuite(RequestChecks, ReplyChecks, StreamChecks, CallChecks):
     """The tests of a codec, for a subclass whose name begins with `Test`.
 
-    A check of what the wire has not (whole replies, options of its own) is left out; one that does not fit is switched
-    off by setting it to None in the subclass. Nothing here needs pytest: `checks()` has every test as a function.
+    A test that goes through recordings, fields or options names each of them that fails. What the wire has not (whole
+    replies, options of its own) has no such cases, and passes. A test that does not fit is switched off by setting it
+    to None in the subclass. Nothing here needs pytest: `checks()` has every case of every test as a function.
 
     Attributes:
         codec: the codec.
         recordings: a folder with `requests`, `replies`, `streams` and `errors`; in each, `NAME` has the bytes and
-            `NAME.json` what they come to. The tables below are for those who would rather write them down.
+            `NAME.json` what they come to. The tables below are for those who would rather write them down. The first
+            good stream for each class of decoder is cut at every byte, so it should be one of the ordinary.
         requests: `(what was asked, the body's bytes)`: a dict with `messages`, and where they matter `model`, `stream`,
             `options`, `codec_options`, `api_key`, `path`, `method`, `headers`.
         replies: `(bytes, fields of the ChatResponse)`, or `(bytes, the error's class)`.

@@ -10,7 +10,7 @@ from llmclients.async_client import AsyncClient
 from llmclients.calls.accumulator import Accumulator
 from llmclients.client import Client
 from llmclients.errors import APIError
-from llmclients.testing.codec_suite.base import KEY, Checks
+from llmclients.testing.codec_suite.base import KEY, Checks, each, errors, good_answers, good_streams, streams
 from llmclients.testing.codec_suite.decoding import Outcome, decode
 from llmclients.testing.codec_suite.recording import Recording
 from llmclients.transports.mock import Cut, MockTransport, Reply
@@ -19,36 +19,40 @@ from llmclients.types.response import ChatResponse
 __all__ = ["CallChecks"]
 
 _MESSAGE = "Hello!"
-_CUTS = 5
+_CUTS = 2
 
 
 class CallChecks(Checks):
     """`Client` and `AsyncClient` with the codec."""
 
-    def test_chat_brings_the_answer(self, good_answer: Recording) -> None:
-        for side, found in self._outcomes(lambda: _replay(good_answer), _chat, _achat):
+    @each(good_answers)
+    def test_chat_brings_the_answer(self, answer: Recording) -> None:
+        for side, found in self._outcomes(lambda: _replay(answer), _chat, _achat):
             assert found.error is None, f"{side}: {found.message}"
-            good_answer.check(self._without_names(found, good_answer))
+            answer.check(self._without_names(found, answer))
 
+    @each(streams)
     def test_a_stream_brings_the_answer(self, stream: Recording) -> None:
         for _, found in self._outcomes(lambda: _replay(stream), _stream, _astream):
             stream.check(self._without_names(found, stream))
 
-    def test_a_refusal_is_raised(self, refusal: Recording) -> None:
-        status, headers = refusal.expected["status"], refusal.expected.get("headers", {})
+    @each(errors)
+    def test_an_error_status_is_raised(self, recorded: Recording) -> None:
+        status, headers = recorded.expected["status"], recorded.expected.get("headers", {})
         for calls in ((_chat, _achat), (_stream, _astream)):
-            for _, found in self._outcomes(lambda: Reply(status, refusal.data, headers=headers), *calls):
-                refusal.check_error(found)
+            for _, found in self._outcomes(lambda: Reply(status, recorded.data, headers=headers), *calls):
+                recorded.check_error(found)
 
-    def test_a_cut_is_never_an_answer(self, good_stream: Recording) -> None:
-        data = good_stream.data
-        whole = decode(self.decoder(good_stream), [data]).response
+    @each(good_streams)
+    def test_a_cut_is_never_an_answer(self, stream: Recording) -> None:
+        data = stream.data
+        whole = decode(self.decoder(stream), [data]).response
         for place in sorted({len(data) * part // _CUTS for part in range(_CUTS + 1)}):
-            reply = lambda place=place: _replay(good_stream, [data[:place], Cut()])  # noqa: E731
+            reply = lambda place=place: _replay(stream, [data[:place], Cut()])  # noqa: E731
             for side, found in self._outcomes(reply, _stream, _astream):
                 assert whole.text.startswith(found.response.text), f"{side}: other text after {place} bytes"
                 if found.error is None:  # the end mark came before the cut
-                    good_stream.check(self._without_names(found, good_stream))
+                    stream.check(self._without_names(found, stream))
 
     # --- helpers ----------------------------------------------------------------------------------------------------
 
@@ -101,11 +105,11 @@ async def _achat(client: AsyncClient) -> ChatResponse:
 
 
 def _stream(client: Client) -> ChatResponse:
-    fold = Accumulator()
+    accumulator = Accumulator()
     with client.stream(_MESSAGE) as stream:
         for chunk in stream:
-            fold.add(chunk)
-    assert fold.response().text == stream.response.text
+            accumulator.add(chunk)
+    assert accumulator.response().text == stream.response.text
     return stream.response
 
 

@@ -1,7 +1,8 @@
-"""Every way to cut bytes, and what a decoder makes of the pieces."""
+"""Ways to cut bytes, and what a codec makes of them whole or in pieces."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -9,56 +10,94 @@ from random import Random
 from typing import Any, TypeVar
 
 from llmclients.calls.accumulator import Accumulator
-from llmclients.codecs.base import StreamDecoder
+from llmclients.codecs.base import Codec, StreamDecoder
 from llmclients.errors import APIError, APIStatusError
 from llmclients.types.response import ChatResponse, Chunk
 
-__all__ = ["Outcome", "chunks_of", "cut_at", "decode", "every_split", "plain", "splittings"]
+__all__ = [
+    "Outcome",
+    "chunks_of",
+    "cut_at",
+    "decode",
+    "edges",
+    "every_split",
+    "plain",
+    "single_bytes",
+    "splittings",
+    "whole_reply",
+]
 
 SHORT = 90
 """Bytes of data up to which every pair of cuts is tried: some four thousand ways."""
-MULTI_CUTS = 20
+MULTI_CUTS = 10
 """How often longer data is cut at several random places; the same ones in every run."""
 
 T = TypeVar("T")
 
 
-def splittings(data: bytes) -> Iterator[list[bytes]]:
-    """`data` whole, byte by byte, in two at every place, and at several places: every pair of them when it is short."""
+# --- cutting --------------------------------------------------------------------------------------------------------
+
+
+def edges(data: bytes) -> list[int]:
+    """The places where a cut can matter to a decoder that works on lines: for each of them it may be in another state.
+
+    They are the first and the last three bytes, each line end and the two bytes around it, and the inside of each
+    character of several bytes.
+    """
+    places = [*range(4), *range(len(data) - 3, len(data) + 1), *(place for cut in _alike(data) for place in cut)]
+    return sorted({place for place in places if 0 <= place <= len(data)})
+
+
+def _alike(data: bytes) -> list[list[int]]:
+    """Places where a cut can matter, those together that are as far from the end of their line, or in a character."""
+    line_ends = [end.span() for end in re.finditer(rb"[\r\n]+", data)]
+    around = [[start + offset for start, end in line_ends if start + offset < end + 3] for offset in range(-2, 7)]
+    inside = [place for place, byte in enumerate(data) if byte & 0xC0 == 0x80]
+    return [places for places in (*around, inside) if places]
+
+
+def splittings(data: bytes, *, thorough: bool = True) -> Iterator[list[bytes]]:
+    """`data` whole, byte by byte, and in many other ways.
+
+    Args:
+        data: the bytes.
+        thorough: whether it is cut in two at every place, and when it is short at every pair of places. Where not, it
+            is cut wherever that can matter: at once in all places that are alike.
+    """
     yield [data]
-    yield [data[at : at + 1] for at in range(len(data))]
-    for cut in range(len(data) + 1):
-        yield [data[:cut], data[cut:]]
-    if len(data) <= SHORT:
+    yield list(single_bytes(data))
+    for places in [[cut] for cut in range(len(data) + 1)] if thorough else _alike(data):
+        yield cut_at(data, places)
+    if len(data) <= SHORT and thorough:
         for first, second in combinations(range(1, len(data)), 2):
             yield [data[:first], data[first:second], data[second:]]
         return
-    dice = Random(len(data))
+    rng = Random(len(data))
     for _ in range(MULTI_CUTS):
-        yield cut_at(data, dice.sample(range(1, len(data)), dice.randint(2, 12)))
+        yield cut_at(data, [rng.randrange(len(data) + 1) for _ in range(rng.randint(2, 12))])
 
 
 def cut_at(data: bytes, places: Iterable[int]) -> list[bytes]:
     """`data` in pieces that begin at these places."""
-    edges = [0, *sorted({place for place in places if 0 < place < len(data)}), len(data)]
-    return [data[start:end] for start, end in pairwise(edges)]
+    starts = [0, *sorted({place for place in places if 0 < place < len(data)}), len(data)]
+    return [data[start:end] for start, end in pairwise(starts)]
 
 
-def every_split(data: bytes, run: Callable[[Sequence[bytes]], T], trailing: Sequence[bytes] = ()) -> T:
-    """What `run` makes of `data`, after checking that it makes the same of it however it is cut.
+def single_bytes(data: bytes) -> Iterator[bytes]:
+    """`data` byte by byte."""
+    return (data[at : at + 1] for at in range(len(data)))
 
-    `trailing`: what may follow the end mark without a difference, glued to the last piece or as a piece of its own.
-    """
+
+def every_split(data: bytes, run: Callable[[Sequence[bytes]], T], *, thorough: bool = True) -> T:
+    """What `run` makes of `data`, after checking that it makes the same of it however it is cut: see `splittings`."""
     expected = run([data])
-    for pieces in splittings(data):
+    for pieces in splittings(data, thorough=thorough):
         found = run(pieces)
         assert found == expected, f"cut as {pieces} it comes to\n{found}\nand whole to\n{expected}"
-    for extra in trailing:
-        both = data + extra
-        for pieces in ([both], [data, extra], [both[at : at + 1] for at in range(len(both))]):
-            found = run(pieces)
-            assert found == expected, f"with {extra!r} after its end it comes to\n{found}\nand without to\n{expected}"
     return expected
+
+
+# --- decoding -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -73,7 +112,7 @@ class Outcome:
     done: bool = False
 
     def __eq__(self, other: object) -> bool:
-        # The words of an error may quote what was there when it was found, so they depend on the cut.
+        # An error's message may quote what was there when it was found, so it depends on the cut.
         return isinstance(other, Outcome) and self._essence() == other._essence()
 
     __hash__ = None  # type: ignore[assignment]
@@ -90,20 +129,38 @@ class Outcome:
 
 def decode(decoder: StreamDecoder, pieces: Iterable[bytes]) -> Outcome:
     """Feed the pieces, then the end, to the first error. Anything but an APIError is the decoder's bug, and passes."""
-    fold = Accumulator()
+    accumulator = Accumulator()
 
     def take(chunks: Iterator[Chunk]) -> None:
         for chunk in chunks:
             assert type(chunk) is Chunk, f"a decoder yields chunks, not {type(chunk).__name__}"
-            fold.add(chunk)
+            accumulator.add(chunk)
 
     try:
         for piece in pieces:
             take(decoder.feed(piece))
         take(decoder.finish())
     except APIError as error:
-        return Outcome.from_error(error, fold.response(), done=decoder.done)
-    return Outcome(fold.response(), done=decoder.done)
+        return Outcome.from_error(error, accumulator.response(), done=decoder.done)
+    return Outcome(accumulator.response(), done=decoder.done)
+
+
+def whole_reply(codec: Codec, body: bytes) -> ChatResponse:
+    """What a codec reads in a whole reply, as the clients make a response of it.
+
+    Raises:
+        APIError: the reply is none.
+    """
+    chunk = codec.decode(body)
+    assert type(chunk) is Chunk, f"decode makes a Chunk, not {type(chunk).__name__}"
+    assert chunk.role == "assistant", f"the role of a whole reply is assistant, not {chunk.role}"
+    indexes = [call.index for call in chunk.tool_calls]
+    assert indexes == [*range(len(indexes))], f"the calls of a whole reply have the indexes {indexes}"
+    accumulator = Accumulator()
+    accumulator.add(chunk)
+    response = accumulator.response()
+    response.raw = chunk.raw
+    return response
 
 
 def chunks_of(decoder: StreamDecoder, *pieces: bytes) -> list[Chunk]:

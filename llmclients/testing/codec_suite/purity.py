@@ -32,7 +32,7 @@ _FUNCTIONS: tuple[tuple[Any, str], ...] = (
 
 @contextmanager
 def sealed(thing: object) -> Iterator[None]:
-    """Clock, dice, environment, files, threads and sockets raise AssertionError while the block runs, in this thread.
+    """Clock, random numbers, environment, files, threads and sockets raise AssertionError in this thread meanwhile.
 
     They do so, too, where the modules of `thing`'s classes have them by a name of their own.
     """

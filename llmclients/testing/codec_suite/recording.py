@@ -64,9 +64,9 @@ class Recording:
         expected = self.expected["error"]
         kind = expected["class"] if isinstance(expected["class"], type) else getattr(errors, expected["class"])
         assert found.error is kind, f"{self}: {found.error} ({found.message}), not {kind}"
-        words = expected.get("message", "")
-        assert found.message == words if whole_message and words else words in found.message, (
-            f"{self}: the message is {found.message!r}, not {words!r}"
+        message = expected.get("message", "")
+        assert found.message == message if whole_message and message else message in found.message, (
+            f"{self}: the message is {found.message!r}, not {message!r}"
         )
         for name in ("retryable", "status"):
             if name in expected:

@@ -1,14 +1,13 @@
-"""What a codec is given to prove itself: values for every option, bytes that are no protocol, JSON with wrong types."""
+"""What a codec is given to prove itself: values for every option, and bytes that are no protocol."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any, Literal, get_args, get_origin
 
-__all__ = ["FIELD_VALUES", "GARBAGE", "SPECIAL_TEXT", "TOOLS", "guesses", "in_events", "mutations", "named", "strings"]
+__all__ = ["FIELD_VALUES", "MALFORMED", "SCHEMA", "SPECIAL_TEXT", "TOOLS", "guesses", "named", "strings"]
 
 TOOLS: list[Mapping[str, Any]] = [
     {
@@ -82,7 +81,7 @@ def named(what: str) -> Iterator[None]:
 
 # --- what is no protocol --------------------------------------------------------------------------------------------
 
-GARBAGE: tuple[bytes, ...] = (
+MALFORMED: tuple[bytes, ...] = (
     b"",
     b"\x00",
     b"\xff\xfe\x00\x01",
@@ -119,75 +118,3 @@ GARBAGE: tuple[bytes, ...] = (
     Random(1).randbytes(1000),
     Random(2).randbytes(1000).replace(b"\n", b"") + b"\n\n",
 )
-
-_WRONG: tuple[Any, ...] = (
-    *(None, True, 0, -1, 1.5, 10**30, "", "x", "河", [], [None], ["x"], [[]], [{}], {}, {"x": None}, {"x": {"x": []}}),
-)
-_ABSENT = object()
-
-
-def mutations(bodies: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
-    """Bodies of one JSON value each, with every place in them left out, and of another type; equal places once.
-
-    Args:
-        bodies: names, for the reports, and bytes; what is no JSON is left alone.
-    """
-    seen: set[Any] = set()
-    for name, data in bodies:
-        try:
-            value = json.loads(data)
-        except ValueError:
-            continue
-        for where, changed in _changes(value, seen):
-            yield f"{name} with {where}", json.dumps(changed).encode()
-
-
-def in_events(bodies: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
-    """The same for bodies of which each line may have a JSON object: server-sent events, or lines of JSON."""
-    seen: set[Any] = set()
-    for name, data in bodies:
-        lines = data.splitlines(keepends=True)
-        for place, line in enumerate(lines):
-            start = line.find(b"{")
-            try:
-                value = json.loads(line[start:]) if start >= 0 else None
-            except ValueError:
-                continue
-            if not isinstance(value, dict):
-                continue
-            end = line[len(line.rstrip(b"\r\n")) :]
-            for where, changed in _changes(value, seen):
-                event = line[:start] + json.dumps(changed).encode() + end
-                yield f"{name}, line {place + 1} with {where}", b"".join([*lines[:place], event, *lines[place + 1 :]])
-
-
-def _changes(value: Any, seen: set[Any]) -> Iterator[tuple[str, Any]]:
-    shape = (tuple(sorted(value)), str(value.get("type"))) if isinstance(value, dict) else ()
-    for path in _places(value):
-        general = tuple("[]" if isinstance(step, int) else step for step in path)
-        if (shape, general) in seen:
-            continue
-        seen.add((shape, general))
-        for other in (*_WRONG, _ABSENT):
-            words = "left out" if other is _ABSENT else f"= {other!r}"
-            yield f"{'.'.join(map(str, path)) or 'all'} {words}", _changed(value, path, other)
-
-
-def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    if path:
-        yield path
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, member in members:
-        yield from _places(member, (*path, name))
-
-
-def _changed(value: Any, path: tuple[Any, ...], other: Any) -> Any:
-    step, *rest = path
-    copied = dict(value) if isinstance(value, dict) else list(value)
-    if rest:
-        copied[step] = _changed(value[step], tuple(rest), other)
-    elif other is _ABSENT:
-        del copied[step]
-    else:
-        copied[step] = other
-    return copied

@@ -1,4 +1,4 @@
-"""Chunks to a response."""
+"""The accumulator, alone: chunks to a response."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from llmclients.calls.accumulator import Accumulator
 SIZE = 1000
 
 
-def fold(chunks: list[Chunk]) -> ChatResponse:
-    folded = Accumulator()
+def accumulate(chunks: list[Chunk]) -> ChatResponse:
+    accumulator = Accumulator()
     for chunk in chunks:
-        folded.add(chunk)
-    return folded.response()
+        accumulator.add(chunk)
+    return accumulator.response()
 
 
 def test_text(benchmark: BenchmarkFixture) -> None:
-    response = benchmark(fold, list(decode(codecs()["openai"], reads("openai", SIZE, 1))))
+    response = benchmark(accumulate, list(decode(codecs()["openai"], reads("openai", SIZE, 1))))
     assert response.text == "".join(texts(SIZE))
     assert response.finish_reason == "stop"
 
@@ -31,5 +31,5 @@ def test_tool_calls(benchmark: BenchmarkFixture) -> None:
         Chunk(tool_calls=[ToolCallDelta(index=1, id="b", name="read")]),
     ]
     pieces = [Chunk(tool_calls=[ToolCallDelta(index=n % 2, arguments="12")]) for n in range(SIZE)]
-    response = benchmark(fold, first + pieces)
+    response = benchmark(accumulate, first + pieces)
     assert [len(call.arguments_text) for call in response.tool_calls] == [SIZE, SIZE]

@@ -18,16 +18,16 @@ _REPEATS = 3
 
 def decoder(server: str, *, codec: str, size: int, per_read: int, seconds: float) -> dict[str, float]:
     """A decoder, fed from memory."""
-    made, parts = codecs()[codec], reads(codec, size, per_read)
-    expected = count_chunks(made, parts)
+    loaded, parts = codecs()[codec], reads(codec, size, per_read)
+    expected = count_chunks(loaded, parts)
     if codec in EVENT_CODECS and not size < expected < size + 5:  # and what says how it ended
         raise AssertionError(f"{expected} chunks came, not {size} and a few")
-    rounds, begun = 0, time.process_time()
-    while not rounds or time.process_time() - begun < seconds:
-        if count_chunks(made, parts) != expected:
+    rounds, start = 0, time.process_time()
+    while not rounds or time.process_time() - start < seconds:
+        if count_chunks(loaded, parts) != expected:
             raise AssertionError("another number of chunks came")
         rounds += 1
-    cpu = time.process_time() - begun
+    cpu = time.process_time() - start
     megabytes = rounds * sum(map(len, parts)) / 1e6
     return {"chunks_per_s": rounds * expected / cpu, "mb_per_s": megabytes / cpu, "count": rounds * expected}
 
@@ -46,17 +46,17 @@ def _turn(client: Client, messages: int) -> float:
     for _ in range(_REPEATS):
         conversation = client.conversation()
         conversation.messages.extend(message.model_copy() for _ in range(messages // 2) for message in pairs)
-        begun = time.process_time()
+        start = time.process_time()
         conversation.chat("Go on.")
         conversation.model_dump_json()
-        best = min(best, time.process_time() - begun)
+        best = min(best, time.process_time() - start)
         if len(conversation.messages) != messages + 2:
             raise AssertionError("the turn is not part of the history")
     return best
 
 
 def long_answer(server: str, *, chunks: int) -> dict[str, float]:
-    """One stream of so many chunks, and before it one of half. What the memory is measured from holds neither."""
+    """One stream of so many chunks, and before it one of half as many. The memory is counted from before both."""
     _answer(server, 1000)
     before = resident_bytes()
     half, _ = _answer(server, chunks // 2)
@@ -73,14 +73,14 @@ def long_answer(server: str, *, chunks: int) -> dict[str, float]:
 def _answer(server: str, chunks: int) -> tuple[float, int]:
     limit: dict[str, Any] = {"max_response_bytes": 1 << 30}  # the default is a tenth of what comes
     with Client("openai", model=MODEL, base_url=f"{server}/long/{chunks}/v1", api_key="key", **limit) as client:
-        begun, found = time.process_time(), 0
+        start, count = time.process_time(), 0
         stream = client.stream(PROMPT)
         for chunk in stream:
-            found += bool(chunk.text)
+            count += bool(chunk.text)
         size = len(stream.response.text)
-        if found != chunks:
-            raise AssertionError(f"{found} texts came, not {chunks}")
-        return time.process_time() - begun, size
+        if count != chunks:
+            raise AssertionError(f"{count} texts came, not {chunks}")
+        return time.process_time() - start, size
 
 
 WORKLOADS: dict[str, Callable[..., dict[str, float]]] = {

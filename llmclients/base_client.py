@@ -1,0 +1,129 @@
+"""`BaseClient` and `BaseStream`: what the two clients, and their streams, have in common. Nothing here waits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from typing_extensions import Unpack
+
+from llmclients.calls.chat import Backend, ChatArguments, ChatCall, OnComplete, prepare
+from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.flow import Run
+from llmclients.config.client import ClientOptions, ClientSettings
+from llmclients.transports.base import Clock
+from llmclients.types.messages import Messages, as_messages
+from llmclients.types.response import ChatResponse
+
+__all__ = ["BaseClient", "BaseStream"]
+
+
+class _HasClock(Protocol):
+    clock: Clock
+
+
+TransportT = TypeVar("TransportT", bound=_HasClock)
+GivenT = TypeVar("GivenT")  # what a caller may bring in its place
+StreamT = TypeVar("StreamT")
+ConversationT = TypeVar("ConversationT")
+
+
+class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
+    """What `Client` and `AsyncClient` have in common."""
+
+    def __init__(
+        self, provider: str = "local", *, transport: GivenT | None = None, **options: Unpack[ClientOptions]
+    ) -> None:
+        """A client of one provider. Nothing is sent yet.
+
+        Args:
+            provider: a provider's name, or `"name/model"`.
+            model: the model of calls that name none.
+            api_key: the key; default: the provider's environment variable.
+            base_url: another server that speaks the provider's format.
+            model_path: the weights file (GGUF) of the local model.
+            headers: further headers of every request; one of the provider's own name replaces it.
+            timeout: a `Timeout`, or seconds to wait for the next bytes. Default: connect 10, read 120, no deadline.
+            retry: a `RetryPolicy`, a number of attempts, or None for one attempt. Default: three attempts.
+            proxy: a proxy's URL, False for none, or None for the environment's.
+            fallback: names of providers to try, in turn, when this one's attempts have failed.
+            trust_env: whether proxies and certificate authorities may come from the environment.
+            verify: False for no certificate checks, or the file or folder of a certificate authority.
+            max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
+            transport: what carries the requests in place of the client's own connections; the caller's to close.
+
+        Raises:
+            ConfigurationError: naming the argument that is wrong, or that no client has.
+        """
+        self._settings = ClientSettings.from_arguments(provider, **options)
+        self._transport = self._open_transport(transport)
+
+    @abstractmethod
+    def _open_transport(self, given: GivenT | None) -> TransportT:
+        """The client's own transport, or the one that it was given."""
+
+    @abstractmethod
+    def _chat(self, arguments: ChatArguments, max_turns: int | None) -> Any:
+        """The answer, or what is awaited for it; with `max_turns`, after all turns of the tool loop."""
+
+    @abstractmethod
+    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> StreamT:
+        """The stream of a call that is prepared now and sent later."""
+
+    @abstractmethod
+    def _conversation_type(self) -> Callable[..., ConversationT]:
+        """What makes a conversation through this client. Loaded when first needed: few need it."""
+
+    def stream(self, messages: Messages, *, model: str | None = None, restart: bool = False, **options: Any) -> StreamT:
+        """The answer piece by piece. The request is sent when the first chunk is asked for.
+
+        Args:
+            model: the model of this call.
+            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came.
+            options: fields of `ChatRequest`, and the provider's own options.
+
+        Raises:
+            ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.
+        """
+        return self._stream(ChatArguments(as_messages(messages), model, options, restart=restart))
+
+    def conversation(self, system: str | None = None, model: str | None = None) -> ConversationT:
+        """A new conversation: keeps its history, so that each turn is one message."""
+        settings, clock = self._settings, self._transport.clock
+        return self._conversation_type()(
+            Backend(
+                provider=settings.provider.name,
+                new_state=lambda: settings.codec.conversation_state(clock.time()),
+                chat=self._chat,
+                stream=self._stream,
+            ),
+            system=system,
+            model=model,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._settings.label!r})"
+
+    def _prepare(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
+        return prepare(self._settings, self._transport.clock, arguments, stream=stream)
+
+
+class BaseStream:
+    """What `Stream` and `AsyncStream` have in common: the call, and how far its flow has come."""
+
+    def __init__(self, call: ChatCall | FallbackCall, on_complete: OnComplete | None = None) -> None:
+        self._call = call
+        self._run = Run(call.stream())
+        self._on_complete = on_complete
+
+    @property
+    def response(self) -> ChatResponse:
+        """The chunks so far as one response; complete once the stream has ended."""
+        return self._call.response()
+
+    def _tell_completion(self) -> None:
+        """Tell the whole answer to who waits for it, once."""
+        on_complete, self._on_complete = self._on_complete, None
+        if on_complete is not None:
+            on_complete(self._run.result)

@@ -1,0 +1,59 @@
+"""`FallbackCall`: the same chat call to one provider after another, until one answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from llmclients.calls.flow import CallState, Flow
+from llmclients.errors import APIError, APITimeoutError
+from llmclients.types.response import ChatResponse
+
+__all__ = ["FallbackCall"]
+
+
+class _Call(Protocol):
+    """What a fallback asks of the call to each provider: a `ChatCall`."""
+
+    state: CallState
+
+    def reply(self) -> Flow[ChatResponse]: ...
+    def stream(self) -> Flow[ChatResponse]: ...
+    def response(self) -> ChatResponse: ...
+    def is_final(self) -> bool: ...
+
+
+class FallbackCall:
+    """A call to the first of several providers that answers. All of it is within one deadline.
+
+    Args:
+        calls: one to each provider, in turn; they share one `CallState`.
+    """
+
+    def __init__(self, calls: Sequence[_Call]) -> None:
+        self._calls = calls
+        self._current = calls[0]
+
+    def reply(self) -> Flow[ChatResponse]:
+        """The flow of `chat`."""
+        return self._first_answer(lambda call: call.reply())
+
+    def stream(self) -> Flow[ChatResponse]:
+        """The flow of `stream`. Once a chunk is out, another provider goes on only with `restart`."""
+        return self._first_answer(lambda call: call.stream())
+
+    def response(self) -> ChatResponse:
+        """What has come of the answer so far."""
+        return self._current.response()
+
+    def _first_answer(self, flow: Callable[[_Call], Flow[ChatResponse]]) -> Flow[ChatResponse]:
+        for call in self._calls[:-1]:
+            self._current = call
+            try:
+                return (yield from flow(call))
+            except APIError as error:
+                if call.is_final() or (isinstance(error, APITimeoutError) and error.phase == "total"):
+                    raise
+                call.state.errors.append(error.with_traceback(None))
+        self._current = self._calls[-1]
+        return (yield from flow(self._current))

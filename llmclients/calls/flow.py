@@ -1,0 +1,199 @@
+"""The sans-I/O core of a call: a generator of I/O steps and chunks, and `Run`, by which a driver advances it."""
+
+# Theory of operation
+# -------------------
+# A *flow* is a generator that never waits and never touches a socket. It yields what is to be done next, and is sent
+# the outcome, or has the transport's error thrown into it:
+#
+#     step                 the driver                                      the outcome
+#     StartServer          calls `run()`                                   an `Endpoint`
+#     Open                 closes the open response, sends the request     the new response
+#     Read                 reads the open response                         bytes; b"" at the body's clean end
+#     Drain                reads a complete answer's last bytes off        None; never an error
+#     Sleep                closes the open response, waits                 None
+#     a `Chunk`            hands it to the caller, and stops until asked   None
+#
+# So retries, deadlines, fallbacks and breaks are written once, for both clients, and are tested without a socket and
+# without sleeping. Chunks are steps like the others: `chat` and `stream` have the same reader of a body, and `chat`'s
+# flow just does not yield them.
+#
+# A *driver* (`client.Stream`, `async_client.AsyncStream`) owns the one response that is open, and has one loop:
+#
+#     step = run.next_step()
+#     while step is not None:                     # None: the flow has ended, and `run.result` is its value
+#         if type(step) is Chunk:
+#             return step
+#         run.outcome = perform(step)             # awaited, in the other; or `run.error`, where it fails
+#         step = run.next_step()
+#
+# Nearly every step of a long answer is a chunk behind a chunk. Those a stream takes by `run.resume(None)`, which is the
+# generator's own `send`, and leaves the loop for the rest.
+#
+# Invariants: at most one response is open at any time. Nothing is sent, read or decoded before the driver is asked for
+# a chunk (or the result). A flow that has raised is over, as any generator. An `APIError` of a step goes into the flow,
+# which alone decides what it means; every other exception (an interrupt, a cancellation) passes the flow by and ends
+# the driver.
+#
+# Threads: a flow is advanced by one thread, or task, at a time. Only a driver's `close` may come from another one; it
+# sets `run.closed` and closes the response, and a waiting read fails.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from llmclients.calls.accumulator import Accumulator
+from llmclients.config.values import Timeout
+from llmclients.errors import APIError, StreamInterruptedError
+from llmclients.providers.provider import Endpoint
+from llmclients.transports.base import HTTPRequest
+from llmclients.types.response import Chunk
+
+__all__ = [
+    "DRAIN",
+    "READ",
+    "CallState",
+    "Drain",
+    "Flow",
+    "Open",
+    "Read",
+    "ResponseHead",
+    "Run",
+    "Sleep",
+    "StartServer",
+    "Step",
+]
+
+T = TypeVar("T")
+
+
+class ResponseHead(Protocol):
+    """What a flow looks at in an open response. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StartServer:
+    """Start the server that the provider needs; the outcome is its `Endpoint`. May take seconds."""
+
+    run: Callable[[], Endpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Send the request; the outcome is the response, read by `Read` steps. One that is still open is closed first.
+
+    Attributes:
+        deadline: the end of the whole call, in seconds on the transport clock's monotonic scale; None for no deadline.
+    """
+
+    request: HTTPRequest
+    timeout: Timeout
+    deadline: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the body's next bytes; the outcome is `b""` at its clean end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The answer is complete, its body not yet: take the end off the wire if it comes soon, so that the connection
+    serves another exchange. Has no outcome, and does not fail.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Close the response, and wait for `seconds`."""
+
+    seconds: float
+
+
+READ = Read()
+DRAIN = Drain()
+Step: TypeAlias = StartServer | Open | Read | Drain | Sleep
+Flow: TypeAlias = Generator[Step | Chunk, Any, T]
+
+
+@dataclass(slots=True)
+class CallState:
+    """What the attempts of one call share, also when they go to one provider after another.
+
+    Attributes:
+        deadline: seconds on the clock's monotonic scale; set by the first attempt.
+        accumulator: what has come of the answer.
+        delivered: whether the caller has seen a chunk of it.
+        errors: those of the attempts so far, first to last.
+    """
+
+    deadline: float | None = None
+    accumulator: Accumulator = field(default_factory=Accumulator)
+    delivered: bool = False
+    errors: list[APIError] = field(default_factory=list)
+
+
+class Run(Generic[T]):
+    """A flow under way: the part of a driver that does not wait, shared by both clients.
+
+    Attributes:
+        resume: the flow's `send`: for a flow that stands at a chunk, `resume(None)` is `next_step()` without its ado.
+        outcome: what the flow is sent next. The driver sets it after a step.
+        error: what is thrown into the flow instead. The driver sets it when a step has failed.
+        closed: whether the driver's response was closed by the caller, maybe from another thread.
+        ended: whether the flow has come to its end.
+        result: the flow's value, once it has ended.
+    """
+
+    __slots__ = ("_flow", "closed", "ended", "error", "outcome", "result", "resume")
+    result: T
+
+    def __init__(self, flow: Flow[T]) -> None:
+        self._flow = flow
+        self.resume = flow.send
+        self.outcome: Any = None
+        self.error: APIError | None = None
+        self.closed = False
+        self.ended = False
+
+    def next_step(self) -> Step | Chunk | None:
+        """The next step to perform, or chunk to hand out; None when the flow has ended.
+
+        Raises:
+            APIError: the call has failed, or the stream was closed before its end.
+        """
+        outcome, self.outcome = self.outcome, None
+        try:
+            if self.error is None:
+                return self.resume(outcome)
+            error, self.error = self.error, None
+            return self._flow.throw(error)
+        except StopIteration as end:
+            self.end(end)
+            return None
+
+    def end(self, end: StopIteration) -> None:
+        """Take note of the flow's end; its value is the result. The next step after it is None.
+
+        Raises:
+            StreamInterruptedError: the flow had broken off before, or was closed, and was asked again.
+        """
+        if self.ended:
+            return
+        if self.closed:  # a generator that has raised ends without a value
+            raise closed_early() from None
+        self.ended, self.result = True, end.value
+
+    def check_open(self) -> None:
+        """Raise StreamInterruptedError if the caller has closed the stream: then even a clean end means nothing."""
+        if self.closed:
+            raise closed_early()
+
+
+def closed_early() -> StreamInterruptedError:
+    """The error of a stream that its own user closed."""
+    return StreamInterruptedError("the stream was closed before its end", retryable=False)

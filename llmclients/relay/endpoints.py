@@ -1,0 +1,157 @@
+"""The relay's endpoints: each decodes a request in a wire's format, asks the upstream, and replies in that format.
+
+How an answer goes out piece by piece. The reply's head, a 200, is sent with the first bytes that the encoder makes of a
+chunk. So there are two ways to fail:
+
+- before the head, as an error status, in `Endpoint._serve`, like any other failure;
+- after it, as the wire's own error event, if the encoder has one (`fail`); where the wire has none, the connection is
+  cut without the chunk that ends the body: uvicorn does so when an application returns before its reply is complete.
+
+The bytes that end a good answer are made (`finish`) only after the upstream's stream has ended without an error, and is
+closed: a client never sees a good end and then a break. Each piece is sent before the next one is asked for, so that a
+slow client slows the upstream down, and little is held in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from starlette.types import Receive, Scope, Send
+
+from llmclients.errors import LLMClientError
+from llmclients.relay.access import check_access
+from llmclients.relay.asgi import ASGIExchange, ClientDisconnected
+from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
+from llmclients.relay.errors import Failure, RequestRejected
+from llmclients.relay.upstream import Upstream
+
+__all__ = ["ChatEndpoint", "CodecSelector", "ModelsEndpoint", "Relay"]
+
+_log = logging.getLogger("llmclients.relay")
+
+CodecSelector: TypeAlias = Callable[[Mapping[str, str]], ServerCodec]
+"""Which wire a request is of, by its headers (names in lower case)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """What all endpoints of one relay share.
+
+    Attributes:
+        upstream: who answers.
+        api_key: the key that clients have to send, or None.
+        max_request_bytes: the most bytes of one request's body.
+    """
+
+    upstream: Upstream
+    api_key: str | None
+    max_request_bytes: int
+
+
+class Endpoint(ABC):
+    """An address of the relay: an ASGI application of its own, because it has to notice when the client disconnects."""
+
+    def __init__(self, relay: Relay, select_codec: CodecSelector) -> None:
+        self._relay = relay
+        self._select_codec = select_codec
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, whatever happens, and log how it ended."""
+        exchange = ASGIExchange(scope, receive, send)
+        codec = self._select_codec(exchange.headers)
+        begun = time.monotonic()
+        outcome = "broken off: the relay stops"
+        try:
+            outcome = await self._serve(exchange, codec)
+        except ClientDisconnected:
+            outcome = "the client went away"
+        finally:
+            _log.info("%s: HTTP %d, %.2f s, %s", codec.name, exchange.status, time.monotonic() - begun, outcome)
+
+    async def _serve(self, exchange: ASGIExchange, codec: ServerCodec) -> str:
+        """Reply, be it with an error. How it ended, for the log.
+
+        Raises:
+            ClientDisconnected: there is nobody to reply to.
+        """
+        try:
+            check_access(exchange.method, exchange.headers, self._relay.api_key)
+            body = await exchange.body(self._relay.max_request_bytes)
+            await exchange.cancel_on_disconnect(self._reply(exchange, codec, body))
+        except ClientDisconnected:
+            raise
+        except Exception as error:  # noqa: BLE001 - `_failure` logs what nobody expected
+            if exchange.status:  # the answer broke off, and the wire has no error event: leave the reply incomplete
+                return f"broken off: {error}"
+            failure = _failure(error)
+            request_id = ((codec.request_id_header, failure.request_id),) if failure.request_id else ()
+            headers = (*failure.headers, *request_id)
+            await exchange.reply(failure.status, "application/json", codec.encode_error(failure), headers)
+            return failure.message
+        return "complete"
+
+    @abstractmethod
+    async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
+        """Read the request in the wire's format, and reply in it.
+
+        Raises:
+            Exception: with `exchange.status` 0 as an error status; else the reply broke off.
+        """
+
+
+class ModelsEndpoint(Endpoint):
+    """The list of models."""
+
+    async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
+        names = await self._relay.upstream.models()
+        await exchange.reply(200, "application/json", codec.encode_models(names))
+
+
+class ChatEndpoint(Endpoint):
+    """A chat call, whole or streamed."""
+
+    async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
+        call = codec.decode(body)
+        meta = ReplyMeta(codec.id_prefix + secrets.token_hex(12), int(time.time()), call.model or "", call.mirrored)
+        if call.stream:
+            await self._stream(exchange, codec, call, meta)
+        else:
+            data = codec.encode(await self._relay.upstream.chat(call), meta)
+            await exchange.reply(200, codec.reply_type, data, ((codec.request_id_header, meta.id),))
+
+    async def _stream(self, exchange: ASGIExchange, codec: ServerCodec, call: RelayedCall, meta: ReplyMeta) -> None:
+        """Reply piece by piece; the module's docstring says how."""
+        headers = ((codec.request_id_header, meta.id), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+        encoder = codec.stream_encoder(call, meta)
+        try:
+            async with self._relay.upstream.stream(call) as stream:
+                async for chunk in stream:
+                    data = encoder.feed(chunk)
+                    if data and not exchange.status:
+                        await exchange.start(200, codec.stream_type, headers)
+                    if data:
+                        await exchange.write(data)
+            end = encoder.finish()
+        except Exception as error:
+            error_event = encoder.fail(_failure(error)) if exchange.status else None
+            if error_event is None:
+                raise
+            end = error_event
+        if not exchange.status:
+            await exchange.start(200, codec.stream_type, headers)
+        await exchange.write(end, last=True)
+
+
+def _failure(error: Exception) -> Failure:
+    """What the client is told of an error; what nobody expected is told to the log."""
+    if isinstance(error, RequestRejected):
+        return error.failure
+    if not isinstance(error, LLMClientError):
+        _log.error("the relay failed", exc_info=error)
+    return Failure.from_error(error)
