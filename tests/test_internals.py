@@ -26,6 +26,7 @@ import pytest
 import requests
 import urllib3
 import urllib3.connection
+import urllib3.contrib.socks
 
 from tests.private_names import search, uses
 
@@ -98,7 +99,15 @@ MADE_FAST = ("types", "codecs.gemini")
 INTERNALS = [
     Internal("requests", "Response", "_content_consumed", (REQUESTS,), "a hook has read the body", says_when_the_body_was_read),
     Internal("urllib3", "HTTPResponse", "_fp", (REQUESTS,), "http.client's response, and its socket", has_the_response_below),
-    Internal("urllib3", "HTTPConnection", "_new_conn", (REQUESTS,), "overridden: bounds TLS and tunnels", read_by(urllib3.connection, "_new_conn")),
+    *(
+        Internal("urllib3", "HTTPConnection", name, (REQUESTS,), reason, read_by(urllib3.connection, name))
+        for name, reason in (
+            ("_new_conn", "overridden: one limit for the name and all its addresses"),
+            ("_tunnel", "overridden: TLS behind a proxy has what is left of it"),
+            ("_dns_host", "the name to resolve, as the caller wrote it"),
+        )
+    ),
+    Internal("urllib3", "SOCKSConnection", "_socks_options", (REQUESTS,), "whether PySocks connects", read_by(urllib3.contrib.socks, "_socks_options")),
     Internal("python", "socket.SocketIO", "_sock", (REQUESTS,), "the socket below a reader", has_the_socket_below),
     Internal("python", "argparse.ArgumentParser", "_subparsers", ("cli",), "whether a command has commands below it", tells_of_commands),
     *(

@@ -231,4 +231,4 @@ def test_the_key_that_a_client_was_given_stays_with_a_session_of_the_callers(
         with Client("openai/m", base_url=fault_server.url, api_key="sk-given-key", transport=session) as client:
             assert client.chat("Hi").text == "Hi"
 
-        assert dict(fault_server.heard[0][0].headers)["authorization"] == "Bearer sk-given-key"
+        assert dict(fault_server.received[0][0].headers)["authorization"] == "Bearer sk-given-key"

@@ -22,14 +22,19 @@ from functools import cache
 from typing import Any
 
 from urllib3 import exceptions as ux
+from urllib3.connection import HTTPConnection
 
 from llmclients.transports.requests.connect import connect_first, resolve
 from llmclients.transports.requests.limits import current
 from llmclients.transports.requests.strict_head import StrictHTTPResponse
 
-__all__ = ["SendTimeoutError", "use_limited_connections"]
+__all__ = ["ConnectLimitError", "SendTimeoutError", "use_limited_connections"]
 
 _PIECE = 16 * 1024  # bytes
+
+
+class ConnectLimitError(ux.ConnectTimeoutError):
+    """Connecting took too long. Of its own class, as urllib3's is also the base of failures that were quick."""
 
 
 class SendTimeoutError(TimeoutError):
@@ -43,23 +48,22 @@ def use_limited_connections(manager: Any) -> None:
     }
 
 
-class _Limited:
-    """Before one of urllib3's connection classes: the same, within the limits of the exchange."""
+class _Limited(HTTPConnection):
+    """A mixin before one of urllib3's connection classes: the same, within the limits of the exchange."""
 
     response_class = StrictHTTPResponse
     sock: Any
-    timeout: float
 
     def connect(self) -> None:
         limits = current()
         if limits is None:
-            super().connect()  # type: ignore[misc]
+            super().connect()
             return
         limits.is_new_connection = limits.is_connecting = True
         try:
-            super().connect()  # type: ignore[misc]
+            super().connect()
         except TimeoutError as error:  # urllib3 takes a handshake's for one of reading
-            raise ux.ConnectTimeoutError(self, "connecting timed out") from error
+            raise ConnectLimitError(self, "connecting timed out") from error
         finally:
             limits.is_connecting = False
 
@@ -68,24 +72,24 @@ class _Limited:
         if limits is None or hasattr(self, "_socks_options"):
             if limits is not None:
                 self.timeout = limits.to_connect()
-            sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+            sock: socket.socket = super()._new_conn()
         else:
             try:
-                addresses = resolve(self._dns_host, self.port, limits.to_connect())  # type: ignore[attr-defined]
-                sock = connect_first(addresses, limits.to_connect(), self.socket_options or ())  # type: ignore[attr-defined]
+                addresses = resolve(self._dns_host, self.port, limits.to_connect())
+                sock = connect_first(addresses, limits.to_connect(), self.socket_options or ())
             except socket.gaierror as error:
-                raise ux.NameResolutionError(self.host, self, error) from error  # type: ignore[attr-defined,arg-type]
+                raise ux.NameResolutionError(self.host, self, error) from error
             except TimeoutError as error:
-                raise ux.ConnectTimeoutError(self, "connecting timed out") from error
+                raise ConnectLimitError(self, "connecting timed out") from error
             except OSError as error:
-                raise ux.NewConnectionError(self, f"no connection: {error}") from error  # type: ignore[arg-type]
+                raise ux.NewConnectionError(self, f"no connection: {error}") from error
         if limits is not None:
             sock.settimeout(limits.to_connect())  # for TLS, and for a proxy's tunnel
         return sock
 
     def _tunnel(self) -> None:
         limits = current()
-        super()._tunnel()  # type: ignore[misc]
+        super()._tunnel()
         if limits is not None:
             self.sock.settimeout(limits.to_connect())  # for TLS with the server behind the proxy
 
@@ -93,7 +97,7 @@ class _Limited:
         """Send bytes, in pieces that each have a limit."""
         limits = current()
         if limits is None or limits.is_connecting or self.sock is None or not isinstance(data, bytes):
-            super().send(data)  # type: ignore[misc]
+            super().send(data)
             return
         view = memoryview(data)
         for start in range(0, len(view), _PIECE):
@@ -101,7 +105,7 @@ class _Limited:
                 self._leave_unsent()
             self.sock.settimeout(limits.to_send())
             try:
-                super().send(view[start : start + _PIECE])  # type: ignore[misc]
+                super().send(view[start : start + _PIECE])
             except TimeoutError as error:
                 if _is_readable(self.sock):
                     self._leave_unsent()

@@ -36,7 +36,7 @@ from llmclients.transports.errors import (
     Row,
 )
 from llmclients.transports.request import Routes, header_lines, require, tls_context
-from llmclients.transports.requests.connection import SendTimeoutError, use_limited_connections
+from llmclients.transports.requests.connection import ConnectLimitError, SendTimeoutError, use_limited_connections
 from llmclients.transports.requests.limits import Limits, of_exchange
 from llmclients.transports.requests.response import RequestsResponse
 
@@ -219,13 +219,14 @@ def _proxy_url(proxy: Proxy) -> str:
 
 EXCEPTIONS: tuple[Row, ...] = (
     (SendTimeoutError, None, SLOW_SENDING),
+    (ConnectLimitError, None, SLOW_CONNECT),
     (socket.gaierror, None, RESOLVE),
     (ux.NameResolutionError, None, RESOLVE),
     (ConnectionRefusedError, None, CONNECT),
-    (ux.ConnectTimeoutError, None, SLOW_CONNECT),
     (ux.ProxyError, None, PROXY),
     (rx.ProxyError, None, PROXY),
     (ux.NewConnectionError, None, CONNECT),
+    (ux.ConnectTimeoutError, None, SLOW_CONNECT),
     (rx.ConnectTimeout, None, SLOW_CONNECT),
     (ux.TimeoutError, None, SLOW_ANSWER),
     (rx.Timeout, None, SLOW_ANSWER),
