@@ -26,7 +26,6 @@ import pytest
 import requests
 import urllib3
 import urllib3.connection
-import urllib3.contrib.socks
 
 from tests.private_names import search, uses
 
@@ -107,7 +106,6 @@ INTERNALS = [
             ("_dns_host", "the name to resolve, as the caller wrote it"),
         )
     ),
-    Internal("urllib3", "SOCKSConnection", "_socks_options", (REQUESTS,), "whether PySocks connects", read_by(urllib3.contrib.socks, "_socks_options")),
     Internal("python", "socket.SocketIO", "_sock", (REQUESTS,), "the socket below a reader", has_the_socket_below),
     Internal("python", "argparse.ArgumentParser", "_subparsers", ("cli",), "whether a command has commands below it", tells_of_commands),
     *(

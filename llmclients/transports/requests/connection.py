@@ -18,6 +18,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import sys
 from functools import cache
 from typing import Any
 
@@ -52,6 +53,7 @@ class _Limited(HTTPConnection):
     """A mixin before one of urllib3's connection classes: the same, within the limits of the exchange."""
 
     response_class = StrictHTTPResponse
+    by_socks = False
     sock: Any
 
     def connect(self) -> None:
@@ -69,7 +71,7 @@ class _Limited(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         limits = current()
-        if limits is None or hasattr(self, "_socks_options"):
+        if limits is None or self.by_socks:
             if limits is not None:
                 self.timeout = limits.to_connect()
             sock: socket.socket = super()._new_conn()
@@ -131,5 +133,7 @@ def _is_readable(sock: socket.socket) -> bool:
 def _limited_pool(pool: Any) -> Any:
     if issubclass(pool.ConnectionCls, _Limited):
         return pool
-    connection = type(pool.ConnectionCls.__name__, (_Limited, pool.ConnectionCls), {})
+    socks = sys.modules.get("urllib3.contrib.socks")  # loaded by the first proxy that needs it
+    by_socks = socks is not None and issubclass(pool.ConnectionCls, socks.SOCKSConnection)
+    connection = type(pool.ConnectionCls.__name__, (_Limited, pool.ConnectionCls), {"by_socks": by_socks})
     return type(pool.__name__, (pool,), {"ConnectionCls": connection})
