@@ -115,19 +115,31 @@ class Context:
 
 
 class StreamDecoder(Protocol):
-    """Bytes in, chunks out, however the bytes are cut.
+    """Bytes in, chunks out, however the bytes are cut. One serves one reply.
 
-    What `feed` and `finish` return must be iterated to its end; chunks that precede an error come before it is raised.
+    What `feed` and `finish` return must be iterated to its end, before the next call; chunks that precede an error come
+    before it is raised. After an error a decoder is not used again.
     """
 
     done: bool
     """True once the wire's own end mark has come. What follows it means nothing, and nobody needs to wait for it."""
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
-        """The chunks that `data` completes. Raises APIError for an error event, and for bytes that are no protocol."""
+        """The chunks that `data` completes.
+
+        Raises:
+            APIStatusError: the provider reports an error.
+            APIResponseError: the bytes are not what the protocol says.
+            StreamInterruptedError: the answer says of itself that it was cut.
+        """
 
     def finish(self) -> Iterator[Chunk]:
-        """The body has ended cleanly. Raises StreamInterruptedError when the end mark had not come."""
+        """The body has ended cleanly: the chunks that only its end completes.
+
+        Raises:
+            StreamInterruptedError: the end mark has not come.
+            APIError: of a decoder that reads the body as a whole, as `feed` does.
+        """
 
 
 class Codec(ABC):
@@ -156,7 +168,11 @@ class Codec(ABC):
 
     @abstractmethod
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        """A new decoder for one streamed reply with this Content-Type (as sent; may be empty)."""
+        """A new decoder for one streamed reply. Never raises: what is wrong with a reply, the decoder says.
+
+        Args:
+            content_type: the reply's Content-Type as sent; "" where it has none.
+        """
 
     def decode(self, body: bytes) -> Chunk:
         """A whole reply, as one chunk of the role `assistant`.

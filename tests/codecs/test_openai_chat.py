@@ -129,7 +129,7 @@ def test_a_stream_that_ends_early_is_never_a_success(
 
 
 @given(streams(), PLACES, st.data(), st.sampled_from(CODECS))
-def test_a_corrupt_byte_is_read_or_refused_but_never_crashes(
+def test_a_corrupt_byte_is_read_or_rejected_but_never_crashes(
     stream: Generated, places: list[int], data: st.DataObject, codec: Codec
 ) -> None:
     at = data.draw(st.integers(0, len(stream.data) - 1))
@@ -271,20 +271,20 @@ def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(sample: d
 
 @pytest.mark.parametrize("sample", [REPLY, ERROR], ids=["reply", "error"])
 def test_a_reply_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
-    refused = 0
+    rejected = 0
     for payload in variants(sample):
         body = json.dumps(payload).encode()
         try:
             response = whole_reply(OpenAICodec(), body)
         except APIError:
-            refused += 1
+            rejected += 1
         else:
             assert response.raw == json.loads(body)
             assert (
                 ChatResponse.model_validate(response.model_dump()) == response
             )  # decoding checks what validation would
 
-    assert refused
+    assert rejected
 
 
 def test_an_error_body_of_any_shape_becomes_an_error_of_its_status() -> None:
@@ -317,7 +317,7 @@ def test_an_error_body_can_be_anything(body: bytes, status: int) -> None:
 
 @pytest.mark.parametrize("end", [b"", b"1"], ids=["cut", "closed"])
 @pytest.mark.parametrize("depth", [300, 10_000, 500_000])
-def test_json_nested_too_deeply_is_refused(depth: int, end: bytes) -> None:
+def test_json_nested_too_deeply_is_rejected(depth: int, end: bytes) -> None:
     nested = b'{"error":' * depth + (end + b"}" * depth if end else b"")
 
     assert OpenAICodec().decode_error(400, {}, nested).status_code == 400
@@ -421,15 +421,17 @@ def chunk_or_error(read: Callable[..., Chunk | None], *args: Any) -> Any:
         return type(error), str(error)
 
 
-@pytest.mark.parametrize("kind", ["message", "error"])
+@pytest.mark.parametrize("event_type", ["message", "error"])
 @pytest.mark.parametrize("sample", [TEXT_EVENT, *WITH_ERRORS, CHUNK, ERROR])
-def test_the_short_way_of_an_event_of_text_comes_to_what_the_long_way_does(sample: dict[str, Any], kind: str) -> None:
+def test_the_short_way_of_an_event_of_text_comes_to_what_the_long_way_does(
+    sample: dict[str, Any], event_type: str
+) -> None:
     for payload in [*variants(sample), *({**TEXT_EVENT, "choices": value} for value in CHOICES_OF_OTHER_TYPES)]:
         data = json.dumps(payload).encode()
 
-        short = chunk_or_error(EventDecoder()._chunk, data, kind)
+        short = chunk_or_error(EventDecoder()._chunk, data, event_type)
 
-        assert short == chunk_or_error(EventDecoder()._other_chunk, payload, data, kind), payload
+        assert short == chunk_or_error(EventDecoder()._other_chunk, payload, data, event_type), payload
 
 
 @pytest.mark.parametrize("first", [b"", b": begin\n\n"], ids=["at the start", "later"])

@@ -29,8 +29,8 @@ def read(pieces: list[bytes]) -> Outcome:
     return decode(CODEC.stream_decoder("text/event-stream"), pieces)
 
 
-def written(answer: Answer, how: str = "all", **form: Any) -> bytes:
-    return "".join(event(kind, **form, **members) for kind, members in answer.events(how)).encode()
+def written(answer: Answer, how: str = "all", **options: Any) -> bytes:
+    return "".join(event(event_type, **options, **members) for event_type, members in answer.events(how)).encode()
 
 
 @given(answers(), HOW, PLACES, st.sampled_from(["\n", "\r\n"]), st.booleans())
@@ -60,7 +60,7 @@ def test_a_stream_that_ends_early_is_never_a_success(
 
 
 @given(answers(), PLACES, st.data())
-def test_a_corrupt_byte_is_read_or_refused_but_never_crashes(
+def test_a_corrupt_byte_is_read_or_rejected_but_never_crashes(
     answer: Answer, places: list[int], data: st.DataObject
 ) -> None:
     stream = written(answer)
@@ -79,7 +79,9 @@ def test_nothing_comes_before_the_answer_does_so_that_a_failure_there_can_be_tri
     item = {"output_index": 0, "item": {"type": "message", "id": "a", "content": []}}
     before = [("response.created", response), ("response.in_progress", response), ("response.output_item.added", item)]
 
-    assert [chunk for kind, members in before for chunk in decoder.feed(event(kind, **members).encode())] == []
+    assert [
+        chunk for event_type, members in before for chunk in decoder.feed(event(event_type, **members).encode())
+    ] == []
     (first,) = decoder.feed(event("response.output_text.delta", output_index=0, delta="Hi").encode())
     (second,) = decoder.feed(event("response.output_text.delta", output_index=0, delta="!").encode())
 
@@ -157,17 +159,17 @@ def test_an_event_with_any_node_of_another_type_is_read_or_an_api_error(sample: 
 
 
 def test_a_reply_with_any_node_of_another_type_is_read_or_an_api_error() -> None:
-    refused = 0
+    rejected = 0
     for payload in variants(REPLY):
         body = json.dumps(payload).encode()
         try:
             response = whole_reply(CODEC, body)
         except APIError:
-            refused += 1
+            rejected += 1
         else:
             assert response.raw == json.loads(body)
 
-    assert refused
+    assert rejected
 
 
 @given(st.binary(), st.integers(400, 599))

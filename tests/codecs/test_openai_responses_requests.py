@@ -21,8 +21,10 @@ CODEC = OpenAIResponsesCodec()
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def encoded(messages: Any = "Hi", *, own: dict[str, Any] | None = None, stream: bool = False, **options: Any) -> Any:
-    context = Context(model="m", options=CODEC.options(**own or {}), stream=stream)
+def encoded(
+    messages: Any = "Hi", *, codec_options: dict[str, Any] | None = None, stream: bool = False, **options: Any
+) -> Any:
+    context = Context(model="m", options=CODEC.options(**codec_options or {}), stream=stream)
     body = CODEC.encode(ChatRequest.from_messages(messages, **options), context).body
     payload = json.loads(body)
     assert json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() == body
@@ -35,7 +37,7 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "prope
 
 
 @pytest.mark.parametrize(
-    ("options", "own", "more"),
+    ("options", "codec_options", "more"),
     [
         ({}, {}, {}),
         ({"temperature": 0}, {}, {"temperature": 0}),
@@ -77,13 +79,15 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "prope
     ],
     ids=repr,
 )
-def test_what_is_set_is_sent_and_nothing_else(options: dict[str, Any], own: dict[str, Any], more: Any) -> None:
-    assert encoded(own=own, **options) == HI | more
-    assert encoded(own=own, stream=True, **options) == HI | more | {"stream": True}
+def test_what_is_set_is_sent_and_nothing_else(
+    options: dict[str, Any], codec_options: dict[str, Any], more: Any
+) -> None:
+    assert encoded(codec_options=codec_options, **options) == HI | more
+    assert encoded(codec_options=codec_options, stream=True, **options) == HI | more | {"stream": True}
 
 
 @pytest.mark.parametrize("name", ["stop", "seed", "presence_penalty", "frequency_penalty"])
-def test_what_the_wire_has_no_field_for_is_refused(name: str) -> None:
+def test_what_the_wire_has_no_field_for_is_rejected(name: str) -> None:
     with pytest.raises(UnsupportedOptionError, match="its wire has no field for it") as caught:
         settings().request(as_messages("Hi"), "m", {name: "END" if name == "stop" else 1})
 
@@ -107,7 +111,7 @@ def settings() -> ClientSettings:
     ],
     ids=["audio", "bitmap", "large"],
 )
-def test_a_part_that_the_wire_does_not_take_is_refused(part: Any, words: str) -> None:
+def test_a_part_that_the_wire_does_not_take_is_rejected(part: Any, words: str) -> None:
     with pytest.raises(UnsupportedOptionError, match=words):
         settings().request([Message("user", [part])], "m", {})
 
@@ -149,7 +153,7 @@ def test_parts(part: Any, sent: dict[str, Any]) -> None:
         (Message("assistant", "x", provider_data={"openai-responses": {}}), "is not a list of items"),
     ],
 )
-def test_a_message_that_has_no_form_on_the_wire_is_refused(message: Message, words: str) -> None:
+def test_a_message_that_the_wire_cannot_carry_is_rejected(message: Message, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=rf"messages\[1\]: .*{words}") as caught:
         encoded(["Hi", message])
 

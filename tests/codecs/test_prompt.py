@@ -76,7 +76,7 @@ def test_an_option(pairs: list[tuple[str, Any]], options: dict[str, bool], expec
 
 
 @pytest.mark.parametrize("options", [{}, {"add_special_tokens": True}, {"do_continue": True}])
-def test_no_messages_are_refused(options: dict[str, bool]) -> None:
+def test_no_messages_are_rejected(options: dict[str, bool]) -> None:
     with pytest.raises(InvalidRequestError, match="messages is empty") as caught:
         format_prompt([], **options)
 

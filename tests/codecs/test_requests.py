@@ -36,10 +36,14 @@ def codec_of(provider: str) -> Codec:
     return find_provider(provider).load_codec()
 
 
-def encoded(provider: str, messages: Any = "Hi", *, own: dict[str, Any] | None = None, **options: Any) -> str:
+def encoded(provider: str, messages: Any = "Hi", *, codec_options: dict[str, Any] | None = None, **options: Any) -> str:
     codec = codec_of(provider)
     context = Context(
-        model="m", options=codec.options(**own or {}), unix_time=1767225600.0, random=random.Random(1), api_key="k"
+        model="m",
+        options=codec.options(**codec_options or {}),
+        unix_time=1767225600.0,
+        random=random.Random(1),
+        api_key="k",
     )
     return codec.encode(ChatRequest.from_messages(messages, **options), context).body.decode()
 
@@ -116,7 +120,7 @@ YLOKH = (
         ({"presence_penalty": 1}, ("1", "1", "1", "0", "true", "")),
         ({"top_p": 0.5}, ("1", "0", "0.5", "0", "true", "")),
         ({"frequency_penalty": -1}, ("1", "0", "1", "-1", "true", "")),
-        ({"own": {"allow_fallback": False}}, ("1", "0", "1", "0", "false", "")),
+        ({"codec_options": {"allow_fallback": False}}, ("1", "0", "1", "0", "false", "")),
         ({"max_tokens": 100}, ("1", "0", "1", "0", "true", ',"max_tokens":100')),
         ({"stop": "END"}, ("1", "0", "1", "0", "true", ',"stop":"END"')),
         ({"seed": 7}, ("1", "0", "1", "0", "true", ',"seed":7')),
@@ -199,9 +203,9 @@ def test_a_codec_asks_no_clock_and_no_dice_of_its_own(provider: str) -> None:
     assert encoded(provider) == encoded(provider)
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------
+# --- what is rejected ------------------------------------------------------------------------------------------------
 
-REFUSED = {
+REJECTED = {
     "temperature": 0.5,
     "top_p": 0.5,
     "max_tokens": 5,
@@ -221,11 +225,11 @@ REFUSED = {
 
 @pytest.mark.parametrize(
     ("provider", "option"),
-    [(provider, option) for provider in ALL for option in REFUSED if option not in codec_of(provider).fields],
+    [(provider, option) for provider in ALL for option in REJECTED if option not in codec_of(provider).fields],
 )
-def test_an_option_without_a_field_on_the_wire_is_refused_by_name(provider: str, option: str) -> None:
+def test_an_option_without_a_field_on_the_wire_is_rejected_by_name(provider: str, option: str) -> None:
     with pytest.raises(UnsupportedOptionError, match=f"{provider} cannot carry the option '{option}'") as caught:
-        settings(provider).request(as_messages("Hi"), None if provider != "openai" else "m", {option: REFUSED[option]})
+        settings(provider).request(as_messages("Hi"), None if provider != "openai" else "m", {option: REJECTED[option]})
 
     assert caught.value.argument == option
 
@@ -238,12 +242,12 @@ def test_what_each_wire_carries() -> None:
 
 @pytest.mark.parametrize("provider", ALL)
 def test_an_option_set_to_none_is_as_good_as_absent(provider: str) -> None:
-    request, own = settings(provider, model=None if provider in RAW_TEXT else "m").request(
-        as_messages("Hi"), None, dict.fromkeys(REFUSED)
+    request, codec_options = settings(provider, model=None if provider in RAW_TEXT else "m").request(
+        as_messages("Hi"), None, dict.fromkeys(REJECTED)
     )
 
     assert request.model_dump(exclude={"messages", "model"}, exclude_none=True) == {}
-    assert own == codec_of(provider).options()
+    assert codec_options == codec_of(provider).options()
 
 
 @pytest.mark.parametrize(
@@ -259,7 +263,7 @@ def test_an_option_set_to_none_is_as_good_as_absent(provider: str) -> None:
         ("ai365vip", "xyz", ""),
     ],
 )
-def test_an_unknown_option_is_refused_by_name(provider: str, option: str, hint: str) -> None:
+def test_an_unknown_option_is_rejected_by_name(provider: str, option: str, hint: str) -> None:
     with pytest.raises(UnsupportedOptionError, match=f"there is no option '{option}'") as caught:
         settings(provider).request(as_messages("Hi"), "m" if provider == "openai" else None, {option: 1})
 
@@ -268,7 +272,7 @@ def test_an_unknown_option_is_refused_by_name(provider: str, option: str, hint: 
 
 
 @pytest.mark.parametrize(
-    ("provider", "own", "argument"),
+    ("provider", "codec_options", "argument"),
     [
         ("ylokh", {"allow_fallback": "perhaps"}, "allow_fallback"),
         ("yqcloud", {"network": "perhaps"}, "network"),
@@ -278,9 +282,11 @@ def test_an_unknown_option_is_refused_by_name(provider: str, option: str, hint: 
         ("yqcloud-legacy", {"user_id": []}, "user_id"),
     ],
 )
-def test_an_own_option_of_the_wrong_type_is_refused_by_name(provider: str, own: dict[str, Any], argument: str) -> None:
+def test_a_codec_option_of_the_wrong_type_is_rejected_by_name(
+    provider: str, codec_options: dict[str, Any], argument: str
+) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        settings(provider).request(as_messages("Hi"), None, own)
+        settings(provider).request(as_messages("Hi"), None, codec_options)
 
     assert caught.value.argument == argument
 
@@ -334,7 +340,7 @@ class Loop(dict[str, Any]):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_cannot_carry_is_refused(provider: str, value: Any) -> None:
+def test_what_json_cannot_carry_is_rejected(provider: str, value: Any) -> None:
     with pytest.raises(InvalidRequestError, match="JSON cannot carry the payload") as caught:
         encoded(provider, extra={"x": value})
 
@@ -385,7 +391,7 @@ def test_a_call_s_model_is_the_one_named_the_client_s_or_the_default(
         ("yqcloud-legacy", "gpt-4", "answers with gpt-3.5-turbo"),
     ],
 )
-def test_a_model_that_no_wire_can_carry_is_refused(provider: str, model: str | None, words: str) -> None:
+def test_a_model_that_no_wire_can_carry_is_rejected(provider: str, model: str | None, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words) as caught:
         settings(provider).request(as_messages("Hi"), model, {})
 
@@ -443,7 +449,7 @@ def test_the_names_of_models_are_read(body: bytes, names: list[str]) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[5]", b"{}", b'{"data":null}', b'{"data":{}}', b'{"data":["a"]}', b'{"data":[{}]}']
 )
-def test_what_is_no_list_of_models_is_refused(body: bytes) -> None:
+def test_what_is_no_list_of_models_is_rejected(body: bytes) -> None:
     with pytest.raises(APIResponseError):
         codec_of("openai").decode_models(body)
 

@@ -1,4 +1,4 @@
-"""The presets, one by one: what each sends for one rich request, where to, and what it refuses."""
+"""The presets, one by one: what each sends for one rich request, where to, and what it rejects."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SENT: dict[str, Any] = {
     "stream": True,
     "stream_options": {"include_usage": True},
 }
-"""What goes out where a server has no habit of its own."""
+"""What goes out where a server has no dialect of its own."""
 
 LOGPROBS = {"logprobs", "top_logprobs"}
 CHOICES = {"tool_choice", "parallel_tool_calls"}
@@ -69,7 +69,7 @@ IMAGES = {"image", "image-url"}
 UNASKED = {"stream_options": None}  # usage comes without asking
 NAMELESS = {"role": "tool", "content": "4 degrees", "tool_call_id": "call_1"}
 
-# name: base URL, options refused, parts taken, members of the payload that differ (None: not there)
+# name: base URL, options rejected, parts taken, members of the payload that differ (None: not there)
 TABLE: dict[str, tuple[str, set[str], set[str], dict[str, Any]]] = {
     "ollama-v1": ("http://localhost:11434/v1", CHOICES | LOGPROBS, {"image"}, {}),
     "llama.cpp": ("http://localhost:8080/v1", set(), IMAGES | {"audio"}, {}),
@@ -162,14 +162,14 @@ def test_the_table_has_every_preset() -> None:
 
 @pytest.mark.parametrize("preset", TABLE)
 def test_a_rich_request_goes_out_in_the_preset_s_dialect(preset: str) -> None:
-    base_url, refused, _, changes = TABLE[preset]
-    options = {name: value for name, value in OPTIONS.items() if name not in refused}
+    base_url, rejected, _, changes = TABLE[preset]
+    options = {name: value for name, value in OPTIONS.items() if name not in rejected}
     llm, mock = client(preset, STREAMED)
 
     list(llm.stream(MESSAGES, **options))
 
     (request,) = mock.requests
-    expected = {name: value for name, value in (SENT | changes).items() if name not in refused and value is not None}
+    expected = {name: value for name, value in (SENT | changes).items() if name not in rejected and value is not None}
     assert json.loads(request.body) == expected
     assert request.url == f"{base_url}/chat/completions"
     headers = {name.lower(): value for name, value in request.headers}
@@ -186,16 +186,16 @@ def test_a_whole_reply_is_asked_for_without_a_word_of_streams(preset: str) -> No
 
 
 @pytest.mark.parametrize("preset", TABLE)
-def test_what_the_server_does_not_heed_is_refused_by_name(preset: str) -> None:
-    refused = TABLE[preset][1]
+def test_what_the_server_does_not_heed_is_rejected_by_name(preset: str) -> None:
+    rejected = TABLE[preset][1]
     llm, mock = client(preset)
-    for option in sorted(refused):
-        needs_tools = {"tools": OPTIONS["tools"]} if option in CHOICES and "tools" not in refused else {}
+    for option in sorted(rejected):
+        needs_tools = {"tools": OPTIONS["tools"]} if option in CHOICES and "tools" not in rejected else {}
         with pytest.raises(UnsupportedOptionError, match=f"{preset} cannot carry the option '{option}'") as caught:
             llm.chat("Hi", **{option: OPTIONS[option]}, **needs_tools)
         assert caught.value.argument == option
 
-    assert codec_of(preset).fields == OPTIONS.keys() - refused
+    assert codec_of(preset).fields == OPTIONS.keys() - rejected
     assert mock.requests == []
 
 
@@ -250,7 +250,7 @@ def test_a_tool_chosen_by_name_is_the_only_one_where_it_cannot_be_named(preset: 
 
 
 @pytest.mark.parametrize("preset", ["groq", "mistral"])
-def test_a_name_is_refused_where_the_server_would_refuse_it(preset: str) -> None:
+def test_a_name_is_rejected_where_the_server_would_reject_it(preset: str) -> None:
     llm, mock = client(preset)
 
     with pytest.raises(UnsupportedOptionError, match=r"messages\[1\]: .* no name on a message of the role user"):

@@ -1,1 +1,1 @@
-"""The codec of chat completions, and of the services that speak them with habits of their own."""
+"""The codec of chat completions, and of the services that speak them, each in its dialect."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmclients.codecs.json_fields import get_int, parse_logprob, unexpected_type
 from llmclients.errors import OverloadedError
-from llmclients.types.response import FinishReason, TokenLogprob, Usage
+from llmclients.types.response import FinishReason, TokenLogprob, Usage, make_usage
 
 __all__ = ["first_choice", "is_error", "parse_finish_reason", "parse_logprobs", "parse_text", "parse_usage"]
 
@@ -120,7 +120,7 @@ def parse_usage(usage: Any) -> Usage | None:
     if type(usage) is not dict:
         raise unexpected_type("usage", usage)
     output, input = usage.get("completion_tokens_details"), usage.get("prompt_tokens_details")
-    return Usage.model_construct(
+    return make_usage(
         input_tokens=get_int(usage, "prompt_tokens"),
         output_tokens=get_int(usage, "completion_tokens"),
         total_tokens=get_int(usage, "total_tokens"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmclients.codecs.json_fields import get_int, get_list, parse_logprob, unexpected_type
-from llmclients.types.response import TokenLogprob, Usage
+from llmclients.types.response import TokenLogprob, Usage, make_usage
 
 __all__ = ["get_dict", "parse_logprobs", "parse_usage"]
 
@@ -32,7 +32,7 @@ def parse_usage(usage: Any) -> Usage | None:
     if type(usage) is not dict:
         raise unexpected_type("usage", usage)
     input, output = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-    return Usage(
+    return make_usage(
         input_tokens=get_int(usage, "input_tokens"),
         output_tokens=get_int(usage, "output_tokens"),
         total_tokens=get_int(usage, "total_tokens"),

@@ -98,7 +98,7 @@ def test_azure_has_two_addresses(end: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("model", "version", "argument"), [("a/b", "v", "model"), ("m?", "v", "model"), ("m", "v&x=1", "api_version")]
 )
-def test_what_cannot_stand_in_azure_s_address_is_refused(model: str, version: str, argument: str) -> None:
+def test_what_cannot_stand_in_azure_s_address_is_rejected(model: str, version: str, argument: str) -> None:
     llm, _ = client("azure", model=model)
 
     with pytest.raises(ConfigurationError, match="cannot stand in Azure's address") as caught:
@@ -239,7 +239,7 @@ def test_a_dialect_of_one_s_own_is_a_few_lines() -> None:
     assert "stop" not in codec.fields
 
 
-def test_a_habit_that_no_dialect_knows_is_refused() -> None:
+def test_an_option_that_no_dialect_has_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match=r"mine: .*sead") as caught:
         Provider("mine", find_provider("vllm").codec, dialect={"sead": "rng"}).load_codec()
     assert caught.value.argument == "dialect"
