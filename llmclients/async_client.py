@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from llmclients.base_client import BaseClient, BaseStream
 from llmclients.calls.chat import ChatArguments, ChatCall, OnComplete
 from llmclients.calls.fallback import FallbackCall
-from llmclients.calls.flow import Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
+from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
 from llmclients.calls.listing import ModelListing
 from llmclients.errors import APIError
-from llmclients.transports import AsyncResponse, AsyncTransport, async_transport
+from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse, async_transport
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.response import ChatResponse, Chunk
 
@@ -152,6 +152,16 @@ class AsyncStream(BaseStream, AsyncIterator[Chunk]):
         step: Step | Chunk | None
         try:
             step = run.resume(None)
+            while step is READ and (buffer := driver.buffer) is not None:  # no coroutine for each read
+                try:
+                    while (data := buffer.read_nowait()) is None:
+                        await buffer.readable()
+                    run.check_open()
+                except APIError as error:
+                    run.error = error
+                    step = run.next_step()
+                else:
+                    step = run.resume(data)
             if type(step) is Chunk:
                 return step
         except StopIteration as end:
@@ -193,6 +203,7 @@ class _AsyncDriver(Generic[T]):
         self._run = run
         self._transport = transport
         self._response: AsyncResponse | None = None
+        self.buffer: BufferedAsyncResponse | None = None  # the same, where it can be read without awaiting
 
     async def result(self) -> T:
         """What a flow without chunks ends with."""
@@ -231,15 +242,17 @@ class _AsyncDriver(Generic[T]):
         await self._release()
         self._run.check_open()
         if isinstance(step, Open):
-            self._response = await self._transport.open(step.request, step.timeout, step.deadline)
-            return self._response
+            self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
+            if hasattr(opened, "read_nowait"):
+                self.buffer = cast(BufferedAsyncResponse, opened)
+            return opened
         if isinstance(step, Sleep):
             return await self._transport.clock.asleep(step.seconds)
         assert isinstance(step, StartServer)
         return await asyncio.to_thread(step.run)
 
     async def _release(self) -> None:
-        response, self._response = self._response, None
+        response, self._response, self.buffer = self._response, None, None
         if response is not None:
             await response.close()
 
@@ -251,6 +264,6 @@ class _AsyncDriver(Generic[T]):
     def abort(self) -> None:
         """`close` without awaiting: for a task that is cancelled, a stream that is dropped."""
         self._run.closed = True
-        response, self._response = self._response, None
+        response, self._response, self.buffer = self._response, None, None
         if response is not None:
             response.abort()

@@ -156,11 +156,11 @@ class StreamInterruptedError(APIConnectionError):
     """The answer broke off before the provider said that it was done. `partial` keeps what had arrived."""
 
 
-Phase = Literal["connect", "read", "total"]
+Phase = Literal["connect", "read", "write", "total"]
 
 
 class APITimeoutError(APIError):
-    """Nothing came in time. `phase` tells which of the three limits of `Timeout` ran out."""
+    """Nothing came in time. `phase` tells which of the four limits of `Timeout` ran out."""
 
     def __init__(self, message: str, *, phase: Phase = "read", **details: Any) -> None:
         self.phase: Phase = phase

@@ -21,12 +21,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import aiohttp
-import aiohttp.client_proto
-import aiohttp.connector
-import aiohttp.streams
-import httpx
-import httpx_aiohttp
 import pydantic
 import pytest
 import requests
@@ -35,7 +29,7 @@ import urllib3.connection
 
 from tests.private_names import search, uses
 
-HTTPX, REQUESTS = "transports.httpx", "transports.requests"
+REQUESTS = "transports.requests"
 
 
 class Internal(NamedTuple):
@@ -56,28 +50,6 @@ class Internal(NamedTuple):
 # --- what there is to be sure of ------------------------------------------------------------------------------------
 
 
-def in_a_loop(look: Callable[[asyncio.AbstractEventLoop], Any]) -> Any:
-    async def main() -> Any:
-        return look(asyncio.get_running_loop())
-
-    return asyncio.run(main())
-
-
-def handler(name: str, type_: type | tuple[type, ...]) -> Callable[[], bool]:
-    """That a new `ResponseHandler` has an attribute of this type."""
-    return lambda: in_a_loop(lambda loop: isinstance(getattr(aiohttp.client_proto.ResponseHandler(loop), name), type_))
-
-
-def reader(name: str, type_: type | tuple[type, ...]) -> Callable[[], bool]:
-    """That a new `StreamReader` has an attribute of this type."""
-
-    def look(loop: asyncio.AbstractEventLoop) -> bool:
-        protocol = aiohttp.client_proto.ResponseHandler(loop)
-        return isinstance(getattr(aiohttp.streams.StreamReader(protocol, 1024, loop=loop), name), type_)
-
-    return lambda: in_a_loop(look)
-
-
 def read_by(module: ModuleType, name: str) -> Callable[[], bool]:
     """That the library's module itself reads the name: what we set has an effect, what we override is called."""
     return lambda: (
@@ -88,21 +60,6 @@ def read_by(module: ModuleType, name: str) -> Callable[[], bool]:
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
         }
     )
-
-
-def both(*conditions: Callable[[], object]) -> Callable[[], bool]:
-    return lambda: all(condition() for condition in conditions)
-
-
-def reads_what_is_left() -> bool:
-    def look(loop: asyncio.AbstractEventLoop) -> bool:
-        filled = aiohttp.streams.StreamReader(aiohttp.client_proto.ResponseHandler(loop), 1024, loop=loop)
-        filled.feed_data(b"he")
-        filled.feed_data(b"llo")
-        filled.set_exception(ValueError())
-        return filled._read_nowait(-1) == b"hello"
-
-    return bool(in_a_loop(look))
 
 
 def says_when_the_body_was_read() -> bool:
@@ -130,70 +87,25 @@ def tells_of_commands() -> bool:
     return before is None and parser._subparsers is not None
 
 
-def wraps_the_transport_s_stream() -> bool:
-    stream = httpx.ByteStream(b"")
-
-    async def main() -> bool:
-        transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=stream))
-        async with httpx.AsyncClient(transport=transport) as client:
-            response = await client.send(client.build_request("GET", "http://mock/"), stream=True)
-            return response.stream._stream is stream  # type: ignore[attr-defined]
-
-    return asyncio.run(main())
-
-
-def has_aiohttp_s_response() -> bool:
-    response: Any = object()
-    return httpx_aiohttp.transport.AiohttpResponseStream(response)._aiohttp_response is response
-
-
 def is_a_slot_of_a_model(name: str) -> Callable[[], bool]:
     return lambda: name in pydantic.BaseModel.__slots__ and hasattr(pydantic.create_model("M")(), name)
 
 
-MAYBE_INT, MAYBE_HANDLE = (int, float, type(None)), (asyncio.TimerHandle, type(None))
-PROTOCOL, STREAMS = aiohttp.client_proto, aiohttp.streams
 MADE_FAST = ("types", "codecs.gemini")
 
 # --- the table ------------------------------------------------------------------------------------------------------
 
 INTERNALS = [
-    *(
-        Internal("aiohttp", "ResponseHandler", name, (HTTPX,), reason, holds)
-        for name, reason, holds in [
-            ("_loop", "runs the timer and makes the reader's futures", handler("_loop", asyncio.AbstractEventLoop)),
-            ("_parser", "dropped at the end of a chunked body", read_by(PROTOCOL, "_parser")),
-            ("_payload", "the body's reader: replaced, and told of failures", read_by(PROTOCOL, "_payload")),
-            ("_exception", "whether the parser has failed on a head", handler("_exception", type(None))),
-            ("_should_close", "ends the use of a connection", both(handler("_should_close", bool), read_by(PROTOCOL, "_should_close"))),
-            ("_reading_paused", "whether reading waits for the buffer to be taken", handler("_reading_paused", bool)),
-            ("_drop_timeout", "ends the timeout at the body's end", read_by(PROTOCOL, "_drop_timeout")),
-            ("_read_timeout", "how long to wait for the next bytes", handler("_read_timeout", MAYBE_INT)),
-            ("_read_timeout_handle", "the timer", both(handler("_read_timeout_handle", MAYBE_HANDLE), read_by(PROTOCOL, "_read_timeout_handle"))),
-            ("_reschedule_timeout", "overridden: one timer, not one for each piece", read_by(PROTOCOL, "_reschedule_timeout")),
-            ("_on_read_timeout", "overridden: looks at the clock", read_by(PROTOCOL, "_on_read_timeout")),
-        ]
-    ),
-    *(
-        Internal("aiohttp", "StreamReader", name, (HTTPX,), reason, holds)
-        for name, reason, holds in [
-            ("_buffer", "filled and taken without calls for each piece", both(reader("_buffer", object), read_by(STREAMS, "_buffer"))),
-            ("_size", "the bytes in the buffer", both(reader("_size", int), read_by(STREAMS, "_size"))),
-            ("_high_water", "how many bytes may wait", reader("_high_water", int)),
-            ("_waiter", "the future that a read waits for", both(reader("_waiter", type(None)), read_by(STREAMS, "_waiter"))),
-            ("_eof", "whether the body is complete", reader("_eof", bool)),
-            ("_exception", "why the body has failed", reader("_exception", type(None))),
-            ("_loop", "makes the future", reader("_loop", asyncio.AbstractEventLoop)),
-        ]
-    ),
-    Internal("aiohttp", "StreamReader", "_read_nowait", (HTTPX,), "the bytes before a failure", reads_what_is_left),
-    Internal("aiohttp", "TCPConnector", "_factory", (HTTPX,), "makes our connections", read_by(aiohttp.connector, "_factory")),
-    Internal("aiohttp", "ClientSession", "_retry_connection", (HTTPX,), "set to False: a GET is sent once", read_by(aiohttp.client, "_retry_connection")),
-    Internal("httpx-aiohttp", "AiohttpResponseStream", "_aiohttp_response", (HTTPX,), "aiohttp's reader", has_aiohttp_s_response),
-    Internal("httpx", "BoundAsyncStream", "_stream", (HTTPX,), "the transport's stream below a client's", wraps_the_transport_s_stream),
     Internal("requests", "Response", "_content_consumed", (REQUESTS,), "a hook has read the body", says_when_the_body_was_read),
     Internal("urllib3", "HTTPResponse", "_fp", (REQUESTS,), "http.client's response, and its socket", has_the_response_below),
-    Internal("urllib3", "HTTPConnection", "_new_conn", (REQUESTS,), "overridden: bounds TLS and tunnels", read_by(urllib3.connection, "_new_conn")),
+    *(
+        Internal("urllib3", "HTTPConnection", name, (REQUESTS,), reason, read_by(urllib3.connection, name))
+        for name, reason in (
+            ("_new_conn", "overridden: one limit for the name and all its addresses"),
+            ("_tunnel", "overridden: TLS behind a proxy has what is left of it"),
+            ("_dns_host", "the name to resolve, as the caller wrote it"),
+        )
+    ),
     Internal("python", "socket.SocketIO", "_sock", (REQUESTS,), "the socket below a reader", has_the_socket_below),
     Internal("python", "argparse.ArgumentParser", "_subparsers", ("cli",), "whether a command has commands below it", tells_of_commands),
     *(
@@ -259,6 +171,6 @@ def test_a_library_with_private_names_of_use_is_capped() -> None:
     ],
 )  # fmt: skip
 def test_the_search_sees(line: str, found: set[str]) -> None:
-    classes: dict[str, type] = {"Reader": aiohttp.streams.StreamReader}
+    classes: dict[str, type] = {"Reader": asyncio.StreamReader}
 
     assert set(uses("m", ast.parse(line), {"_client"}, classes.get)) == found

@@ -64,11 +64,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 LIBRARIES: dict[str, set[str]] = {
     "requests": {"transports.requests.*"},
     "urllib3": {"transports.requests.*"},
-    "httpx": {"transports.httpx.*"},
-    "httpx_aiohttp": {"transports.httpx.*"},
-    "aiohttp": {"transports.httpx.*"},
-    "multidict": {"transports.httpx.*"},
-    "async_timeout": {"transports.httpx.per_loop"},  # before Python 3.11
+    "httpx": {"transports.httpx.user_client", "transports.httpx.base_transport"},
+    "certifi": {"transports.httpx.transport"},
+    "idna": {"transports.httpx.target"},
+    "socksio": {"transports.httpx.socks"},
     "tenacity": {"calls.retry"},
     "starlette": {"relay.*"},
     "uvicorn": {"relay.*"},
@@ -205,7 +204,7 @@ def test_a_library_is_imported_only_in_its_own_room(module: str) -> None:
 
 
 def test_the_fence_around_each_library_has_somebody_inside() -> None:
-    for library in set(LIBRARIES) - {"xllamacpp", "async_timeout"}:  # loaded by its name; only for an old Python
+    for library in set(LIBRARIES) - {"xllamacpp"}:  # loaded by its name
         assert any(library in {name.partition(".")[0] for name in OUTSIDE[module]} for module in KNOWN), library
 
 

@@ -52,11 +52,11 @@ def test_a_client_loads_requests_and_not_what_the_async_one_needs() -> None:
     assert loaded == {"requests", "urllib3"}
 
 
-def test_an_async_client_loads_httpx_and_not_what_the_other_needs() -> None:
-    loaded = loaded_by("from llmclients import AsyncClient\nAsyncClient('ylokh', base_url='http://127.0.0.1:1')")
-
-    assert {"httpx", "aiohttp", "httpx_aiohttp"} <= loaded
-    assert not loaded & {"requests", "urllib3", "tenacity"}
+def test_an_async_client_loads_no_http_library_not_even_to_chat() -> None:
+    made = "from llmclients import AsyncClient\nclient = AsyncClient('openai', model='m', base_url='{url}', api_key='key')\n"
+    chat = "import asyncio\nassert asyncio.run(client.chat('Hello')).text == 'Hi'"
+    with FaultServer([http(body=REPLY)]) as server:
+        assert loaded_by((made + chat).format(url=server.url)) == set()
 
 
 def test_a_client_with_a_scripted_transport_loads_no_http_library() -> None:

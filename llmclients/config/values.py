@@ -29,6 +29,8 @@ class Timeout:
         connect: for a connection (proxy and TLS included), per attempt. Default 10.
         read: for the next bytes of an answer, again and again. Default 120.
         total: for everything: all attempts, the sleeps between them, and the whole body. Default None: no deadline.
+        write: for the server to take more of the request, again and again: a large one that goes out slowly but
+            steadily may take as long as it needs. Default None: as long as `read`.
 
     Raises:
         ConfigurationError: a value is not a positive number.
@@ -37,12 +39,20 @@ class Timeout:
     connect: float = 10.0
     read: float = 120.0
     total: float | None = None
+    write: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "connect", _seconds(self.connect, "timeout.connect"))
         object.__setattr__(self, "read", _seconds(self.read, "timeout.read"))
         if self.total is not None:
             object.__setattr__(self, "total", _seconds(self.total, "timeout.total"))
+        if self.write is not None:
+            object.__setattr__(self, "write", _seconds(self.write, "timeout.write"))
+
+    @property
+    def write_seconds(self) -> float:
+        """`write`, or `read` where it is not given."""
+        return self.read if self.write is None else self.write
 
     @classmethod
     def coerce(cls, value: Timeout | float | None) -> Timeout:

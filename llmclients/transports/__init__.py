@@ -13,6 +13,7 @@ from llmclients.errors import ConfigurationError
 from llmclients.transports.base import (
     AsyncResponse,
     AsyncTransport,
+    BufferedAsyncResponse,
     Clock,
     HTTPRequest,
     Response,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncResponse",
     "AsyncTransport",
+    "BufferedAsyncResponse",
     "Clock",
     "HTTPRequest",
     "Response",
@@ -73,7 +75,7 @@ def sync_transport(
 def async_transport(
     settings: TransportSettings, transport: httpx.AsyncClient | AsyncTransport | MockTransport | None
 ) -> AsyncTransport:
-    """The transport of an `AsyncClient`. httpx and aiohttp are loaded here, by the first client that needs them.
+    """The transport of an `AsyncClient`. httpx is loaded only for a client of the caller's.
 
     Args:
         settings: the client's arguments that concern its connections. Of these an `httpx.AsyncClient` is held to

@@ -24,7 +24,7 @@ may try again. Any other exception is taken for a bug: it reaches the caller as 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import NamedTuple, Protocol
 
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
@@ -35,6 +35,7 @@ __all__ = [
     "SYSTEM_CLOCK",
     "AsyncResponse",
     "AsyncTransport",
+    "BufferedAsyncResponse",
     "Clock",
     "HTTPRequest",
     "Response",
@@ -215,6 +216,22 @@ class AsyncResponse(Protocol):
         """Free the connection at once, without awaiting: for a task that was cancelled, a stream that was dropped.
 
         Idempotent, and raises nothing. The collector may call it from any thread, and after the loop was closed.
+        """
+
+
+class BufferedAsyncResponse(AsyncResponse, Protocol):
+    """An `AsyncResponse` that can be read without a coroutine for each read. A response need not be one.
+
+    Many streams at a time are mostly such reads: `AsyncClient` uses the two methods where they are there.
+    """
+
+    def read_nowait(self) -> bytes | None:
+        """As `read`, but None where it would wait."""
+
+    def readable(self) -> Awaitable[None]:
+        """Wait until `read_nowait` has something: bytes, the end, or an error to raise. Raises nothing itself.
+
+        A cancellation does not free the connection.
         """
 
 

@@ -9,28 +9,36 @@ from llmclients.errors import APIResponseError, ResponseTooLargeError, StreamInt
 
 __all__ = ["BodyDecoder"]
 
+_ENCODED_SLACK = 64 * 1024
+"""Encoded, a body may be so much longer than the limit: what does not compress grows a little."""
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS  # zlib's `wbits`
 
 
 class BodyDecoder:
     """Undoes the content encoding of a body that comes in pieces: none, gzip or deflate.
 
-    Never makes more than `limit` bytes of the whole body, so a small body that unpacks to gigabytes does no harm.
+    Never makes more than `limit` bytes of the whole body, so a small body that unpacks to gigabytes does no harm; nor
+    takes many more, so one that unpacks to nothing ends, too.
 
     Args:
         headers: the response's headers, their names in lower case.
         limit: the most bytes that the body may have when it is decoded.
+        step: the most bytes to make in one call; None for no bound but the limit. While `pending` is true there is more
+            in what was fed: it comes with `feed(b"")`.
 
     Raises:
         APIResponseError: an encoding that is not known.
     """
 
-    __slots__ = ("_inflate", "_left", "_limit")
+    __slots__ = ("_encoded_left", "_inflate", "_left", "_limit", "_step", "pending")
 
-    def __init__(self, headers: Mapping[str, str], limit: int) -> None:
+    def __init__(self, headers: Mapping[str, str], limit: int, step: int | None = None) -> None:
         self._limit = limit
         self._left = limit
+        self._encoded_left = limit + _ENCODED_SLACK
+        self._step = step
         self._inflate: _Gzip | _Deflate | None = None
+        self.pending = False
         encoding = headers.get("content-encoding")
         if encoding is not None:
             self._inflate = _inflater(encoding)
@@ -43,13 +51,16 @@ class BodyDecoder:
             APIResponseError: `data` is not in the encoding that the headers name.
         """
         if self._inflate is not None:
+            self._encoded_left -= len(data)
+            # One byte more than is left: it shows that the body goes on.
+            most = self._left + 1 if self._step is None else min(self._left + 1, self._step)
             try:
-                # One byte more than is left: it shows that the body goes on.
-                data = self._inflate.feed(data, self._left + 1)
+                data = self._inflate.feed(data, most)
             except zlib.error as error:
                 raise APIResponseError("the response is not in the content encoding that it names") from error
+            self.pending = len(data) == most
         self._left -= len(data)
-        if self._left < 0:
+        if self._left < 0 or self._encoded_left < 0:
             raise ResponseTooLargeError(f"the response has more than {self._limit} bytes (max_response_bytes)")
         return data
 
@@ -75,28 +86,34 @@ def _inflater(encoding: str) -> _Gzip | _Deflate | None:
 
 
 class _Gzip:
-    """One gzip member after another. `feed` makes at most `limit` bytes, and drops what is beyond."""
+    """One gzip member after another. Keeps what `feed` had no room for."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
-        self.complete = True  # an empty body is complete, whatever its headers say
+        self._rest = b""
+        self._full = False  # the last call made all it was allowed to: the member may hold more
+        self.complete = True  # no byte yet: an empty body stands for itself
 
     def feed(self, data: bytes, limit: int) -> bytes:
         output = bytearray()
-        while data and len(output) < limit:
+        data = self._rest + data
+        while (data or self._full) and len(output) < limit:
+            self._full = False
             if self._member.eof:
                 data = data.lstrip(b"\0")  # padding
                 if not data:
                     break
                 self._member = zlib.decompressobj(_GZIP)
             output += self._member.decompress(data, limit - len(output))
-            data = self._member.unused_data
+            data = self._member.unconsumed_tail or self._member.unused_data
             self.complete = self._member.eof
+        self._rest = data
+        self._full = len(output) == limit
         return bytes(output)
 
 
 class _Deflate:
-    """zlib's format, as the standard says, or raw deflate, as some servers send. The first two bytes tell which."""
+    """zlib's format, as the standard says, or the bare one, as some servers send. Keeps what `feed` had no room for."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -112,7 +129,7 @@ class _Deflate:
             data = self._head
             if data[0] & 15 != 8 or (data[0] << 8 | data[1]) % 31:
                 self._stream = zlib.decompressobj(_RAW)
-        output = self._stream.decompress(data, limit)
+        output = self._stream.decompress(self._stream.unconsumed_tail + data, limit)
         if self._stream.unused_data:
             raise zlib.error("data after the end")
         self.complete = self._stream.eof

@@ -1,4 +1,4 @@
-"""Maps the exceptions of requests, urllib3, httpx and aiohttp to the library's own errors.
+"""Maps the exceptions of requests, urllib3, httpx and our own connections to the library's errors.
 
 Each transport has a table of its library's exceptions (`EXCEPTIONS`, rows of `Row`); the errors and their messages are
 made here, so that all transports say the same.
@@ -52,6 +52,7 @@ __all__ = [
     "RESOLVE",
     "SLOW_ANSWER",
     "SLOW_CONNECT",
+    "SLOW_SENDING",
     "SYSTEM_ROWS",
     "TLS",
     "ErrorContext",
@@ -68,8 +69,8 @@ class Fault(NamedTuple):
     """A kind of failure: the error class while opening and while reading, and the message.
 
     A message may name `{host}`, `{peer}` (the proxy where there is one, else the host), `{proxy}`, `{reason}`, and the
-    timeouts `{connect}` and `{read}` in seconds. `details` are further arguments of the error; `unknown_reason` stands
-    for `{reason}` where the exceptions give none.
+    timeouts `{connect}`, `{read}` and `{write}` in seconds. `details` are further arguments of the error;
+    `unknown_reason` stands for `{reason}` where the exceptions give none.
     """
 
     message: str
@@ -101,6 +102,12 @@ SLOW_CONNECT = Fault(
 )
 SLOW_ANSWER = Fault(
     "nothing came from {host} for {read:g} s", APITimeoutError, APITimeoutError, details=(("phase", "read"),)
+)
+SLOW_SENDING = Fault(
+    "{peer} took nothing more of the request for {write:g} s",
+    APITimeoutError,
+    APITimeoutError,
+    details=(("phase", "write"),),
 )
 CONNECTION_LOST = Fault(
     "the connection to {peer} was lost before an answer came: {reason}",
@@ -179,13 +186,6 @@ class ErrorContext:
         )
         if fault is None:
             return exception
-        # aiohttp names the host whose certificate it refuses.
-        if (
-            fault is CERTIFICATE
-            and self.proxy is not None
-            and self.proxy.host in [getattr(e, "host", "") for e in chain]
-        ):
-            fault = PROXY
         error = self._new_error(fault, stage, _reason(chain))
         # A wait that the deadline cut short looks like any other timeout to the library.
         if isinstance(error, APITimeoutError) and self.deadline is not None and self.clock.monotonic() >= self.deadline:
@@ -206,6 +206,7 @@ class ErrorContext:
             reason=reason or fault.unknown_reason,
             connect=self.timeout.connect,
             read=self.timeout.read,
+            write=self.timeout.write_seconds,
         )
         return (fault.opening if stage == "open" else fault.reading)(text, **dict(fault.details))
 

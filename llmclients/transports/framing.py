@@ -39,6 +39,10 @@
 #
 # Strict where leniency would lose or invent data: a size that is none, a chunk longer than it says, trailers without
 # end. Lenient where servers are known to be sloppy and nothing is lost: \n for \r\n, spaces around a size.
+#
+# A body may be nearly all framing: extensions, trailers, a chunk for each byte. What is framing is counted, and may not
+# be more than _FRAMING_SHARE times the body and _FRAMING_SLACK: else a peer could send for ever, and send nothing.
+#
 # A malformed chunk may follow good ones in the same packet. Those were sent and count: `decoded_before_error` has them.
 
 from __future__ import annotations
@@ -56,6 +60,8 @@ _PLAIN_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _PLAIN_LINE = 16 + len(b"\r\n")
 _MAX_LINE = 4 * 1024
 _MAX_TRAILERS = 16 * 1024
+_FRAMING_SHARE = 16
+_FRAMING_SLACK = 64 * 1024
 
 
 class UntilCloseBody:
@@ -100,6 +106,7 @@ class ChunkedBody:
         self._left = 0
         self._line_due = False
         self._trailers: int | None = None
+        self._framing_left = _FRAMING_SLACK
         self.decoded_before_error = b""
         self.done = False
         self.excess = False
@@ -109,10 +116,11 @@ class ChunkedBody:
 
         Raises:
             StreamInterruptedError: the connection has ended before the body.
-            APIResponseError: the chunks are malformed, or the trailers too long.
+            APIResponseError: the chunks are malformed or nearly all framing, or the trailers too long.
         """
         if not data:
             raise StreamInterruptedError("the answer broke off: its last chunk is missing")
+        came = len(data)
         if self._rest:
             data, self._rest = self._rest + data, b""
         pieces: list[bytes] = []
@@ -149,7 +157,11 @@ class ChunkedBody:
             self.excess = position < end
         elif position < end:
             self._rest = data[position:]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._framing_left += (_FRAMING_SHARE + 1) * len(body) - came
+        if self._framing_left < 0:
+            raise APIResponseError("the response's chunks are nearly all framing")
+        return body
 
     def _whole_chunks(self, data: bytes, position: int, pieces: list[bytes]) -> int:
         """The position after the complete chunks with plain size lines that `data` has from `position`."""

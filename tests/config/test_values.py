@@ -52,12 +52,17 @@ BAD_SECONDS = [0, -1, -0.5, NAN, INF, -INF, True, False, "5", b"5", [], {}, 1j]
 
 
 @pytest.mark.parametrize("value", BAD_SECONDS, ids=repr)
-@pytest.mark.parametrize("name", ["connect", "read", "total"])
+@pytest.mark.parametrize("name", ["connect", "read", "total", "write"])
 def test_a_timeout_is_a_positive_number_of_seconds(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"timeout.{name} must be a positive number of seconds") as caught:
         Timeout(**{name: value})
 
     assert caught.value.argument == f"timeout.{name}"
+
+
+def test_sending_waits_as_long_as_reading_unless_it_is_told() -> None:
+    assert (Timeout().write_seconds, Timeout(read=3).write_seconds) == (120, 3)
+    assert Timeout(read=3, write=4).write_seconds == 4
 
 
 @pytest.mark.parametrize("value", BAD_SECONDS, ids=repr)

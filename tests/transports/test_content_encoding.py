@@ -111,3 +111,42 @@ def test_a_bomb_takes_no_more_memory_than_the_limit(encoding: str, pack: Callabl
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 * LIMIT
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw)])
+@pytest.mark.parametrize("step", [1, 7, 1000, 100_000])
+@pytest.mark.parametrize("size", [0, 1, 999, 1000, 5000])
+def test_steps_make_the_same_bytes(encoding: str, pack: Callable[[bytes], bytes], step: int, size: int) -> None:
+    data = bytes(number % 251 for number in range(size))
+    decoder = BodyDecoder({"content-encoding": encoding}, LIMIT, step)
+    pieces: list[bytes] = []
+    for piece in splits(pack(data))[1]:
+        pieces.append(decoder.feed(piece))
+        while decoder.pending:
+            pieces.append(decoder.feed(b""))
+    decoder.finish()
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces)) <= step
+
+
+def test_steps_over_gzip_members() -> None:
+    data = gzip.compress(b"a" * 1000) + b"\0" * 10 + gzip.compress(b"b" * 1000)
+    decoder = BodyDecoder({"content-encoding": "gzip"}, LIMIT, 300)
+    pieces = [decoder.feed(data)]
+    while decoder.pending:
+        pieces.append(decoder.feed(b""))
+    decoder.finish()
+    assert b"".join(pieces) == b"a" * 1000 + b"b" * 1000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "start", "unit"),
+    [("gzip", gzip.compress(b""), b"\0" * 1000), ("deflate", b"\x78\x9c", b"\0\0\0\xff\xff" * 200)],
+)
+def test_what_decodes_to_nothing_is_bounded_too(encoding: str, start: bytes, unit: bytes) -> None:
+    decoder = BodyDecoder({"content-encoding": encoding}, 100_000)
+    decoder.feed(start)
+    for _ in range(100_000 // len(unit)):
+        assert decoder.feed(unit) == b""
+    with pytest.raises(ResponseTooLargeError):
+        decoder.feed(unit * 100)

@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 import aiohttp
-import aiohttp.http_exceptions
 import httpx
 import pytest
 import requests.exceptions
@@ -27,7 +26,7 @@ from llmclients.errors import (
 )
 from llmclients.transports.base import SYSTEM_CLOCK
 from llmclients.transports.errors import ErrorContext, Row, Stage
-from llmclients.transports.httpx import transport as asynchronous
+from llmclients.transports.httpx import failures, user_client
 from llmclients.transports.requests import transport as synchronous
 
 
@@ -38,13 +37,16 @@ def classes(*places: Any) -> list[type[Exception]]:
         for place in places
         for thing in vars(place).values()
         if inspect.isclass(thing) and issubclass(thing, Exception) and not issubclass(thing, Warning)
-        if thing.__module__.partition(".")[0] in ("aiohttp", "httpx", "requests", "urllib3")
+        if thing.__module__.partition(".")[0] in ("aiohttp", "httpx", "llmclients", "requests", "urllib3")
+        if not issubclass(thing, LLMClientError)
     }
     return sorted(found, key=lambda class_: (class_.__module__, class_.__name__))
 
 
 REQUESTS = classes(requests.exceptions, urllib3.exceptions)
-HTTPX = classes(httpx, aiohttp, aiohttp.http_exceptions)
+HTTPX = classes(httpx, aiohttp)
+FAILURES = classes(failures)
+USER_CLIENT = user_client.exceptions(aiohttp=True)
 BOTH = [
     socket.gaierror,
     ConnectionResetError,
@@ -76,6 +78,7 @@ MEANINGS: dict[str, type[LLMClientError]] = {
             "InvalidUrlRedirectClientError",
             "NonHttpUrlClientError",
             "NonHttpUrlRedirectClientError",
+            "InvalidRequestError",
         ],
         ConfigurationError,
     ),
@@ -93,6 +96,7 @@ MEANINGS: dict[str, type[LLMClientError]] = {
             "ConnectionTimeoutError",
             "SocketTimeoutError",
             "ServerTimeoutError",
+            "WriteTimeoutError",
         ],
         APITimeoutError,
     ),
@@ -122,6 +126,7 @@ MEANINGS: dict[str, type[LLMClientError]] = {
             "PayloadEncodingError",
             "DecompressSizeError",
             "WSMessageTypeError",
+            "MalformedError",
         ],
         APIResponseError,
     ),
@@ -131,7 +136,6 @@ SAME_NAME: dict[type[Exception], type[LLMClientError]] = {
     httpx.TooManyRedirects: APIConnectionError,
     requests.exceptions.InvalidHeader: ConfigurationError,  # of the request
     urllib3.exceptions.InvalidHeader: APIResponseError,  # of the response
-    aiohttp.http_exceptions.InvalidHeader: APIResponseError,
 }
 NOT_RAISED_HERE = {"WebSocketError", "WSMessageTypeError", "EofStream"}
 
@@ -145,7 +149,8 @@ def context(table: tuple[Row, ...], **options: Any) -> ErrorContext:
 @pytest.mark.parametrize(
     ("table", "class_"),
     [(synchronous.EXCEPTIONS, class_) for class_ in REQUESTS + BOTH]
-    + [(asynchronous.EXCEPTIONS, class_) for class_ in HTTPX + BOTH if class_.__name__ not in NOT_RAISED_HERE],
+    + [(USER_CLIENT, class_) for class_ in HTTPX + BOTH if class_.__name__ not in NOT_RAISED_HERE]
+    + [(failures.EXCEPTIONS, class_) for class_ in FAILURES + BOTH if class_ is not failures.DeadlineError],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
 def test_every_exception_has_a_meaning(table: tuple[Row, ...], class_: type[Exception], stage: Stage) -> None:
@@ -159,7 +164,7 @@ def test_every_exception_has_a_meaning(table: tuple[Row, ...], class_: type[Exce
 
 
 def test_what_is_not_the_libraries_fault_is_left_alone() -> None:
-    for table in (synchronous.EXCEPTIONS, asynchronous.EXCEPTIONS):
+    for table in (synchronous.EXCEPTIONS, USER_CLIENT, failures.EXCEPTIONS):
         for bug in (KeyError("x"), TypeError("x"), AttributeError("x")):
             assert context(table).error(bug, "open") is bug
         ours = APIError("ours")
@@ -184,7 +189,7 @@ def test_messages() -> None:
         None,  # type: ignore[arg-type]
         OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 111] Connect call failed"),
     )
-    direct, other = context(synchronous.EXCEPTIONS), context(asynchronous.EXCEPTIONS)
+    direct, other = context(synchronous.EXCEPTIONS), context(USER_CLIENT)
     assert [
         str(error)
         for error in (
@@ -215,6 +220,6 @@ def test_httpx2_has_the_same_names() -> None:
     import httpx2
 
     for name in ("ConnectTimeout", "ReadTimeout", "ConnectError", "ReadError", "RemoteProtocolError", "ProxyError"):
-        from_httpx2 = context(asynchronous.EXCEPTIONS).error(getattr(httpx2, name)("x"), "open")
-        from_httpx = context(asynchronous.EXCEPTIONS).error(getattr(httpx, name)("x"), "open")
+        from_httpx2 = context(USER_CLIENT).error(getattr(httpx2, name)("x"), "open")
+        from_httpx = context(USER_CLIENT).error(getattr(httpx, name)("x"), "open")
         assert (type(from_httpx2), str(from_httpx2)) == (type(from_httpx), str(from_httpx))

@@ -1,1 +1,1 @@
-"""The asynchronous transport, over httpx and aiohttp. Only this package imports them."""
+"""The asynchronous transport: connections of its own over asyncio, or the caller's own httpx client."""

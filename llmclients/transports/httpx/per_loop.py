@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
-if sys.version_info >= (3, 11):
-    from asyncio import timeout_at
-else:  # aiohttp brings it where Python has none
-    from async_timeout import timeout_at  # type: ignore[import-not-found, unused-ignore]
+__all__ = ["LoopBound", "PerLoop", "within"]
 
-__all__ = ["LoopBound", "PerLoop", "timeout_at"]
+T = TypeVar("T")
+
+if sys.version_info >= (3, 11):
+
+    async def within(seconds: float | None, awaitable: Awaitable[T]) -> T:
+        """What it comes to, if that takes at most so long; None for any time.
+
+        Raises:
+            asyncio.TimeoutError: it took longer, and was cancelled.
+        """
+        async with asyncio.timeout(seconds):
+            return await awaitable
+
+else:  # a task more for each
+
+    async def within(seconds: float | None, awaitable: Awaitable[T]) -> T:
+        """As above."""
+        return await asyncio.wait_for(awaitable, seconds)
 
 
 class LoopBound(Protocol):

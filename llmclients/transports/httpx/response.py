@@ -1,233 +1,189 @@
-"""The asynchronous transport's response: reads the body from aiohttp's reader where there is one, else from httpx'.
+"""The asynchronous transport's response: reads the body off a connection of the pool, decodes it, translates errors.
 
-aiohttp's own reader gives all that it has at once, without the generators that lie between it and httpx' interface.
+States: open → ended (the body was read to its end, the connection went back to the pool), or closed (freed before).
+The response holds its connection, never the other way round: so one that is dropped frees its connection when it is
+collected. A connection that has been given back is not touched again: it serves somebody else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from llmclients.transports.base import DRAIN_BYTES, DRAIN_SECONDS
 from llmclients.transports.content_encoding import BodyDecoder
 from llmclients.transports.errors import ErrorContext, closed_locally
 from llmclients.transports.framing import can_serve_again
-from llmclients.transports.httpx.per_loop import timeout_at
+from llmclients.transports.httpx.failures import DeadlineError
+from llmclients.transports.httpx.pool import Pool
+from llmclients.transports.httpx.protocol import Connection
 
-if TYPE_CHECKING:
-    import aiohttp
-    import httpx
-
-__all__ = ["HttpxResponse"]
+__all__ = ["PooledResponse", "run_in_loop"]
 
 
-class HttpxResponse:
-    """An open exchange over httpx.
+_STEP = 256 * 1024  # of decompressed bytes, in one turn of the loop
+
+
+class PooledResponse:
+    """An open exchange over a connection of the pool.
 
     Args:
-        response: httpx' response, its body not read.
+        connection: its head was read, its body was not.
+        status: the head's.
         context: makes the errors; has the timeouts and the deadline.
-        limit: the most bytes of the body, decoded.
+        limit: the most bytes of the body, decoded and as they are sent.
+        pool: where the connection goes back to.
         owner: kept alive as long as this response: its connections would end with it.
     """
 
-    def __init__(self, response: httpx.Response, context: ErrorContext, limit: int, owner: object) -> None:
+    __slots__ = (
+        "__weakref__", "_connection", "_context", "_decoder", "_ended", "_loop", "_owner", "_pool", "headers", "status"
+    )  # fmt: skip
+
+    def __init__(
+        self, connection: Connection, status: int, context: ErrorContext, limit: int, pool: Pool, owner: object
+    ) -> None:
+        self._connection: Connection | None = connection
         self._context = context
+        self._pool = pool
         self._owner = owner
-        self._loop = loop = asyncio.get_running_loop()
-        self._stream = response.stream
-        self._ended = self._closed = self._expired = False
-        self._failure: BaseException | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = _joined(response.headers.raw)
-        encoded = self.headers
-        self._receive: Callable[[], Awaitable[bytes]]
-        self._direct = _aiohttp_response(response)
-        if response.is_stream_consumed:  # a hook of the caller's client has read and decoded it
-            self._receive = _Parts(_once(response.content), context).next
-            encoded = {}
-        elif self._direct is not None:
-            self._receive = self._direct.content.readany
-            if context.deadline is not None:
-                when = loop.time() + context.deadline - context.clock.monotonic()
-                self._timer = loop.call_at(when, _expire, weakref.ref(self))
-        else:
-            assert isinstance(self._stream, AsyncIterable)
-            self._receive = _Parts(aiter(self._stream), context).next
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
+        self.status = status
+        self.headers: Mapping[str, str] = connection.headers
         try:
-            self._decoder = BodyDecoder(encoded, limit)
-        except Exception:
+            self._decoder = BodyDecoder(self.headers, limit, _STEP)
+        except BaseException:
             self.abort()
             raise
 
+    def read_nowait(self) -> bytes | None:
+        """The next bytes of the body, all that are there; `b""` at its end; None where `readable` is to be awaited."""
+        try:
+            decoder = self._decoder
+            while not self._ended:
+                connection = self._connection
+                if connection is None:
+                    raise closed_locally()
+                if decoder.pending:
+                    data: bytes | None = decoder.feed(b"")
+                else:
+                    data = connection.read_nowait()
+                    if data is None:
+                        return None
+                    if not data:
+                        self._end(connection)
+                        break
+                    data = decoder.feed(data)
+                if data:
+                    return data
+                if decoder.pending:
+                    return None
+            decoder.finish()
+        except DeadlineError:
+            self.abort()
+            raise self._context.deadline_exceeded() from None
+        except Exception as error:
+            self.abort()
+            raise self._context.error(error, "read") from error
+        return b""
+
+    def readable(self) -> asyncio.Future[None]:
+        """Done when `read_nowait` has something to say, be it an error.
+
+        Decompression goes on in the loop's next turn.
+        """
+        connection = self._connection
+        if connection is not None and not self._decoder.pending:
+            return connection.readable()
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._loop.call_soon(_set, waiter)
+        return waiter
+
     async def read(self) -> bytes:
         """The next bytes of the body, all that are there; `b""` at its end."""
+        while True:
+            if self._decoder.pending:
+                await self._wait()
+            data = self.read_nowait()
+            if data is not None:
+                return data
+            await self._wait()
+
+    async def _wait(self) -> None:
         try:
-            while not self._ended:
-                if self._closed:
-                    raise closed_locally()
-                if self._failure is not None:
-                    raise self._failure
-                try:
-                    data = await self._receive()
-                except Exception as error:
-                    data = self._buffered()
-                    if not data:
-                        raise
-                    self._failure = error
-                if not data:
-                    await self._end()
-                elif data := self._decoder.feed(data):
-                    return data
-            self._decoder.finish()
-        except BaseException as error:
-            closed = self._closed
+            await self.readable()
+        except BaseException:  # cancelled
             self.abort()
-            if self._expired:
-                raise self._context.deadline_exceeded() from None
-            if closed:
-                raise closed_locally() from None
-            if isinstance(error, Exception):
-                raise self._context.error(error, "read") from error
             raise
-        return b""
 
     async def drain(self) -> None:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
             with suppress(Exception):  # the answer is complete: at worst its connection is not used again
-                if not self._ended and not self._closed and can_serve_again(self.headers):
+                if not self._ended and can_serve_again(self.headers):
                     await self._take_end()
-        except BaseException:  # cancelled
+        finally:
             self.abort()
-            raise
-        await self.close()
 
     async def _take_end(self) -> None:
-        if self._direct is not None and self._direct.content.is_eof():  # it is here already, as it mostly is
-            await self._end()
-            return
-        context, taken = self._context, 0
-        seconds = DRAIN_SECONDS
+        context, taken, seconds = self._context, 0, DRAIN_SECONDS
         if context.deadline is not None:
             seconds = min(seconds, context.deadline - context.clock.monotonic())
-        async with timeout_at(self._loop.time() + seconds):
-            while not self._ended and taken < DRAIN_BYTES:
-                data = await self._receive()
+        until = self._loop.time() + seconds
+        while (connection := self._connection) is not None and taken < DRAIN_BYTES:
+            data = connection.read_nowait()
+            if data is None:
+                left = until - self._loop.time()
+                if left <= 0:
+                    return
+                await asyncio.wait((connection.readable(),), timeout=left)
+            elif data:
                 taken += len(data)
-                if not data:
-                    await self._end()
+            else:
+                self._end(connection)
 
-    def _buffered(self) -> bytes:
-        """The bytes that came before a failure: aiohttp's reader raises the failure first."""
-        if self._direct is None or self._closed:
-            return b""
-        data: bytes = self._direct.content._read_nowait(-1)
-        return data
-
-    async def _end(self) -> None:
+    def _end(self, connection: Connection) -> None:
         """The body is complete: the connection may serve another exchange."""
-        if self._closed:
-            raise closed_locally()
-        if self._direct is not None and (failure := self._direct.content.exception()) is not None:
-            raise failure
         self._ended = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._direct is None:
-            await self._stream.aclose()  # type: ignore[union-attr]
+        self._connection = None
+        self._pool.give_back(connection)
 
     async def close(self) -> None:
         """Free the connection. Idempotent."""
-        if self._direct is not None or self._ended or self._closed:
-            self.abort()
-            return
-        self._closed = True
-        await _close_stream(self._stream)
+        self.abort()
 
     def abort(self) -> None:
-        """Free the connection without waiting. Idempotent; callable from any thread, and after the loop's end."""
-        if self._ended or self._closed:
-            return
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._loop.is_closed():
-            return
-        try:
-            running = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            running = False
-        act: Callable[[], object] = partial(_drop, self._direct, self._stream, self._loop)
-        if running:
-            act()
-        else:
-            with suppress(RuntimeError):  # closed meanwhile
-                self._loop.call_soon_threadsafe(act)
+        """Free the connection without waiting: it goes back to the pool only if the whole body had been read.
+
+        Idempotent; callable from any thread, and after the loop's end.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            run_in_loop(self._loop, partial(self._pool.give_back, connection))
 
     def __del__(self) -> None:
-        if hasattr(self, "_decoder"):
+        if hasattr(self, "_connection"):
             self.abort()
 
 
-class _Parts:
-    """A stream's parts, each before the deadline. Not part of the response: that would hold itself alive."""
-
-    def __init__(self, parts: AsyncIterator[bytes], context: ErrorContext) -> None:
-        self._parts = parts
-        self._context = context
-
-    async def next(self) -> bytes:
-        remaining = self._context.remaining()
-        if remaining is None:
-            return await anext(self._parts, b"")
-        async with timeout_at(asyncio.get_running_loop().time() + remaining):
-            return await anext(self._parts, b"")
+def _set(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
-def _expire(reference: weakref.ref[HttpxResponse]) -> None:
-    """The deadline has passed: a `read` that waits fails now, a later one at once."""
-    if (response := reference()) is not None and not response._ended:
-        response._expired = True
-        response.abort()
-
-
-_dropping: set[asyncio.Task[None]] = set()  # a loop alone does not keep its tasks
-
-
-def _drop(direct: aiohttp.ClientResponse | None, stream: Any, loop: asyncio.AbstractEventLoop) -> None:
-    if direct is not None:
-        direct.close()
+def run_in_loop(loop: asyncio.AbstractEventLoop, act: Callable[[], object]) -> None:
+    """Now, where this is the loop's thread; else as soon as the loop gets to it; never, where it is closed."""
+    if loop.is_closed():
         return
-    task = loop.create_task(_close_stream(stream))
-    _dropping.add(task)
-    task.add_done_callback(_dropping.discard)
-
-
-async def _close_stream(stream: Any) -> None:
-    # It may be in any state, and nobody waits for what it has to say.
-    with suppress(Exception):
-        await stream.aclose()
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content
-
-
-def _aiohttp_response(response: httpx.Response) -> aiohttp.ClientResponse | None:
-    """aiohttp's response below, whose reader gives all it has at once; None over another transport."""
-    stream = getattr(response.stream, "_stream", response.stream)  # a client wraps it
-    return getattr(stream, "_aiohttp_response", None)
-
-
-def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name_bytes, value_bytes in raw:
-        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1").strip()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+    try:
+        here = asyncio.get_running_loop() is loop
+    except RuntimeError:
+        here = False
+    if here:
+        act()
+    else:
+        with suppress(RuntimeError):  # closed meanwhile
+            loop.call_soon_threadsafe(act)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -42,13 +43,17 @@ class RequestsResponse:
         response: requests' response, its body not read.
         context: makes the errors; has the timeouts and the deadline.
         limit: the most bytes of the body, decoded.
+        can_serve_again: False where a part of the request was left unsent.
     """
 
-    def __init__(self, response: requests.Response, context: ErrorContext, limit: int) -> None:
+    def __init__(
+        self, response: requests.Response, context: ErrorContext, limit: int, *, can_serve_again: bool = True
+    ) -> None:
         self._raw: Any = response.raw
         self._context = context
         self._lock = threading.Lock()  # close() may come from another thread: one of the two frees the connection
         self._ended = self._closed = False
+        self._can_serve_again = can_serve_again
         self._failure: APIError | None = None
         self._socket: socket.socket | None = None
         self._framing: BodyFraming = UntilCloseBody()
@@ -63,15 +68,18 @@ class RequestsResponse:
         elif isinstance(reader, io.BufferedReader):
             self._receive = reader.read1
             self._socket = raw_socket(reader)
-            if self._raw.chunked:
-                self._framing = ChunkedBody()
-            elif self._raw.length_remaining is not None:
-                self._framing = ContentLengthBody(self._raw.length_remaining)
+            self._framing = _framing(self._raw)
+            if isinstance(self._framing, UntilCloseBody) and isinstance(self._socket, ssl.SSLSocket):
+                # Only the connection's end ends the body: without the peer's close_notify, anybody may have cut it.
+                self._socket.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # typeshed has only the argument
         else:  # a test's mock
             self._receive = partial(self._raw.read, decode_content=False)
         try:
+            if (coding := self.headers.get("transfer-encoding", "chunked")).lower() != "chunked":
+                raise APIResponseError(f"the response has an unknown transfer coding: {coding[:40]!r}")
             self._decoder = BodyDecoder(encoded, limit)
-            if self._framing.done:
+            if self._framing.done:  # no body
+                self._can_serve_again &= not _has_more(reader, self._socket)
                 self._end()
         except APIError:
             self.close()
@@ -117,7 +125,7 @@ class RequestsResponse:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
             with suppress(Exception):  # the answer is complete: at worst its connection is not used again
-                if self._socket is not None and can_serve_again(self.headers):
+                if self._socket is not None and self._can_serve_again and can_serve_again(self.headers):
                     self._take_end(self._socket)
         finally:
             self.close()
@@ -145,7 +153,7 @@ class RequestsResponse:
             if self._closed:
                 raise closed_locally()
             self._ended = True
-            if self._socket is None or self._framing.excess:
+            if self._socket is None or self._framing.excess or not self._can_serve_again:
                 self._raw.close()
             else:
                 self._raw._fp.close()
@@ -166,3 +174,24 @@ class RequestsResponse:
     def __del__(self) -> None:
         if hasattr(self, "_decoder"):
             self.close()
+
+
+def _framing(raw: Any) -> BodyFraming:
+    """How the body of urllib3's response ends."""
+    if raw.chunked:
+        return ChunkedBody()
+    return UntilCloseBody() if raw.length_remaining is None else ContentLengthBody(raw.length_remaining)
+
+
+def _has_more(reader: Any, sock: socket.socket | None) -> bool:
+    """Whether bytes that nobody asked for have come behind a head without a body: of another answer, it may be."""
+    if sock is None:
+        return False
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        return bool(reader.peek(1))
+    except (OSError, ValueError):  # nothing there, or no connection any more
+        return False
+    finally:
+        sock.settimeout(timeout)

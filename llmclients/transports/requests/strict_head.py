@@ -14,12 +14,12 @@
 #   A socket's timeout starts anew with each byte, so a head that drips takes for ever. -> `_TimedReader` sets the
 #   socket's timeout before each read to what is left until the exchange's deadline.
 #
-# How the deadline gets here: urllib3 makes the response, deep inside, by the connection's `response_class`, and has no
-# argument to pass it through. The transport sends within `heads_within`, in one thread from the request to the head, so
-# a thread-local carries it. Then a `RequestsResponse` reads the body, from the buffered reader that this class leaves
-# in `fp`: it has the body's first bytes. It takes the socket by `raw_socket`, and sets its timeout from then on.
+# The exchange's limits come by `limits.current()`. After the head, a `RequestsResponse` reads the body, from the
+# buffered reader that this class leaves in `fp`: it has the body's first bytes. It takes the socket by `raw_socket`,
+# and sets its timeout from then on.
 #
-# A proxy's reply to CONNECT does not pass through `begin`: of all this, only the deadline holds for it.
+# A proxy's reply to CONNECT does not pass through `begin`: http.client reads it line by line from `fp`. Of all this,
+# the time holds for it, and the number of lines.
 
 from __future__ import annotations
 
@@ -27,44 +27,21 @@ import email.errors
 import http.client
 import io
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-__all__ = ["StrictHTTPResponse", "heads_within", "raw_socket"]
+from llmclients.transports.requests.limits import current
+
+__all__ = ["StrictHTTPResponse", "raw_socket"]
 
 _MAX_INTERIM_HEADS = 20
+_MAX_TUNNEL_LINES = 100
 
 _DEFECTS = (  # those of a head in which a header is missing
     email.errors.FirstHeaderLineIsContinuationDefect,
     email.errors.InvalidHeaderDefect,
     email.errors.MissingHeaderBodySeparatorDefect,
 )
-
-
-class _Deadline(threading.local):
-    """When the head that this thread waits for must be complete, in seconds of `time.monotonic`; None: never."""
-
-    at: float | None = None
-
-
-_deadline = _Deadline()
-
-
-@contextmanager
-def heads_within(seconds: float | None) -> Iterator[None]:
-    """A head that this thread reads inside the block must be complete `seconds` from now.
-
-    Raises:
-        TimeoutError: where it is read, because it is not.
-    """
-    _deadline.at = None if seconds is None else time.monotonic() + seconds
-    try:
-        yield
-    finally:
-        _deadline.at = None
 
 
 def raw_socket(reader: io.BufferedReader) -> socket.socket | None:
@@ -86,14 +63,18 @@ class StrictHTTPResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        if _deadline.at is not None:
+        limits = current()
+        deadline = limits.head_at() if limits is not None else None
+        if deadline is not None:
             self.fp.close()
-            self.fp = io.BufferedReader(_TimedReader(sock, _deadline.at))
+            buffered = _TunnelReader if limits is not None and limits.is_connecting else io.BufferedReader
+            self.fp = buffered(_TimedReader(sock, deadline))
 
     def begin(self) -> None:
         """Read the head of the final response."""
         reader = self.fp
-        self.fp = _HeadReader(reader)  # type: ignore[assignment]  # http.client only calls readline and close
+        limits, lines = current(), _HeadReader(reader)
+        self.fp = lines  # type: ignore[assignment]  # http.client only calls readline and close
         try:
             for _ in range(_MAX_INTERIM_HEADS):
                 super().begin()
@@ -102,6 +83,10 @@ class StrictHTTPResponse(http.client.HTTPResponse):
                 self.headers = self.msg = None  # type: ignore[assignment]  # else begin() does nothing
             else:
                 raise http.client.HTTPException("too many interim responses")
+        except (http.client.RemoteDisconnected, ConnectionError):
+            if limits is not None:
+                limits.has_answer = lines.has_bytes or _has_bytes(reader)
+            raise
         finally:
             if self.fp is not None:  # http.client has closed it already, after a status line that is none
                 self.fp = reader
@@ -112,16 +97,39 @@ class StrictHTTPResponse(http.client.HTTPResponse):
             raise http.client.HTTPException("malformed length")
 
 
+def _has_bytes(reader: Any) -> bool:
+    """Whether a byte of the head had come before the connection was lost: it waits in the buffer."""
+    try:
+        return bool(reader.peek(1))
+    except (OSError, ValueError):
+        return False
+
+
+class _TunnelReader(io.BufferedReader):
+    """The lines of a proxy's reply to CONNECT. Their number is bounded, each one's length by http.client."""
+
+    lines = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.lines += 1
+        if self.lines > _MAX_TUNNEL_LINES:
+            raise http.client.HTTPException("the proxy's reply has too many lines")
+        return super().readline(size)
+
+
 class _HeadReader:
     """The lines of a head. That the connection ends inside it is an error."""
 
     def __init__(self, reader: BinaryIO) -> None:
         self._reader = reader
+        self.has_bytes = False
 
     def readline(self, limit: int) -> bytes:
         line = self._reader.readline(limit)
         if len(line) < limit and not line.endswith(b"\n"):
+            self.has_bytes = self.has_bytes or bool(line)
             raise http.client.RemoteDisconnected("closed inside the head")
+        self.has_bytes = True
         return line
 
     def close(self) -> None:

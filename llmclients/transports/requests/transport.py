@@ -6,9 +6,8 @@ import http.client
 import os
 import socket
 import ssl
-import time
 import weakref
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import requests
@@ -30,14 +29,16 @@ from llmclients.transports.errors import (
     RESOLVE,
     SLOW_ANSWER,
     SLOW_CONNECT,
+    SLOW_SENDING,
     SYSTEM_ROWS,
     TLS,
     ErrorContext,
     Row,
 )
 from llmclients.transports.request import Routes, header_lines, require, tls_context
+from llmclients.transports.requests.connection import ConnectLimitError, SendTimeoutError, use_limited_connections
+from llmclients.transports.requests.limits import Limits, of_exchange
 from llmclients.transports.requests.response import RequestsResponse
-from llmclients.transports.requests.strict_head import StrictHTTPResponse, heads_within
 
 __all__ = ["RequestsTransport"]
 
@@ -71,23 +72,32 @@ class RequestsTransport:
             self._adapter, self._process = _Adapter(self._settings), os.getpid()
         proxy = None if self._session is not None else self._routes.proxy_for(request)
         context = ErrorContext(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
-        remaining = context.remaining()
-        limits = (timeout.connect, timeout.read)
-        if remaining is not None:
-            limits = (min(timeout.connect, remaining), min(timeout.read, remaining))
-        try:
-            with heads_within(remaining):
-                if self._session is None:
-                    response = self._send(request, proxy, limits)
-                else:
-                    response = _send_with(self._session, request, limits)
-        except Exception as error:
-            raise context.error(error, "open") from error
-        opened = RequestsResponse(response, context, self._settings.max_response_bytes)
+        while True:
+            limits = Limits(timeout.connect, timeout.write_seconds, context.remaining())
+            try:
+                with of_exchange(limits):
+                    response = self._sent(request, proxy, context)
+                break
+            except Exception as error:
+                if self._session is None and _was_idle_too_long(error, limits):
+                    continue  # on another idle connection, or at last on a new one
+                raise context.error(error, "open") from error
+        opened = RequestsResponse(
+            response, context, self._settings.max_response_bytes, can_serve_again=not limits.refused_early
+        )
         self._open.add(opened)
         return opened
 
-    def _send(self, request: HTTPRequest, proxy: Proxy | None, limits: tuple[float, float]) -> requests.Response:
+    def _sent(self, request: HTTPRequest, proxy: Proxy | None, context: ErrorContext) -> requests.Response:
+        timeout, remaining = context.timeout, context.remaining()
+        waits = (timeout.connect, timeout.read)
+        if remaining is not None:
+            waits = (min(timeout.connect, remaining), min(timeout.read, remaining))
+        if self._session is not None:
+            return _send_with(self._session, request, waits)
+        return self._send(request, proxy, waits)
+
+    def _send(self, request: HTTPRequest, proxy: Proxy | None, waits: tuple[float, float]) -> requests.Response:
         """By the adapter alone: a session would add cookies, redirects and headers, and takes longer."""
         prepared = requests.PreparedRequest()
         prepared.method = request.method
@@ -96,7 +106,7 @@ class RequestsTransport:
         prepared.body = request.body or None
         proxies = {"all": _proxy_url(proxy)} if proxy is not None else {}
         verify = self._settings.verify is not False
-        return self._adapter.send(prepared, stream=True, timeout=limits, verify=verify, proxies=proxies)
+        return self._adapter.send(prepared, stream=True, timeout=waits, verify=verify, proxies=proxies)
 
     def close(self) -> None:
         """Close all connections, those of open exchanges too, unless the session is the caller's own."""
@@ -124,13 +134,13 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        _read_heads_strictly(self.poolmanager)
+        use_limited_connections(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         if proxy.startswith("https:"):
             options["proxy_ssl_context"] = self._tls
         manager = super().proxy_manager_for(proxy, **options)
-        _read_heads_strictly(manager)
+        use_limited_connections(manager)
         return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
@@ -151,46 +161,45 @@ class _Adapter(HTTPAdapter):
         """Nothing: the context has the authorities, and would load them again for each connection."""
 
 
-def _read_heads_strictly(manager: Any) -> None:
-    manager.pool_classes_by_scheme = {
-        scheme: _strict_pool(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
-    }
-
-
-@cache  # a handful of classes: http and https, plain and over SOCKS
-def _strict_pool(pool: Any) -> Any:
-    if getattr(pool.ConnectionCls, "response_class", None) is StrictHTTPResponse:
-        return pool
-
-    class Connection(pool.ConnectionCls):  # type: ignore[misc]  # its base is only known here
-        response_class = StrictHTTPResponse
-
-        def _new_conn(self) -> Any:
-            start = time.monotonic()
-            sock = super()._new_conn()
-            # What TLS and a proxy's tunnel may still take.
-            sock.settimeout(max(self.timeout - (time.monotonic() - start), 0.001))
-            return sock
-
-        def connect(self) -> None:
-            try:
-                super().connect()
-            except TimeoutError as error:  # urllib3 takes a handshake's for one of reading
-                raise ux.ConnectTimeoutError(self, "connecting timed out") from error
-
-    return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
-
-
-def _send_with(session: requests.Session, request: HTTPRequest, limits: tuple[float, float]) -> requests.Response:
+def _send_with(session: requests.Session, request: HTTPRequest, waits: tuple[float, float]) -> requests.Response:
     """By the caller's own session, with its headers, authentication, proxies and certificates."""
     defaults = default_headers()
     user_headers = {name.lower() for name, value in session.headers.items() if defaults.get(name) != value}
     headers = header_lines(request, user_headers - {"accept-encoding"})
     prepared = session.prepare_request(
-        requests.Request(request.method, request.url, headers=headers, data=request.body or None)
+        requests.Request(
+            request.method,
+            request.url,
+            headers=headers,
+            data=request.body or None,
+            auth=None if session.auth or "authorization" not in map(str.lower, headers) else _keep_authorization,
+        )
     )
     options = session.merge_environment_settings(prepared.url, {}, True, None, None)
-    return session.send(prepared, timeout=limits, allow_redirects=False, **options)
+    return session.send(prepared, timeout=waits, allow_redirects=False, **options)
+
+
+def _keep_authorization(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    """An authentication that leaves the header as it is: without one, requests puts in what ~/.netrc has."""
+    return prepared
+
+
+def _was_idle_too_long(error: Exception, limits: Limits) -> bool:
+    """Whether a connection that was kept for the next exchange had been closed meanwhile.
+
+    Some servers announce that a connection stays, and close it. The request was not answered by a byte then, and goes
+    out again on another one, at once: it is no attempt of the caller's.
+    """
+    if limits.is_new_connection or limits.has_answer or limits.refused_early:
+        return False
+    chain, seen = [error], list[BaseException]()
+    while chain:
+        one = chain.pop()
+        seen.append(one)
+        inner = (one.__cause__, *one.args, getattr(one, "reason", None))
+        chain += [e for e in inner if isinstance(e, Exception) and e not in seen]
+    lost = (ConnectionError, http.client.RemoteDisconnected)
+    return any(isinstance(one, lost) and not isinstance(one, requests.RequestException) for one in seen)
 
 
 @lru_cache(maxsize=256)
@@ -209,6 +218,8 @@ def _proxy_url(proxy: Proxy) -> str:
 
 
 EXCEPTIONS: tuple[Row, ...] = (
+    (SendTimeoutError, None, SLOW_SENDING),
+    (ConnectLimitError, None, SLOW_CONNECT),
     (socket.gaierror, None, RESOLVE),
     (ux.NameResolutionError, None, RESOLVE),
     (ConnectionRefusedError, None, CONNECT),

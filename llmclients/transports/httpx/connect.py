@@ -1,0 +1,171 @@
+"""From a route to a connection that is ready for a request: name, TCP, proxy, TLS.
+
+Each step waits, and none has a limit of its own: `pool` bounds all of it together, and cancels it when the time is up.
+Whatever is open then is closed at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from llmclients.config.values import Proxy
+from llmclients.transports.httpx.failures import (
+    ConnectionLostError,
+    HandshakeFailedError,
+    MalformedError,
+    ProxyFailedError,
+)
+from llmclients.transports.httpx.head import request_head
+from llmclients.transports.httpx.protocol import Connection
+from llmclients.transports.httpx.resolver import Resolver
+from llmclients.transports.httpx.sockets import connect_first, shared_buffer
+from llmclients.transports.httpx.socks import SocksHandshake
+from llmclients.transports.httpx.tls import TLSLayer, Wire
+
+__all__ = ["Connector", "Route", "host_in_url", "proxy_authorization"]
+
+_NEVER = 366 * 86400.0  # the limit is on all steps together
+_MOST_SESSIONS = 100
+
+
+class Route(NamedTuple):
+    """Where connections lead to, and through what."""
+
+    secure: bool
+    host: str
+    port: int
+    proxy: Proxy | None
+
+
+class Connector:
+    """Makes the connections of one event loop. `context` is asked for when TLS is first needed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Callable[[], ssl.SSLContext]) -> None:
+        self._loop = loop
+        self._context = context
+        self._resolver = Resolver(loop)
+        self.shared = shared_buffer()
+        self._sessions: dict[tuple[str, int], ssl.SSLSession] = {}
+
+    async def connect(self, route: Route) -> Connection:
+        """A new connection.
+
+        Raises:
+            Exception: one of `failures`, of `socket` or `ssl`.
+        """
+        proxy = route.proxy
+        first = (route.host, route.port) if proxy is None else (proxy.host, proxy.port)
+        sock = await connect_first(await self._resolver.addresses(*first))
+        connection = Connection(self._loop, sock, self.shared)
+        steps = _Steps(self, self._loop, sock)
+        try:
+            if proxy is None:
+                await steps.begin(connection, (route.host, route.port) if route.secure else None)
+            else:
+                await steps.through(proxy, route, connection)
+        except BaseException:
+            steps.abort()
+            raise
+        return connection
+
+    def keep_session(self, peer: tuple[str, int], connection: Connection) -> None:
+        """What the next TLS connection to the same host and port can begin with."""
+        if (session := connection.tls_session()) is not None:
+            if len(self._sessions) >= _MOST_SESSIONS:
+                self._sessions.clear()
+            self._sessions[peer] = session
+
+    def tls_layer(self, peer: tuple[str, int], above: asyncio.Protocol, sock: socket.socket | None) -> TLSLayer:
+        """TLS to a host and port, below `above`; `sock` where it is right on a socket."""
+        return TLSLayer(self._context(), peer[0], self._sessions.get(peer), above, sock, self._loop, self.shared)
+
+
+class _Steps:
+    """The steps of one connection after TCP. What stands so far ends in `_wire`."""
+
+    def __init__(self, connector: Connector, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self._connector = connector
+        self._loop = loop
+        self._sock = sock
+        self._wire: Wire | None = None
+
+    def abort(self) -> None:
+        if self._wire is not None:
+            self._wire.abort()
+        else:
+            with suppress(OSError):  # the loop may have closed it
+                self._sock.close()
+
+    async def begin(self, above: asyncio.Protocol, secure: tuple[str, int] | None) -> None:
+        """Over TCP itself: `above` right on it, or with TLS to this host between."""
+        if secure is None:
+            self._wire, _ = await self._loop.create_connection(lambda: above, sock=self._sock)
+            return
+        layer = self._connector.tls_layer(secure, above, self._sock)
+        self._wire, _ = await self._loop.create_connection(lambda: layer, sock=self._sock)
+        self._wire = layer
+        await layer.handshaken
+        above.connection_made(layer)  # type: ignore[arg-type]  # it has what a transport has, and is none
+
+    async def go_on(self, above: asyncio.Protocol, secure: tuple[str, int] | None) -> None:
+        """Over what a proxy has made a way of."""
+        wire = self._wire
+        assert wire is not None
+        if secure is None:
+            wire.set_protocol(above)
+            above.connection_made(wire)  # type: ignore[arg-type]
+            return
+        layer = self._connector.tls_layer(secure, above, None)
+        wire.set_protocol(layer)
+        self._wire = layer
+        layer.connection_made(wire)
+        await layer.handshaken
+        above.connection_made(layer)  # type: ignore[arg-type]
+
+    async def through(self, proxy: Proxy, route: Route, connection: Connection) -> None:
+        target = (route.host, route.port)
+        if proxy.is_socks:
+            handshake = SocksHandshake(self._loop)
+            await self.begin(handshake, None)
+            await handshake.run(*target, proxy.credentials)
+            await self.go_on(connection, target if route.secure else None)
+            return
+        first = Connection(self._loop, self._sock, self._connector.shared) if route.secure else connection
+        try:
+            await self.begin(first, (proxy.host, proxy.port) if proxy.scheme == "https" else None)
+            if route.secure:
+                await self._open_tunnel(first, target, proxy)
+        except (OSError, ConnectionLostError, HandshakeFailedError, MalformedError) as error:
+            raise ProxyFailedError from error
+        if route.secure:
+            await self.go_on(connection, target)
+
+    async def _open_tunnel(self, first: Connection, target: tuple[str, int], proxy: Proxy) -> None:
+        """HTTP's CONNECT: after it, what `first` wrote to leads to the target."""
+        name = f"{host_in_url(target[0])}:{target[1]}"
+        headers = {"Host": name, **proxy_authorization(proxy)}
+        request = request_head("CONNECT", name, headers.items())
+        head = await first.exchange(request, b"", _NEVER, _NEVER)
+        if not 200 <= head.status < 300:
+            raise ProxyFailedError(head.status, head.reason[:60])
+        if first.detach() is None:
+            raise ProxyFailedError
+
+
+def host_in_url(host: str) -> str:
+    """A host as URLs and the header Host have it."""
+    return f"[{host}]" if ":" in host else host
+
+
+def proxy_authorization(proxy: Proxy) -> dict[str, str]:
+    """The header that a proxy with a password wants."""
+    if proxy.credentials is None:
+        return {}
+    token = base64.b64encode(":".join(proxy.credentials).encode()).decode()
+    return {"Proxy-Authorization": f"Basic {token}"}

@@ -1,0 +1,125 @@
+"""A connected socket, by name and port, within one limit for everything: resolving the name, and all its addresses."""
+
+# `socket.create_connection` gives each address of a name the whole timeout, and nothing bounds the name's resolution.
+# Here a name is resolved in a thread that can be left, and addresses are tried as "happy eyeballs" (RFC 8305) has it:
+# the next one 0.25 s after the last, or as soon as that has failed; the first that answers wins.
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+__all__ = ["connect_first", "resolve"]
+
+Address: TypeAlias = tuple[Any, ...]  # one of `socket.getaddrinfo`'s: family, type, protocol, name, place
+
+_NEXT_AFTER = 0.25  # seconds
+_UNDER_WAY = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)}
+
+
+def resolve(host: str, port: int, seconds: float) -> list[Address]:
+    """The addresses of a host, at least one.
+
+    Raises:
+        socket.gaierror: there is no such name, or nobody answers.
+        UnicodeError: it cannot be a name.
+        TimeoutError: nobody has answered within `seconds`. The lookup is left to its own thread, and ends there.
+    """
+    if (numeric := _numeric(host, port)) is not None:
+        return [numeric]
+    answers: queue.SimpleQueue[list[Address] | BaseException] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except BaseException as error:  # noqa: BLE001 - raised again by who waits
+            answers.put(error)
+
+    threading.Thread(target=ask, name=f"resolve {host}", daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"the name {host} was not resolved in time") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    if not answer:
+        raise socket.gaierror(socket.EAI_NONAME, "no address")
+    return answer
+
+
+def connect_first(
+    addresses: Sequence[Address], seconds: float, options: Iterable[tuple[int, int, int | bytes]] = ()
+) -> socket.socket:
+    """A blocking socket that is connected to the first of these addresses that answers.
+
+    Raises:
+        OSError: of the last address that failed, when all have.
+        TimeoutError: none has answered within `seconds`.
+    """
+    until = time.monotonic() + seconds
+    waiting = list(addresses)
+    failure: OSError | None = None
+    with selectors.DefaultSelector() as selector:
+        try:
+            next_at = 0.0
+            while waiting or selector.get_map():
+                now = time.monotonic()
+                if now >= until:
+                    raise TimeoutError("no address has answered in time")
+                if waiting and (now >= next_at or not selector.get_map()):
+                    try:
+                        selector.register(_begin(waiting.pop(0), options), selectors.EVENT_WRITE)
+                    except OSError as error:
+                        failure = error
+                    next_at = now + _NEXT_AFTER
+                    continue
+                for key, _ in selector.select((min(until, next_at) if waiting else until) - now):
+                    sock = key.fileobj
+                    assert isinstance(sock, socket.socket)
+                    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    selector.unregister(sock)
+                    if code == 0:
+                        sock.setblocking(True)
+                        return sock
+                    sock.close()
+                    failure, next_at = OSError(code, os.strerror(code)), 0.0
+        finally:
+            for key in list(selector.get_map().values()):
+                key.fileobj.close()  # type: ignore[union-attr]
+    assert failure is not None, "no address at all"
+    raise failure
+
+
+def _begin(address: Address, options: Iterable[tuple[int, int, int | bytes]]) -> socket.socket:
+    """A socket that is connecting."""
+    family, kind, protocol, _, place = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        for option in options:
+            sock.setsockopt(*option)
+        sock.setblocking(False)
+        code = sock.connect_ex(place)
+        if code not in {0, *_UNDER_WAY}:
+            raise OSError(code, os.strerror(code))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _numeric(host: str, port: int) -> Address | None:
+    """The address that `host` is itself, if it is one."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError, ValueError):
+            socket.inet_pton(family, host)
+            place: tuple[Any, ...] = (host, port) if family == socket.AF_INET else (host, port, 0, 0)
+            return (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place)
+    return None

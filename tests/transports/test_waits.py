@@ -1,0 +1,296 @@
+"""Every wait of the asynchronous transport has a bound, and the error says which one it was."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from llmclients.config.values import Proxy, Timeout
+from llmclients.errors import APIConnectionError, APITimeoutError, LLMClientError
+from llmclients.testing.fault_server import EARLY, HOLD, FaultServer, Forever, http, unused_port
+from llmclients.transports.base import TransportSettings
+from llmclients.transports.httpx import resolver
+from llmclients.transports.httpx.sockets import connect_first
+from llmclients.transports.httpx.transport import HttpxTransport
+from tests.transports.helpers import NO_ENVIRONMENT
+from tests.transports.sides import ASYNC, PATIENCE, post
+from tests.transports.test_clean_connections import server
+
+LARGE = bytes(8_000_000)
+SHORT = Timeout(connect=0.2, read=5)
+
+
+def phase(error: LLMClientError | None) -> str | None:
+    assert isinstance(error, APITimeoutError), error
+    return error.phase
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+def slow_names(monkeypatch: pytest.MonkeyPatch, seconds: float, asked: list[str]) -> None:
+    real = socket.getaddrinfo
+
+    def slow(host: Any, *args: Any, **options: Any) -> Any:
+        asked.append(str(host))
+        if str(host).endswith(".test"):
+            time.sleep(seconds)
+            raise socket.gaierror(socket.EAI_AGAIN, "temporary failure")
+        return real(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+
+
+@pytest.mark.parametrize(("options", "expected"), [({"timeout": SHORT}, "connect"), ({"within": 0.2}, "total")])
+def test_a_name_that_takes_long(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: str) -> None:
+    slow_names(monkeypatch, 2, [])
+    began = time.monotonic()
+    outcome = ASYNC.fetch("http://slow.test/", **options)
+    assert phase(outcome.error) == expected
+    assert time.monotonic() - began < 1, "nor does the loop's end wait for the lookup"
+
+
+def test_tasks_share_a_lookup_and_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    slow_names(monkeypatch, 0.1, asked)
+
+    async def main() -> None:
+        transport = HttpxTransport(NO_ENVIRONMENT)
+        opened = [transport.open(post("http://slow.test/"), PATIENCE, None) for _ in range(50)]
+        errors = await asyncio.gather(*opened, return_exceptions=True)
+        assert {type(error) for error in errors} == {APIConnectionError}
+        await transport.close()
+
+    asyncio.run(main())
+    assert asked == ["slow.test"]
+
+
+def test_answers_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    slow_names(monkeypatch, 0, asked)
+
+    async def main() -> None:
+        names = resolver.Resolver(asyncio.get_running_loop())
+        first = await names.addresses("localhost", 80)
+        assert await names.addresses("localhost", 80) == first
+        assert asked == ["localhost"]
+        now = time.monotonic()
+        monkeypatch.setattr(resolver, "monotonic", lambda: now + 11)
+        assert await names.addresses("localhost", 80) == first
+        assert asked == ["localhost"] * 2
+        await names.addresses("127.0.0.1", 80)
+        await names.addresses("::1", 80)
+        assert asked == ["localhost"] * 2, "an address is no name"
+
+    asyncio.run(main())
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def silent_addresses(count: int) -> Iterator[tuple[list[str], int]]:
+    """Addresses that swallow attempts to connect: their queues are full."""
+    kept: list[socket.socket] = []
+    port = 0
+    try:
+        for number in range(2, 2 + count):
+            listener = socket.socket()
+            kept.append(listener)
+            listener.bind((f"127.0.0.{number}", port))
+            listener.listen(0)
+            port = listener.getsockname()[1]
+            for _ in range(3):
+                kept.append(socket.socket())
+                kept[-1].setblocking(False)
+                kept[-1].connect_ex(listener.getsockname())
+        time.sleep(0.05)
+        yield [f"127.0.0.{number}" for number in range(2, 2 + count)], port
+    finally:
+        for each in kept:
+            each.close()
+
+
+def named(monkeypatch: pytest.MonkeyPatch, addresses: list[tuple[str, int]]) -> None:
+    """All names have these addresses."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+
+def test_the_limit_is_for_all_addresses_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    with silent_addresses(4) as (addresses, port):
+        named(monkeypatch, [(address, port) for address in addresses])
+        outcome = ASYNC.fetch("http://many.test/", timeout=SHORT)
+        assert phase(outcome.error) == "connect"
+        assert outcome.seconds < 0.4
+
+
+def test_a_silent_address_does_not_hide_a_good_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with silent_addresses(1) as ([address], port), FaultServer([http(body=b"hello")]) as faults:
+        named(monkeypatch, [(address, port), ("127.0.0.1", faults.port)])
+        outcome = ASYNC.fetch("http://many.test/")
+        assert outcome.body == b"hello"
+        assert 0.2 < outcome.seconds < 1
+
+
+def test_a_refusing_address_is_passed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FaultServer([http(body=b"hello")]) as faults:
+        named(monkeypatch, [("127.0.0.1", unused_port()), ("127.0.0.1", faults.port)])
+        outcome = ASYNC.fetch("http://many.test/")
+        assert outcome.body == b"hello"
+        assert outcome.seconds < 0.2
+
+
+def test_all_addresses_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    named(monkeypatch, [("127.0.0.1", unused_port()), ("127.0.0.1", unused_port())])
+    assert str(ASYNC.fetch("http://many.test/").error) == "cannot connect to many.test: connection refused"
+
+
+def test_connecting_that_is_cancelled_leaves_no_socket() -> None:
+    async def main(addresses: list[str], port: int) -> None:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+        for some in (found[:1], found):
+            task = asyncio.create_task(connect_first(some))  # type: ignore[arg-type]
+            await asyncio.sleep(0.3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1
+
+    with silent_addresses(2) as (addresses, port):
+        asyncio.run(main(addresses, port))
+
+
+# --- proxies --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [b"HTTP/1.1 200 OK\r\n", Forever([b"X: a\r\n", 0.02])],
+        [b"HTTP/1.1 200 OK\r\n", Forever([b"X: a\r\n" * 5000])],
+        [Forever([b"HTTP/1.1 103 Early\r\n\r\n", 0.03])],
+    ],
+    ids=["drip", "flood", "interim"],
+)
+def test_a_proxys_answer_to_connect(script: Any) -> None:
+    with FaultServer(script) as proxy:
+        outcome = ASYNC.fetch("https://model.example/", proxy=Proxy(proxy.url), timeout=SHORT)
+        assert isinstance(outcome.error, APIConnectionError | APITimeoutError)
+        assert outcome.seconds < 1
+        assert proxy.wait_for(0)
+
+
+@pytest.mark.parametrize("scheme", ["https", "socks5h"])
+def test_a_silent_proxy(scheme: str) -> None:
+    with FaultServer([EARLY, HOLD]) as proxy:
+        url = f"{scheme}://127.0.0.1:{proxy.port}"
+        outcome = ASYNC.fetch("https://model.example/", proxy=Proxy(url), timeout=SHORT)
+        assert phase(outcome.error) == "connect"
+
+
+# --- sending --------------------------------------------------------------------------------------------------------
+
+
+def reads(connection: socket.socket, size: int, each: int, pause: float) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    left = size
+    while left > 0 and (data := connection.recv(each)):
+        left -= len(data)
+        time.sleep(pause)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "expected"),
+    [(Timeout(read=0.4), "write"), (Timeout(write=0.4), "write"), (Timeout(read=0.2, write=5), "total")],
+)
+def test_a_peer_that_stops_reading(timeout: Timeout, expected: str) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1000)
+        threading.Event().wait(5)
+
+    with server(serve) as url:
+        [outcome] = ASYNC.run(post(url, LARGE), timeout=timeout, within=1.5)
+        assert phase(outcome.error) == expected
+        assert expected == "total" or 0.35 < outcome.seconds < 1.2
+        assert expected == "total" or "took nothing more of the request for 0.4 s" in str(outcome.error)
+
+
+def test_a_slow_steady_upload_takes_the_time_that_it_needs() -> None:
+    def serve(connection: socket.socket) -> None:
+        reads(connection, len(LARGE), 65536, 0.015)
+        connection.sendall(http(body=b"hello"))
+
+    with server(serve) as url:
+        [outcome] = ASYNC.run(post(url, LARGE), timeout=Timeout(connect=0.3, read=0.6))
+        assert (outcome.error, outcome.body) == (None, b"hello")
+        assert outcome.seconds > 1.2
+
+
+def test_silence_after_an_upload_is_the_servers() -> None:
+    def serve(connection: socket.socket) -> None:
+        reads(connection, len(LARGE), 1_000_000, 0)
+        threading.Event().wait(5)
+
+    with server(serve) as url:
+        [outcome] = ASYNC.run(post(url, LARGE), timeout=Timeout(read=0.3, write=5))
+        assert phase(outcome.error) == "read"
+
+
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+def test_decompression_lets_other_tasks_run() -> None:
+    body = gzip.compress(bytes(40_000_000))
+
+    async def main() -> None:
+        transport = HttpxTransport(TransportSettings(trust_env=False))
+        response = await transport.open(post(faults.url), PATIENCE, None)
+        turns, size, done = 0, 0, False
+
+        async def count() -> None:
+            nonlocal turns
+            while not done:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        while data := await response.read():
+            assert len(data) <= 256 * 1024
+            size += len(data)
+        done = True
+        await counting
+        assert size == 40_000_000
+        assert turns > 100
+        await transport.close()
+
+    with FaultServer([http(headers=[("Content-Encoding", "gzip")], body=body)]) as faults:
+        asyncio.run(main())
+
+
+def test_a_body_that_nobody_reads_holds_the_server_up() -> None:
+    whole = b"x" * 50_000
+    most = 128 * 1024 + 256 * 1024  # what may lie unread, and one read of asyncio's
+
+    async def main() -> None:
+        transport = HttpxTransport(NO_ENVIRONMENT)
+        response = await transport.open(post(faults.url), PATIENCE, None)
+        pieces = [await response.read()]
+        while pieces[-1]:
+            await asyncio.sleep(0.005)
+            pieces.append(await response.read())
+        assert b"".join(pieces) == whole * 100
+        assert 100_000 < max(map(len, pieces)) <= most
+        await transport.close()
+
+    with FaultServer([http(body=whole * 100)]) as faults:
+        asyncio.run(main())
