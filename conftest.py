@@ -13,7 +13,7 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +72,19 @@ pytest_collect_file = Sybil(
 @pytest.fixture(autouse=True, scope="session")
 def no_outside_sockets() -> Iterator[None]:
     """No test, and no page's code, connects to anything beyond this machine."""
-    connect = socket.socket.connect
 
-    def connect_here(own: socket.socket, address: Any) -> None:
-        if own.family in (socket.AF_INET, socket.AF_INET6) and not ipaddress.ip_address(address[0]).is_loopback:
-            own.close()
-            raise AssertionError(f"a test reaches beyond this machine: {address[0]}")
-        connect(own, address)
+    def only_here(connect: Callable[[socket.socket, Any], Any]) -> Callable[[socket.socket, Any], Any]:
+        def connect_here(sock: socket.socket, address: Any) -> Any:
+            if sock.family in (socket.AF_INET, socket.AF_INET6) and not ipaddress.ip_address(address[0]).is_loopback:
+                sock.close()
+                raise AssertionError(f"a test reaches beyond this machine: {address[0]}")
+            return connect(sock, address)
+
+        return connect_here
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", connect_here)
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, only_here(getattr(socket.socket, name)))
         yield
 
 

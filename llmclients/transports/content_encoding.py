@@ -53,12 +53,12 @@ class BodyDecoder:
         if self._inflate is not None:
             self._encoded_left -= len(data)
             # One byte more than is left: it shows that the body goes on.
-            most = self._left + 1 if self._step is None else min(self._left + 1, self._step)
+            allowed = self._left + 1 if self._step is None else min(self._left + 1, self._step)
             try:
-                data = self._inflate.feed(data, most)
+                data = self._inflate.feed(data, allowed)
             except zlib.error as error:
                 raise APIResponseError("the response is not in the content encoding that it names") from error
-            self.pending = len(data) == most
+            self.pending = len(data) == allowed
         self._left -= len(data)
         if self._left < 0 or self._encoded_left < 0:
             raise ResponseTooLargeError(f"the response has more than {self._limit} bytes (max_response_bytes)")

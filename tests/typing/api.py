@@ -146,7 +146,7 @@ def fail(client: Client) -> None:
         assert_type(error.status_code, int)
         assert_type(error.body, Any)
     except APITimeoutError as error:
-        assert_type(error.phase, Literal["connect", "read", "total"])
+        assert_type(error.phase, Literal["connect", "read", "write", "total"])
     except APIError as error:
         assert_type(error.partial, ChatResponse | None)
         assert_type(error.retryable, bool)

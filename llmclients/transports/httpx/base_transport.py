@@ -133,5 +133,5 @@ def _translated(error: Exception, request: httpx.Request) -> Exception:
     """httpx's exception for one of ours. Bugs are left as they are."""
     if isinstance(error, (LookupError, TypeError, AttributeError, AssertionError)):
         return error
-    class_ = next(theirs for ours, theirs in _EXCEPTIONS if isinstance(error, ours))
+    class_ = next(class_ for ours, class_ in _EXCEPTIONS if isinstance(error, ours))
     return class_(str(error) or type(error).__name__, request=request)

@@ -26,12 +26,12 @@ from llmclients.transports.httpx.protocol import Connection
 from llmclients.transports.httpx.resolver import Resolver
 from llmclients.transports.httpx.sockets import connect_first, shared_buffer
 from llmclients.transports.httpx.socks import SocksHandshake
-from llmclients.transports.httpx.tls import TLSLayer, Wire
+from llmclients.transports.httpx.tls import ByteStream, TLSLayer
 
 __all__ = ["Connector", "Route", "host_in_url", "proxy_authorization"]
 
 _NEVER = 366 * 86400.0  # the limit is on all steps together
-_MOST_SESSIONS = 100
+_MAX_SESSIONS = 100
 
 
 class Route(NamedTuple):
@@ -77,7 +77,7 @@ class Connector:
     def keep_session(self, peer: tuple[str, int], connection: Connection) -> None:
         """What the next TLS connection to the same host and port can begin with."""
         if (session := connection.tls_session()) is not None:
-            if len(self._sessions) >= _MOST_SESSIONS:
+            if len(self._sessions) >= _MAX_SESSIONS:
                 self._sessions.clear()
             self._sessions[peer] = session
 
@@ -93,7 +93,7 @@ class _Steps:
         self._connector = connector
         self._loop = loop
         self._sock = sock
-        self._wire: Wire | None = None
+        self._wire: ByteStream | None = None
 
     def abort(self) -> None:
         if self._wire is not None:

@@ -65,7 +65,7 @@ class Pool:
         self._open: dict[Connection, Route] = {}
         self._idle: dict[Route, dict[Connection, float]] = {}  # since when; the one used last is at the end
         self._sweeping: asyncio.TimerHandle | None = None
-        self._all_gone: asyncio.Future[None] | None = None
+        self._all_closed: asyncio.Future[None] | None = None
 
     async def exchange(self, exchange: Exchange) -> tuple[Connection, ResponseHead]:
         """Send a request; its connection, and the reply's head.
@@ -130,8 +130,8 @@ class Pool:
         route = self._open.pop(connection, None)
         if route is not None and (idle := self._idle.get(route)) is not None:
             idle.pop(connection, None)
-        if not self._open and self._all_gone is not None and not self._all_gone.done():
-            self._all_gone.set_result(None)
+        if not self._open and self._all_closed is not None and not self._all_closed.done():
+            self._all_closed.set_result(None)
 
     def _sweep(self) -> None:
         """Close what has been idle for long."""
@@ -159,8 +159,8 @@ class Pool:
         for connection in list(self._open):
             connection.abort(closed_locally())
         if self._open:
-            self._all_gone = self._loop.create_future()
-            await asyncio.wait((self._all_gone,), timeout=_CLOSE_SECONDS)
+            self._all_closed = self._loop.create_future()
+            await asyncio.wait((self._all_closed,), timeout=_CLOSE_SECONDS)
 
     def discard(self) -> None:
         """Forget all: the loop was closed under them, and the sockets go with their last reference."""

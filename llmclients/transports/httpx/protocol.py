@@ -41,7 +41,7 @@ from llmclients.transports.httpx.failures import (
 from llmclients.transports.httpx.head import MAX_HEAD_BYTES, ResponseHead, end_of_head, parse_head, response_framing
 from llmclients.transports.httpx.sending import Sender
 from llmclients.transports.httpx.sockets import is_readable, left_unread
-from llmclients.transports.httpx.tls import TLSLayer, Wire
+from llmclients.transports.httpx.tls import ByteStream, TLSLayer
 
 __all__ = ["Connection"]
 
@@ -148,7 +148,7 @@ class Connection(Sender):
             and not is_readable(self.sock)
         )
 
-    def detach(self) -> Wire | None:
+    def detach(self) -> ByteStream | None:
         """What it writes to, for another protocol; None when that has ended. For a tunnel, once it stands."""
         wire, self._wire = self._wire, None
         self._cancel_timers()

@@ -19,7 +19,7 @@ from llmclients.transports.httpx.sockets import Address
 __all__ = ["Resolver"]
 
 _KEPT_SECONDS = 10.0
-_MOST_KEPT = 1000
+_MAX_KEPT = 1000
 
 
 class Resolver:
@@ -73,7 +73,7 @@ class Resolver:
             asking.set_exception(failure)
             asking.exception()  # whoever asked may be gone
             return
-        if len(self._known) >= _MOST_KEPT:
+        if len(self._known) >= _MAX_KEPT:
             self._known.clear()
         self._known[key] = (monotonic() + _KEPT_SECONDS, found)
         asking.set_result(found)

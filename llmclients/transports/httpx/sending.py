@@ -23,7 +23,7 @@ from time import monotonic
 
 from llmclients.transports.httpx.failures import ReadTimeoutError, WriteTimeoutError
 from llmclients.transports.httpx.sockets import BottomProtocol, unacknowledged
-from llmclients.transports.httpx.tls import Wire
+from llmclients.transports.httpx.tls import ByteStream
 
 __all__ = ["Sender"]
 
@@ -43,7 +43,7 @@ class Sender(BottomProtocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, shared: memoryview) -> None:
         super().__init__(shared)
         self._loop = loop
-        self._wire: Wire | None = None
+        self._wire: ByteStream | None = None
         self.sock = sock
         self._timer: asyncio.TimerHandle | None = None
         self._active_at = self._read_limit = self._write_limit = 0.0
@@ -59,7 +59,7 @@ class Sender(BottomProtocol):
     def _fail(self, failure: Exception) -> None:
         """End the connection at once; whoever waits gets the failure."""
 
-    def connection_made(self, transport: Wire) -> None:  # type: ignore[override]  # a TLS layer is no Transport
+    def connection_made(self, transport: ByteStream) -> None:  # type: ignore[override]  # a TLS layer is no Transport
         self._wire = transport
 
     def _send(self, head: bytes, body: bytes, read: float, write: float) -> None:

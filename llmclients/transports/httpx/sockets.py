@@ -37,7 +37,7 @@ Address: TypeAlias = "tuple[int, int, int, str, tuple[str | int, ...]]"
 _DELAY = 0.25
 _BUFFER_SIZE = 256 * 1024
 _READ_SIZE = 64 * 1024
-_MOST_UNREAD = 1024 * 1024
+_MAX_UNREAD = 1024 * 1024
 
 
 class BottomProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
@@ -141,7 +141,7 @@ def left_unread(sock: socket.socket) -> Iterator[bytes]:
     An event loop whose write fails reads no more: so a server's answer to a request that it did not want to read to its
     end would be lost.
     """
-    left = _MOST_UNREAD
+    left = _MAX_UNREAD
     with suppress(OSError):
         while left > 0 and sock.fileno() >= 0 and (data := sock.recv(_READ_SIZE)):
             left -= len(data)

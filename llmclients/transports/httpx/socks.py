@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SocksHandshake", "check_socks"]
 
-_MOST_BYTES = 1024
+_MAX_BYTES = 1024
 _ADDRESS_SIZES = {1: 4, 4: 16}
 
 
@@ -48,7 +48,7 @@ class SocksHandshake(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if len(self._received) > _MOST_BYTES:
+        if len(self._received) > _MAX_BYTES:
             self._ended = True
         self._wake()
 

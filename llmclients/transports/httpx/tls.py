@@ -22,7 +22,7 @@ from typing import Any
 from llmclients.transports.httpx.failures import ConnectionLostError, HandshakeFailedError
 from llmclients.transports.httpx.sockets import BottomProtocol, left_unread
 
-__all__ = ["TLSLayer", "Wire"]
+__all__ = ["ByteStream", "TLSLayer"]
 
 _RECORD = 16 * 1024
 
@@ -47,7 +47,7 @@ class TLSLayer(BottomProtocol):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
         self._above: asyncio.Protocol | None = above
-        self._wire: Wire | None = None
+        self._wire: ByteStream | None = None
         self._open = self._over = False
         self.handshaken: asyncio.Future[None] = loop.create_future()
 
@@ -204,5 +204,5 @@ class TLSLayer(BottomProtocol):
         return 0 if self._wire is None else self._wire.get_write_buffer_size()
 
 
-Wire = asyncio.Transport | TLSLayer
+ByteStream = asyncio.Transport | TLSLayer
 """What a connection writes to."""
