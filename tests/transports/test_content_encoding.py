@@ -142,6 +142,7 @@ def test_steps_over_gzip_members() -> None:
 @pytest.mark.parametrize(
     ("encoding", "start", "unit"),
     [("gzip", gzip.compress(b""), b"\0" * 1000), ("deflate", b"\x78\x9c", b"\0\0\0\xff\xff" * 200)],
+    ids=["gzip", "deflate"],
 )
 def test_what_decodes_to_nothing_is_bounded_too(encoding: str, start: bytes, unit: bytes) -> None:
     decoder = BodyDecoder({"content-encoding": encoding}, 100_000)
