@@ -93,7 +93,7 @@ def _paced(quick: bool) -> list[Task]:
     few = ("floor", "httpx-aiohttp", "llmclients")
     # openai too in a full run
     thousand = ("floor", "httpx-aiohttp", "llmclients", *(() if quick else ("openai",)))
-    size, size_500, size_2000 = (40, 7, 4) if quick else (75, 15, 5)
+    size, size_500, size_2000 = (40, 7, 4) if quick else (60, 12, 4)
     aside = _SLOW | {"httpx-aiohttp", "openai"}
     most = {"max_rounds": 2} if quick else {}
     return [
@@ -102,13 +102,13 @@ def _paced(quick: bool) -> list[Task]:
         _paced_task("paced 100 tls", 100, 40, size, _FEW, slow=aside, tls=True, **most),
         _paced_task("paced 500", 500, 200, size_500, few, max_rounds=2),
         _paced_task("paced 1000", 1000, 200, 15, thousand, slow=aside, fresh=True, **most),
-        _paced_task("paced 2000", 2000, 800, size_2000, few, slow=aside, fresh=True, **most),
+        _paced_task("paced 2000", 2000, 800, size_2000, few, slow=aside, fresh=True, max_rounds=2 if quick else 3),
     ]
 
 
 def _many(quick: bool) -> list[Task]:
     """Thousands of streams on a core, on uvloop."""
-    size_4000, size_8000 = (15, 4) if quick else (22, 6)
+    size_4000, size_8000 = (15, 4) if quick else (18, 5)
     both = ("protocol", "llmclients")
     rounds_4000, rounds_8000, rounds_tls = (2, 1, 1) if quick else (5, 3, 2)
     return [
@@ -131,7 +131,7 @@ def _many(quick: bool) -> list[Task]:
 
 
 def _calls(quick: bool) -> list[Task]:
-    chat = {"requests": 100 if quick else 1000, "seconds": 0.3 if quick else 1.5}
+    chat = {"requests": 100 if quick else 1000, "seconds": 0.3 if quick else 1.0}
     first = {"requests": 20 if quick else 200}
     extra = ("any-llm-function",)
     in_flight = {**chat, "in_flight": 50, "requests": chat["requests"] * 3}
