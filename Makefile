@@ -92,7 +92,7 @@ reliability: $(VENV)/.test
 features: $(VENV)/.test
 	$(RUN) -m tests.features
 
-# Writes docs/benchmarks.md. QUICK=1 does with fewer and smaller runs, in about two minutes.
+# Writes docs/benchmarks.md. QUICK=1 does with fewer and smaller runs, in a few minutes.
 bench: $(BENCH)/.bench
 	QUICK=$(QUICK) $(BENCH)/bin/python -m benchmarks
 
@@ -121,7 +121,7 @@ $(VENV)/.uv: requirements/uv.txt | $(RUN)
 $(RUN):
 	$(PYTHON) -m venv $(VENV)
 
-# The peers have their own environment, and within it litellm has one, because it pins an openai older than the others'.
+# The peers have their own environment, and within it litellm has one: its sixty distributions would decide the others'.
 $(BENCH)/.bench: setup.cfg setup.py llmclients/_version.py
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable ".[bench]"

@@ -10,10 +10,11 @@ from tqdm import tqdm
 
 from benchmarks import page
 from benchmarks.bar import judge
+from benchmarks.distributions import distributions
 from benchmarks.imports import load
 from benchmarks.machine import OthersMeter, describe
 from benchmarks.plan import Task, rounds, tasks
-from benchmarks.processes import RunnerFailedError, Server, Workers
+from benchmarks.processes import Addresses, RunnerFailedError, Server, Workers
 from benchmarks.results import Results
 from benchmarks.versions import versions
 
@@ -28,6 +29,7 @@ def main() -> int:
         rounds=rounds(quick),
         machine=describe(),
         versions=versions(),
+        distributions=distributions(),
         titles={task.name: task.title for task in plan},
         options={task.name: task.options for task in plan},
         metrics={task.name: task.metric for task in plan},
@@ -46,7 +48,7 @@ def main() -> int:
     return 0
 
 
-def _run(plan: list[Task], results: Results, server: str, workers: Workers) -> None:
+def _run(plan: list[Task], results: Results, server: Addresses, workers: Workers) -> None:
     jobs = [
         (task, runner, number)
         for number in range(results.rounds)
@@ -66,10 +68,11 @@ def _run(plan: list[Task], results: Results, server: str, workers: Workers) -> N
             results.fail(task.name, runner, str(error))
 
 
-def _measure(task: Task, runner: str, server: str, workers: Workers) -> dict[str, float]:
+def _measure(task: Task, runner: str, server: Addresses, workers: Workers) -> dict[str, float]:
+    address = server.of(tls=task.tls)
     if task.function == "import":
-        return load(runner, server)
-    job = {"function": task.function, "side": task.side, "server": server, "options": task.options}
+        return load(runner, address)
+    job = {"function": task.function, "side": task.side, "server": address, "options": task.options}
     return workers.do(runner, job, fresh=task.fresh)
 
 

@@ -29,7 +29,14 @@ class Verdict:
 
 def judge(results: Results) -> list[Verdict]:
     """Every line, in order."""
-    return [*_bursts(results), *_paced(results), *_calls(results), *_without_peer(results)]
+    return [
+        *_bursts(results),
+        *_paced(results),
+        *_calls(results),
+        *_without_peer(results),
+        *_protocols(results),
+        *_transports(results),
+    ]
 
 
 def _bursts(results: Results) -> list[Verdict]:
@@ -144,6 +151,61 @@ def _without_peer(results: Results) -> list[Verdict]:
         _at_most(8, f"an answer of {chunks:,} chunks, of twice the time of half", growth, _LINEAR),
         _at_most(8, f"an answer of {chunks:,} chunks, memory, of its text", memory, 3),
         Verdict(9, "the slowest decoder alone", value, "at least 200,000 chunks/s", outcome),
+    ]
+
+
+def _protocols(results: Results) -> list[Verdict]:
+    """Against a bare protocol on the same loop, plain or TLS as we are."""
+    rate, many = "steady_cpu_us", "paced 4000 uvloop"
+
+    def of_protocol(task: str, metric: str = rate) -> float | None:
+        return results.compare(task, metric, to="protocol")
+
+    memory = _our_median(results, many, "kb_per_stream")
+    floor = results.median(many, "protocol", "kb_per_stream")
+    return [
+        _at_most(10, "100 paced streams, of a bare protocol", of_protocol("paced 100"), 1.1),
+        _at_most(10, "100 paced streams on uvloop, of a bare protocol", of_protocol("paced 100 uvloop"), 1.25),
+        _at_most(10, "100 paced streams over TLS, of a bare protocol", of_protocol("paced 100 tls"), 1.2),
+        _at_most(11, "4,000 streams on uvloop, of a bare protocol", of_protocol(many), 1.3),
+        _at_most(11, "4,000 streams on uvloop, wall time, of a bare protocol's", of_protocol(many, "wall_s"), 1.1),
+        _at_most(
+            11,
+            "4,000 streams on uvloop, memory of a stream",
+            memory,
+            12,
+            " KB",
+            floor="" if floor is None else f"{floor:.3g} KB",
+        ),
+        _at_most(11, "4,000 streams on uvloop over TLS, of a bare protocol", of_protocol(f"{many} tls"), 1.3),
+        _at_most(12, "8,000 streams on uvloop, of a bare protocol", of_protocol("paced 8000 uvloop"), 1.5),
+    ]
+
+
+def _transports(results: Results) -> list[Verdict]:
+    """Against the HTTP libraries, tighter than above, and what an installation brings."""
+    ratio = results.compare
+    client, async_client = "llmclients Client", "llmclients AsyncClient"
+    bare_async, start = "httpx + aiohttp + pydantic", "start tls"
+    plain, tls = (ratio(task, "cpu_us", to="httpx-aiohttp") for task in ("async chat", "async chat tls"))
+    first_sync = ratio(start, "call_ms", runner=client, to="requests")
+    first_async = ratio(start, "call_ms", runner=async_client, to="httpx")
+    imported = ratio("import", "import_ms", runner=async_client, to=bare_async)
+    return [
+        _at_most(13, "async chat, of bare httpx over aiohttp", plain, 0.85),
+        _at_most(13, "async chat over TLS, of bare httpx over aiohttp", tls, 0.85),
+        _at_most(14, "async burst, of the floor", ratio("async burst 1", "cpu_us", to="floor"), 2),
+        _at_most(
+            14,
+            "sync burst, of the requests loop",
+            ratio("sync burst 1", "cpu_us", to="requests"),
+            0.6,
+            floor=_floor(results, "sync burst 1", "requests"),
+        ),
+        _at_most(15, "`Client`, first answer over TLS, of bare requests", first_sync, 1.1),
+        _at_most(15, "`AsyncClient`, first answer over TLS, of bare httpx", first_async, 1.1),
+        _at_most(16, f"import of `AsyncClient` alone, of {bare_async}", imported, 0.8),
+        _at_most(17, "distributions for a chat, itself included", results.distributions.get("llmclients"), 16),
     ]
 
 

@@ -1,78 +1,106 @@
-"""How long the libraries take to import, each in a process of its own, with the bytecode already there."""
+"""How long a program takes to its first answer, each in a process of its own, with the bytecode already there."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import dataclass
 
 from benchmarks.machine import RUNNER_CORE, pin
 from benchmarks.processes import ROOT, RunnerFailedError, environment, interpreter_of
 
-__all__ = ["LOADS", "load"]
+__all__ = ["IMPORTS", "LOADS", "STARTS", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What is imported and called, with whose interpreter. SERVER is the address of a server that sends whole replies.
+
+    `client`: what `call` is awaited within, as `client`; else the call is synchronous.
+    """
+
+    runner: str
+    imports: str
+    call: str = ""
+    client: str = ""
+
+
+_PAYLOAD = "json={'model': 'm', 'messages': [{'role': 'user', 'content': 'Hello'}]}"
+LOADS: dict[str, _Load] = {
+    "requests + pydantic": _Load(
+        "requests",
+        "import requests; from pydantic import BaseModel",
+        f"requests.Session().post(SERVER, {_PAYLOAD}).json()",
+    ),
+    "requests": _Load("requests", "import requests", f"requests.Session().post(SERVER, {_PAYLOAD}).json()"),
+    "httpx": _Load(
+        "httpx",
+        "import asyncio, httpx",
+        f"(await client.post(SERVER, {_PAYLOAD})).json()",
+        client="httpx.AsyncClient()",
+    ),
+    "httpx + aiohttp + pydantic": _Load(
+        "httpx-aiohttp",
+        "import asyncio, aiohttp, httpx, httpx_aiohttp; from pydantic import BaseModel",
+        f"(await client.post(SERVER, {_PAYLOAD})).json()",
+        client="httpx.AsyncClient(transport=httpx_aiohttp.AiohttpTransport(client=aiohttp.ClientSession()))",
+    ),
+    "llmclients Client": _Load(
+        "llmclients",
+        "from llmclients import Client",
+        "Client('openai', model='m', base_url=SERVER, api_key='key').chat('Hello')",
+    ),
+    "llmclients AsyncClient": _Load(
+        "llmclients",
+        "import asyncio; from llmclients import AsyncClient",
+        "await client.chat('Hello')",
+        client="AsyncClient('openai', model='m', base_url=SERVER, api_key='key')",
+    ),
+    "openai": _Load(
+        "openai",
+        "from openai import OpenAI",
+        "OpenAI(base_url=SERVER, api_key='key').chat.completions.create("
+        "model='m', messages=[{'role': 'user', 'content': 'Hello'}])",
+    ),
+    "any-llm": _Load(
+        "any-llm", "from any_llm import AnyLLM", "AnyLLM.create('openai', api_key='key', api_base=SERVER)"
+    ),
+    "litellm": _Load("litellm", "from litellm import completion"),
+}
+IMPORTS = tuple(name for name in LOADS if name not in ("requests", "httpx"))
+STARTS = ("requests", "llmclients Client", "httpx", "llmclients AsyncClient", "openai")
 
 _ASYNC = """
-import asyncio
 async def main():
     async with {client} as client:
         {call}
 asyncio.run(main())
 """
-
-# What is loaded, with whose interpreter. SERVER is the address of a server that answers with a whole reply.
-LOADS: dict[str, tuple[str, str]] = {
-    "requests + pydantic": (
-        "requests",
-        "import requests; from pydantic import BaseModel; requests.Session().post(SERVER, json={}).json()",
-    ),
-    "llmclients Client": (
-        "llmclients",
-        "from llmclients import Client; Client('openai', model='m', base_url=SERVER, api_key='key').chat('Hello')",
-    ),
-    "httpx + aiohttp + pydantic": (
-        "httpx-aiohttp",
-        "import aiohttp, httpx, httpx_aiohttp; from pydantic import BaseModel"
-        + _ASYNC.format(
-            client="httpx.AsyncClient(transport=httpx_aiohttp.AiohttpTransport(client=aiohttp.ClientSession()))",
-            call="(await client.post(SERVER, json={})).json()",
-        ),
-    ),
-    "llmclients AsyncClient": (
-        "llmclients",
-        "from llmclients import AsyncClient"
-        + _ASYNC.format(
-            client="AsyncClient('openai', model='m', base_url=SERVER, api_key='key')", call="await client.chat('Hello')"
-        ),
-    ),
-    "openai": (
-        "openai",
-        "from openai import OpenAI; OpenAI(base_url=SERVER, api_key='key').chat.completions.create("
-        "model='m', messages=[{'role': 'user', 'content': 'Hello'}])",
-    ),
-    "any-llm": ("any-llm", "from any_llm import AnyLLM; AnyLLM.create('openai', api_key='key', api_base=SERVER)"),
-    "litellm": ("litellm", "from litellm import completion"),
-}
-
 _TIMED = """
 import time
 start = time.perf_counter()
 SERVER = {server!r}
-{code}
-print((time.perf_counter() - start) * 1e3)
+{imports}
+imported = time.perf_counter()
+{call}
+end = time.perf_counter()
+print([(end - start) * 1e3, (imported - start) * 1e3, (end - imported) * 1e3])
 """
 
 
 def load(name: str, server: str) -> dict[str, float]:
-    """The wall time in ms of an import and, where there is one, of the first call.
+    """The wall time in ms of the import, of the first call where there is one, and of both.
 
     Raises:
         RunnerFailedError: with the reason.
     """
-    runner, code = LOADS[name]
-    python = interpreter_of(runner)
+    what = LOADS[name]
+    python = interpreter_of(what.runner)
     if not python.exists():
         raise RunnerFailedError("not installed")
+    call = _ASYNC.format(client=what.client, call=what.call) if what.client else what.call
     done = subprocess.run(
-        [str(python), "-c", _TIMED.format(server=f"{server}/chat/v1", code=code)],
+        [str(python), "-c", _TIMED.format(server=f"{server}/chat/v1", imports=what.imports, call=call)],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -82,4 +110,5 @@ def load(name: str, server: str) -> dict[str, float]:
     )
     if done.returncode:
         raise RunnerFailedError(done.stderr.strip().rpartition("\n")[2][:300])
-    return {"ms": json.loads(done.stdout.strip().rpartition("\n")[2])}
+    total, imported, called = json.loads(done.stdout.strip().rpartition("\n")[2])
+    return {"ms": total, "import_ms": imported, "call_ms": called}

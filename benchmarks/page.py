@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import plots
 from benchmarks.bar import judge
+from benchmarks.how import HOW
 from benchmarks.processes import ROOT
 from benchmarks.results import Results
 from benchmarks.runners import RUNNERS
@@ -27,43 +28,14 @@ _COLUMNS = {
         "wall_s": "wall s",
         "late_p99_ms": "late at p99, ms",
         "resident_mb": "resident MB",
+        "kb_per_stream": "KB a stream",
     },
     "chat": {**_CPU, "wall_us": "wall µs"},
     "first": {"ms": "ms"},
-    "import": {"ms": "ms"},
+    "import": {"ms": "ms", "import_ms": "the import alone"},
+    "start": {"call_ms": "ms", "ms": "with the import"},
 }
-
-_HOW = """\
-## How
-
-`make bench` makes an environment with the peers, and within it one for litellm, which needs an older openai; then it
-runs everything and writes this page. `make bench QUICK=1` does so in about two minutes, with fewer and smaller runs.
-
-```sh
-make bench
-make bench QUICK=1
-make bench-micro
-python -m benchmarks.page benchmarks/results/full.json
-```
-
-`make bench-micro` has the decoders and the accumulator alone, by pytest-benchmark. The last line writes the page anew
-from the numbers of a run that is over.
-
-- The server sends prerendered bytes from a process of its own, on a core of its own. Every runner has its own process,
-  on the other core, and gets the same bytes; the texts that come out are compared with those that were sent.
-- Each library is used as its own documentation says, with a client that is kept where it has one, and is warmed up.
-- CPU is the process's own, user and system. A round has every runner once, the next round in the other order; a ratio
-  is taken within each round, and the median of the rounds counts.
-- One event in an HTTP chunk is what servers send as they generate, and what the bar is about; 64 in one is what a
-  proxy makes of them.
-- Paced streams: CPU is counted from where all streams have begun to where the first ends; `with the set-up` is all of
-  it. Their beginnings are spread over one interval, so that each chunk wakes its reader alone. With 100, 500 and 2,000
-  streams, as many chunks a second come in all: 2,500. Resident memory is the process's highest; from 1,000 streams on,
-  of a new process.
-- The floor is a socket, a search for the events and a C JSON parser; it checks nothing. For a whole answer, it is
-  http.client.
-- An import is timed in a new process, with a first call, but for any-llm (a client made) and litellm (the import only).
-"""
+_STARTS = ("import", "start tls")
 
 
 def write(path: Path) -> list[str]:
@@ -78,32 +50,96 @@ def write(path: Path) -> list[str]:
 def _page(results: Results, images: dict[str, Path]) -> Iterator[str]:
     command = "make bench QUICK=1" if results.quick else "make bench"
     yield from ("# Benchmarks", "", f"<!-- Written by `{command}`; not by hand. -->", "")
-    yield from (_introduction(results, command), "", "## The bar", "")
-    yield (
-        "Each line is a ratio of llmclients to another, or a limit of its own. The floor's own is what a bare socket\n"
-        "and a C parser come to in its place: where that is at the bar, the bar is as much as the machine can do."
-    )
-    yield ""
-    rows = ([str(v.number), v.line, v.value, v.bar, v.outcome, v.floor] for v in judge(results))
-    yield from _table(["", "line", "measured", "the bar", "outcome", "the floor's own"], rows)
+    yield from (_introduction(results, command), "", "## Beside what you use", "")
+    yield from _beside(results)
+    runners_image, streams_image = images.items()
+    yield from _plot(*runners_image)
     for workload, heading in (("burst", "Bursts"), ("paced", "Paced streams")):
         yield from ("", f"## {heading}", "")
         yield from _tasks(results, workload, "per chunk")
-    yield from _plots(images)
+    yield from _plot(*streams_image)
     yield from ("", "## Whole answers", "")
     yield from _tasks(results, "chat", "per request")
-    yield from ("", "## The first chunk, and the import", "")
+    yield from ("", "## The first chunk, the first answer, and the import", "")
     yield from _tasks(results, "first", "from the call to the first text")
+    yield from _tasks(results, "start", "wall time after the import")
     yield from _tasks(results, "import", "wall time")
     yield from ("", "## Without a peer", "")
     yield from _without_peer(results)
-    yield from ("", _HOW, "## Versions", "")
+    yield from ("", HOW, "## Versions", "")
     rows = ([_label(name), ", ".join(f"{p} {v}" for p, v in found.items())] for name, found in results.versions.items())
     yield from _table(["runner", "versions"], rows)
     if results.errors:
         yield from ("", "## What could not be measured", "")
         failed = ([results.titles[task], _label(runner), reason] for (task, runner), reason in results.failed())
         yield from _table(["workload", "runner", "reason"], failed)
+    yield from _bar(results)
+
+
+def _beside(results: Results) -> Iterator[str]:
+    """A user's question first: five rows."""
+    sides = {"async": ("httpx-aiohttp", "async by hand"), "sync": ("requests", "sync by hand")}
+    asked = (
+        ("a streamed chunk, 100 streams at a time, CPU µs", "paced 100", "steady_cpu_us", "async"),
+        ("a streamed chunk, one stream at full speed, CPU µs", "sync burst 1", "cpu_us", "sync"),
+        ("a chat, 50 in flight, CPU µs", "async chat", "cpu_us", "async"),
+        ("a chat, one after the other, CPU µs", "sync chat", "cpu_us", "sync"),
+    )
+    peers = ("openai", "any-llm", "litellm")
+    rows = [
+        [
+            title,
+            _number(results.median(task, "llmclients", metric)),
+            *(_times(results, task, metric, peer) for peer in (sides[side][0], *peers)),
+        ]
+        for title, task, metric, side in asked
+    ]
+    bare, ours = "requests + pydantic", "llmclients Client"
+    rows.append(
+        [
+            "from the import to the first answer, wall ms",
+            _number(results.median("import", ours, "ms")),
+            *(_times(results, "import", "ms", peer, ours) for peer in (bare, "openai")),
+            # Theirs is not the whole of it.
+            *(f"over {_number(results.median('import', peer, 'ms'))}" for peer in ("any-llm", "litellm")),
+        ]
+    )
+    yield from _table(["", "llmclients", "by hand", *peers], rows)
+    yield ""
+    counts = ", ".join(
+        f"{_label(runner)} {count}" for runner, count in results.distributions.items() if runner != "llmclients"
+    )
+    yield from textwrap.wrap(
+        "In brackets: how many times llmclients' own. By hand: httpx over aiohttp's connections with `aiter_lines` and "
+        "json where it is asynchronous, requests with `iter_lines` and json where it is not. What a model takes to "
+        "think is not in it. "
+        + (f"An installation brings {results.distributions['llmclients']} distributions; {counts}." if counts else ""),
+        120,
+    )
+
+
+def _times(results: Results, task: str, metric: str, peer: str, ours: str = "llmclients") -> str:
+    ratio = results.compare(task, metric, runner=peer, to=ours)
+    value = _number(results.median(task, peer, metric))
+    return value if ratio is None else f"{value} ({ratio:.2g} ×)"
+
+
+def _bar(results: Results) -> Iterator[str]:
+    yield from ("", "## The bar", "")
+    yield from textwrap.wrap(
+        "What llmclients asks of itself. Each line is a ratio of llmclients to another, or a limit of its own. The "
+        "floor's own is what a bare socket and a C parser come to in its place: where that is at the bar, the bar is "
+        "as much as the machine can do. Lines 10 to 17 came later, with the transports; where they name what a line "
+        "above names as well, they are tighter.",
+        120,
+    )
+    yield ""
+    rows = ([str(v.number), v.line, v.value, v.bar, v.outcome, v.floor] for v in judge(results))
+    yield from _table(["", "line", "measured", "the bar", "outcome", "the floor's own"], rows)
+
+
+def _plot(title: str, path: Path) -> Iterator[str]:
+    yield from ("", f"![{title}](images/{path.name})")
 
 
 def _introduction(results: Results, command: str) -> str:
@@ -111,9 +147,10 @@ def _introduction(results: Results, command: str) -> str:
     cores = "The server and the runners have a core each." if machine["cores_of_its_own"] else "All share one core."
     first = (
         f"`{command}`, {results.date}: {machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:g} GiB of "
-        f"memory, {machine['system']}, {machine['python']}. {cores} Numbers are medians of {results.rounds} runs"
+        f"memory, {machine['system']}, {machine['python']}. {cores} Numbers are medians of {results.rounds} runs, "
+        "of fewer for the slowest"
     )
-    first += ", of fewer for the slowest: a quick run, rough. The bar asks for five." if results.quick else "."
+    first += ": a quick run, rough. The bar asks for five." if results.quick else "."
     paragraphs = [first]
     if share is not None and share > _QUIET:
         paragraphs.append(
@@ -123,19 +160,17 @@ def _introduction(results: Results, command: str) -> str:
     return "\n\n".join(textwrap.fill(paragraph, 120) for paragraph in paragraphs)
 
 
-def _plots(images: dict[str, Path]) -> Iterator[str]:
-    for title, path in images.items():
-        yield from ("", f"![{title}](images/{path.name})")
-
-
 def _tasks(results: Results, workload: str, per: str) -> Iterator[str]:
     for task in results.samples:
         if workload not in task.split():
             continue
-        names = _COLUMNS[workload]
+        found = {
+            metric for runner in results.samples[task].values() for numbers in runner.values() for metric in numbers
+        }
+        names = {column: head for column, head in _COLUMNS[workload].items() if column in found}
         metric = results.metrics[task]
         yield from (f"{results.titles[task]}, {per}:", "")
-        ours = "`Client` is" if workload == "import" else "llmclients is"
+        ours = "`Client` is" if task in _STARTS else "llmclients is"
         yield from _table(["runner", *names.values(), ours], _rows(results, task, metric, list(names)))
         yield ""
 
@@ -143,7 +178,7 @@ def _tasks(results: Results, workload: str, per: str) -> Iterator[str]:
 def _rows(results: Results, task: str, metric: str, columns: list[str]) -> Iterator[list[str]]:
     for runner in results.runners(task):
         values = [_number(results.median(task, runner, column)) for column in columns]
-        ours = "llmclients" if task != "import" else "llmclients Client"
+        ours = "llmclients" if task not in _STARTS else "llmclients Client"
         ratio = results.compare(task, metric, runner=ours, to=runner)
         yield [_label(runner), *values, "" if ratio is None or runner == ours else f"{ratio:.2f} ×"]
 

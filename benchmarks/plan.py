@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.decoding import EVENT_CODECS, codecs
-from benchmarks.imports import LOADS
+from benchmarks.imports import IMPORTS, STARTS
 
 __all__ = ["Task", "rounds", "tasks"]
 
 _SYNC = ("floor", "requests", "httpx", "llmclients", "openai", "any-llm", "litellm")
 _ASYNC = ("floor", "httpx", "httpx-aiohttp", "llmclients", "openai", "openai-aiohttp", "any-llm", "litellm")
-# What a quick run measures once: they are slow, and the bar asks for other peers in nearly every line.
-_ONCE = frozenset({"httpx", "openai-aiohttp", "any-llm", "any-llm-function", "litellm"})
+_FEW = ("protocol", "httpx-aiohttp", "llmclients", "openai")
+# What few rounds measure: they are slow, and the bar asks for other peers in nearly every line.
+_SLOW = frozenset({"httpx", "openai-aiohttp", "any-llm", "any-llm-function", "litellm"})
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Task:
     Attributes:
         metric: the one that the tables put first.
         max_rounds: the rounds that it takes part in at most; few for what takes long.
-        once: the runners that have one round only.
+        slow: the runners that have `slow_rounds` only.
         fresh: whether each run needs a process that has done nothing before.
+        tls: whether the server is asked over TLS.
     """
 
     name: str
@@ -35,12 +37,14 @@ class Task:
     options: dict[str, Any]
     metric: str = "cpu_us"
     max_rounds: int = 100
-    once: frozenset[str] = field(default_factory=frozenset)
+    slow: frozenset[str] = field(default_factory=frozenset)
+    slow_rounds: int = 1
     fresh: bool = False
+    tls: bool = False
 
     def round_has(self, runner: str, number: int) -> bool:
         """Whether the runner takes part in this round."""
-        return number < self.max_rounds and (not number or runner not in self.once)
+        return number < (min(self.max_rounds, self.slow_rounds) if runner in self.slow else self.max_rounds)
 
 
 def rounds(quick: bool) -> int:
@@ -50,83 +54,119 @@ def rounds(quick: bool) -> int:
 
 def tasks(quick: bool) -> list[Task]:
     """All tasks, in the page's order."""
-    once = _ONCE if quick else frozenset()
-    return [*_bursts(quick, once), *_paced(quick, once), *_calls(quick, once), *_imports(quick), *_without_peer(quick)]
+    found = [*_bursts(quick), *_paced(quick), *_many(quick), *_calls(quick), *_imports(), *_without_peer(quick)]
+    return found if quick else [replace(task, slow_rounds=2) for task in found]
 
 
-def _bursts(quick: bool, once: frozenset[str]) -> list[Task]:
+def _bursts(quick: bool) -> list[Task]:
     # Of one size in either run: what a stream costs to open is part of the cost per chunk.
-    size, async_size, seconds = 1000, 500, 0.15 if quick else 1.0
+    size, async_size, seconds = 1000, 500, 0.15 if quick else 0.4
     found: list[Task] = []
     for per_chunk in (1, 64):
-        left_out = once if per_chunk > 1 else frozenset[str]()
+        left_out = _SLOW if per_chunk > 1 and quick else frozenset[str]()
         sync_runners, async_runners = (tuple(r for r in runners if r not in left_out) for runners in (_SYNC, _ASYNC))
         events = f"{per_chunk} event{'s' * (per_chunk > 1)} in an HTTP chunk"
         options = {"per_chunk": per_chunk, "seconds": seconds}
         name = f"burst {per_chunk}"
         title = f"Sync, bursts of {size:,} chunks, {events}"
         found.append(
-            Task(f"sync {name}", title, "sync_burst", "sync", sync_runners, {"size": size, **options}, once=once)
+            Task(f"sync {name}", title, "sync_burst", "sync", sync_runners, {"size": size, **options}, slow=_SLOW)
         )
         title = f"Async, 20 bursts of {async_size} chunks at a time, {events}"
         options |= {"size": async_size, "streams": 20}
-        found.append(Task(f"async {name}", title, "async_burst", "async", async_runners, options, once=once))
+        found.append(Task(f"async {name}", title, "async_burst", "async", async_runners, options, slow=_SLOW))
     return found
 
 
-def _paced(quick: bool, once: frozenset[str]) -> list[Task]:
+def _paced_task(name: str, streams: int, every_ms: int, size: int, runners: tuple[str, ...], **more: Any) -> Task:
+    options: dict[str, Any] = {"streams": streams, "every_ms": every_ms, "size": size}
+    how = "TLS, " if more.get("tls") else ""
+    if (loop := more.pop("loop", "")) != "":
+        options["loop"] = loop
+        how += f"{loop}, "
+    title = f"Async, {how}{streams:,} streams, a chunk every {every_ms:,} ms each"
+    return Task(name, title, "paced", "async", runners, options, metric="steady_cpu_us", **more)
+
+
+def _paced(quick: bool) -> list[Task]:
+    """Up to 2,000 streams, on asyncio's own loop; 100 on uvloop and over TLS as well."""
     few = ("floor", "httpx-aiohttp", "llmclients")
-    many = (*few, "openai") if not quick else few
-    slow = frozenset({"httpx-aiohttp"}) if quick else frozenset[str]()
-    # Name, streams, milliseconds between a stream's chunks, chunks of a stream in a full and in a quick run.
-    plan = [
-        ("paced 100", 100, 40, 250, 40, _ASYNC, once, False),
-        ("paced 500", 500, 200, 50, 7, few, once, False),
-        ("paced 1000", 1000, 200, 50, 15, many, slow, True),
-        ("paced 2000", 2000, 800, 13, 4, few, slow, True),
-    ]
+    # openai too in a full run
+    thousand = ("floor", "httpx-aiohttp", "llmclients", *(() if quick else ("openai",)))
+    size, size_500, size_2000 = (40, 7, 4) if quick else (60, 12, 4)
+    aside = _SLOW | {"httpx-aiohttp", "openai"}
+    most = {"max_rounds": 2} if quick else {}
     return [
-        Task(
-            name,
-            f"Async, {streams:,} streams, a chunk every {every} ms each",
-            "paced",
-            "async",
-            runners,
-            {"streams": streams, "every_ms": every, "size": quick_size if quick else size},
-            metric="steady_cpu_us",
-            max_rounds=2 if quick else 100,
-            once=single,
-            fresh=fresh,
-        )
-        for name, streams, every, size, quick_size, runners, single, fresh in plan
+        _paced_task("paced 100", 100, 40, size, ("floor", "protocol", *_ASYNC[1:]), slow=_SLOW, **most),
+        _paced_task("paced 100 uvloop", 100, 40, size, _FEW, slow=aside, loop="uvloop", **most),
+        _paced_task("paced 100 tls", 100, 40, size, _FEW, slow=aside, tls=True, **most),
+        _paced_task("paced 500", 500, 200, size_500, few, max_rounds=2),
+        _paced_task("paced 1000", 1000, 200, 15, thousand, slow=aside, fresh=True, **most),
+        _paced_task("paced 2000", 2000, 800, size_2000, few, slow=aside, fresh=True, max_rounds=2 if quick else 3),
     ]
 
 
-def _calls(quick: bool, once: frozenset[str]) -> list[Task]:
-    chat = {"requests": 100 if quick else 1000, "seconds": 0.3 if quick else 3.0}
+def _many(quick: bool) -> list[Task]:
+    """Thousands of streams on a core, on uvloop."""
+    size_4000, size_8000 = (15, 4) if quick else (18, 5)
+    both = ("protocol", "llmclients")
+    rounds_4000, rounds_8000, rounds_tls = (2, 1, 1) if quick else (5, 3, 2)
+    return [
+        _paced_task("paced 4000 uvloop", 4000, 200, size_4000, both, loop="uvloop", fresh=True, max_rounds=rounds_4000),
+        _paced_task(
+            "paced 4000 uvloop tls",
+            4000,
+            400,
+            size_4000,
+            both,
+            loop="uvloop",
+            fresh=True,
+            tls=True,
+            max_rounds=rounds_tls,
+        ),
+        _paced_task(
+            "paced 8000 uvloop", 8000, 1000, size_8000, both, loop="uvloop", fresh=True, max_rounds=rounds_8000
+        ),
+    ]
+
+
+def _calls(quick: bool) -> list[Task]:
+    chat = {"requests": 100 if quick else 1000, "seconds": 0.3 if quick else 1.0}
     first = {"requests": 20 if quick else 200}
     extra = ("any-llm-function",)
     in_flight = {**chat, "in_flight": 50, "requests": chat["requests"] * 3}
     first_sync = ("floor", "requests", "httpx", "llmclients", "openai")
     first_async = ("floor", "httpx", "httpx-aiohttp", "llmclients", "openai")
+    everyone = ("floor", "protocol", *_ASYNC[1:], *extra)
     return [
-        Task("sync chat", "Sync chat, one after the other", "sync_chat", "sync", _SYNC + extra, chat, once=once),
-        Task("async chat", "Async chat, 50 in flight", "async_chat", "async", _ASYNC + extra, in_flight, once=once),
-        Task("sync first", "Sync, the first chunk", "sync_first_chunk", "sync", first_sync, first, "ms", once=once),
+        Task("sync chat", "Sync chat, one after the other", "sync_chat", "sync", _SYNC + extra, chat, slow=_SLOW),
+        Task("async chat", "Async chat, 50 in flight", "async_chat", "async", everyone, in_flight, slow=_SLOW),
+        Task("async chat tls", "Async chat, TLS, 50 in flight", "async_chat", "async", _FEW, in_flight, tls=True),
+        Task("sync first", "Sync, the first chunk", "sync_first_chunk", "sync", first_sync, first, "ms", slow=_SLOW),
         Task(
-            "async first", "Async, the first chunk", "async_first_chunk", "async", first_async, first, "ms", once=once
+            "async first", "Async, the first chunk", "async_first_chunk", "async", first_async, first, "ms", slow=_SLOW
         ),
     ]
 
 
-def _imports(quick: bool) -> list[Task]:
-    once = frozenset({"any-llm", "litellm"}) if quick else frozenset[str]()
-    title = "Import, and the first call of the first five"
-    return [Task("import", title, "import", "", tuple(LOADS), {}, "ms", once=once)]
+def _imports() -> list[Task]:
+    return [
+        Task(
+            "import",
+            "Import, and the first call of the first five",
+            "import",
+            "",
+            IMPORTS,
+            {},
+            "ms",
+            slow=frozenset({"any-llm", "litellm"}),
+        ),
+        Task("start tls", "The first answer of a process over TLS", "import", "", STARTS, {}, "call_ms", tls=True),
+    ]
 
 
 def _without_peer(quick: bool) -> list[Task]:
-    runners, max_rounds = ("llmclients",), 1 if quick else 100
+    runners, max_rounds = ("llmclients",), 1 if quick else 2
     found: list[Task] = []
     for codec in codecs():
         for per_read in (1, 64) if codec in EVENT_CODECS else (1,):

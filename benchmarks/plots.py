@@ -15,7 +15,9 @@ __all__ = ["draw"]
 
 _IMAGES = ROOT / "docs" / "images"
 _OURS, _OTHERS = "#c0392b", "#7f8c9a"
-_BARS = {"sync burst 1": "cpu_us", "async burst 1": "cpu_us", "paced 100": "steady_cpu_us"}
+_BARS = {"sync burst 1": "cpu_us", "paced 100": "steady_cpu_us", "async chat": "cpu_us"}
+_UNITS = {"async chat": "CPU µs per chat"}
+_BARE = ("floor", "protocol")
 _CURVE = ("paced 100", "paced 500", "paced 2000")
 """The tasks with equally many chunks a second in all: only the number of streams differs."""
 
@@ -26,7 +28,7 @@ def draw(results: Results) -> dict[str, Path]:
     """The images' titles and files."""
     _IMAGES.mkdir(exist_ok=True)
     return {
-        "CPU per chunk by runner": _by_runner(results, _IMAGES / "benchmark-runners.png"),
+        "CPU by library": _by_runner(results, _IMAGES / "benchmark-runners.png"),
         "CPU per chunk against the number of streams": _by_streams(results, _IMAGES / "benchmark-streams.png"),
     }
 
@@ -34,13 +36,14 @@ def draw(results: Results) -> dict[str, Path]:
 def _by_runner(results: Results, path: Path) -> Path:
     figure, places = plt.subplots(1, len(_BARS), figsize=(13, 4), layout="constrained")
     for place, (task, metric) in zip(places, _BARS.items(), strict=True):
-        runners = results.runners(task)[::-1]
+        # What nobody programs with is in the tables only.
+        runners = [runner for runner in results.runners(task) if runner not in _BARE][::-1]
         values = [results.median(task, runner, metric) or 0.0 for runner in runners]
         colours = [_OURS if runner == "llmclients" else _OTHERS for runner in runners]
         bars = place.barh([RUNNERS[runner].label for runner in runners], values, color=colours)
         place.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
         place.set_title(results.titles.get(task, task).replace(", ", ",\n"), fontsize=9)
-        place.set_xlabel("CPU µs per chunk, logarithmic")
+        place.set_xlabel(f"{_UNITS.get(task, 'CPU µs per chunk')}, logarithmic")
         place.set_xscale("log")
         place.set_xlim(1, max(values, default=1.0) * 4)
         place.xaxis.set_major_formatter("{x:g}")

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import certifi
+import trustme
 from typing_extensions import Self
 
 from benchmarks.machine import SERVER_CORE, pin
 from benchmarks.runners import RUNNERS
 
-__all__ = ["RunnerFailedError", "Server", "Workers", "interpreter_of"]
+__all__ = ["Addresses", "RunnerFailedError", "Server", "Workers", "interpreter_of"]
 
 ROOT = Path(__file__).parent.parent
 _JOB_TIMEOUT = 300.0  # seconds
 _LOG = Path(__file__).parent / "results" / "workers.log"
+_FILES = Path(tempfile.gettempdir()) / f"llmclients-benchmark-{os.getpid()}"
+_CERTIFICATE = _FILES / "server.pem"
+_AUTHORITIES = _FILES / "authorities.pem"
+"""The server's authority, and after it those of the public: a real program loads as many."""
 
 
 class RunnerFailedError(Exception):
@@ -37,15 +46,28 @@ def interpreter_of(runner: str) -> Path:
 def environment() -> dict[str, str]:
     """Neither the proxies nor the keys of whoever runs it; no library may reach out for data of its own."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-    return kept | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": str(ROOT)}
+    bundle = {name: str(_AUTHORITIES) for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")}
+    return kept | bundle | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": str(ROOT)}
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the server listens."""
+
+    plain: str
+    secure: str
+
+    def of(self, *, tls: bool) -> str:
+        return self.secure if tls else self.plain
 
 
 class Server:
     """The canned server, in a process of its own."""
 
-    def __enter__(self) -> str:
+    def __enter__(self) -> Addresses:
+        _issue_certificate()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.server"],
+            [sys.executable, "-m", "benchmarks.server", str(_CERTIFICATE)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -53,7 +75,8 @@ class Server:
             preexec_fn=lambda: pin(SERVER_CORE),
         )
         assert self._process.stdout is not None
-        return f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+        plain, secure = map(int, self._process.stdout.readline().split())
+        return Addresses(f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secure}")
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
@@ -61,6 +84,15 @@ class Server:
         assert self._process.stdin is not None
         self._process.stdin.close()
         _end(self._process)
+        shutil.rmtree(_FILES)
+
+
+def _issue_certificate() -> None:
+    _FILES.mkdir(mode=0o700)
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(_CERTIFICATE))
+    _AUTHORITIES.write_bytes(authority.cert_pem.bytes() + Path(certifi.where()).read_bytes())
 
 
 class Workers:

@@ -21,6 +21,7 @@ class Results:
     Attributes:
         samples: task, runner, round (as text: these are JSON's names), metric.
         errors: task, runner.
+        distributions: by runner, how many an installation of its library brings, itself included.
         others_share: the part of the cores' time that went to other processes; None where the system does not tell.
     """
 
@@ -33,6 +34,7 @@ class Results:
     options: dict[str, dict[str, Any]]
     metrics: dict[str, str]
     others_share: float | None = None
+    distributions: dict[str, int] = field(default_factory=dict)
     samples: dict[str, dict[str, dict[str, dict[str, float]]]] = field(default_factory=dict)
     errors: dict[str, dict[str, str]] = field(default_factory=dict)
 

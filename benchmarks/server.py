@@ -7,7 +7,8 @@
 | `/paced/MS/COUNT/SPREAD/…` | a text every MS ms that says when it was sent; the streams begin within SPREAD ms |
 | `/long/COUNT/…` | as `burst`, an HTTP chunk for each, in blocks as the client takes them |
 
-Run by the benchmark in a process of its own; ends when its standard input does.
+One port is plain, the other TLS, with the certificate and key in the file that is the argument. Run by the benchmark in
+a process of its own; ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import functools
 import itertools
 import os
 import re
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -113,8 +115,12 @@ class Connection(asyncio.Protocol):
 
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Connection, "127.0.0.1", 0, backlog=4096)
-    os.write(sys.stdout.fileno(), b"%d\n" % server.sockets[0].getsockname()[1])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(sys.argv[1])
+    plain = await loop.create_server(Connection, "127.0.0.1", 0, backlog=4096)
+    secure = await loop.create_server(Connection, "127.0.0.1", 0, backlog=4096, ssl=context)
+    ports = tuple(server.sockets[0].getsockname()[1] for server in (plain, secure))
+    os.write(sys.stdout.fileno(), b"%d %d\n" % ports)
     ended = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), ended.set)
     loop.call_later(_MAX_LIFE, ended.set)

@@ -21,8 +21,8 @@ def main() -> None:
     with Server() as server:
         pin(RUNNER_CORE)
         allow_many_files()
-        for runner in ("floor", "llmclients") * 2:
-            run = partial(paced, load(runner, "async"), server, streams=STREAMS, every_ms=EVERY_MS, size=CHUNKS)
+        for runner in ("floor", "protocol", "llmclients") * 2:
+            run = partial(paced, load(runner, "async"), server.plain, streams=STREAMS, every_ms=EVERY_MS, size=CHUNKS)
             before = resource.getrusage(resource.RUSAGE_SELF)
             run()
             after = resource.getrusage(resource.RUSAGE_SELF)

@@ -10,8 +10,9 @@ import asyncio
 import gc
 import statistics
 import time
-from collections.abc import Callable
-from typing import TypeAlias
+from array import array
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
 from benchmarks import wire
 from benchmarks.machine import resident_bytes
@@ -20,6 +21,7 @@ from benchmarks.runners import AsyncRunner, SyncRunner
 __all__ = ["WORKLOADS"]
 
 Numbers: TypeAlias = dict[str, float]
+_MANY = 1000  # streams
 
 
 class _Meter:
@@ -85,10 +87,13 @@ def async_burst(
 
 
 class _Lateness:
-    """Seconds from when each text says it was sent to when it came, and the CPU time while all streams were open."""
+    """Seconds from when each text says it was sent to when it came; CPU time and memory while all streams were open."""
 
     def __init__(self, streams: int, size: int) -> None:
-        self.seconds: list[float] = []
+        self.resident = 0  # bytes, when the first stream ended
+        self.count = 0
+        # Made and filled beforehand: the memory that the streams take is counted.
+        self._seconds = array("d", bytes(8 * streams * size))
         self._not_begun = streams
         self._last = str(size - 1)
         self._all_begun: tuple[float, int] | None = None
@@ -96,49 +101,67 @@ class _Lateness:
 
     def take(self, text: str) -> None:
         index, _, sent = text.partition(":")
-        self.seconds.append(time.monotonic() - float(sent))
+        self._seconds[self.count] = time.monotonic() - float(sent)
+        self.count += 1
         if index == "0":
             self._not_begun -= 1
             if not self._not_begun:
-                self._all_begun = time.process_time(), len(self.seconds)
+                self._all_begun = time.process_time(), self.count
         elif index == self._last and self._first_ended is None:
-            self._first_ended = time.process_time(), len(self.seconds)
+            self._first_ended = time.process_time(), self.count
+            self.resident = resident_bytes()
+
+    def p99(self) -> float:
+        """Seconds."""
+        return sorted(self._seconds)[int(self.count * 0.99)]
 
     def steady(self) -> float:
         """CPU per text, without what the streams' opening and closing took."""
-        assert self._all_begun is not None
         assert self._first_ended is not None
-        cpu, count = self._first_ended[0] - self._all_begun[0], self._first_ended[1] - self._all_begun[1]
-        if count <= 0:
+        if self._all_begun is None or self._all_begun[1] >= self._first_ended[1]:
             raise AssertionError("the first stream ended before the last one began: no number of a steady state")
+        cpu, count = self._first_ended[0] - self._all_begun[0], self._first_ended[1] - self._all_begun[1]
         return cpu / count
 
 
-def paced(make: Callable[[str], AsyncRunner], server: str, *, streams: int, every_ms: int, size: int) -> Numbers:
+def paced(
+    make: Callable[[str], AsyncRunner], server: str, *, streams: int, every_ms: int, size: int, loop: str = "asyncio"
+) -> Numbers:
     """Many streams at a time, each a text at a time."""
 
     async def main() -> Numbers:
         warm = make(f"{server}/burst/5/1/v1")
         await warm.stream(str)
         await warm.close()
-        runner = make(f"{server}/paced/{every_ms}/{size}/{every_ms}/v1")
-        lateness, meter = _Lateness(streams, size), _Meter()
+        runner, lateness = make(f"{server}/paced/{every_ms}/{size}/{every_ms}/v1"), _Lateness(streams, size)
+        meter, before = _Meter(), resident_bytes()
         await asyncio.gather(*(runner.stream(lateness.take) for _ in range(streams)))
         cpu, wall, steady = meter.cpu(), meter.wall(), lateness.steady()
-        late = sorted(lateness.seconds)
-        if len(late) != streams * size:
-            raise AssertionError(f"{len(late)} texts came, not {streams * size}")
+        if lateness.count != streams * size:
+            raise AssertionError(f"{lateness.count} texts came, not {streams * size}")
         await runner.close()
-        return {
-            "cpu_us": cpu / len(late) * 1e6,
+        memory = (lateness.resident - before) / streams / 1e3
+        numbers = {
+            "cpu_us": cpu / lateness.count * 1e6,
             "steady_cpu_us": steady * 1e6,
             "wall_s": wall,
-            "late_p99_ms": late[int(len(late) * 0.99)] * 1e3,
+            "late_p99_ms": lateness.p99() * 1e3,
             "resident_mb": resident_bytes(highest=True) / 1e6,
-            "count": len(late),
+            "count": lateness.count,
         }
+        # With few streams it is noise, and a process that has had others before has the memory already.
+        return numbers if streams < _MANY else {**numbers, "kb_per_stream": memory}
 
-    return asyncio.run(main())
+    return _run(main(), loop)
+
+
+def _run(main: Coroutine[Any, Any, Numbers], loop: str) -> Numbers:
+    if loop == "asyncio":
+        return asyncio.run(main)
+    import uvloop  # not in each runner's environment
+
+    numbers: Numbers = uvloop.run(main)
+    return numbers
 
 
 def sync_chat(make: Callable[[str], SyncRunner], server: str, *, requests: int, seconds: float) -> Numbers:

@@ -53,6 +53,7 @@ class Runner:
 
 RUNNERS = {
     "floor": Runner("bare socket + C JSON parser", "floor", ("pydantic-core",)),
+    "protocol": Runner("bare protocol + C JSON parser", "protocol", ("pydantic-core", "uvloop")),
     "requests": Runner("requests loop", "requests_loop", ("requests", "urllib3")),
     "httpx": Runner("httpx loop", "httpx_loop", ("httpx", "httpcore", "h11")),
     "httpx-aiohttp": Runner("httpx over aiohttp loop", "httpx_aiohttp_loop", ("httpx", "httpx-aiohttp", "aiohttp")),

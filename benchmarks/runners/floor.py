@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import json
 import socket
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from pydantic_core import from_json
@@ -18,7 +17,7 @@ _READ_SIZE = 65536
 _END = b"0\r\n\r\n"
 
 
-class _Events:
+class Events:
     """Looks for the events, and takes no notice of HTTP's framing around them."""
 
     def __init__(self, take: Take) -> None:
@@ -45,13 +44,13 @@ class Sync:
     """A socket; http.client for a whole answer."""
 
     def __init__(self, url: str) -> None:
-        self._host, self._port, self._path, self._body = _target(url)
+        self._host, self._port, self._path, self._body = target(url)
         self._client = http.client.HTTPConnection(self._host, self._port)
         self._socket = socket.create_connection((self._host, self._port))
 
     def stream(self, take: Take) -> None:
-        self._socket.sendall(_request(self._path, self._body))
-        events = _Events(take)
+        self._socket.sendall(request(self._path, self._body))
+        events = Events(take)
         while not events.feed(self._socket.recv(_READ_SIZE)):
             pass
 
@@ -69,22 +68,22 @@ class Async:
     """asyncio's streams, kept for the next exchange."""
 
     def __init__(self, url: str) -> None:
-        self._host, self._port, self._path, self._body = _target(url)
+        self._host, self._port, self._path, self._body = target(url)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def stream(self, take: Take) -> None:
         reader, writer = await self._connection()
-        writer.write(_request(self._path, self._body))
-        events = _Events(take)
+        writer.write(request(self._path, self._body))
+        events = Events(take)
         while not events.feed(await reader.read(_READ_SIZE)):
             pass
         self._idle.append((reader, writer))
 
     async def chat(self) -> str:
         reader, writer = await self._connection()
-        writer.write(_request(self._path, self._body))
+        writer.write(request(self._path, self._body))
         head = await reader.readuntil(b"\r\n\r\n")
-        body = await reader.readexactly(next(_lengths(head)))
+        body = await reader.readexactly(length_of(head))
         self._idle.append((reader, writer))
         text: str = from_json(body)["choices"][0]["message"]["content"]
         return text
@@ -99,19 +98,20 @@ class Async:
         return await asyncio.open_connection(self._host, self._port)
 
 
-def _target(url: str) -> tuple[str, int, str, bytes]:
+def target(url: str) -> tuple[str, int, str, bytes]:
+    """Host, port, path and body."""
     parts = urlsplit(url)
     body = json.dumps({"model": MODEL, "messages": PROMPT, "stream": True}).encode()
     return parts.hostname or "", parts.port or 80, f"{parts.path}/chat/completions", body
 
 
-def _request(path: str, body: bytes) -> bytes:
+def request(path: str, body: bytes) -> bytes:
+    """Head and body."""
     return (
         f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
-def _lengths(head: bytes) -> Iterator[int]:
-    for line in head.split(b"\r\n"):
-        if line.lower().startswith(b"content-length:"):
-            yield int(line[15:])
+def length_of(head: bytes) -> int:
+    """The bytes of the body, as the head says."""
+    return next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))

@@ -1,0 +1,44 @@
+"""The part of the page that says how the numbers came about."""
+
+__all__ = ["HOW"]
+
+HOW = """\
+## How
+
+`make bench` makes an environment with the peers, and within it one for litellm, whose many requirements would else
+decide the versions of all; then it runs everything and writes this page. `make bench QUICK=1` does so in a few minutes,
+with fewer and smaller runs.
+
+```sh
+make bench
+make bench QUICK=1
+make bench-micro
+python -m benchmarks.page benchmarks/results/full.json
+```
+
+`make bench-micro` has the decoders and the accumulator alone, by pytest-benchmark. The last line writes the page anew
+from the numbers of a run that is over.
+
+- The server sends prerendered bytes from a process of its own, on a core of its own. Every runner has its own process,
+  on the other core, and gets the same bytes; the texts that come out are compared with those that were sent.
+- Each library is used as its own documentation says, with a client that is kept where it has one, and is warmed up.
+- CPU is the process's own, user and system. A round has every runner once, the next round in the other order; a ratio
+  is taken within each round, and the median of the rounds counts. The slowest runners take part in two rounds of five.
+- One event in an HTTP chunk is what servers send as they generate, and what the bar is about; 64 in one is what a
+  proxy makes of them.
+- Paced streams: CPU is counted from where all streams have begun to where the first ends; `with the set-up` is all of
+  it. Their beginnings are spread over one interval, so that each chunk wakes its reader alone. With 100, 500 and 2,000
+  streams, as many chunks a second come in all: 2,500; with 4,000 plain ones 20,000, with 8,000 8,000. Resident memory
+  is the process's highest; from 1,000 streams on, of a new process. `KB a stream` is how much the resident memory grew
+  from before the streams to when the first of them ends, per stream: the task that awaits it is part of it.
+- The loop is asyncio's own where no other is named.
+- TLS is 1.3, with a certificate made for the run; every library loads its authority together with the public ones.
+- The floor is a socket, a search for the events and a C JSON parser; it checks nothing. Where it is asynchronous, it
+  has asyncio's streams. The bare protocol does the same as an `asyncio.Protocol` of its own, which wakes the coroutine
+  that awaits the answer for each read.
+- An import is timed in a new process, with a first call, but for any-llm (a client made) and litellm (the import only).
+  `AsyncClient` needed httpx, aiohttp, httpx-aiohttp and pydantic before it had a transport of its own, so their import
+  is what its own is compared with. The first answer over TLS is a new process too: from after the import, and lazy
+  imports count, to the answer, with the making of the client, the context and the handshake.
+- Distributions are counted from what is installed: what a library requires, what that requires, and so on.
+"""
