@@ -117,7 +117,10 @@ class SSEDecoder:
         if not self._between_events or data[:6] != b"data: " or len(data) > self._max:
             return None
         if data[-2:] == b"\n\n":
-            values = data[6:-2].split(b"\n\ndata: ")
+            value = data[6:-2]
+            if _LF not in value and _CR not in value:  # one event: models write one at a time
+                return [value]
+            values = value.split(b"\n\ndata: ")
         elif data[-4:] == b"\r\n\r\n":
             values = data[6:-4].split(b"\r\n\r\ndata: ")
         else:

@@ -33,9 +33,11 @@
 # short (_MAX_LINE; a trailer _MAX_TRAILERS), so that costs little. A chunk's data never waits: what there is of it is
 # returned at once, so an event reaches its reader before its chunk is complete.
 #
-# A server that streams sends many small chunks, and several may come in one packet. `_whole_chunks` takes as many as
-# are complete without leaving its loop. It knows plain size lines only, at most 16 hexadecimal digits and \r\n; at
-# anything else it stops, and the general code below it looks: a cut chunk, spaces, an extension, a bare \n, size 0.
+# A server that streams sends many small chunks. Nearly every read is one of them, whole, behind another whole one: it
+# is taken at once at the head of `feed`, which is allowed only at a size line (`_at_size_line`: none of the states
+# above, and nothing in `_rest`). Where several come in one packet, `_whole_chunks` takes as many as are complete
+# without leaving its loop. Both know plain size lines only, at most 16 hexadecimal digits and \r\n; at anything else
+# they stop, and the general code looks: a cut chunk, spaces, an extension, a bare \n, size 0.
 #
 # Strict where leniency would lose or invent data: a size that is none, a chunk longer than it says, trailers without
 # end. Lenient where servers are known to be sloppy and nothing is lost: \n for \r\n, spaces around a size.
@@ -101,8 +103,14 @@ class ChunkedBody:
     When `feed` raises for a malformed chunk, `decoded_before_error` is what the same call had of those before it.
     """
 
+    __slots__ = (
+        "_at_size_line", "_framing_left", "_left", "_line_due", "_rest", "_trailers", "decoded_before_error", "done",
+        "excess",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self._rest = b""
+        self._at_size_line = True
         self._left = 0
         self._line_due = False
         self._trailers: int | None = None
@@ -118,9 +126,19 @@ class ChunkedBody:
             StreamInterruptedError: the connection has ended before the body.
             APIResponseError: the chunks are malformed or nearly all framing, or the trailers too long.
         """
+        came = len(data)
+        if self._at_size_line and (found := data.find(b"\r\n", 0, _PLAIN_LINE)) > 0:
+            size = _plain_size(data[:found])
+            if size and found + size + 4 == came and data.endswith(b"\r\n"):
+                self._framing_left += (_FRAMING_SHARE + 1) * size - came
+                if self._framing_left < 0:
+                    raise _nearly_all_framing()
+                return data[found + 2 : -2]
+        return self._unframed(data, came)
+
+    def _unframed(self, data: bytes, came: int) -> bytes:
         if not data:
             raise StreamInterruptedError("the answer broke off: its last chunk is missing")
-        came = len(data)
         if self._rest:
             data, self._rest = self._rest + data, b""
         pieces: list[bytes] = []
@@ -157,10 +175,11 @@ class ChunkedBody:
             self.excess = position < end
         elif position < end:
             self._rest = data[position:]
+        self._at_size_line = not (self._rest or self._left or self._line_due or self.done) and self._trailers is None
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._framing_left += (_FRAMING_SHARE + 1) * len(body) - came
         if self._framing_left < 0:
-            raise APIResponseError("the response's chunks are nearly all framing")
+            raise _nearly_all_framing()
         return body
 
     def _whole_chunks(self, data: bytes, position: int, pieces: list[bytes]) -> int:
@@ -203,6 +222,10 @@ def _plain_size(line: bytes) -> int:
     """The size in a line of nothing but hexadecimal digits; 0 for any other line, which needs a closer look."""
     # int() alone takes signs, spaces and underscores. Cached: sizes repeat, and a pattern costs more than a look-up.
     return int(line, 16) if _PLAIN_SIZE.fullmatch(line) else 0
+
+
+def _nearly_all_framing() -> APIResponseError:
+    return APIResponseError("the response's chunks are nearly all framing")
 
 
 BodyFraming = UntilCloseBody | ContentLengthBody | ChunkedBody

@@ -106,16 +106,24 @@ class EventDecoder:
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         if self.done:
-            return
+            return iter(())
         plain_events = self._events.feed_plain(data)
-        if plain_events is not None:
-            for event in plain_events:
-                chunk = self._chunk(event)
-                if chunk is not None:
-                    yield chunk
-                if self.done:
-                    return
-            return
+        if plain_events is None:
+            return self._chunks(data)
+        if len(plain_events) > 1:
+            return self._plain_chunks(plain_events)
+        chunk = self._chunk(plain_events[0])  # one event in a read, as a model writes them: no generator for each
+        return iter(() if chunk is None else (chunk,))
+
+    def _plain_chunks(self, events: list[bytes]) -> Iterator[Chunk]:
+        for event in events:
+            chunk = self._chunk(event)
+            if chunk is not None:
+                yield chunk
+            if self.done:
+                return
+
+    def _chunks(self, data: bytes) -> Iterator[Chunk]:
         for event_type, event in self._events.feed(data):
             chunk = self._chunk(event, event_type)
             if chunk is not None:
