@@ -128,9 +128,10 @@ def test_closing_in_another_thread_ends_a_wait(server: FaultServer, client: Clie
         closer = threading.Timer(0.05, stream.close if whose == "stream" else client.close)
         closer.start()
         start = time.monotonic()
-        with pytest.raises(StreamInterruptedError, match="closed"):
+        with pytest.raises(StreamInterruptedError, match="closed") as caught:
             next(stream)
         assert time.monotonic() - start < AT_ONCE
+        assert not caught.value.retryable, "whoever closed it wants no other attempt"
         closer.join()
 
 
@@ -264,8 +265,9 @@ async def test_async_closing_in_another_thread_ends_a_wait(server: FaultServer, 
     waiting = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0.02)
     await asyncio.to_thread(lambda: asyncio.run(closing()))
-    with pytest.raises(StreamInterruptedError, match="closed"):
+    with pytest.raises(StreamInterruptedError, match="closed") as caught:
         await asyncio.wait_for(waiting, AT_ONCE)
+    assert not caught.value.retryable
     await freed(server, before)
     await client.close()
 

@@ -195,6 +195,8 @@ def odd(a: object()) -> None:  # type: ignore[valid-type]
         ({"name": "a b"}, "'a b' is no name for a tool"),
         ({"name": "x" * 129}, "is no name for a tool"),
         ({"name": "auto"}, "has a meaning of its own"),
+        ({"name": "none"}, "has a meaning of its own"),
+        ({"name": "required"}, "has a meaning of its own"),
         ({"description": "d"}, "name: Field required"),
         ({"name": "f", "color": 1}, "color: Extra inputs"),
         (lambda x: x, "'<lambda>' is no name for a tool"),
