@@ -71,7 +71,7 @@ def _run(plan: list[Task], results: Results, server: Addresses, workers: Workers
 def _measure(task: Task, runner: str, server: Addresses, workers: Workers) -> dict[str, float]:
     address = server.of(tls=task.tls)
     if task.function == "import":
-        return load(runner, address)
+        return load(runner, address, server.plain if task.tls else "")
     job = {"function": task.function, "side": task.side, "server": address, "options": task.options}
     return workers.do(runner, job, fresh=task.fresh)
 

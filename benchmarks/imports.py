@@ -79,8 +79,10 @@ asyncio.run(main())
 _TIMED = """
 import time
 start = time.perf_counter()
-SERVER = {server!r}
+SERVER = {first!r}
 {imports}
+{warm_up}
+SERVER = {server!r}
 imported = time.perf_counter()
 {call}
 end = time.perf_counter()
@@ -88,8 +90,10 @@ print([(end - start) * 1e3, (imported - start) * 1e3, (end - imported) * 1e3])
 """
 
 
-def load(name: str, server: str) -> dict[str, float]:
+def load(name: str, server: str, warm_up: str = "") -> dict[str, float]:
     """The wall time in ms of the import, of the first call where there is one, and of both.
+
+    `warm_up`: another server, which is called before: what is imported by a first call only is then there.
 
     Raises:
         RunnerFailedError: with the reason.
@@ -99,8 +103,15 @@ def load(name: str, server: str) -> dict[str, float]:
     if not python.exists():
         raise RunnerFailedError("not installed")
     call = _ASYNC.format(client=what.client, call=what.call) if what.client else what.call
+    program = _TIMED.format(
+        server=f"{server}/chat/v1",
+        first=f"{warm_up or server}/chat/v1",
+        imports=what.imports,
+        warm_up=call if warm_up else "",
+        call=call,
+    )
     done = subprocess.run(
-        [str(python), "-c", _TIMED.format(server=f"{server}/chat/v1", imports=what.imports, call=call)],
+        [str(python), "-c", program],
         cwd=ROOT,
         env=environment(),
         capture_output=True,

@@ -33,7 +33,7 @@ _COLUMNS = {
     "chat": {**_CPU, "wall_us": "wall µs"},
     "first": {"ms": "ms"},
     "import": {"ms": "ms", "import_ms": "the import alone"},
-    "start": {"call_ms": "ms", "ms": "with the import"},
+    "start": {"call_ms": "ms"},
 }
 _STARTS = ("import", "start tls")
 
@@ -62,7 +62,7 @@ def _page(results: Results, images: dict[str, Path]) -> Iterator[str]:
     yield from _tasks(results, "chat", "per request")
     yield from ("", "## The first chunk, the first answer, and the import", "")
     yield from _tasks(results, "first", "from the call to the first text")
-    yield from _tasks(results, "start", "wall time after the import")
+    yield from _tasks(results, "start", "wall time")
     yield from _tasks(results, "import", "wall time")
     yield from ("", "## Without a peer", "")
     yield from _without_peer(results)
@@ -121,7 +121,7 @@ def _beside(results: Results) -> Iterator[str]:
 def _times(results: Results, task: str, metric: str, peer: str, ours: str = "llmclients") -> str:
     ratio = results.compare(task, metric, runner=peer, to=ours)
     value = _number(results.median(task, peer, metric))
-    return value if ratio is None else f"{value} ({ratio:.2g} ×)"
+    return value if ratio is None else f"{value} ({ratio:.0f} ×)" if ratio >= 10 else f"{value} ({ratio:.1f} ×)"
 
 
 def _bar(results: Results) -> Iterator[str]:

@@ -101,14 +101,14 @@ def _paced(quick: bool) -> list[Task]:
         _paced_task("paced 100 uvloop", 100, 40, size, _FEW, slow=aside, loop="uvloop", **most),
         _paced_task("paced 100 tls", 100, 40, size, _FEW, slow=aside, tls=True, **most),
         _paced_task("paced 500", 500, 200, size_500, few, max_rounds=2),
-        _paced_task("paced 1000", 1000, 200, 15, thousand, slow=aside, fresh=True, **most),
+        _paced_task("paced 1000", 1000, 200, 15, thousand, slow=aside, fresh=True, max_rounds=2 if quick else 3),
         _paced_task("paced 2000", 2000, 800, size_2000, few, slow=aside, fresh=True, max_rounds=2 if quick else 3),
     ]
 
 
 def _many(quick: bool) -> list[Task]:
     """Thousands of streams on a core, on uvloop."""
-    size_4000, size_8000 = (15, 4) if quick else (18, 5)
+    size_4000, size_8000 = (15, 4) if quick else (18, 6)
     both = ("protocol", "llmclients")
     rounds_4000, rounds_8000, rounds_tls = (2, 1, 1) if quick else (5, 3, 2)
     return [
@@ -161,7 +161,16 @@ def _imports() -> list[Task]:
             "ms",
             slow=frozenset({"any-llm", "litellm"}),
         ),
-        Task("start tls", "The first answer of a process over TLS", "import", "", STARTS, {}, "call_ms", tls=True),
+        Task(
+            "start tls",
+            "The first answer over TLS of a process that has had one without",
+            "import",
+            "",
+            STARTS,
+            {},
+            "call_ms",
+            tls=True,
+        ),
     ]
 
 

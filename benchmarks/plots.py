@@ -41,12 +41,14 @@ def _by_runner(results: Results, path: Path) -> Path:
         values = [results.median(task, runner, metric) or 0.0 for runner in runners]
         colours = [_OURS if runner == "llmclients" else _OTHERS for runner in runners]
         bars = place.barh([RUNNERS[runner].label for runner in runners], values, color=colours)
-        place.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
+        place.bar_label(
+            bars, fmt=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", padding=3, fontsize=8
+        )
         place.set_title(results.titles.get(task, task).replace(", ", ",\n"), fontsize=9)
         place.set_xlabel(f"{_UNITS.get(task, 'CPU µs per chunk')}, logarithmic")
         place.set_xscale("log")
         place.set_xlim(1, max(values, default=1.0) * 4)
-        place.xaxis.set_major_formatter("{x:g}")
+        place.xaxis.set_major_formatter("{x:,.0f}")
         place.xaxis.set_minor_formatter("")
         place.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
