@@ -13,6 +13,7 @@ import ipaddress
 import os
 import re
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,23 @@ pytest_collect_file = Sybil(
     teardown=_end,
     fixtures=["page"],
 ).pytest()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--loop`: which event loop the tests run on."""
+    parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="the event loop of all tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set it."""
+    if config.getoption("--loop") == "uvloop":
+        import asyncio
+
+        import uvloop
+
+        with warnings.catch_warnings():  # policies are on their way out, and asyncio.run goes by them
+            warnings.simplefilter("ignore")
+            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 @pytest.fixture(autouse=True, scope="session")

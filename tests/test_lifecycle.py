@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from helpers import open_descriptors
 
 from llmclients import AsyncClient, Client
 from llmclients.config.values import Timeout
@@ -43,10 +44,6 @@ def echo(request: ReceivedRequest) -> Script:
     return [CHUNKED_HEAD, *(chunked(prompt[at : at + 8], last=False) for at in range(0, len(prompt), 8)), chunked()]
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts file descriptors in /proc")
 
 
@@ -66,12 +63,12 @@ def client(server: FaultServer) -> Iterator[Client]:
 def freed_at_once(server: FaultServer) -> Iterator[None]:
     """Inside, a connection was opened; after it, there is none, and no descriptor more, though the client still lives."""
     assert server.wait_for(0)
-    before = descriptors()
+    before = open_descriptors()
     yield
     start = time.monotonic()
     assert server.connections
     assert server.wait_for(0)
-    assert wait_until(lambda: descriptors() <= before), (before, descriptors())
+    assert wait_until(lambda: open_descriptors() <= before), (before, open_descriptors())
     assert time.monotonic() - start < AT_ONCE
 
 
@@ -175,14 +172,14 @@ async def freed(server: FaultServer, before: int) -> None:
     """As `freed_at_once`, with the loop going on."""
     start = time.monotonic()
     assert server.connections
-    while server.open_connections() or descriptors() > before:
-        assert time.monotonic() - start < AT_ONCE, (server.open_connections(), before, descriptors())
+    while server.open_connections() or open_descriptors() > before:
+        assert time.monotonic() - start < AT_ONCE, (server.open_connections(), before, open_descriptors())
         await asyncio.sleep(0.001)
 
 
 @needs_proc
 async def test_async_leaving_the_block_frees_the_connection(server: FaultServer) -> None:
-    before = descriptors()
+    before = open_descriptors()
     async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
         async with client.stream("Hi") as stream:
             async for chunk in stream:
@@ -195,7 +192,7 @@ async def test_async_leaving_the_block_frees_the_connection(server: FaultServer)
 
 @needs_proc
 async def test_async_a_break_frees_the_connection_without_the_collector(server: FaultServer) -> None:
-    before = descriptors()
+    before = open_descriptors()
     gc.disable()
     try:
         async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
@@ -208,7 +205,7 @@ async def test_async_a_break_frees_the_connection_without_the_collector(server: 
 
 @needs_proc
 async def test_async_an_exception_frees_the_connection(server: FaultServer) -> None:
-    before = descriptors()
+    before = open_descriptors()
     async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
         try:
             async with client.stream("Hi") as stream:
@@ -225,7 +222,7 @@ async def test_async_an_exception_frees_the_connection(server: FaultServer) -> N
 @pytest.mark.parametrize("script", [OPEN_STREAM, [HOLD]], ids=["in the body", "before the head"])
 async def test_cancelling_a_task_frees_the_connection(server: FaultServer, call: str, script: Script) -> None:
     server.use(script)
-    before = descriptors()
+    before = open_descriptors()
     async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
 
         async def work() -> None:
@@ -247,7 +244,7 @@ async def test_cancelling_a_task_frees_the_connection(server: FaultServer, call:
 
 @needs_proc
 async def test_a_timeout_around_a_call_frees_the_connection(server: FaultServer) -> None:
-    before = descriptors()
+    before = open_descriptors()
     async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(client.chat("Hi"), 0.1)
@@ -260,7 +257,7 @@ async def test_async_closing_in_another_thread_ends_a_wait(server: FaultServer, 
     client = AsyncClient("yqcloud", base_url=server.url, **OPTIONS)
     stream = client.stream("Hi")
     await anext(stream)
-    before = descriptors() - 2  # the connection's two ends
+    before = open_descriptors() - 2  # the connection's two ends
     closing = stream.close if whose == "stream" else client.close
     waiting = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0.02)
@@ -370,7 +367,7 @@ def test_a_connection_that_cannot_be_kept_is_not_waited_for(side: str, script: S
 @needs_proc
 async def test_cancelling_the_wait_for_the_end_frees_the_connection(server: FaultServer) -> None:
     server.use(NO_END)
-    before = descriptors()
+    before = open_descriptors()
     async with AsyncClient("openai", model="m", base_url=server.url, **OPTIONS) as client:
         stream = client.stream("Hi")
         assert (await anext(stream)).text == "Hi"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from helpers import open_descriptors
 
 from llmclients import AsyncClient, Client
 from llmclients.config.values import Timeout
@@ -18,10 +19,6 @@ from llmclients.testing.script import Forever, steps_of
 from llmclients.types.response import ChatResponse
 
 from .expect import MODELS, POLICY, Case
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
 @dataclass
@@ -58,7 +55,7 @@ class Bench:
         script = case.script
         if script is not None:
             self.server.use(script)
-        before = descriptors()
+        before = open_descriptors()
         outcome = Outcome()
         if case.side == "sync":
             with Client(**self._arguments(case)) as client:
@@ -71,7 +68,7 @@ class Bench:
             self.loop.run_until_complete(asyncio.wait_for(self._run_async(case, outcome), 10))
         self.server.wait_for(0, 0.5)
         outcome.connections_after_close = self.server.open_connections()
-        outcome.descriptors_left = descriptors() - before
+        outcome.descriptors_left = open_descriptors() - before
         outcome.exchanges = self.server.exchanges if script is not None else len(_earlier(outcome)) + 1
         return outcome
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from helpers import open_descriptors
 
 from llmclients import AsyncClient, Client
 from llmclients.config.values import Timeout
@@ -23,17 +24,13 @@ def echo(request: ReceivedRequest) -> Script:
     return [CHUNKED_HEAD, *(chunked(prompt[at : at + 8], last=False) for at in range(0, len(prompt), 8)), chunked()]
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts file descriptors in /proc")
 
 
 @needs_proc
 def test_a_client_shared_by_64_threads() -> None:
     threads, rounds = 64, 8
-    before = descriptors()
+    before = open_descriptors()
 
     def work(number: int) -> None:
         for turn in range(rounds):
@@ -51,12 +48,12 @@ def test_a_client_shared_by_64_threads() -> None:
             assert len(server.requests) == threads * rounds * 3
             assert server.open_connections() <= threads
         assert server.wait_for(0)
-    assert wait_until(lambda: descriptors() <= before)
+    assert wait_until(lambda: open_descriptors() <= before)
 
 
 @needs_proc
 async def test_an_async_client_in_a_thousand_tasks() -> None:
-    before = descriptors()
+    before = open_descriptors()
 
     async def work(number: int) -> None:
         text = f"task {number}, " * 5
@@ -70,12 +67,12 @@ async def test_an_async_client_in_a_thousand_tasks() -> None:
             await asyncio.gather(*(work(number) for number in range(1000)))
             assert len(server.requests) == 1000
         assert await asyncio.to_thread(server.wait_for, 0)
-    assert await asyncio.to_thread(wait_until, lambda: descriptors() <= before)
+    assert await asyncio.to_thread(wait_until, lambda: open_descriptors() <= before)
 
 
 @needs_proc
 def test_one_async_client_over_two_loops() -> None:
-    before = descriptors()
+    before = open_descriptors()
 
     async def work() -> str:
         return (await client.chat("one")).text + "".join([chunk.text async for chunk in client.stream("two")])
@@ -86,7 +83,7 @@ def test_one_async_client_over_two_loops() -> None:
             assert asyncio.run(work()) == "onetwo"
             assert server.wait_for(0), "connections end with their loop"
         assert len(server.requests) == 6
-    assert wait_until(lambda: descriptors() <= before)
+    assert wait_until(lambda: open_descriptors() <= before)
 
 
 @needs_proc

@@ -36,7 +36,7 @@ def descriptors() -> set[str]:
     for number in os.listdir(folder) if os.path.exists(folder) else ():
         with suppress(FileNotFoundError):  # closed meanwhile
             found.add(f"{number} {os.readlink(f'{folder}/{number}')}")
-    return found
+    return {one for one in found if not one.endswith(os.devnull)}  # uvloop opens it once, and keeps it
 
 
 @contextmanager
