@@ -156,7 +156,8 @@ class AsyncStream(BaseStream, AsyncIterator[Chunk]):
                 try:
                     while (data := buffer.read_nowait()) is None:
                         await buffer.readable()
-                    run.check_open()
+                    if run.closed:
+                        run.check_open()
                 except APIError as error:
                     run.error = error
                     step = run.next_step()

@@ -104,8 +104,11 @@ class Connection(Sender):
             Exception: the failure that ended the connection, once all that came before it was read.
         """
         if pieces := self._pieces:
-            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
+            if len(pieces) == 1:
+                data = pieces.pop()
+            else:
+                data = b"".join(pieces)
+                pieces.clear()
             self._buffered = 0
             if self._paused:
                 self._paused = False
@@ -180,14 +183,39 @@ class Connection(Sender):
     # --- what asyncio, or the TLS layer, calls ----------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self._active_at = monotonic()
         framing = self._framing
         if framing is None:
+            self._active_at = monotonic()
             self._receive_head(data)
-        elif self._complete:
+            return
+        if self._complete:
             self._reusable = False  # more than was asked for
-        else:
-            self._receive_body(framing, data)
+            return
+        try:
+            data = framing.feed(data)
+        except APIError as error:
+            if isinstance(framing, ChunkedBody) and framing.decoded_before_error:
+                self._pieces.append(framing.decoded_before_error)
+            self._fail(error)
+            return
+        if data:
+            self._pieces.append(data)
+            self._buffered += len(data)
+            if self._buffered > _MAX_BUFFERED and not self._paused and self._wire is not None:
+                self._paused = True
+                self._wire.pause_reading()
+        if framing.done:
+            self._complete = True
+            if framing.excess:
+                self._reusable = False
+        elif not data:
+            self._active_at = monotonic()  # its reader waits on; one that is woken says itself when it waits again
+            return
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def eof_received(self) -> None:
         """The peer has ended the connection in good order."""
@@ -254,36 +282,7 @@ class Connection(Sender):
         self._head.set_result(head)
         self._head = None  # which would keep the whole head
         if data:
-            if self._complete:
-                self._reusable = False
-            else:
-                self._receive_body(framing, data)
-
-    def _receive_body(self, framing: BodyFraming, data: bytes) -> None:
-        try:
-            data = framing.feed(data)
-        except APIError as error:
-            if isinstance(framing, ChunkedBody) and framing.decoded_before_error:
-                self._pieces.append(framing.decoded_before_error)
-            self._fail(error)
-            return
-        if data:
-            self._pieces.append(data)
-            self._buffered += len(data)
-            if self._buffered > _MAX_BUFFERED and not self._paused and self._wire is not None:
-                self._paused = True
-                self._wire.pause_reading()
-        if framing.done:
-            self._complete = True
-            if framing.excess:
-                self._reusable = False
-        elif not data:
-            return
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+            self.data_received(data)
 
     # --- ends -------------------------------------------------------------------------------------------------------
 

@@ -63,10 +63,7 @@ class PooledResponse:
         """The next bytes of the body, all that are there; `b""` at its end; None where `readable` is to be awaited."""
         try:
             decoder = self._decoder
-            while not self._ended:
-                connection = self._connection
-                if connection is None:
-                    raise closed_locally()
+            while (connection := self._connection) is not None:
                 if decoder.pending:
                     data: bytes | None = decoder.feed(b"")
                 else:
@@ -81,6 +78,8 @@ class PooledResponse:
                     return data
                 if decoder.pending:
                     return None
+            if not self._ended:
+                raise closed_locally()
             decoder.finish()
         except DeadlineError:
             self.abort()
