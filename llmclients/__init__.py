@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from llmclients.client import Client, Stream
     from llmclients.conversation import AsyncConversation, Conversation
     from llmclients.transports import AsyncTransport, Transport
+    from llmclients.tuning import tune_gc
     from llmclients.types.response_format import ResponseFormat
     from llmclients.types.tools import Tool
 
@@ -113,6 +114,7 @@ __all__ = [
     "__version__",
     "provider_names",
     "register_provider",
+    "tune_gc",
 ]
 
 _LAZY = {
@@ -126,6 +128,7 @@ _LAZY = {
     "Stream": "llmclients.client",
     "Tool": "llmclients.types.tools",
     "Transport": "llmclients.transports",
+    "tune_gc": "llmclients.tuning",
 }
 
 

@@ -68,6 +68,7 @@ PUBLIC = [
     "__version__",
     "provider_names",
     "register_provider",
+    "tune_gc",
 ]
 CLASSES = [name for name in PUBLIC if inspect.isclass(getattr(llmclients, name))]
 OPTIONAL = {"relay", "demo", "cli", "__main__"}  # need an extra, or do something when imported

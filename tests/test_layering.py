@@ -29,6 +29,7 @@ PROGRAM = ("", "_version", "async_client", "client", "conversation", *CLIENT, "l
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "_version": (),
+    "tuning": (),
     "errors": (),
     "types.*": TYPES,
     "config": (),

@@ -1,0 +1,72 @@
+"""The call that sets what a service's garbage collector should do."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+import llmclients
+
+
+class Node:
+    """May be in a cycle with itself."""
+
+    me: Node
+
+
+@pytest.fixture(autouse=True)
+def settings() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+def collections() -> list[int]:
+    return [generation["collections"] for generation in gc.get_stats()]
+
+
+def test_it_collects_then_leaves_out_what_there_is() -> None:
+    lost, kept = Node(), Node()
+    lost.me = lost
+    gone = weakref.ref(lost)
+    del lost
+    assert any(found is kept for found in gc.get_objects())
+    llmclients.tune_gc()
+    assert gone() is None
+    assert gc.get_freeze_count() > 0
+    assert not any(found is kept for found in gc.get_objects())
+
+
+def test_a_thousand_open_streams_objects_start_no_collection() -> None:
+    llmclients.tune_gc()
+    before = collections()
+    alive = [[index] for index in range(40_000)]
+    assert collections() == before
+    assert len(alive) == 40_000
+
+
+def test_cycles_are_still_freed() -> None:
+    llmclients.tune_gc(young=100)
+    before = collections()
+    for _ in range(1000):
+        node = Node()
+        node.me = node
+    assert collections()[0] > before[0]
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("young", [0, -1])
+def test_it_does_not_switch_the_collector_off(young: int) -> None:
+    with pytest.raises(ValueError, match="young"):
+        llmclients.tune_gc(young)
+    assert gc.get_freeze_count() == 0
+
+
+def test_nothing_is_set_without_the_call() -> None:
+    from llmclients import AsyncClient, Client  # noqa: F401 - that they are loaded changes nothing
+
+    assert gc.get_freeze_count() == 0
