@@ -1,7 +1,7 @@
 """`tune_gc`: what a service with many streams sets of Python's garbage collector, as one call."""
 
 # Nothing that a chunk makes is in a cycle: it is freed as soon as nobody refers to it. But the collector starts by
-# counting, every 700 objects made and not yet freed, and an open stream is some fifty objects. So while thousands of
+# counting, every 700 objects made and not yet freed, and an open stream is some seventy objects. So while thousands of
 # streams open, it runs over and over, finds nothing, and now and then looks at all that the program has.
 
 from __future__ import annotations
