@@ -37,9 +37,10 @@ from the numbers of a run that is over.
   has asyncio's streams. The bare protocol does the same as an `asyncio.Protocol` of its own, which wakes the coroutine
   that awaits the answer for each read.
 - An import is timed in a new process, with a first call, but for any-llm (a client made) and litellm (the import only).
-  Before `AsyncClient` had a transport of its own, it needed httpx, aiohttp, httpx-aiohttp and pydantic, so the import of
-  those is what its own is compared with. At commit `1bfcc8f` its import alone took 0.66 of that, because the libraries
-  were loaded by the first client, and the import with the first call 1.07: the bar is 0.8 times each.
+  Before `AsyncClient` had a transport of its own, it needed httpx, aiohttp, httpx-aiohttp and pydantic, so the import
+  of those is what its own is compared with. At commit `1bfcc8f` its import alone took 0.66 of theirs (both in turns in
+  one run; the first client loaded what was missing), and with the first call 1.07 (the page at that commit). The bar is
+  0.8 times each.
 - The first answer over TLS is what a new process takes for the making of the client, the context, the handshake and the
   answer. An answer without TLS comes before it, so that whatever a library imports with its first call is there.
 - Distributions are counted from what is installed: what a library requires, what that requires, and so on.
