@@ -177,7 +177,7 @@ def _protocols(results: Results) -> list[Verdict]:
             " KB",
             floor="" if floor is None else f"{floor:.3g} KB",
         ),
-        _at_most(11, "4,000 streams on uvloop over TLS, of a bare protocol", of_protocol(f"{many} tls"), 1.3),
+        _at_most(11, "2,000 streams on uvloop over TLS, of a bare protocol", of_protocol("paced 2000 uvloop tls"), 1.3),
         _at_most(12, "8,000 streams on uvloop, of a bare protocol", of_protocol("paced 8000 uvloop"), 1.5),
     ]
 

@@ -6,7 +6,6 @@ import random
 import re
 from collections.abc import Mapping
 from datetime import timezone
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from llmclients.config.values import RetryPolicy
@@ -28,6 +27,8 @@ def parse_retry_after(headers: Mapping[str, str], unix_time: float) -> float | N
     value = headers.get("retry-after", "").strip()
     if _NUMBER.fullmatch(value):
         return float(value) or None
+    from email.utils import parsedate_to_datetime  # for the rare header that has a date
+
     try:
         date = parsedate_to_datetime(value)
         if date.tzinfo is None:  # an HTTP date is in GMT, also in the old form that does not say so

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import urllib.request
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +24,8 @@ def environment_proxy(url: str) -> Proxy | None:
     Raises:
         ConfigurationError: a variable holds something that is not a proxy URL.
     """
+    import urllib.request  # slow to load, and most programs need it once or never
+
     parts = urlsplit(url)
     proxies = urllib.request.getproxies_environment()
     address = proxies.get(parts.scheme) or proxies.get("all")
