@@ -12,6 +12,10 @@ INSTALL ?= $(UV) pip install --quiet --python $(RUN)
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock"
 
+# Without compiled modules, each process that a test starts would compile all that it imports.
+export UV_COMPILE_BYTECODE := 1
+export PYTHONDONTWRITEBYTECODE :=
+
 # How many processes share the tests.
 WORKERS ?= 2
 SHARED  := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
