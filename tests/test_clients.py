@@ -490,7 +490,8 @@ def test_leaving_a_stream_early_frees_its_connection(side: str, way: str) -> Non
         asyncio.run(leave_async()) if side == "async" else leave()
     except KeyError:
         assert way == "exception"
-    gc.collect()
+    if way == "dropped":
+        gc.collect()
     assert (mock.opened, mock.open_exchanges) == (1, 0)
 
 

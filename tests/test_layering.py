@@ -106,15 +106,13 @@ def is_for_typing(node: ast.AST) -> bool:
 
 
 def running(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node that a running program reaches: not what is only there for type checkers."""
-    for child in ast.iter_child_nodes(node):
-        if is_for_typing(child):
-            for other in child.orelse:  # type: ignore[attr-defined]
-                yield other
-                yield from running(other)
-        else:
-            yield child
-            yield from running(child)
+    """Every node below this one that a running program reaches: not what is only there for type checkers."""
+    todo = [node]
+    while todo:
+        for child in ast.iter_child_nodes(todo.pop()):
+            reached = child.orelse if is_for_typing(child) else [child]  # type: ignore[attr-defined]
+            yield from reached
+            todo += reached
 
 
 def imports(module: str, known: frozenset[str]) -> set[str]:
@@ -133,15 +131,19 @@ def imports(module: str, known: frozenset[str]) -> set[str]:
 
 
 KNOWN = frozenset(modules())
-OWN = {
-    module: {
-        name.removeprefix("llmclients").removeprefix(".")
-        for name in imports(module, KNOWN)
-        if name.split(".")[0] == "llmclients"
-    }
-    for module in KNOWN
-}
-OUTSIDE = {module: {name for name in imports(module, KNOWN) if name.split(".")[0] != "llmclients"} for module in KNOWN}
+
+
+@cache
+def own(module: str) -> set[str]:
+    """What it imports of the package, named as in `KNOWN`."""
+    found = (name for name in imports(module, KNOWN) if name.split(".")[0] == "llmclients")
+    return {name.removeprefix("llmclients").removeprefix(".") for name in found}
+
+
+@cache
+def outside(module: str) -> set[str]:
+    """What it imports of other packages."""
+    return {name for name in imports(module, KNOWN) if name.split(".")[0] != "llmclients"}
 
 
 def rule_for(module: str) -> str:
@@ -176,14 +178,14 @@ def circles(arrows: dict[str, set[str]]) -> set[frozenset[str]]:
 
 @pytest.mark.parametrize("module", sorted(KNOWN))
 def test_a_module_imports_what_its_room_may(module: str) -> None:
-    own = module.rpartition(".")[0] or module
-    allowed = [pattern.format(own=own) for pattern in MAY_IMPORT[rule_for(module)]]
+    room = module.rpartition(".")[0] or module
+    allowed = [pattern.format(own=room) for pattern in MAY_IMPORT[rule_for(module)]]
 
-    assert {name for name in OWN[module] if not matches(name, allowed)} == set()
+    assert {name for name in own(module) if not matches(name, allowed)} == set()
 
 
 def test_no_modules_import_each_other() -> None:
-    assert circles(OWN) == set()
+    assert circles({module: own(module) for module in KNOWN}) == set()
 
 
 def test_a_circle_is_seen() -> None:
@@ -198,21 +200,21 @@ def test_the_rules_are_all_of_use() -> None:
 
 @pytest.mark.parametrize("module", sorted(KNOWN))
 def test_a_library_is_imported_only_in_its_own_room(module: str) -> None:
-    outside = {name.partition(".")[0] for name in OUTSIDE[module]} - sys.stdlib_module_names
-    strangers = {name for name in outside if not matches(module, LIBRARIES.get(name, ()))}
+    libraries = {name.partition(".")[0] for name in outside(module)} - sys.stdlib_module_names
+    strangers = {name for name in libraries if not matches(module, LIBRARIES.get(name, ()))}
 
     assert strangers == set()
 
 
 def test_the_fence_around_each_library_has_somebody_inside() -> None:
     for library in set(LIBRARIES) - {"xllamacpp"}:  # loaded by its name
-        assert any(library in {name.partition(".")[0] for name in OUTSIDE[module]} for module in KNOWN), library
+        assert any(library in {name.partition(".")[0] for name in outside(module)} for module in KNOWN), library
 
 
 @pytest.mark.parametrize("module", sorted(module for module in KNOWN if module.startswith("codecs")))
 def test_a_codec_is_pure(module: str) -> None:
-    assert {name.partition(".")[0] for name in OUTSIDE[module]} & NOT_IN_A_CODEC == set()
-    assert "random" not in OUTSIDE[module] or module == "codecs.base", "dice come with the context"
+    assert {name.partition(".")[0] for name in outside(module)} & NOT_IN_A_CODEC == set()
+    assert "random" not in outside(module) or module == "codecs.base", "dice come with the context"
 
 
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
@@ -238,7 +240,7 @@ def test_only_config_reads_the_environment() -> None:
 
 
 def test_only_call_s_rooms_log() -> None:
-    assert {module for module in KNOWN if "logging" in OUTSIDE[module]} <= {
+    assert {module for module in KNOWN if "logging" in outside(module)} <= {
         "calls.base",
         "calls.chat",
         "cli.commands",

@@ -102,14 +102,11 @@ async def test_so_does_the_asynchronous_client(wire: str, served: local.Endpoint
 
 
 def test_max_tokens_cut_the_answer(wire: str, client: Client) -> None:
-    whole = ask(client, "Tell me about the sea.", max_tokens=12)
-    cut = ask(client, "Tell me about the sea.", max_tokens=4)
-    with client.stream("Tell me about the sea.", temperature=0, max_tokens=4) as stream:
+    cut = ask(client, FRANCE, max_tokens=4)
+    with client.stream(FRANCE, temperature=0, max_tokens=4) as stream:
         streamed = [chunk.text for chunk in stream]
 
-    assert whole.text.startswith(cut.text)
-    assert len(cut.text) < len(whole.text)
-    assert "".join(streamed) == cut.text
+    assert cut.text == "".join(streamed) == "The capital of France"
     assert cut.usage is not None
     assert cut.usage.output_tokens == 4
     assert cut.finish_reason == stream.response.finish_reason == AT_THE_LIMIT.get(wire, "length")
@@ -142,11 +139,11 @@ def test_a_format_that_the_server_does_not_know_is_never_taken_for_kept(client: 
 def test_what_was_said_before_counts(wire: str, client: Client, served: local.Endpoint) -> None:
     conversation = client.conversation("Be brief.")
     first = conversation.chat("What is the capital of France?", temperature=0, max_tokens=20)
-    second = conversation.chat("And of Italy?", temperature=0, max_tokens=20)
+    second = conversation.chat("And of Italy?", temperature=0, max_tokens=8)
 
     assert first.text == "The capital of France is Paris."
     with Client("openai", **address("openai", served)) as other:  # the same words make the same answer
-        assert ask(other, conversation.messages[:-1], max_tokens=20).text == second.text
+        assert ask(other, conversation.messages[:-1], max_tokens=8).text == second.text
 
 
 def test_a_call_and_its_result_are_taken_as_history(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""End to end on the real embedded model: every provider through its own wire, both clients."""
+"""End to end on the real embedded model. That every provider answers both clients is what `llmclients demo` checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-from relaytools import PREFIX, PROVIDERS
+from relaytools import PREFIX
 
 from llmclients import AsyncClient, Client, errors
 from llmclients.relay import RelayServer
@@ -34,30 +34,6 @@ def url() -> Iterator[str]:
 def arguments(url: str, provider: str) -> dict[str, Any]:
     more = {"api_key": "none", "model": MODEL} if provider == "openai" else {}
     return {"provider": provider, "base_url": url + PREFIX[provider], **more}
-
-
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_the_model_answers_the_sync_client_through_every_wire(url: str, provider: str) -> None:
-    with Client(**arguments(url, provider)) as client:
-        response = client.chat(MESSAGES)
-        assert "Paris" in response.text
-        with client.stream(MESSAGES) as stream:
-            texts = [str(chunk) for chunk in stream]
-        assert len(texts) > 1
-        assert "".join(texts) == stream.response.text == response.text
-        assert stream.response.finish_reason == response.finish_reason == "stop"
-
-
-@pytest.mark.parametrize("provider", PROVIDERS)
-async def test_the_model_answers_the_async_client_through_every_wire(url: str, provider: str) -> None:
-    async with AsyncClient(**arguments(url, provider)) as client:
-        response = await client.chat(MESSAGES)
-        assert "Paris" in response.text
-        async with client.stream(MESSAGES) as stream:
-            texts = [str(chunk) async for chunk in stream]
-        assert len(texts) > 1
-        assert "".join(texts) == stream.response.text == response.text
-        assert stream.response.finish_reason == response.finish_reason == "stop"
 
 
 # --- the official SDKs ------------------------------------------------------------------------------------------------
@@ -127,7 +103,7 @@ def test_a_prompt_that_is_too_long_is_the_clients_error(url: str) -> None:
 
 async def test_many_clients_at_once(url: str) -> None:
     async with AsyncClient(**arguments(url, "yqcloud")) as client:
-        responses = await asyncio.gather(*(client.chat(MESSAGES) for _ in range(8)))
+        responses = await asyncio.gather(*(client.chat(MESSAGES) for _ in range(5)))  # one more than it has slots
     assert all("Paris" in response.text for response in responses)
 
 
