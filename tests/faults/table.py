@@ -36,7 +36,7 @@ from .expect import (
 from .statuses import REDIRECT_ROWS, RETRY_ROWS, STATUS_ROWS
 
 P0 = PARTS[0]
-SHORT = {"read": 0.25}
+SHORT = {"read": 0.15}
 ONCE = {**SHORT, "retry": 1}
 """Silence takes time: that it is tried again, two rows show."""
 _ID = (("X-Request-Id", REQUEST_ID),)

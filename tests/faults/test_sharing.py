@@ -15,7 +15,7 @@ from llmclients.config.values import Timeout
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import CHUNKED_HEAD, ReceivedRequest, Script, chunked, wait_until
 
-OPTIONS: dict[str, Any] = {"trust_env": False, "retry": 1, "timeout": Timeout(connect=60, read=60)}
+OPTIONS: dict[str, Any] = {"trust_env": False, "retry": 1, "timeout": Timeout(connect=10, read=20)}
 
 
 def echo(request: ReceivedRequest) -> Script:
