@@ -50,6 +50,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             fallback: names of providers to try, in turn, when this one's attempts have failed.
             trust_env: whether proxies and certificate authorities may come from the environment.
             verify: False for no certificate checks, or the file or folder of a certificate authority.
+            cert: the client's own certificate, for servers that ask for one: a PEM file with its key, or a tuple of the
+                certificate's file, the key's file and, where the key has one, its password.
             max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
             transport: what carries the requests in place of the client's own connections; the caller's to close.
 

@@ -21,7 +21,7 @@ ROOT = Path(llmclients.__file__).parent
 
 TYPES = ("types.*", "errors")
 SHARED_CODECS = ("codecs.base", "codecs.errors", "codecs.framing", "codecs.json_fields", "codecs.payloads")
-VALUES = ("config.values", "config.environment")
+VALUES = ("config.values", "config.environment", "config.certificates")
 SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)
 CLIENT = ("base_client", "calls.*", "conversation", "transports", *CALL)
@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "types.*": TYPES,
     "config": (),
     "config.values": ("errors",),
+    "config.certificates": ("errors",),
     "config.environment": (*VALUES, "errors"),
     "config.client": ("config.*", "codecs.base", "providers.*", "transports.base", *TYPES),
     "codecs.*": (*SHARED_CODECS, *TYPES),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypedDict
 from typing_extensions import Unpack
 
 from llmclients.codecs.base import Codec, CodecOptions, PartRule
+from llmclients.config.certificates import ClientCertificate, client_certificate
 from llmclients.config.environment import address_url, ca_bundle, check_base_url, check_headers, environ
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
@@ -47,6 +48,7 @@ class ClientOptions(TypedDict, total=False):
     fallback: Sequence[str]
     trust_env: bool
     verify: bool | str | os.PathLike[str]
+    cert: ClientCertificate | None
     max_response_bytes: int
 
 
@@ -243,6 +245,7 @@ def _transport_settings(options: ClientOptions) -> TransportSettings:
         proxy=Proxy.coerce(options.get("proxy")),
         trust_env=trust_env,
         verify=ca_bundle(options.get("verify", True), trust_env),
+        cert=client_certificate(options.get("cert")),
         max_response_bytes=limit,
     )
 

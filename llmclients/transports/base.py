@@ -27,6 +27,7 @@ import time
 from collections.abc import Awaitable, Mapping
 from typing import NamedTuple, Protocol
 
+from llmclients.config.certificates import CertificateFiles
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
 
 __all__ = [
@@ -80,12 +81,14 @@ class TransportSettings(NamedTuple):
         proxy: the proxy of all requests, False for none, None for the environment's.
         trust_env: whether proxies and certificate authorities may come from the environment.
         verify: False for no certificate checks, or the path of a certificate authority's file or folder.
+        cert: the client's own certificate, for servers that ask for one: its file, its key's file, the key's password.
         max_response_bytes: the most bytes of one response, decompressed.
     """
 
     proxy: Proxy | bool | None = None
     trust_env: bool = True
     verify: bool | str = True
+    cert: CertificateFiles | None = None
     max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
 
 

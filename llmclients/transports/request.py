@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from llmclients._version import __version__
+from llmclients.config.certificates import load_certificate
 from llmclients.config.environment import ca_bundle, environment_proxy
 from llmclients.config.values import Proxy
 from llmclients.errors import ConfigurationError
@@ -69,7 +70,7 @@ def tls_context(settings: TransportSettings, default: Callable[[], ssl.SSLContex
     """The context of all TLS connections.
 
     Args:
-        settings: the client's certificate authorities, or none.
+        settings: the client's certificate authorities, or none, and its own certificate.
         default: makes the context that trusts the HTTP library's own authorities.
     """
     authorities = ca_bundle(settings.verify, settings.trust_env)
@@ -77,12 +78,15 @@ def tls_context(settings: TransportSettings, default: Callable[[], ssl.SSLContex
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        return context
-    if authorities is True:
-        return default()
-    if os.path.isdir(authorities):
-        return ssl.create_default_context(capath=authorities)
-    return ssl.create_default_context(cafile=authorities)
+    elif authorities is True:
+        context = default()
+    elif os.path.isdir(authorities):
+        context = ssl.create_default_context(capath=authorities)
+    else:
+        context = ssl.create_default_context(cafile=authorities)
+    if settings.cert is not None:
+        load_certificate(context, settings.cert)
+    return context
 
 
 def require(module: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
@@ -124,6 +125,7 @@ def configure(session: requests.Session, peer: httpx.AsyncClient) -> None:
         proxy="socks5h://127.0.0.1:1080",
         trust_env=False,
         verify="ca.pem",
+        cert=("client.pem", Path("client.key")),
         max_response_bytes=1024,
     ) as client:
         assert_type(client, Client)
