@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+from llmclients.types.base import make_model
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import (
     ChatResponse,
@@ -81,7 +82,8 @@ class Accumulator:
 
     def response(self) -> ChatResponse:
         """The response so far."""
-        return ChatResponse.model_construct(
+        return make_model(
+            ChatResponse,
             text=self._text.getvalue(),
             reasoning=self._reasoning.getvalue() if self._reasoning else None,
             tool_calls=[call.whole() for _, call in sorted(self._calls.items())],

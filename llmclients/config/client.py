@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple, TypedDict
 
 from typing_extensions import Unpack
@@ -24,6 +25,7 @@ from llmclients.errors import (
 from llmclients.providers.provider import Endpoint, Provider
 from llmclients.providers.registry import find_provider
 from llmclients.transports.base import TransportSettings
+from llmclients.types.base import make_model
 from llmclients.types.content import MediaPart
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
@@ -142,8 +144,7 @@ class ClientSettings(NamedTuple):
                 )
         request = ChatRequest.from_checked(messages, model=self.model_name(model), **common)
         self._check_parts(request)
-        made = options_type(**codec_options) if options_type.model_fields else options_type.model_construct()
-        return request, made
+        return request, options_type(**codec_options) if codec_options else _default_options(options_type)
 
     def carries(self, option: str) -> bool:
         """Whether a call can have this option: the wire has a field for it, and so has each wire to fall back on."""
@@ -186,6 +187,14 @@ class ClientSettings(NamedTuple):
                 argument="model",
             )
         return name
+
+
+@cache
+def _default_options(options_type: type[CodecOptions]) -> CodecOptions:
+    """A codec's options where a call has none. Without a validator: to build one takes longer than a chat."""
+    if any(field.is_required() for field in options_type.model_fields.values()):
+        return options_type()  # which says what is missing
+    return make_model(options_type)
 
 
 def _check_names(options: ClientOptions) -> None:

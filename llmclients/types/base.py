@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, TypeVar
 
 from pydantic import VERSION, AfterValidator, BaseModel, ConfigDict, StrictStr, ValidationError
 from typing_extensions import Self
 
 from llmclients.errors import InvalidRequestError
 
-__all__ = ["Model", "Text", "is_plain_text"]
+__all__ = ["Model", "Text", "is_plain_text", "make_model"]
 
 # Building all validators takes a program's start longer than its first chat, which needs none of them. Before pydantic
 # 2.14 they are built at once: it could not serialize what was not built yet, nor build it for two threads at a time.
@@ -50,6 +51,40 @@ class Model(BaseModel):
             return super().model_validate_json(*args, **kwargs)
         except ValidationError as error:
             raise _invalid_request(cls.__name__, error) from None
+
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+def make_model(model: type[ModelT], /, **fields: Any) -> ModelT:
+    """An instance of values that are known to be right, its other fields at their defaults.
+
+    It is pydantic's `model_construct`, which looks each default up anew: a third of what opening a stream cost.
+    """
+    defaults, mutable = _defaults(model)
+    members = {**defaults, **fields}
+    for name in mutable:
+        if name not in fields:
+            members[name] = model.model_fields[name].get_default(call_default_factory=True)
+    made = object.__new__(model)
+    set_attribute = object.__setattr__  # pydantic's own looks for fields and their validators
+    # The four things that pydantic's own constructor sets.
+    set_attribute(made, "__dict__", members)
+    set_attribute(made, "__pydantic_fields_set__", set(fields))
+    set_attribute(made, "__pydantic_extra__", None)
+    set_attribute(made, "__pydantic_private__", None)
+    return made
+
+
+@cache
+def _defaults(model: type[Model]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """All fields in their order, at their defaults; and the names of those whose default no two instances may share."""
+    fields = model.model_fields
+    constant = {name: None if field.is_required() else field.default for name, field in fields.items()}
+    mutable = [
+        name for name, field in fields.items() if field.default_factory or isinstance(field.default, list | dict)
+    ]
+    return constant, tuple(mutable)
 
 
 _MAX_FINDINGS = 5

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from pydantic import StrictBool, field_validator, model_serializer, model_validator
 
 from llmclients.errors import APIResponseError, InvalidRequestError
-from llmclients.types.base import Model, Text, is_plain_text
+from llmclients.types.base import Model, Text, is_plain_text, make_model
 from llmclients.types.content import MediaPart, Part, TextPart, as_part
 
 __all__ = ["Message", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
@@ -181,7 +181,7 @@ def _as_message(item: Any, where: str) -> Message:
         if isinstance(item, Message):
             message = item.model_copy(deep=True)
         elif is_plain_text(item):
-            message = Message.model_construct(role="user", content=item)
+            message = make_model(Message, role="user", content=item)
         elif isinstance(item, str):
             message = Message("user", item)
         elif isinstance(item, Mapping):

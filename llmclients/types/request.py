@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
 from typing_extensions import Self
 
-from llmclients.types.base import Model, Text, is_plain_text
+from llmclients.types.base import Model, Text, is_plain_text, make_model
 from llmclients.types.messages import Message, Messages, as_messages
 
 if TYPE_CHECKING:
@@ -118,5 +118,5 @@ class ChatRequest(Model):
             InvalidRequestError: naming the option that is wrong.
         """
         if options.keys() == {"model"} and is_plain_text(options["model"]):  # a plain chat needs no validator
-            return cls.model_construct(messages=messages, **options)
+            return make_model(cls, messages=messages, **options)
         return cls(messages=messages, **options)
