@@ -38,6 +38,10 @@ class Provider:
         key_required: whether the public service refuses calls without a key.
         base_url_variable: an environment variable that replaces `base_url`.
         base_url_port: the port for a bare host in `base_url_variable`; None: that holds a URL.
+        base_url_path: the path that completes an address which the caller or `base_url_variable` gives without one:
+            makers whose addresses differ by account name the host alone.
+        region_variables: environment variables that name the region, for a `base_url` with `{region}` in it, the first
+            that is set counts; none: its address is the same everywhere.
         header_variables: headers taken from environment variables where those are set.
         models: the models known to be there; empty when the service is to be asked.
         default_model: the model of a call that names none; None when the caller must name one.
@@ -46,7 +50,7 @@ class Provider:
         working: whether the public service answers: False when it is known dead, None when nobody knows.
         notes: a sentence for the table of providers.
         dialect: keyword arguments for the codec's class, where `codec` names one: how this server differs from others
-            with the same wire format. Chat completions take the attributes of
+            with the same wire format. A codec that is made already takes none. Chat completions take the attributes of
             `llmclients.codecs.openai_chat.dialect.Dialect`.
         endpoint: `"module:function"` of a function that starts a server in this process and returns its `Endpoint`.
     """
@@ -60,6 +64,8 @@ class Provider:
     key_required: bool = False
     base_url_variable: str | None = None
     base_url_port: int | None = None
+    base_url_path: str = ""
+    region_variables: tuple[str, ...] = ()
     header_variables: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     default_model: str | None = None
@@ -77,6 +83,12 @@ class Provider:
                     f"a provider's name is lower case and has no slash or space around it, not {name!r}",
                     argument="name",
                 )
+        if self.dialect and isinstance(self.codec, Codec):
+            raise ConfigurationError(
+                f"{self.name}: a codec that is made already has its dialect: give that to its class, or name the class "
+                "as 'module:Class'",
+                argument="dialect",
+            )
 
     def load_codec(self) -> Codec:
         """The codec; its module is imported now.
