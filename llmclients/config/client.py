@@ -221,8 +221,9 @@ def _base_url(provider: Provider, base_url: str | None, region: str | None) -> t
     A provider's own address counts as its own, whoever says it.
     """
     variable = provider.base_url_variable
-    own = regional_url(provider.base_url, region, provider.region_variables)
-    default = None if own is None else check_base_url(own)
+    default = regional_url(provider.base_url, region, provider.region_variables)
+    if default is not None:
+        default = check_base_url(default)
     if base_url is not None:
         if region is not None:
             raise ConfigurationError("base_url is an address already: give it or region=, not both", argument="region")

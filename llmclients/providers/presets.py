@@ -162,7 +162,7 @@ PRESETS = (
         "https://api.cerebras.ai/v1",
         key_variables=("CEREBRAS_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(unsupported=PENALTIES, parts=(), stream_options=False),
+        dialect=chat_dialect(unsupported=PENALTIES, parts=IMAGES, stream_options=False),
         notes="Cerebras.",
     ),
     Provider(

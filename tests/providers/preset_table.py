@@ -98,7 +98,7 @@ TABLE: dict[str, tuple[str, set[str], set[str], dict[str, Any]]] = {
     "xai": ("https://api.x.ai/v1", set(), IMAGES, UNASKED),
     "perplexity": ("https://api.perplexity.ai", {"seed", "tools"} | CHOICES | LOGPROBS, IMAGES, UNASKED),
     "fireworks": ("https://api.fireworks.ai/inference/v1", set(), IMAGES, UNASKED),
-    "cerebras": ("https://api.cerebras.ai/v1", PENALTIES, set(), UNASKED),
+    "cerebras": ("https://api.cerebras.ai/v1", PENALTIES, IMAGES, UNASKED),
     "moonshot": (
         "https://api.moonshot.ai/v1",
         {"seed", "parallel_tool_calls"},

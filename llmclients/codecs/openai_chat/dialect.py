@@ -99,10 +99,10 @@ class Dialect:
         """Raise ConfigurationError for a name that no server has: a misspelt one would change nothing, in silence."""
         for attribute, known in _NAMES.items():
             given = getattr(self, attribute)
-            wrong = [given] if isinstance(given, str) else sorted(set(given).difference(known))
-            if wrong:
+            unknown = [given] if isinstance(given, str) else sorted(set(given).difference(known))
+            if unknown:
                 raise ConfigurationError(
-                    f"dialect: {attribute} is a list of {', '.join(known)}; not {', '.join(map(repr, wrong))}",
+                    f"dialect: {attribute} is a list of {', '.join(known)}; not {', '.join(map(repr, unknown))}",
                     argument="dialect",
                 )
 

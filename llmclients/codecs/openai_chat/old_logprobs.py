@@ -5,14 +5,14 @@ The wire: docs/protocols/openai-dialects.md, "Together".
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from llmclients.types.response import TokenLogprob
 
 __all__ = ["parse_old_logprobs", "parse_one_logprob"]
 
-_LEAST = -sys.float_info.max
+_LEAST = -1e308
+"""JSON has `-1e400`, and integers of 400 digits."""
 
 
 def parse_old_logprobs(logprobs: dict[str, Any]) -> list[TokenLogprob]:
