@@ -242,14 +242,8 @@ def _base_url(provider: Provider, base_url: str | None, region: str | None) -> t
 def _starter(provider: Provider, model_path: str | os.PathLike[str] | None) -> Callable[[], Endpoint]:
     """What starts the server of a provider that has no address."""
     endpoint = provider.load_endpoint()
-    if endpoint is None and provider.region_variables:
-        variables = " or ".join(provider.region_variables)
-        raise ConfigurationError(f"{provider.name} needs a region: give region= or set {variables}", argument="region")
     if endpoint is None:
-        variable = f" or set {provider.base_url_variable}" if provider.base_url_variable else ""
-        raise ConfigurationError(
-            f"{provider.name} has no address of its own: give base_url={variable}", argument="base_url"
-        )
+        raise provider.missing_address()
     return lambda: endpoint(model_path)
 
 

@@ -169,7 +169,7 @@ def regional_url(url: str | None, region: str | None, variables: Sequence[str]) 
         raise ConfigurationError(
             f"{argument} must be a region's name such as us-east-1, not {region!r}", argument=argument
         )
-    return url.format(region=region)
+    return url.replace("{region}", region)
 
 
 def address_url(address: str, port: int) -> str:

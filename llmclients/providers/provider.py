@@ -83,6 +83,12 @@ class Provider:
                     f"a provider's name is lower case and has no slash or space around it, not {name!r}",
                     argument="name",
                 )
+        if ("{region}" in (self.base_url or "")) != bool(self.region_variables):
+            raise ConfigurationError(
+                f"{self.name}: region_variables and a base_url with {{region}} go together", argument="region_variables"
+            )
+        if self.base_url_path and not self.base_url_path.startswith("/"):
+            raise ConfigurationError(f"{self.name}: base_url_path begins with a slash", argument="base_url_path")
         if self.dialect and isinstance(self.codec, Codec):
             raise ConfigurationError(
                 f"{self.name}: a codec that is made already has its dialect: give that to its class, or name the class "
@@ -101,7 +107,7 @@ class Provider:
         codec_class = _load(self.codec)
         try:
             return cast(Codec, codec_class(**self.dialect))
-        except TypeError as error:
+        except (TypeError, ConfigurationError) as error:
             raise ConfigurationError(f"{self.name}: {error}", argument="dialect") from error
 
     def load_endpoint(self) -> Callable[..., Endpoint] | None:
@@ -111,6 +117,16 @@ class Provider:
             ConfigurationError: it cannot be imported.
         """
         return cast("Callable[..., Endpoint]", _load(self.endpoint)) if self.endpoint else None
+
+    def missing_address(self) -> ConfigurationError:
+        """The error for a client that was told no address, where the provider has none of its own."""
+        if self.region_variables:
+            variables = " or ".join(self.region_variables)
+            return ConfigurationError(f"{self.name} needs a region: give region= or set {variables}", argument="region")
+        variable = f" or set {self.base_url_variable}" if self.base_url_variable else ""
+        return ConfigurationError(
+            f"{self.name} has no address of its own: give base_url={variable}", argument="base_url"
+        )
 
 
 @functools.cache

@@ -289,7 +289,7 @@ def test_an_option_that_no_dialect_has_is_rejected() -> None:
     ],
 )
 def test_a_misspelt_name_in_a_dialect_is_rejected(dialect: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigurationError, match=words) as caught:
+    with pytest.raises(ConfigurationError, match=f"mine: {words}") as caught:
         replace(find_provider("vllm"), name="mine", dialect=dialect).load_codec()
     assert caught.value.argument == "dialect"
 
@@ -298,6 +298,17 @@ def test_a_codec_that_is_made_already_takes_no_dialect() -> None:
     with pytest.raises(ConfigurationError, match=r"mine: .*has its dialect") as caught:
         Provider("mine", codec_of("vllm"), dialect={"seed_field": "rng"})
     assert caught.value.argument == "dialect"
+
+
+def test_half_of_a_regional_address_is_rejected() -> None:
+    for half, argument in (
+        ({"base_url": "https://{region}.example"}, "region_variables"),
+        ({"base_url": "https://h.example", "region_variables": ("AWS_REGION",)}, "region_variables"),
+        ({"base_url_path": "v1"}, "base_url_path"),
+    ):
+        with pytest.raises(ConfigurationError, match="mine: ") as caught:
+            replace(Provider("mine", find_provider("vllm").codec), **half)
+        assert caught.value.argument == argument
 
 
 def test_the_defaults_are_those_of_most() -> None:

@@ -102,7 +102,7 @@ class Dialect:
             unknown = [given] if isinstance(given, str) else sorted(set(given).difference(known))
             if unknown:
                 raise ConfigurationError(
-                    f"dialect: {attribute} is a list of {', '.join(known)}; not {', '.join(map(repr, unknown))}",
+                    f"{attribute} is a list of {', '.join(known)}; not {', '.join(map(repr, unknown))}",
                     argument="dialect",
                 )
 
