@@ -120,6 +120,7 @@ PRESETS = (
             logprobs_as_count=True,
             stop_as_list=True,
             parts=IMAGES,
+            reasoning_field="reasoning",
             stream_options=False,
         ),
         notes="Together.",

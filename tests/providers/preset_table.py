@@ -93,7 +93,7 @@ TABLE: dict[str, tuple[str, set[str], set[str], dict[str, Any]]] = {
         "https://api.together.xyz/v1",
         {"parallel_tool_calls"},
         IMAGES,
-        {**UNASKED, **LISTED, "logprobs": 2, "top_logprobs": None},
+        {**UNASKED, **LISTED, "logprobs": 2, "top_logprobs": None, **messages(reasoning="reasoning")},
     ),
     "xai": ("https://api.x.ai/v1", set(), IMAGES, UNASKED),
     "perplexity": ("https://api.perplexity.ai", {"seed", "tools"} | CHOICES | LOGPROBS, IMAGES, UNASKED),
