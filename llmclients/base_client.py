@@ -42,6 +42,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             model: the model of calls that name none.
             api_key: the key; default: the provider's environment variable.
             base_url: another server that speaks the provider's format.
+            region: where the provider's service is asked, such as `us-east-1`, if it has an address for each region.
             model_path: the weights file (GGUF) of the local model.
             headers: further headers of every request; one of the provider's own name replaces it.
             timeout: a `Timeout`, or seconds to wait for the next bytes. Default: connect 10, read 120, no deadline.

@@ -13,7 +13,15 @@ from typing_extensions import Unpack
 
 from llmclients.codecs.base import Codec, CodecOptions, PartRule
 from llmclients.config.certificates import ClientCertificate, client_certificate
-from llmclients.config.environment import address_url, ca_bundle, check_base_url, check_headers, environ
+from llmclients.config.environment import (
+    address_url,
+    ca_bundle,
+    check_base_url,
+    check_headers,
+    completed_url,
+    environ,
+    regional_url,
+)
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
     ConfigurationError,
@@ -42,6 +50,7 @@ class ClientOptions(TypedDict, total=False):
     model: str | None
     api_key: str | None
     base_url: str | None
+    region: str | None
     model_path: str | os.PathLike[str] | None
     headers: Mapping[str, str] | None
     timeout: Timeout | float | None
@@ -54,7 +63,7 @@ class ClientOptions(TypedDict, total=False):
     max_response_bytes: int
 
 
-_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "model_path", "headers", "fallback")
+_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "region", "model_path", "headers", "fallback")
 """What says nothing to the providers to fall back on: `headers` may hold a key, and that is for the first provider."""
 
 
@@ -86,7 +95,7 @@ class ClientSettings(NamedTuple):
         """
         _check_names(options)
         found, model = _provider_and_model(provider, options.get("model"))
-        base_url, is_default = _base_url(found, options.get("base_url"))
+        base_url, is_default = _base_url(found, options.get("base_url"), options.get("region"))
         model_path = options.get("model_path")
         start = _starter(found, model_path) if base_url is None else None
         if model_path is not None and start is None:
@@ -217,19 +226,23 @@ def _provider_and_model(provider: str, model: str | None) -> tuple[Provider, str
     return found, named_model if slash else model
 
 
-def _base_url(provider: Provider, base_url: str | None) -> tuple[str | None, bool]:
+def _base_url(provider: Provider, base_url: str | None, region: str | None) -> tuple[str | None, bool]:
     """The address to send to, and whether it is the provider's own; None for a server that is started on demand.
 
     A provider's own address counts as its own, whoever says it.
     """
     variable = provider.base_url_variable
-    default = None if provider.base_url is None else check_base_url(provider.base_url)
+    default = regional_url(provider.base_url, region, provider.region_variables)
+    if default is not None:
+        default = check_base_url(default)
     if base_url is not None:
-        url = check_base_url(base_url)
+        if region is not None:
+            raise ConfigurationError("base_url is an address already: give it or region=, not both", argument="region")
+        url = check_base_url(completed_url(base_url, provider.base_url_path) if isinstance(base_url, str) else base_url)
     elif variable and (value := environ(variable)):
         if provider.base_url_port is not None:
             value = address_url(value, provider.base_url_port)
-        url = check_base_url(value, variable)
+        url = check_base_url(completed_url(value, provider.base_url_path), variable)
     else:
         if default is not None:
             _warn_if_dead(provider)
@@ -241,7 +254,7 @@ def _starter(provider: Provider, model_path: str | os.PathLike[str] | None) -> C
     """What starts the server of a provider that has no address."""
     endpoint = provider.load_endpoint()
     if endpoint is None:
-        raise ConfigurationError(f"{provider.name} has no public service: give base_url=", argument="base_url")
+        raise provider.missing_address()
     return lambda: endpoint(model_path)
 
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from llmclients.config.values import Proxy, split_url
 from llmclients.errors import ConfigurationError
 
-__all__ = ["address_url", "ca_bundle", "check_base_url", "check_headers", "environ", "environment_proxy"]
+__all__ = [
+    "address_url",
+    "ca_bundle",
+    "check_base_url",
+    "check_headers",
+    "completed_url",
+    "environ",
+    "environment_proxy",
+    "regional_url",
+]
+
+_REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
+"""`eu-west-1`: nothing that could lead to another host."""
 
 
 def environ(name: str) -> str | None:
@@ -127,6 +140,36 @@ def check_base_url(url: Any, argument: str = "base_url") -> str:
     if parts.query or parts.fragment:
         raise ConfigurationError(f"{argument} must not have a query or a fragment", argument=argument)
     return url.rstrip("/")
+
+
+def completed_url(url: str, path: str) -> str:
+    """`url`, with `path` where it has none: of an account's address, makers' own variables hold the host alone."""
+    if path and "://" not in url:
+        url = f"https://{url}"
+    return url.rstrip("/") + path if path and not urlsplit(url).path.strip("/") else url
+
+
+def regional_url(url: str | None, region: str | None, variables: Sequence[str]) -> str | None:
+    """`url` with `{region}` filled in, from `region` or the first of the variables that is set; None without any.
+
+    Raises:
+        ConfigurationError: that is no region's name, or the address is the same in every region.
+    """
+    if not variables:
+        if region is not None:
+            raise ConfigurationError("region is for providers whose address has one", argument="region")
+        return url
+    argument = "region"
+    if region is None:
+        argument = next(filter(environ, variables), argument)
+        region = environ(argument)
+    if url is None or region is None:
+        return None
+    if not isinstance(region, str) or not _REGION.fullmatch(region):
+        raise ConfigurationError(
+            f"{argument} must be a region's name such as us-east-1, not {region!r}", argument=argument
+        )
+    return url.replace("{region}", region)
 
 
 def address_url(address: str, port: int) -> str:

@@ -1,1 +1,1 @@
-"""Providers as data: what one is (`provider`), the ones we know (`builtin`, `presets`), all by name (`registry`)."""
+"""Providers as data: what one is (`provider`), those we know (`builtin`, `presets`, `hosts`), by name (`registry`)."""

@@ -1,6 +1,7 @@
-"""The built-in providers that copy OpenAI's chat completions, each in a dialect of its own.
+"""The built-in providers that copy OpenAI's chat completions, each in a dialect of its own. `hosts` has more of them.
 
-The wire: docs/protocols/openai-dialects.md, "Dialects of chat completions".
+The wire: docs/protocols/openai-dialects.md, "Dialects of chat completions". An option that no document of a maker has
+is `unsupported`; `extra=` sends it all the same.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from llmclients.codecs.openai_chat.dialect import DialectOptions
 
-__all__ = ["PRESETS", "chat_dialect"]
+__all__ = ["CHAT_CODEC", "IMAGES", "LOGPROBS", "PENALTIES", "PRESETS", "chat_dialect"]
 
 
 def chat_dialect(**options: Unpack[DialectOptions]) -> Mapping[str, Any]:
@@ -23,70 +24,70 @@ def chat_dialect(**options: Unpack[DialectOptions]) -> Mapping[str, Any]:
     return options
 
 
-_CODEC = "llmclients.codecs.openai_chat.codec:OpenAICodec"
-_LOGPROBS = ("logprobs", "top_logprobs")
-_IMAGES = ("image", "image-url")
+CHAT_CODEC = "llmclients.codecs.openai_chat.codec:OpenAICodec"
+LOGPROBS = ("logprobs", "top_logprobs")
+PENALTIES = ("presence_penalty", "frequency_penalty")
+IMAGES = ("image", "image-url")
 
 PRESETS = (
     Provider(
         "ollama-v1",
-        _CODEC,
+        CHAT_CODEC,
         "http://localhost:11434/v1",
         key_variables=("OLLAMA_API_KEY",),
-        dialect=chat_dialect(unsupported=("tool_choice", "parallel_tool_calls", *_LOGPROBS), parts=("image",)),
+        dialect=chat_dialect(unsupported=("tool_choice", "parallel_tool_calls", *LOGPROBS), parts=("image",)),
         notes="Ollama's copy of chat completions, on this machine.",
     ),
     Provider(
         "llama.cpp",
-        _CODEC,
+        CHAT_CODEC,
         "http://localhost:8080/v1",
         aliases=("llamacpp",),
-        dialect=chat_dialect(named_choice=False, parts=(*_IMAGES, "audio")),
+        dialect=chat_dialect(named_choice=False, parts=(*IMAGES, "audio")),
         notes="llama.cpp's server, on this machine.",
     ),
     Provider(
         "vllm",
-        _CODEC,
+        CHAT_CODEC,
         "http://localhost:8000/v1",
-        dialect=chat_dialect(parts=(*_IMAGES, "audio")),
+        dialect=chat_dialect(parts=(*IMAGES, "audio")),
         notes="vLLM, on this machine.",
     ),
     Provider(
         "lmstudio",
-        _CODEC,
+        CHAT_CODEC,
         "http://localhost:1234/v1",
-        dialect=chat_dialect(unsupported=("parallel_tool_calls", *_LOGPROBS), parts=("image",)),
+        dialect=chat_dialect(unsupported=("parallel_tool_calls", *LOGPROBS), parts=("image",)),
         notes="LM Studio, on this machine.",
     ),
     Provider(
         "openrouter",
-        _CODEC,
+        CHAT_CODEC,
         "https://openrouter.ai/api/v1",
         key_variables=("OPENROUTER_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(parts=(*_IMAGES, "audio", "file", "file-url"), provider_data_field="reasoning_details"),
+        dialect=chat_dialect(parts=(*IMAGES, "audio", "file", "file-url"), provider_data_field="reasoning_details"),
         notes="OpenRouter: many providers' models.",
     ),
     Provider(
         "groq",
-        _CODEC,
+        CHAT_CODEC,
         "https://api.groq.com/openai/v1",
         key_variables=("GROQ_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(unsupported=_LOGPROBS, parts=_IMAGES, named_roles=(), stream_options=False),
+        dialect=chat_dialect(unsupported=LOGPROBS, parts=IMAGES, named_roles=()),
         notes="Groq.",
     ),
     Provider(
         "mistral",
-        _CODEC,
+        CHAT_CODEC,
         "https://api.mistral.ai/v1",
         key_variables=("MISTRAL_API_KEY",),
         key_required=True,
         dialect=chat_dialect(
             seed_field="random_seed",
             required_word="any",
-            unsupported=_LOGPROBS,
-            parts=_IMAGES,
+            parts=IMAGES,
             named_roles=("tool",),
             short_call_ids=True,
             stream_options=False,
@@ -95,46 +96,53 @@ PRESETS = (
     ),
     Provider(
         "deepseek",
-        _CODEC,
+        CHAT_CODEC,
         "https://api.deepseek.com",
         key_variables=("DEEPSEEK_API_KEY",),
         key_required=True,
         dialect=chat_dialect(
-            unsupported=("seed", "parallel_tool_calls", "reasoning_effort"),
+            unsupported=("seed", "parallel_tool_calls"),
             parts=(),
             developer_role=False,
             reasoning_field="reasoning_content",
             stream_options=False,
         ),
-        notes="DeepSeek. Thinking is switched by extra={'thinking': {'type': 'enabled'}}.",
+        notes="DeepSeek. It thinks, unless extra={'thinking': {'type': 'disabled'}}.",
     ),
     Provider(
         "together",
-        _CODEC,
+        CHAT_CODEC,
         "https://api.together.xyz/v1",
         key_variables=("TOGETHER_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(unsupported=("parallel_tool_calls", *_LOGPROBS), parts=_IMAGES, stream_options=False),
+        dialect=chat_dialect(
+            unsupported=("parallel_tool_calls",),
+            logprobs_as_count=True,
+            stop_as_list=True,
+            parts=IMAGES,
+            reasoning_field="reasoning",
+            stream_options=False,
+        ),
         notes="Together.",
     ),
     Provider(
         "xai",
-        _CODEC,
+        CHAT_CODEC,
         "https://api.x.ai/v1",
         key_variables=("XAI_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(parts=_IMAGES, stream_options=False, wrong_key_message="Incorrect API key"),
+        dialect=chat_dialect(parts=IMAGES, stream_options=False, wrong_key_message="Incorrect API key"),
         notes="xAI.",
     ),
     Provider(
         "perplexity",
-        _CODEC,
+        CHAT_CODEC,
         "https://api.perplexity.ai",
         key_variables=("PERPLEXITY_API_KEY",),
         key_required=True,
         dialect=chat_dialect(
-            unsupported=("seed", "tools", "tool_choice", "parallel_tool_calls", *_LOGPROBS),
-            parts=_IMAGES,
+            unsupported=("seed", "tools", "tool_choice", "parallel_tool_calls", *LOGPROBS),
+            parts=IMAGES,
             stream_options=False,
             done_required=False,
         ),
@@ -142,21 +150,94 @@ PRESETS = (
     ),
     Provider(
         "fireworks",
-        _CODEC,
+        CHAT_CODEC,
         "https://api.fireworks.ai/inference/v1",
         key_variables=("FIREWORKS_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(parts=_IMAGES, stream_options=False),
+        dialect=chat_dialect(parts=IMAGES, stream_options=False),
         notes="Fireworks.",
     ),
     Provider(
         "cerebras",
-        _CODEC,
+        CHAT_CODEC,
         "https://api.cerebras.ai/v1",
         key_variables=("CEREBRAS_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(unsupported=("presence_penalty", "frequency_penalty"), parts=(), stream_options=False),
+        dialect=chat_dialect(unsupported=PENALTIES, parts=IMAGES, stream_options=False),
         notes="Cerebras.",
+    ),
+    Provider(
+        "moonshot",
+        CHAT_CODEC,
+        "https://api.moonshot.ai/v1",
+        aliases=("kimi",),
+        key_variables=("MOONSHOT_API_KEY",),
+        key_required=True,
+        dialect=chat_dialect(
+            max_tokens_field="max_completion_tokens",
+            unsupported=("seed", "parallel_tool_calls"),
+            parts=IMAGES,
+            developer_role=False,
+            reasoning_field="reasoning_content",
+        ),
+        notes="Moonshot's Kimi. In China: base_url='https://api.moonshot.cn/v1'.",
+    ),
+    Provider(
+        "dashscope",
+        CHAT_CODEC,
+        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        aliases=("qwen",),
+        key_variables=("DASHSCOPE_API_KEY",),
+        key_required=True,
+        dialect=chat_dialect(
+            unsupported=("frequency_penalty",), parts=IMAGES, developer_role=False, reasoning_field="reasoning_content"
+        ),
+        notes="Alibaba's Qwen, at Singapore. Other regions and workspaces have a base_url of their own.",
+    ),
+    Provider(
+        "zai",
+        CHAT_CODEC,
+        "https://api.z.ai/api/paas/v4",
+        key_variables=("ZAI_API_KEY",),
+        key_required=True,
+        base_url_variable="ZAI_BASE_URL",
+        dialect=chat_dialect(
+            unsupported=(*PENALTIES, "tool_choice", "parallel_tool_calls", *LOGPROBS),
+            parts=IMAGES,
+            developer_role=False,
+            named_roles=(),
+            reasoning_field="reasoning_content",
+            stream_options=False,
+        ),
+        notes="Z.AI's GLM. In China: base_url='https://open.bigmodel.cn/api/paas/v4'.",
+    ),
+    Provider(
+        "minimax",
+        CHAT_CODEC,
+        "https://api.minimax.io/v1",
+        key_variables=("MINIMAX_API_KEY",),
+        key_required=True,
+        dialect=chat_dialect(
+            max_tokens_field="max_completion_tokens",
+            unsupported=(
+                *("seed", *PENALTIES, "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"),
+                *LOGPROBS,
+            ),
+            parts=(),
+            developer_role=False,
+            reasoning_field="reasoning_content",
+            provider_data_field="reasoning_details",
+        ),
+        notes="MiniMax. extra={'reasoning_split': True} parts the reasoning from the text.",
+    ),
+    Provider(
+        "meta",
+        CHAT_CODEC,
+        "https://api.meta.ai/v1",
+        key_variables=("MODEL_API_KEY", "META_API_KEY"),
+        key_required=True,
+        dialect=chat_dialect(unsupported=("stop", "tool_choice"), parts=IMAGES),
+        notes="Meta's Model API. Its Llama API is gone.",
     ),
     Provider(
         "azure",

@@ -38,6 +38,10 @@ class Provider:
         key_required: whether the public service refuses calls without a key.
         base_url_variable: an environment variable that replaces `base_url`.
         base_url_port: the port for a bare host in `base_url_variable`; None: that holds a URL.
+        base_url_path: the path that completes an address which the caller or `base_url_variable` gives without one:
+            makers whose addresses differ by account name the host alone.
+        region_variables: environment variables that name the region, for a `base_url` with `{region}` in it, the first
+            that is set counts; none: its address is the same everywhere.
         header_variables: headers taken from environment variables where those are set.
         models: the models known to be there; empty when the service is to be asked.
         default_model: the model of a call that names none; None when the caller must name one.
@@ -46,7 +50,7 @@ class Provider:
         working: whether the public service answers: False when it is known dead, None when nobody knows.
         notes: a sentence for the table of providers.
         dialect: keyword arguments for the codec's class, where `codec` names one: how this server differs from others
-            with the same wire format. Chat completions take the attributes of
+            with the same wire format. A codec that is made already takes none. Chat completions take the attributes of
             `llmclients.codecs.openai_chat.dialect.Dialect`.
         endpoint: `"module:function"` of a function that starts a server in this process and returns its `Endpoint`.
     """
@@ -60,6 +64,8 @@ class Provider:
     key_required: bool = False
     base_url_variable: str | None = None
     base_url_port: int | None = None
+    base_url_path: str = ""
+    region_variables: tuple[str, ...] = ()
     header_variables: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     default_model: str | None = None
@@ -77,6 +83,18 @@ class Provider:
                     f"a provider's name is lower case and has no slash or space around it, not {name!r}",
                     argument="name",
                 )
+        if ("{region}" in (self.base_url or "")) != bool(self.region_variables):
+            raise ConfigurationError(
+                f"{self.name}: region_variables and a base_url with {{region}} go together", argument="region_variables"
+            )
+        if self.base_url_path and not self.base_url_path.startswith("/"):
+            raise ConfigurationError(f"{self.name}: base_url_path begins with a slash", argument="base_url_path")
+        if self.dialect and isinstance(self.codec, Codec):
+            raise ConfigurationError(
+                f"{self.name}: a codec that is made already has its dialect: give that to its class, or name the class "
+                "as 'module:Class'",
+                argument="dialect",
+            )
 
     def load_codec(self) -> Codec:
         """The codec; its module is imported now.
@@ -89,7 +107,7 @@ class Provider:
         codec_class = _load(self.codec)
         try:
             return cast(Codec, codec_class(**self.dialect))
-        except TypeError as error:
+        except (TypeError, ConfigurationError) as error:
             raise ConfigurationError(f"{self.name}: {error}", argument="dialect") from error
 
     def load_endpoint(self) -> Callable[..., Endpoint] | None:
@@ -99,6 +117,16 @@ class Provider:
             ConfigurationError: it cannot be imported.
         """
         return cast("Callable[..., Endpoint]", _load(self.endpoint)) if self.endpoint else None
+
+    def missing_address(self) -> ConfigurationError:
+        """The error for a client that was told no address, where the provider has none of its own."""
+        if self.region_variables:
+            variables = " or ".join(self.region_variables)
+            return ConfigurationError(f"{self.name} needs a region: give region= or set {variables}", argument="region")
+        variable = f" or set {self.base_url_variable}" if self.base_url_variable else ""
+        return ConfigurationError(
+            f"{self.name} has no address of its own: give base_url={variable}", argument="base_url"
+        )
 
 
 @functools.cache

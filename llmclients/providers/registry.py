@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from llmclients.errors import ConfigurationError, UnknownProviderError
 from llmclients.providers.builtin import BUILT_IN
+from llmclients.providers.hosts import HOSTS
 from llmclients.providers.presets import PRESETS
 from llmclients.providers.provider import Provider
 
@@ -45,7 +46,7 @@ def register_provider(provider: Provider, *, replace: bool = False) -> None:
     _registered.update(dict.fromkeys((provider.name, *provider.aliases), provider))
 
 
-for _provider in (*BUILT_IN, *PRESETS):
+for _provider in (*BUILT_IN, *PRESETS, *HOSTS):
     register_provider(_provider)
 
 

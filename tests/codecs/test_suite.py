@@ -9,6 +9,8 @@ from helpers import Recording, every_provider, model_of, recordings, recordings_
 
 from llmclients.codecs.openai_chat.codec import OpenAICodec
 from llmclients.codecs.openai_chat.dialect import Dialect
+from llmclients.providers.hosts import HOSTS
+from llmclients.providers.presets import PRESETS
 from llmclients.providers.registry import find_provider
 from llmclients.testing.codec_suite import CodecSuite
 from llmclients.testing.codec_suite.base import Checks
@@ -107,52 +109,14 @@ class TestLocal(DialectSuite):
     provider_name = "local"
 
 
-class TestOllamaV1(DialectSuite):
-    provider_name = "ollama-v1"
+class TestMinimax(OurSuite):
+    provider_name = "minimax"
 
 
-class TestLlamaCpp(DialectSuite):
-    provider_name = "llama.cpp"
-
-
-class TestVllm(DialectSuite):
-    provider_name = "vllm"
-
-
-class TestLmstudio(DialectSuite):
-    provider_name = "lmstudio"
-
-
-class TestGroq(DialectSuite):
-    provider_name = "groq"
-
-
-class TestMistral(DialectSuite):
-    provider_name = "mistral"
-
-
-class TestDeepseek(DialectSuite):
-    provider_name = "deepseek"
-
-
-class TestTogether(DialectSuite):
-    provider_name = "together"
-
-
-class TestXai(DialectSuite):
-    provider_name = "xai"
-
-
-class TestFireworks(DialectSuite):
-    provider_name = "fireworks"
-
-
-class TestCerebras(DialectSuite):
-    provider_name = "cerebras"
-
-
-class TestAzure(DialectSuite):
-    provider_name = "azure"
+for _provider in (*PRESETS, *HOSTS):  # each that has no suite above
+    if _provider.name not in {suite.provider_name for suite in OurSuite.__subclasses__()}:
+        _name = "Test" + _provider.name.title().replace("-", "").replace(".", "")
+        globals()[_name] = type(_name, (DialectSuite,), {"provider_name": _provider.name})
 
 
 def test_every_provider_is_tested() -> None:

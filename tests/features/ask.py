@@ -15,7 +15,7 @@ from llmclients.types.response import ChatResponse
 
 from .subject import REFUSED, Subject, values_in
 
-__all__ = ["TABLES"]
+__all__ = ["TABLES", "Ask"]
 
 YES, ABSENT = "yes", "–"
 _DATA = b"The bytes of a part."

@@ -11,18 +11,20 @@ from helpers import every_provider
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import find_provider
 
-from .ask import TABLES
+from .ask import TABLES, Ask
+from .sources import ADDRESS, CONTRADICTIONS, SOURCES
 from .subject import Subject
 
 __all__ = ["PAGE", "with_tables"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
-_PLACE = re.compile(r"(<!-- (providers|features): .*? -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- (providers|features|sources): .*? -->\n).*?(<!-- end -->)", re.DOTALL)
+_DISPUTED = " †"
 
 
 def with_tables(page: str) -> str:
     """The page with the tables as they are now."""
-    made = {"providers": providers, "features": features}
+    made = {"providers": providers, "features": features, "sources": sources}
     return _PLACE.sub(lambda place: f"{place[1]}\n{made[place[2]]()}\n{place[3]}", page)
 
 
@@ -33,8 +35,12 @@ def providers() -> str:
         provider = find_provider(name)
         own = [f"`{option}`" for option in provider.load_codec().options.model_fields]
         names = ", also ".join(f"`{one}`" for one in (name, *provider.aliases))
-        rows.append([names, _key(provider), " ".join(own) or "none", provider.notes])
-    return _table(["name", "key", "options of its own", "notes"], rows)
+        address = f"`{provider.base_url}`" if provider.base_url else f"`{provider.base_url_variable}`"
+        if provider.endpoint:
+            address = "none"
+        address += _DISPUTED if (name, ADDRESS) in disputed() else ""
+        rows.append([names, address, _key(provider), " ".join(own) or "none", provider.notes])
+    return _table(["name", "address", "key", "options of its own", "notes"], rows)
 
 
 def features() -> str:
@@ -42,9 +48,39 @@ def features() -> str:
     subjects = [Subject(name) for name in every_provider()]
     parts = []
     for title, columns in TABLES.items():
-        rows = [[f"`{subject.name}`", *(ask(subject) for ask in columns.values())] for subject in subjects]
+        rows = [
+            [f"`{subject.name}`", *(_cell(subject, column, ask) for column, ask in columns.items())]
+            for subject in subjects
+        ]
         parts.append(f"### {title}\n\n{_table(['provider', *columns], rows)}")
     return "\n".join(parts)
+
+
+def sources() -> str:
+    """The documents behind the cells, and those that contradict each other."""
+    documents = []
+    for name in every_provider():
+        for source in SOURCES[name]:
+            rest = "all others" if len(SOURCES[name]) > 1 else "all"
+            cells = ", ".join(source.cells) or rest
+            documents.append([f"`{name}`", cells, source.document, source.kind, source.read])
+    contradictions = [
+        [f"`{one.provider}`", ", ".join(one.cells), one.one, one.other, one.done] for one in CONTRADICTIONS
+    ]
+    return (
+        f"{_table(['provider', 'cells', 'source', 'kind', 'read'], documents)}\n"
+        "### Where sources contradict each other\n\n"
+        f"{_table(['provider', 'cells', 'one says', 'another says', 'so it is'], contradictions)}"
+    )
+
+
+def disputed() -> set[tuple[str, str]]:
+    """The cells of which two sources do not say the same, each as provider and column."""
+    return {(one.provider, cell) for one in CONTRADICTIONS for cell in one.cells}
+
+
+def _cell(subject: Subject, column: str, ask: Ask) -> str:
+    return ask(subject) + (_DISPUTED if (subject.name, column) in disputed() else "")
 
 
 def _key(provider: Provider) -> str:

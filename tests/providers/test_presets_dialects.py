@@ -10,7 +10,7 @@ import pytest
 from helpers import decode
 
 from llmclients import Client
-from llmclients.codecs.base import Codec, Context
+from llmclients.codecs.base import Context
 from llmclients.codecs.openai_chat.dialect import Dialect
 from llmclients.config.values import RetryPolicy
 from llmclients.errors import (
@@ -19,8 +19,10 @@ from llmclients.errors import (
     ConfigurationError,
     OverloadedError,
     PermissionDeniedError,
+    ProviderWarning,
     UnsupportedOptionError,
 )
+from llmclients.providers.hosts import HOSTS
 from llmclients.providers.presets import PRESETS
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import find_provider
@@ -29,26 +31,9 @@ from llmclients.types.content import ImagePart
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 
-SERVED = Reply(json={"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]})
+from .preset_clients import ADDRESSES, SERVED, client, codec_of, own_environment
 
-
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for provider in (*PRESETS, find_provider("openai")):
-        for variable in (*provider.key_variables, provider.base_url_variable):
-            if variable:
-                monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://res.openai.azure.com/")
-
-
-def client(preset: str, *replies: Reply, **arguments: Any) -> tuple[Client, MockTransport]:
-    mock = MockTransport(replies or [SERVED])
-    return Client(preset, transport=mock, **({"model": "m", "api_key": "k", "retry": None} | arguments)), mock
-
-
-def codec_of(preset: str) -> Codec:
-    return find_provider(preset).load_codec()
-
+__all__ = ["own_environment"]  # a fixture of every test here
 
 # --- keys and addresses ---------------------------------------------------------------------------------------------
 
@@ -61,19 +46,75 @@ def test_a_server_on_this_machine_needs_no_key_and_gets_none(preset: str) -> Non
     assert "authorization" not in {name.lower() for name, _ in mock.requests[0].headers}
 
 
-@pytest.mark.parametrize("provider", PRESETS, ids=lambda provider: provider.name)
-def test_a_key_is_found_in_its_variable(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not provider.key_variables:
-        assert not provider.key_required
-        return
-    if provider.key_required:
-        with pytest.raises(ConfigurationError, match=provider.key_variables[0]):
-            Client(provider.name, model="m")
-    monkeypatch.setenv(provider.key_variables[0], "from-the-variable")
-    llm, mock = client(provider.name, api_key=None)
+def test_a_key_is_found_in_each_of_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for provider in (*PRESETS, *HOSTS):
+        variables = (*provider.key_variables, *provider.token_variables)
+        assert variables or not provider.key_required, provider.name
+        if provider.key_required:
+            with pytest.raises(ConfigurationError, match=" or ".join(variables)):
+                Client(provider.name, model="m")
+        for variable in variables:
+            with monkeypatch.context() as patch:
+                patch.setenv(variable, "from-the-variable")
+                llm, mock = client(provider.name, api_key=None)
+                llm.chat("Hi")
+            assert any(value.endswith("from-the-variable") for _, value in mock.requests[0].headers), variable
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "base_url"),
+    [
+        ("bedrock-mantle", {"region": "us-west-2"}, "https://bedrock-mantle.us-west-2.api.aws/v1"),
+        ("bedrock-mantle", {}, "https://bedrock-mantle.eu-west-1.api.aws/v1"),
+        ("bedrock-mantle", {"base_url": "https://bedrock-mantle.eu-west-1.api.aws/openai/v1"}, None),
+        ("databricks", {}, "https://adb-1.azuredatabricks.net/serving-endpoints"),
+        ("databricks", {"base_url": "https://w.example/ai-gateway/mlflow/v1"}, None),
+        ("watsonx", {}, "https://eu-de.ml.cloud.ibm.com/ml/gateway/v1"),
+        ("watsonx", {"base_url": "https://cpd.example"}, "https://cpd.example/ml/gateway/v1"),
+        ("zai", {"base_url": "https://open.bigmodel.cn/api/paas/v4"}, None),
+    ],
+)
+def test_an_account_s_address_is_made_of_what_its_maker_s_own_variable_holds(
+    preset: str, given: dict[str, str], base_url: str | None
+) -> None:
+    llm, mock = client(preset, **given)
     llm.chat("Hi")
 
-    assert any(value.endswith("from-the-variable") for _, value in mock.requests[0].headers)
+    assert mock.requests[0].url == f"{base_url or given['base_url']}/chat/completions"
+
+
+def test_a_region_is_no_business_of_a_provider_to_fall_back_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    llm, mock = client("bedrock-mantle", Reply(503), SERVED, region="us-east-1", fallback=["openai/m"])
+    llm.chat("Hi")
+
+    assert [request.url.split("/")[2] for request in mock.requests] == [
+        "bedrock-mantle.us-east-1.api.aws",
+        "api.openai.com",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preset", "words"),
+    [
+        ("bedrock-mantle", "give region= or set AWS_REGION"),
+        ("databricks", "set DATABRICKS_HOST"),
+        ("watsonx", "set WATSONX_URL"),
+        ("azure", "set AZURE_OPENAI_ENDPOINT"),
+    ],
+)
+def test_an_address_that_nobody_has_told_is_asked_for(preset: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ADDRESSES:
+        monkeypatch.delenv(variable)
+
+    with pytest.raises(ConfigurationError, match=f"{preset} .*{words}"):
+        client(preset)
+
+
+def test_a_service_that_has_ended_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmclients.config.client._warned", set())
+    with pytest.warns(ProviderWarning, match="github .*known not to answer"):
+        client("github")
 
 
 def test_llama_cpp_has_a_name_without_a_dot() -> None:
@@ -104,13 +145,6 @@ def test_what_cannot_stand_in_azure_s_address_is_rejected(model: str, version: s
     with pytest.raises(ConfigurationError, match="cannot stand in Azure's address") as caught:
         llm.chat("Hi", api_version=version)
     assert caught.value.argument == argument
-
-
-def test_azure_needs_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AZURE_OPENAI_ENDPOINT")
-
-    with pytest.raises(ConfigurationError, match=r"azure .*base_url"):
-        Client("azure", model="m", api_key="k")
 
 
 def test_only_openai_s_is_default_endpoint_knows_max_completion_tokens() -> None:
@@ -243,6 +277,38 @@ def test_an_option_that_no_dialect_has_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match=r"mine: .*sead") as caught:
         Provider("mine", find_provider("vllm").codec, dialect={"sead": "rng"}).load_codec()
     assert caught.value.argument == "dialect"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "words"),
+    [
+        ({"unsupported": ("logprob",)}, "unsupported is a list of temperature, .*; not 'logprob'"),
+        ({"unsupported": "seed"}, "unsupported is a list of .*; not 'seed'"),
+        ({"parts": ["images"]}, "parts is a list of image, audio, file, image-url, .*; not 'images'"),
+        ({"named_roles": ("bot",)}, "named_roles is a list of system, .*; not 'bot'"),
+    ],
+)
+def test_a_misspelt_name_in_a_dialect_is_rejected(dialect: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"mine: {words}") as caught:
+        replace(find_provider("vllm"), name="mine", dialect=dialect).load_codec()
+    assert caught.value.argument == "dialect"
+
+
+def test_a_codec_that_is_made_already_takes_no_dialect() -> None:
+    with pytest.raises(ConfigurationError, match=r"mine: .*has its dialect") as caught:
+        Provider("mine", codec_of("vllm"), dialect={"seed_field": "rng"})
+    assert caught.value.argument == "dialect"
+
+
+def test_half_of_a_regional_address_is_rejected() -> None:
+    for half, argument in (
+        ({"base_url": "https://{region}.example"}, "region_variables"),
+        ({"base_url": "https://h.example", "region_variables": ("AWS_REGION",)}, "region_variables"),
+        ({"base_url_path": "v1"}, "base_url_path"),
+    ):
+        with pytest.raises(ConfigurationError, match="mine: ") as caught:
+            replace(Provider("mine", find_provider("vllm").codec), **half)
+        assert caught.value.argument == argument
 
 
 def test_the_defaults_are_those_of_most() -> None:

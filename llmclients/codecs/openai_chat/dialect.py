@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from llmclients.codecs.base import PartRule
+from llmclients.errors import ConfigurationError
 
 __all__ = ["FIELDS", "Dialect", "DialectOptions"]
 
@@ -40,6 +41,13 @@ _MEDIA_TYPES: Mapping[str, frozenset[str]] = {
     "file": frozenset(),
 }
 
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "unsupported": FIELDS,
+    "parts": (*_MEDIA_TYPES, *(f"{kind}-url" for kind in _MEDIA_TYPES)),
+    "named_roles": ("system", "developer", "user", "assistant", "tool"),
+}
+"""By attribute of `Dialect`: the names that may be in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -52,6 +60,9 @@ class Dialect:
         required_word: the value of `tool_choice` for "any tool, but one".
         named_choice: whether `tool_choice` can name a tool. Where not, that tool alone is sent, as required.
         unsupported: the fields of `ChatRequest` that the server rejects or ignores.
+        logprobs_as_count: whether `logprobs` is a number on the wire, of how many likely tokens to tell, and
+            `top_logprobs` is not there.
+        stop_as_list: whether `stop` must be a list, also of one.
         parts: what a message may have besides text: `image`, `image-url` (an address), `audio`, `file`, `file-url`.
         developer_role: whether there is that role. Where not, it is `system`.
         named_roles: the roles whose messages may have a `name`.
@@ -71,9 +82,11 @@ class Dialect:
     required_word: str = "required"
     named_choice: bool = True
     unsupported: Collection[str] = ()
+    logprobs_as_count: bool = False
+    stop_as_list: bool = False
     parts: Collection[str] = ("image", "image-url", "audio", "file")
     developer_role: bool = True
-    named_roles: Collection[str] = ("system", "developer", "user", "assistant", "tool")
+    named_roles: Collection[str] = _NAMES["named_roles"]
     reasoning_field: str | None = None
     provider_data_field: str | None = None
     short_call_ids: bool = False
@@ -81,6 +94,17 @@ class Dialect:
     done_required: bool = True
     key_header: str = "Authorization"
     wrong_key_message: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a name that no server has: a misspelt one would change nothing, in silence."""
+        for attribute, known in _NAMES.items():
+            given = getattr(self, attribute)
+            unknown = [given] if isinstance(given, str) else sorted(set(given).difference(known))
+            if unknown:
+                raise ConfigurationError(
+                    f"{attribute} is a list of {', '.join(known)}; not {', '.join(map(repr, unknown))}",
+                    argument="dialect",
+                )
 
     @property
     def fields(self) -> frozenset[str]:
@@ -115,6 +139,8 @@ class DialectOptions(TypedDict, total=False):
     required_word: str
     named_choice: bool
     unsupported: Collection[str]
+    logprobs_as_count: bool
+    stop_as_list: bool
     parts: Collection[str]
     developer_role: bool
     named_roles: Collection[str]

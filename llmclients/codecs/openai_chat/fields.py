@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmclients.codecs.json_fields import get_int, parse_logprob, unexpected_type
+from llmclients.codecs.openai_chat.old_logprobs import parse_old_logprobs
 from llmclients.errors import OverloadedError
 from llmclients.types.response import FinishReason, TokenLogprob, Usage, make_usage
 
@@ -130,14 +131,14 @@ def parse_usage(usage: Any) -> Usage | None:
 
 
 def parse_logprobs(logprobs: Any) -> list[TokenLogprob]:
-    """The tokens of a choice's `logprobs`. Those of a refusal, and the format of older completions, stay in `raw`.
+    """The tokens of a choice's `logprobs`, also in the form of older completions. Those of a refusal stay in `raw`.
 
     Raises:
         APIResponseError: a token that is none.
     """
     content = logprobs.get("content") if type(logprobs) is dict else None
     if content is None:
-        return []
+        return parse_old_logprobs(logprobs) if type(logprobs) is dict else []
     if type(content) is not list:
         raise unexpected_type("logprobs.content", content)
     return [_token(entry, "logprobs.content[]", with_top=True) for entry in content]

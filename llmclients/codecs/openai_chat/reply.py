@@ -22,10 +22,18 @@ from llmclients.codecs.openai_chat.fields import (
     parse_text,
     parse_usage,
 )
+from llmclients.codecs.openai_chat.old_logprobs import parse_one_logprob
 from llmclients.codecs.openai_chat.provider_data import KeptEntries
 from llmclients.codecs.openai_chat.tool_calls import ToolCalls
 from llmclients.errors import APIResponseError, StreamInterruptedError
-from llmclients.types.response import Chunk, FinishReason, ToolCallDelta, make_chunk, make_text_chunk
+from llmclients.types.response import (
+    Chunk,
+    FinishReason,
+    TokenLogprob,
+    ToolCallDelta,
+    make_chunk,
+    make_text_chunk,
+)
 
 __all__ = ["EventDecoder", "decode_reply"]
 
@@ -159,7 +167,7 @@ class EventDecoder:
             or choice.get("finish_reason") is not None
             or payload.get("usage") is not None
             or "error" in choice
-            or choice.get("logprobs")
+            or choice.get("logprobs") is not None
             or "error" in payload
             or event_type == "error"
         ):
@@ -190,9 +198,13 @@ class EventDecoder:
             raise error_event(payload)
         choice = first_choice(payload)
         text, role, reasoning, calls, reason = _NO_DELTA
-        logprobs = parse_logprobs(choice["logprobs"]) if choice is not None and choice.get("logprobs") else ()
+        logprobs: Sequence[TokenLogprob] = ()
+        if choice is not None and choice.get("logprobs"):
+            logprobs = parse_logprobs(choice["logprobs"])
         if choice is not None:
             text, role, reasoning, calls = self._read_delta(choice)
+            if isinstance(choice.get("logprobs"), float | int):
+                logprobs = parse_one_logprob(text, choice)
             if choice.get("finish_reason") is not None:
                 reason = parse_finish_reason(choice, called=self._calls is not None, declined=self._declined)
                 self._finished = self._finished or reason is not None

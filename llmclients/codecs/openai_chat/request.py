@@ -103,11 +103,20 @@ def field_payload(
     request: ChatRequest, dialect: Dialect, fields: Iterable[str] = FIELDS, *, is_default_endpoint: bool = False
 ) -> dict[str, Any]:
     """Those of the fields that are set, in this order, by the server's names."""
-    return {
+    payload = {
         dialect.wire_name(field, is_default_endpoint=is_default_endpoint): _value(field, request, dialect)
         for field in fields
         if getattr(request, field) is not None
     }
+    return _counted_logprobs(payload) if dialect.logprobs_as_count else payload
+
+
+def _counted_logprobs(payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload with both fields of log probabilities as one number: of how many likely tokens to tell."""
+    wanted, top = payload.pop("logprobs", None), payload.pop("top_logprobs", None)
+    if wanted or top:
+        payload["logprobs"] = top or 1
+    return payload
 
 
 def _value(field: str, request: ChatRequest, dialect: Dialect) -> Any:
@@ -117,6 +126,8 @@ def _value(field: str, request: ChatRequest, dialect: Dialect) -> Any:
         return _tool_choice(request.tool_choice, dialect)
     if field == "response_format" and request.response_format is not None:
         return _response_format(request.response_format)
+    if field == "stop" and dialect.stop_as_list and isinstance(request.stop, str):
+        return [request.stop]
     return getattr(request, field)
 
 

@@ -1,0 +1,1 @@
+"""Tests of the providers: the registry, and the presets as data."""
