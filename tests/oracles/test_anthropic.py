@@ -19,7 +19,7 @@ from llmclients.codecs.anthropic.request import closed_schema
 from llmclients.codecs.base import Context
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
-from llmclients.types.response_format import strict_schema
+from llmclients.types.strict_schema import strict_schema
 
 from .anthropic_wire import (
     CONTENT,

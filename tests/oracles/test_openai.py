@@ -18,7 +18,7 @@ from llmclients import Client
 from llmclients.codecs.base import Context
 from llmclients.transports.mock import MockTransport, Reply
 from llmclients.types.request import ChatRequest
-from llmclients.types.response_format import strict_schema
+from llmclients.types.strict_schema import strict_schema
 from llmclients.types.tools import Tool
 from oracles.openai_sdk import CODEC, CREATE, EMPTY, NAMES, THE_SDK, WORDS, maybe
 

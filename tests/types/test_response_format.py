@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types.request import ChatRequest
-from llmclients.types.response_format import ResponseFormat, as_response_format, strict_schema
+from llmclients.types.response_format import ResponseFormat, as_response_format
+from llmclients.types.strict_schema import strict_schema
 
 
 class Colour(enum.Enum):

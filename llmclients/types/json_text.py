@@ -1,0 +1,53 @@
+"""`load_json`: JSON by its grammar. Python's reader, and pydantic's, also take NaN, infinities and what becomes one."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+__all__ = ["check_json_numbers", "load_json"]
+
+# Few texts have anything that looks like such a number. One pass of a regular expression tells which: only these are
+# read again with hooks, which cost a call for each number.
+_SUSPICIOUS = re.compile(r"NaN|Infinity|[eE]\+?0*[1-9][0-9]{2}|[0-9]{309}")
+
+
+def load_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is no JSON, nested too deeply, or has a number that is none in JSON, or too large for a float.
+    """
+    try:
+        if _SUSPICIOUS.search(text):
+            return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(text)
+    except RecursionError:  # a model that opens brackets until it is stopped
+        raise ValueError("it is nested too deeply") from None
+
+
+def check_json_numbers(text: str) -> None:
+    """Refuse a number that JSON does not have, or that no float holds, for readers that take it.
+
+    Raises:
+        ValueError: there is one. What is wrong with the text otherwise is for the reader to find.
+    """
+    if not _SUSPICIOUS.search(text):
+        return
+    try:
+        json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    except (json.JSONDecodeError, RecursionError):
+        pass
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number
