@@ -33,7 +33,9 @@ PRESETS = (
         _CODEC,
         "http://localhost:11434/v1",
         key_variables=("OLLAMA_API_KEY",),
-        dialect=chat_dialect(unsupported=("tool_choice", "parallel_tool_calls", *_LOGPROBS), parts=("image",)),
+        dialect=chat_dialect(
+            unsupported=("tool_choice", "parallel_tool_calls", *_LOGPROBS), parts=("image",), strict_rules=None
+        ),
         notes="Ollama's copy of chat completions, on this machine.",
     ),
     Provider(
@@ -41,21 +43,21 @@ PRESETS = (
         _CODEC,
         "http://localhost:8080/v1",
         aliases=("llamacpp",),
-        dialect=chat_dialect(named_choice=False, parts=(*_IMAGES, "audio")),
+        dialect=chat_dialect(named_choice=False, parts=(*_IMAGES, "audio"), strict_rules=None),
         notes="llama.cpp's server, on this machine.",
     ),
     Provider(
         "vllm",
         _CODEC,
         "http://localhost:8000/v1",
-        dialect=chat_dialect(parts=(*_IMAGES, "audio")),
+        dialect=chat_dialect(parts=(*_IMAGES, "audio"), strict_rules=None),
         notes="vLLM, on this machine.",
     ),
     Provider(
         "lmstudio",
         _CODEC,
         "http://localhost:1234/v1",
-        dialect=chat_dialect(unsupported=("parallel_tool_calls", *_LOGPROBS), parts=("image",)),
+        dialect=chat_dialect(unsupported=("parallel_tool_calls", *_LOGPROBS), parts=("image",), strict_rules=None),
         notes="LM Studio, on this machine.",
     ),
     Provider(
@@ -88,6 +90,7 @@ PRESETS = (
             unsupported=_LOGPROBS,
             parts=_IMAGES,
             named_roles=("tool",),
+            strict_rules="mistral",
             short_call_ids=True,
             stream_options=False,
         ),

@@ -68,11 +68,9 @@ class ResponseFormat(Model):
         """The schema as pydantic gives it, of a format that was made of a type."""
         return self._type_schema
 
-    def misfits(self, rules: SchemaRules) -> str | None:
-        """What a maker's strict mode does not take in the schema, made strict where it is a type's; None: nothing."""
-        if self._type_schema is not None:
-            return describe_misfits(strict_schema(self._type_schema, rules), rules)
-        return None if self.json_schema is None else describe_misfits(self.json_schema, rules)
+    def type_schema_for(self, rules: SchemaRules) -> dict[str, Any] | None:
+        """The schema of its type, rewritten into what a maker takes as far as it can be; None: it has no type."""
+        return None if self._type_schema is None else strict_schema(self._type_schema, rules)
 
     def fitted(self, rules: SchemaRules | None) -> tuple[dict[str, Any] | None, bool | None]:
         """The schema that goes to a maker, and the `strict` beside it: claimed only where the schema keeps the rules.
@@ -90,7 +88,10 @@ class ResponseFormat(Model):
             if rules.always_binding or describe_misfits(schema, rules) is None:
                 return schema, True
             return self._type_schema, False
-        if self.strict and rules is not None and (found := self.misfits(rules)) is not None:
+        found = None
+        if self.strict and rules is not None and self.json_schema is not None:
+            found = describe_misfits(self.json_schema, rules)
+        if found is not None:
             raise InvalidRequestError(
                 f"response_format: its schema cannot be strict: {found} (without strict it is sent)",
                 argument="response_format",

@@ -10,7 +10,7 @@ from typing import Any
 from llmclients.types.schema_refs import References, direct_refs, reference
 from llmclients.types.schema_rules import STANDARD_KEYWORDS, SchemaRules
 
-__all__ = ["describe_misfits", "fits_format", "fits_pattern", "misfits"]
+__all__ = ["describe_misfits", "fits_format", "fits_min_items", "fits_pattern", "misfits"]
 
 _MAX_NAMED = 3
 _TYPE_KEYWORDS = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const")
@@ -75,8 +75,7 @@ class _Checker:
             yield f"{_join(path, 'format')}: {rules.maker} takes no {schema['format']!r}"
         if "pattern" in rules.keywords and not fits_pattern(schema.get("pattern"), rules):
             yield f"{_join(path, 'pattern')}: {rules.maker} takes no such expression"
-        least = schema.get("minItems")
-        if rules.max_min_items is not None and isinstance(least, int) and least > rules.max_min_items:
+        if "minItems" in rules.keywords and not fits_min_items(schema.get("minItems"), rules):
             yield f"{_join(path, 'minItems')}: {rules.maker} takes {rules.max_min_items} at most"
         if isinstance(enum := schema.get("enum"), list):
             self.enum_values += len(enum)
@@ -143,6 +142,11 @@ class _Checker:
 def fits_format(value: Any, rules: SchemaRules) -> bool:
     """Whether the maker takes this `format`."""
     return value is None or rules.formats is None or value in rules.formats
+
+
+def fits_min_items(value: Any, rules: SchemaRules) -> bool:
+    """Whether the maker takes this `minItems`."""
+    return rules.max_min_items is None or not isinstance(value, int) or value <= rules.max_min_items
 
 
 def fits_pattern(pattern: Any, rules: SchemaRules) -> bool:

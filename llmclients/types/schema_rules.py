@@ -46,8 +46,9 @@ class SchemaRules:
         max_min_items: the largest `minItems`; None: any.
         max_properties: how many a schema may have altogether; None: any number.
         max_enum_values: how many values its enums may have altogether; None: any number.
-        always_binding: whether the wire has no other way to carry a schema. What is not taken is then left to the
-            description, as there is no claim to leave out.
+        described: those of its keywords that move into the description all the same, as the maker's own SDK does it.
+        describes_shapes: whether also keywords that hold schemas do, because the wire carries no other schemas.
+        always_binding: whether a schema binds there without a claim that could be left out.
     """
 
     maker: str
@@ -64,6 +65,8 @@ class SchemaRules:
     max_min_items: int | None = None
     max_properties: int | None = None
     max_enum_values: int | None = None
+    described: frozenset[str] = frozenset()
+    describes_shapes: bool = False
     always_binding: bool = False
 
 
@@ -110,6 +113,8 @@ ANTHROPIC = SchemaRules(
     not_in_patterns=re.compile(_LOOK_AROUND.pattern + r"|\\[1-9bB]"),
     recursion="nowhere",
     max_min_items=1,
+    described=frozenset({"pattern", "default"}),
+    describes_shapes=True,
 )
 
 GEMINI = SchemaRules(
@@ -124,6 +129,7 @@ GEMINI = SchemaRules(
     typed=False,
     plain_refs=True,
     recursion="optional",
+    describes_shapes=True,
     always_binding=True,
 )
 
@@ -140,6 +146,7 @@ COHERE = SchemaRules(
     typed=False,
     some_required=True,
     max_properties=200,
+    describes_shapes=True,
     always_binding=True,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmclients.types.schema_check import fits_format, fits_pattern
+from llmclients.types.schema_check import fits_format, fits_min_items, fits_pattern
 from llmclients.types.schema_refs import References, direct_refs, reference
 from llmclients.types.schema_rules import OPENAI, SchemaRules
 
@@ -29,14 +29,14 @@ _SHAPES = frozenset(
     {"prefixItems", "patternProperties", "propertyNames", "unevaluatedProperties", "unevaluatedItems", "contains"}
     | {"allOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"}
 )
-"""Keywords that hold schemas. Left in place, except where there is no claim to leave out."""
+"""Keywords that hold schemas. Left in place, where a schema can go out without the claim to be strict."""
 
 _SAYS_NOTHING_NEW = frozenset({"title", "description", "default", "examples"})
 _MAX_COPIES = 1000
 """How many schemas are put in a `$ref`'s place at most: a chain of them would double at each link."""
 
 
-def strict_schema(schema: Mapping[str, Any], rules: SchemaRules = OPENAI, *, describe: bool = True) -> dict[str, Any]:
+def strict_schema(schema: Mapping[str, Any], rules: SchemaRules = OPENAI) -> dict[str, Any]:
     """A copy of the schema as strict modes want it, as far as it can be: see `schema_check.misfits` for the rest.
 
     Every property is required and no others are allowed, there is no `default`, `oneOf` is `anyOf`. An `allOf` of one
@@ -46,19 +46,17 @@ def strict_schema(schema: Mapping[str, Any], rules: SchemaRules = OPENAI, *, des
     Args:
         schema: a type's; it is not changed.
         rules: the maker's.
-        describe: False to leave what the maker has no word for where it is.
 
     Raises:
         ValueError: such a `$ref` refers to nothing inside the schema.
     """
-    return _Writer(schema, rules, describe=describe).root()
+    return _Writer(schema, rules).root()
 
 
 class _Writer:
-    def __init__(self, root: Mapping[str, Any], rules: SchemaRules, *, describe: bool) -> None:
+    def __init__(self, root: Mapping[str, Any], rules: SchemaRules) -> None:
         self._root = root
         self._rules = rules
-        self._describe = describe
         self._references = References(root)
         self._copies = 0
 
@@ -88,7 +86,7 @@ class _Writer:
         self._even_tuple(schema)
         self._rewrite_children(schema, place)
         self._close(schema, place)
-        return self._described(schema) if self._describe else schema
+        return self._described(schema)
 
     def _unwrapped(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Without an `allOf` of one entry that says nothing against what stands beside it."""
@@ -162,12 +160,14 @@ class _Writer:
             schema["enum"] = [schema.pop("const")]
         moved: dict[str, Any] = {}
         for key in list(schema):
-            known = key in rules.keywords
+            known = key in rules.keywords and key not in rules.described
             if key == "format":
                 known = known and fits_format(schema[key], rules)
             elif key == "pattern":
                 known = known and fits_pattern(schema[key], rules)
-            if not known and (key not in _SHAPES or rules.always_binding):
+            elif key == "minItems":
+                known = known and fits_min_items(schema[key], rules)
+            if not known and (key not in _SHAPES or rules.describes_shapes):
                 moved[key] = schema.pop(key)
         if moved:
             text = "{" + ", ".join(f"{key}: {value}" for key, value in moved.items()) + "}"

@@ -138,12 +138,11 @@ class Tool(Model):
         self._of_type = True
         return self
 
-    def fitted_parameters(self, rules: SchemaRules | None, *, describe: bool = True) -> dict[str, Any]:
+    def fitted_parameters(self, rules: SchemaRules | None) -> dict[str, Any]:
         """The schema that goes to a maker. Where the tool is strict, it keeps the maker's rules.
 
         Args:
             rules: the maker's; None where nobody knows them.
-            describe: False to leave in its place what belongs into descriptions.
 
         Raises:
             InvalidRequestError: the tool is strict, and the schema cannot be; the message has the places.
@@ -152,11 +151,10 @@ class Tool(Model):
             return self.parameters
         schema = self.parameters
         try:
-            fitted = strict_schema(schema, rules) if self._of_type else schema
-            found = describe_misfits(fitted, rules)
             if self._of_type:
-                schema = strict_schema(schema, rules, describe=describe)
-        except ValueError as error:
+                schema = strict_schema(schema, rules)
+            found = describe_misfits(schema, rules)
+        except ValueError as error:  # a schema that was changed since
             found = str(error)
         if found is not None:
             raise InvalidRequestError(
