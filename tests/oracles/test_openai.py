@@ -262,7 +262,7 @@ def test_a_model_as_the_form_of_an_answer_makes_the_same_body(model: type[BaseMo
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_as_a_tool_makes_the_same_body(model: type[BaseModel]) -> None:
     theirs = openai.pydantic_function_tool(model)
-    ours = Tool(model.__name__, Tool.coerce(model).description, strict_schema(model.model_json_schema()), strict=True)
+    ours = Tool.coerce(model).model_copy(update={"strict": True})
     body = THE_SDK.sent(CREATE, messages=[{"role": "user", "content": "Hi"}], tools=[theirs])
 
     assert sent(tools=[theirs]) == body

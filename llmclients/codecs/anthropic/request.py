@@ -85,7 +85,8 @@ def request_payload(request: ChatRequest, model: str, options: AnthropicOptions)
     version = model_version(model)
     thinking = _thinking(request, options, version)
     response_format = request.response_format
-    output = None if response_format is None else _native_output(response_format, version)
+    has_tool_for_it = not request.tools and not _thinks(thinking.payload)
+    output = response_format and _native_output(response_format, version, has_tool_for_it=has_tool_for_it)
     by_tool = response_format is not None and output is None
     if by_tool:
         _check_free_for_tool(request, thinking.payload)
@@ -207,10 +208,15 @@ def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
 # --- structured output -----------------------------------------------------------------------------------------------
 
 
-def _native_output(response_format: ResponseFormat, version: Version | None) -> dict[str, Any] | None:
+def _native_output(
+    response_format: ResponseFormat, version: Version | None, *, has_tool_for_it: bool
+) -> dict[str, Any] | None:
     """The format that the model is held to; None where JSON comes by a tool that the model must call.
 
-    A tool takes any schema, and keeps to none: that is the way for what the format cannot be held to, such as a dict.
+    A tool takes any schema, and keeps to none: that is the way for what a format cannot be held to, such as a dict.
+
+    Raises:
+        InvalidRequestError: it can be had neither way.
     """
     reason = "this model has no JSON without a schema: give one"
     if response_format.json_schema is not None:
@@ -220,8 +226,9 @@ def _native_output(response_format: ResponseFormat, version: Version | None) -> 
         found = describe_misfits(schema, ANTHROPIC)
         if found is None:
             return {"type": "json_schema", "schema": schema}
-        reason = f"this model is held to its schema, which cannot be: {found}"
-        if response_format.type_schema is None and response_format.strict:
+        reason = f"its schema cannot be strict, and this model takes no other: {found}"
+        claimed = response_format.type_schema is None and response_format.strict
+        if claimed or not has_tool_for_it:
             raise InvalidRequestError(f"response_format: {reason}", argument="response_format")
     if version is not None and version >= _THINKING_BY_DEFAULT:
         raise InvalidRequestError(f"response_format: {reason}", argument="response_format")
@@ -233,10 +240,14 @@ def _check_free_for_tool(request: ChatRequest, thinking: dict[str, Any] | None) 
         raise InvalidRequestError(
             "response_format: on this model it takes the place of tools: ask without them", argument="response_format"
         )
-    if thinking is not None and thinking["type"] != "disabled":
+    if _thinks(thinking):
         raise InvalidRequestError(
             "response_format: on this model it cannot be had together with thinking", argument="response_format"
         )
+
+
+def _thinks(thinking: dict[str, Any] | None) -> bool:
+    return thinking is not None and thinking["type"] != "disabled"
 
 
 def _json_tool(response_format: ResponseFormat) -> dict[str, Any]:

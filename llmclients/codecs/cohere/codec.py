@@ -165,9 +165,11 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
             f"Cohere cannot be told to call one tool, {choice!r}: give it that tool alone and tool_choice='required'",
             argument="tool_choice",
         )
+    strict = stricts.pop() if stricts else None
+    tools = [tool.model_copy(update={"strict": strict}) for tool in request.tools]
     return {
-        "tools": [tool_payload(tool, COHERE, with_strict=False) for tool in request.tools],
-        "strict_tools": stricts.pop() if stricts else None,
+        "tools": [tool_payload(tool, COHERE, with_strict=False) for tool in tools],
+        "strict_tools": strict,
         "tool_choice": choice.upper() if choice in ("required", "none") else None,
     }
 
