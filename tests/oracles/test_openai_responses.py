@@ -115,6 +115,9 @@ def options(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], dict[str, 
     text: dict[str, Any] = {}
     if "format" in given_:
         schema, name, strict = draw(SCHEMA), draw(IDS), draw(st.booleans())
+        if strict:
+            properties = dict.fromkeys(schema["properties"], {"type": "string"})
+            schema |= {"properties": properties, "required": list(properties), "additionalProperties": False}
         inner = {"name": name, "schema": schema, "strict": strict}
         ours["response_format"] = {"type": "json_schema", "json_schema": inner}
         text["format"] = {"type": "json_schema", **inner}
