@@ -46,9 +46,7 @@ def schema_payload(response_format: ResponseFormat, rules: SchemaRules | None) -
         rules: what the maker's strict mode takes; None where nobody knows.
     """
     schema, strict = response_format.fitted(rules)
-    return given(
-        name=response_format.name, schema=schema, description=response_format.description, strict=strict
-    )
+    return given(name=response_format.name, schema=schema, description=response_format.description, strict=strict)
 
 
 def file_name(part: FilePart) -> str:

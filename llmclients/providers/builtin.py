@@ -17,9 +17,7 @@ BUILT_IN: tuple[Provider, ...] = (
         model_aliases={"smollm2": "SmolLM2-135M-Instruct"},
         working=True,
         # Its prompt has no place for tools, and the engine drops what has none.
-        dialect=chat_dialect(
-            unsupported=("tools", "tool_choice", "parallel_tool_calls"), parts=(), strict_rules=None
-        ),
+        dialect=chat_dialect(unsupported=("tools", "tool_choice", "parallel_tool_calls"), parts=(), strict_rules=None),
         notes="A small model in this process. Needs the `local` extra.",
     ),
     Provider(

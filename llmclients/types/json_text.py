@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -22,7 +23,7 @@ def load_json(text: str) -> Any:
     """
     try:
         if _SUSPICIOUS.search(text):
-            return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+            return json.loads(text, **_HOOKS)
         return json.loads(text)
     except RecursionError:  # a model that opens brackets until it is stopped
         raise ValueError("it is nested too deeply") from None
@@ -36,14 +37,17 @@ def check_json_numbers(text: str) -> None:
     """
     if not _SUSPICIOUS.search(text):
         return
-    try:
-        json.loads(text, parse_constant=_no_constant, parse_float=_finite)
-    except (json.JSONDecodeError, RecursionError):
-        pass
+    with contextlib.suppress(json.JSONDecodeError, RecursionError):
+        json.loads(text, **_HOOKS)
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number in JSON")
+
+
+def _whole(digits: str) -> int:
+    _finite(digits)
+    return int(digits)
 
 
 def _finite(digits: str) -> float:
@@ -51,3 +55,6 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{digits[:20]} is too large a number")
     return number
+
+
+_HOOKS: dict[str, Any] = {"parse_constant": _no_constant, "parse_float": _finite, "parse_int": _whole}

@@ -58,9 +58,9 @@ class _Checker:
             if rules.typed and schema is not False:
                 yield f"{where}: {rules.maker} wants a type, not anything"
             return
-        if rules.typed and not any(schema.get(key) not in (None, [], "") for key in _TYPE_KEYWORDS):
-            if path or "properties" not in schema:
-                yield f"{where}: {rules.maker} wants a type, not anything"
+        has_type = any(schema.get(key) not in (None, [], "") for key in _TYPE_KEYWORDS)
+        if rules.typed and not has_type and (path or "properties" not in schema):
+            yield f"{where}: {rules.maker} wants a type, not anything"
         for key in schema:
             if key in STANDARD_KEYWORDS and key not in rules.keywords:
                 yield f"{_join(path, key)}: {rules.maker} takes no {key}"
@@ -101,7 +101,9 @@ class _Checker:
     def _object(self, schema: Mapping[str, Any], path: str, place: str) -> Iterator[str]:
         rules, types = self._rules, schema.get("type")
         properties = schema.get("properties")
-        if not (types == "object" or (isinstance(types, list) and "object" in types) or isinstance(properties, Mapping)):
+        if not (
+            types == "object" or (isinstance(types, list) and "object" in types) or isinstance(properties, Mapping)
+        ):
             return
         properties = properties if isinstance(properties, Mapping) else {}
         self.properties += len(properties)

@@ -65,7 +65,8 @@ class _Writer:
         while isinstance(ref := rest.pop("$ref", None), str):  # pydantic gives a recursive model's so
             schema = rest = {**self._references.resolve(ref), **rest}
             self._count()
-        return self._node(schema, "#")
+        strict: dict[str, Any] = self._node(schema, "#")
+        return strict
 
     def _node(self, schema: Any, place: str) -> Any:
         """The schema, rewritten.
@@ -119,10 +120,10 @@ class _Writer:
         places = schema.get("prefixItems")
         if "prefixItems" in self._rules.keywords or not isinstance(places, list) or not places:
             return
-        if schema.get("minItems") == schema.get("maxItems") == len(places) and "items" not in schema:
-            if all(place == places[0] for place in places):
-                del schema["prefixItems"]
-                schema["items"] = places[0]
+        is_full = schema.get("minItems") == schema.get("maxItems") == len(places) and "items" not in schema
+        if is_full and all(place == places[0] for place in places):
+            del schema["prefixItems"]
+            schema["items"] = places[0]
 
     def _rewrite_children(self, schema: dict[str, Any], place: str) -> None:
         for key in ("$defs", "definitions", "properties", "patternProperties"):

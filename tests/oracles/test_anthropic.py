@@ -121,7 +121,7 @@ def requests(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     if names := draw(st.lists(NAMES, unique=True, max_size=2)):
         tools = [{"name": name, "input_schema": {"type": "object", "properties": draw(OBJECTS)}} for name in names]
         if draw(st.booleans()):
-            properties = dict.fromkeys(tools[0]["input_schema"]["properties"], {"type": "string"})
+            properties = {key: {"type": "string"} for key in tools[0]["input_schema"]["properties"]}
             closed = {"type": "object", "properties": properties, "additionalProperties": False}
             tools[0] |= {"description": draw(TEXT), "strict": True, "input_schema": closed}
         theirs["tools"], ours["tools"] = tools, tools

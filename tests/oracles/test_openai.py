@@ -107,7 +107,10 @@ MESSAGES = st.one_of(
 )
 TOOLS = st.lists(
     st.builds(
-        lambda name, schema, more: {"type": "function", "function": {"name": name, "parameters": fit_for(more, schema), **more}},
+        lambda name, schema, more: {
+            "type": "function",
+            "function": {"name": name, "parameters": fit_for(more, schema), **more},
+        },
         NAMES,
         SCHEMAS,
         maybe(description=WORDS, strict=st.booleans()),
@@ -127,7 +130,10 @@ def with_tools(draw: st.DrawFn) -> dict[str, Any]:
 
 
 FORMATS = st.just({"type": "json_object"}) | st.builds(
-    lambda name, schema, more: {"type": "json_schema", "json_schema": {"name": name, "schema": fit_for(more, schema), **more}},
+    lambda name, schema, more: {
+        "type": "json_schema",
+        "json_schema": {"name": name, "schema": fit_for(more, schema), **more},
+    },
     NAMES,
     SCHEMAS,
     maybe(description=WORDS, strict=st.booleans()),

@@ -196,6 +196,7 @@ def test_an_answer_is_read_as_what_was_asked_for(given: Any, text: str, parsed: 
         ("json", '{"a": 1e999}', "1e999 is too large a number"),
         (SCHEMA, '{"a": Infinity}', "Infinity is no number in JSON"),
         (Measure, '{"value": NaN}', "NaN is no number in JSON"),
+        (Measure, '{"value": 1' + "0" * 400 + "}", "is too large a number"),
         (Measure, '{"value": -1E+400}', r"-1E\+400 is too large a number"),
     ],
 )

@@ -264,8 +264,8 @@ _FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "uri",
 def closed_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """A JSON Schema within what the wire knows, as the official SDK writes it of a type.
 
-    No other properties than the named ones, where any are named; what the wire cannot hold the model to (`minimum`, `pattern`, …) goes into
-    the description, and is checked when the answer is parsed.
+    Where properties are named, there are no others; what the wire cannot hold the model to (`minimum`, `pattern`, …)
+    goes into the description, and is checked when the answer is parsed.
     """
     closed: dict[str, Any] = {}
     described: dict[str, Any] = {}
