@@ -9,6 +9,7 @@ from llmclients.types.content import FilePart
 
 if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat
+    from llmclients.types.schema_rules import SchemaRules
     from llmclients.types.tools import Tool
 
 __all__ = ["file_name", "schema_payload", "tool_payload"]
@@ -22,20 +23,30 @@ _SUFFIXES = {
 }
 
 
-def tool_payload(tool: Tool) -> dict[str, Any]:
-    """A tool nested in `function`, for chat completions, Cohere and Ollama; `strict` only where the tool says."""
-    function = given(name=tool.name, description=tool.description, parameters=tool.parameters, strict=tool.strict)
+def tool_payload(tool: Tool, rules: SchemaRules | None, *, with_strict: bool = True) -> dict[str, Any]:
+    """A tool nested in `function`, for chat completions, Cohere and Ollama; `strict` only where the tool says.
+
+    Args:
+        rules: what the maker's strict mode takes; None where nobody knows.
+        with_strict: whether the wire has `strict` in each tool.
+    """
+    function = given(
+        name=tool.name,
+        description=tool.description,
+        parameters=tool.fitted_parameters(rules),
+        strict=tool.strict if with_strict else None,
+    )
     return {"type": "function", "function": function}
 
 
-def schema_payload(response_format: ResponseFormat) -> dict[str, Any]:
-    """The schema of a response format that has one, with its name: nested in OpenAI's older wire, flat in the newer."""
-    return given(
-        name=response_format.name,
-        schema=response_format.json_schema,
-        description=response_format.description,
-        strict=response_format.strict,
-    )
+def schema_payload(response_format: ResponseFormat, rules: SchemaRules | None) -> dict[str, Any]:
+    """The schema of a response format that has one, with its name: nested in OpenAI's older wire, flat in the newer.
+
+    Args:
+        rules: what the maker's strict mode takes; None where nobody knows.
+    """
+    schema, strict = response_format.fitted(rules)
+    return given(name=response_format.name, schema=schema, description=response_format.description, strict=strict)
 
 
 def file_name(part: FilePart) -> str:

@@ -17,7 +17,7 @@ BUILT_IN: tuple[Provider, ...] = (
         model_aliases={"smollm2": "SmolLM2-135M-Instruct"},
         working=True,
         # Its prompt has no place for tools, and the engine drops what has none.
-        dialect=chat_dialect(unsupported=("tools", "tool_choice", "parallel_tool_calls"), parts=()),
+        dialect=chat_dialect(unsupported=("tools", "tool_choice", "parallel_tool_calls"), parts=(), strict_rules=None),
         notes="A small model in this process. Needs the `local` extra.",
     ),
     Provider(
@@ -28,7 +28,11 @@ BUILT_IN: tuple[Provider, ...] = (
         key_required=True,
         base_url_variable="OPENAI_BASE_URL",
         header_variables={"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"},
-        dialect=chat_dialect(default_endpoint_max_tokens_field="max_completion_tokens"),
+        dialect=chat_dialect(
+            default_endpoint_max_tokens_field="max_completion_tokens",
+            strict_rules=None,
+            default_endpoint_strict_rules="openai",
+        ),
         notes="OpenAI, and with `base_url` any server that speaks chat completions.",
     ),
     Provider(

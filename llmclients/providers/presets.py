@@ -35,7 +35,9 @@ PRESETS = (
         CHAT_CODEC,
         "http://localhost:11434/v1",
         key_variables=("OLLAMA_API_KEY",),
-        dialect=chat_dialect(unsupported=("tool_choice", "parallel_tool_calls", *LOGPROBS), parts=("image",)),
+        dialect=chat_dialect(
+            unsupported=("tool_choice", "parallel_tool_calls", *LOGPROBS), parts=("image",), strict_rules=None
+        ),
         notes="Ollama's copy of chat completions, on this machine.",
     ),
     Provider(
@@ -43,21 +45,21 @@ PRESETS = (
         CHAT_CODEC,
         "http://localhost:8080/v1",
         aliases=("llamacpp",),
-        dialect=chat_dialect(named_choice=False, parts=(*IMAGES, "audio")),
+        dialect=chat_dialect(named_choice=False, parts=(*IMAGES, "audio"), strict_rules=None),
         notes="llama.cpp's server, on this machine.",
     ),
     Provider(
         "vllm",
         CHAT_CODEC,
         "http://localhost:8000/v1",
-        dialect=chat_dialect(parts=(*IMAGES, "audio")),
+        dialect=chat_dialect(parts=(*IMAGES, "audio"), strict_rules=None),
         notes="vLLM, on this machine.",
     ),
     Provider(
         "lmstudio",
         CHAT_CODEC,
         "http://localhost:1234/v1",
-        dialect=chat_dialect(unsupported=("parallel_tool_calls", *LOGPROBS), parts=("image",)),
+        dialect=chat_dialect(unsupported=("parallel_tool_calls", *LOGPROBS), parts=("image",), strict_rules=None),
         notes="LM Studio, on this machine.",
     ),
     Provider(
@@ -89,6 +91,7 @@ PRESETS = (
             required_word="any",
             parts=IMAGES,
             named_roles=("tool",),
+            strict_rules="mistral",
             short_call_ids=True,
             stream_options=False,
         ),

@@ -11,6 +11,7 @@ from pydantic import StrictBool, field_validator, model_serializer, model_valida
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text, make_model
 from llmclients.types.content import MediaPart, Part, TextPart, as_part
+from llmclients.types.json_text import load_json
 
 __all__ = ["Message", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
 
@@ -67,8 +68,8 @@ class ToolCall(Model):
             APIResponseError: the text is not a JSON object: the model was cut off, or erred.
         """
         try:
-            arguments = json.loads(self.arguments_text or "{}")
-        except (ValueError, RecursionError) as error:
+            arguments = load_json(self.arguments_text or "{}")
+        except ValueError as error:
             raise APIResponseError(f"the arguments of the call of {self.name} are not JSON: {error}") from None
         if not isinstance(arguments, dict):
             raise APIResponseError(f"the arguments of the call of {self.name} are not a JSON object")

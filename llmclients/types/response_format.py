@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import (
     BaseModel,
     Field,
+    PrivateAttr,
     PydanticSchemaGenerationError,
     PydanticUserError,
     StrictBool,
@@ -21,8 +20,13 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
+from llmclients.types.json_text import check_json_numbers, load_json
+from llmclients.types.schema_check import describe_misfits
+from llmclients.types.schema_refs import References
+from llmclients.types.schema_rules import OPENAI, SchemaRules
+from llmclients.types.strict_schema import strict_schema
 
-__all__ = ["ResponseFormat", "as_response_format", "strict_schema"]
+__all__ = ["ResponseFormat", "as_response_format"]
 
 _NOT_NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_NAME_LENGTH = 64
@@ -34,9 +38,9 @@ class ResponseFormat(Model):
 
     Args:
         name: the schema's name, for the model to see.
-        json_schema: of an object; None for any JSON object.
+        json_schema: of an object; None for any JSON object. Of a type, it is made strict where it can be.
         description: what the answer is for.
-        strict: whether the provider must keep the answer to the schema.
+        strict: whether the provider must keep the answer to the schema. Of a type whose schema cannot be strict, False.
         adapter: the pydantic `TypeAdapter` that validates the answer; None: it stays plain JSON values. Never sent.
     """
 
@@ -45,6 +49,7 @@ class ResponseFormat(Model):
     description: Text | None = None
     strict: StrictBool | None = None
     adapter: Any = Field(default=None, exclude=True, repr=False)
+    _type_schema: dict[str, Any] | None = PrivateAttr(default=None)
 
     if TYPE_CHECKING:
 
@@ -58,6 +63,41 @@ class ResponseFormat(Model):
             adapter: TypeAdapter[Any] | None = None,
         ) -> None: ...
 
+    @property
+    def type_schema(self) -> dict[str, Any] | None:
+        """The schema as pydantic gives it, of a format that was made of a type."""
+        return self._type_schema
+
+    def type_schema_for(self, rules: SchemaRules) -> dict[str, Any] | None:
+        """The schema of its type, rewritten into what a maker takes as far as it can be; None: it has no type."""
+        return None if self._type_schema is None else strict_schema(self._type_schema, rules)
+
+    def fitted(self, rules: SchemaRules | None) -> tuple[dict[str, Any] | None, bool | None]:
+        """The schema that goes to a maker, and the `strict` beside it: claimed only where the schema keeps the rules.
+
+        Args:
+            rules: the maker's; None where nobody knows them, and a caller's claim goes out as it is.
+
+        Raises:
+            InvalidRequestError: the caller's own schema claims to be strict, and is not; the message has the places.
+        """
+        if self._type_schema is not None:
+            if rules is None or rules is OPENAI:
+                return self.json_schema, self.strict
+            schema = strict_schema(self._type_schema, rules)
+            if rules.always_binding or describe_misfits(schema, rules) is None:
+                return schema, True
+            return self._type_schema, False
+        found = None
+        if self.strict and rules is not None and self.json_schema is not None:
+            found = describe_misfits(self.json_schema, rules)
+        if found is not None:
+            raise InvalidRequestError(
+                f"response_format: its schema cannot be strict: {found} (without strict it is sent)",
+                argument="response_format",
+            )
+        return self.json_schema, self.strict
+
     def parse(self, text: str) -> Any:
         """The answer's text as a value of the adapter's type; without one, as a dict.
 
@@ -65,13 +105,11 @@ class ResponseFormat(Model):
             ValueError: it is not JSON, or does not fit; the message says where.
         """
         if self.adapter is None:
-            try:
-                value = json.loads(text)
-            except RecursionError:  # a model that opens brackets until it is stopped
-                raise ValueError("it is nested too deeply") from None
+            value = load_json(text)
             if not isinstance(value, dict):
                 raise ValueError("it is not a JSON object")
             return value
+        check_json_numbers(text)
         try:
             return self.adapter.validate_json(text)
         except ValidationError as error:
@@ -130,7 +168,13 @@ def _from_type(value: Any) -> ResponseFormat:
         raise ValueError(f"{value!r} has no JSON Schema: {str(error).partition(chr(10))[0]}") from None
     is_model = isinstance(value, type) and issubclass(value, BaseModel)
     name = value.__name__ if is_model else str(schema.get("title", "answer"))
-    return ResponseFormat(name=_schema_name(name), json_schema=strict_schema(schema), strict=True, adapter=adapter)
+    strict = strict_schema(schema)
+    is_strict = describe_misfits(strict, OPENAI) is None
+    response_format = ResponseFormat(
+        name=_schema_name(name), json_schema=strict if is_strict else schema, strict=is_strict, adapter=adapter
+    )
+    response_format._type_schema = schema
+    return response_format
 
 
 def _schema_name(title: str) -> str:
@@ -140,60 +184,10 @@ def _schema_name(title: str) -> str:
 
 def _check_object(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema itself, if it is not one of something else than an object."""
-    type_ = schema.get("type", "a choice of several" if schema.keys() & {"anyOf", "oneOf"} else "object")
+    outermost: Mapping[str, Any] = schema
+    if isinstance(ref := schema.get("$ref"), str):  # of a recursive type
+        outermost = References(schema).resolve(ref)
+    type_ = outermost.get("type", "a choice of several" if outermost.keys() & {"anyOf", "oneOf"} else "object")
     if type_ != "object":
         raise ValueError(f"an answer must be a JSON object, not {type_!r}: put it in a field of a model")
     return schema
-
-
-def strict_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the schema as strict modes want it: every property required, no others allowed, no `default: null`.
-
-    The same as the official OpenAI SDK makes of a model: an `allOf` of one entry is replaced by the entry, and
-    a `$ref` that has other keywords beside it by what it refers to, with these keywords.
-
-    Raises:
-        ValueError: such a `$ref` refers to nothing inside the schema.
-    """
-    root = copy.deepcopy(dict(schema))
-    strict: dict[str, Any] = _make_strict(root, root)
-    return strict
-
-
-def _make_strict(schema: Any, root: Mapping[str, Any]) -> Any:
-    """Changes the schema in place, from the outside in, and returns it, or what it is replaced by."""
-    if not isinstance(schema, dict):
-        return schema
-    for name in ("$defs", "definitions"):
-        if isinstance(schema.get(name), dict):
-            schema[name] = {key: _make_strict(value, root) for key, value in schema[name].items()}
-    if schema.get("type") == "object":
-        schema.setdefault("additionalProperties", False)
-    if isinstance(schema.get("properties"), dict):
-        schema["required"] = list(schema["properties"])
-        schema["properties"] = {key: _make_strict(value, root) for key, value in schema["properties"].items()}
-    if isinstance(schema.get("items"), dict):
-        schema["items"] = _make_strict(schema["items"], root)
-    if isinstance(schema.get("anyOf"), list):
-        schema["anyOf"] = [_make_strict(variant, root) for variant in schema["anyOf"]]
-    if isinstance(all_of := schema.get("allOf"), list):
-        if len(all_of) == 1:
-            del schema["allOf"]
-            schema.update(_make_strict(all_of[0], root))
-        else:
-            schema["allOf"] = [_make_strict(entry, root) for entry in all_of]
-    if "default" in schema and schema["default"] is None:
-        del schema["default"]
-    if isinstance(ref := schema.get("$ref"), str) and len(schema) > 1:
-        del schema["$ref"]
-        return _make_strict({**_resolve(ref, root), **schema}, root)
-    return schema
-
-
-def _resolve(ref: str, root: Mapping[str, Any]) -> dict[str, Any]:
-    value: Any = root
-    for key in ref.removeprefix("#/").split("/"):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    if not ref.startswith("#/") or not isinstance(value, Mapping):
-        raise ValueError(f"the schema has no {ref}")
-    return copy.deepcopy(dict(value))

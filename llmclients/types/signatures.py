@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
+import functools
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,13 +24,14 @@ __all__ = ["evaluate_signature", "parameters_schema", "validate_arguments"]
 #
 # 1. What the function raises must not be mixed up with what is wrong with its arguments, and an async function is
 #    awaited somewhere else. So the stand-in only returns the arguments that it is called with.
-# 2. Annotations may be strings (`from __future__ import annotations`), which mean something only in the module where
-#    they were written. pydantic knows that module for plain functions, but not for methods, partials and objects with
-#    `__call__`. So they are evaluated first (`evaluate_signature`), and the stand-in's annotations are types already.
+# 2. Annotations may be strings (`from __future__ import annotations`), or have strings in them (`list["Item"]`), which
+#    mean something only in the module where they were written. pydantic knows that module for plain functions, but not
+#    for methods, partials and objects with `__call__`. So they are evaluated first, inner ones included
+#    (`evaluate_signature`), and the stand-in's annotations are types already.
 
 
 def evaluate_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """The signature of anything that can be called, with types for annotations, not strings.
+    """The signature of anything that can be called, with types for annotations, not strings, also inside generics.
 
     The annotation of what it returns may stay a string: a name that only type checkers know must not matter, as nothing
     here needs it.
@@ -35,26 +40,73 @@ def evaluate_signature(function: Callable[..., Any]) -> inspect.Signature:
         NameError: an annotation of a parameter names nothing.
         ValueError: it has no signature, as some built-in functions. Annotations are code, and may raise anything else.
     """
-    try:
-        return inspect.signature(function, eval_str=True)
-    except NameError:
-        signature = inspect.signature(function)
-        names = _globals_of(function)
-        parameters = [
-            parameter.replace(annotation=eval(parameter.annotation, names))
-            if isinstance(parameter.annotation, str)
-            else parameter
-            for parameter in signature.parameters.values()
+    signature = inspect.signature(function)
+    given = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation is not parameter.empty
+    }
+    types = _evaluate(given, _innermost(function))
+    return signature.replace(
+        parameters=[
+            parameter.replace(annotation=types[name]) if name in types else parameter
+            for name, parameter in signature.parameters.items()
         ]
-        return signature.replace(parameters=parameters)
+    )
 
 
-def _globals_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The names that its annotations are made of: those of the module where the innermost function was written."""
-    inner: Any = inspect.unwrap(getattr(function, "func", function))  # out of a functools.partial, out of decorators
-    if not inspect.isroutine(inner):
-        inner = type(inner).__call__
-    names: dict[str, Any] = getattr(inner, "__globals__", {})
+def _evaluate(annotations: dict[str, Any], function: Any) -> dict[str, Any]:
+    """The annotations without strings in them, by the names of the module where the function was written.
+
+    What is not there may be a name of the function around it, or of its class, as nested classes are.
+    """
+
+    def holder() -> None: ...
+
+    holder.__annotations__ = annotations
+    module: dict[str, Any] = getattr(function, "__globals__", {})
+    try:
+        return typing.get_type_hints(holder, module, _closure_of(function), include_extras=True)
+    except NameError:
+        names = {**_class_names(function, module), **vars(builtins), **module}
+        return typing.get_type_hints(holder, names, _closure_of(function), include_extras=True)
+
+
+def _innermost(function: Any) -> Any:
+    """The plain function in partials, decorators, methods and objects with `__call__`: it knows its module."""
+    while True:
+        inner = inspect.unwrap(function)
+        if isinstance(inner, functools.partial | functools.partialmethod):
+            inner = inner.func
+        elif inspect.ismethod(inner):
+            inner = inner.__func__
+        elif not inspect.isroutine(inner):
+            inner = type(inner).__call__
+        if inner is function:
+            return inner
+        function = inner
+
+
+def _closure_of(function: Any) -> dict[str, Any]:
+    """The names of the functions around it that it has kept."""
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    found = {}
+    for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
+        with contextlib.suppress(ValueError):  # not assigned yet
+            found[name] = cell.cell_contents
+    return found
+
+
+def _class_names(function: Any, module: Mapping[str, Any]) -> dict[str, Any]:
+    """The names in the classes around it, the innermost's last."""
+    names: dict[str, Any] = {}
+    around: Any = module
+    for step in getattr(function, "__qualname__", "").split(".")[:-1]:
+        around = around.get(step) if isinstance(around, Mapping) else getattr(around, step, None)
+        if not isinstance(around, type):
+            break
+        for base in reversed(around.__mro__):
+            names |= vars(base)
     return names
 
 
@@ -64,8 +116,8 @@ def parameters_schema(function: Callable[..., Any]) -> dict[str, Any]:
     Raises:
         PydanticUserError: a parameter's type has no JSON Schema. What `evaluate_signature` raises.
     """
-    signature = evaluate_signature(function)
-    schema = _arguments_adapter(signature).json_schema(schema_generator=_WithoutTitles)
+    signature, adapter = _arguments_adapter(_Key(function))
+    schema = adapter.json_schema(schema_generator=_WithoutTitles)
     for name, parameter in signature.parameters.items():
         _even_out(schema["properties"][name], parameter)
     return schema
@@ -77,14 +129,31 @@ def validate_arguments(function: Callable[..., Any], arguments: Mapping[str, Any
     Raises:
         pydantic.ValidationError: they do not fit.
     """
-    adapter = _arguments_adapter(evaluate_signature(function))
+    _, adapter = _arguments_adapter(_Key(function))
     validated: dict[str, Any] = adapter.validate_python(ArgsKwargs((), dict(arguments)))
     return validated
 
 
-def _arguments_adapter(signature: inspect.Signature) -> TypeAdapter[Any]:
+class _Key:
+    """A function as a key, by its identity: not everything that can be called can be hashed."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __hash__(self) -> int:
+        return id(self.function)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.function is other.function
+
+
+@functools.lru_cache(maxsize=256)  # building one takes longer than all else in a call
+def _arguments_adapter(key: _Key) -> tuple[inspect.Signature, TypeAdapter[Any]]:
+    signature = evaluate_signature(key.function)
     stand_in: Any = _stand_in(signature)  # type checkers do not know that pydantic takes functions for types
-    return TypeAdapter(stand_in)
+    return signature, TypeAdapter(stand_in)
 
 
 def _stand_in(signature: inspect.Signature) -> Callable[..., dict[str, Any]]:

@@ -8,15 +8,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field, StrictBool, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, StrictBool, ValidationError
 from typing_extensions import Self
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
 from llmclients.types.docstrings import parse_docstring
+from llmclients.types.schema_check import describe_misfits
+from llmclients.types.schema_rules import SchemaRules
 from llmclients.types.signatures import evaluate_signature, parameters_schema, validate_arguments
+from llmclients.types.strict_schema import strict_schema
 
-__all__ = ["Tool", "ToolFailure", "as_tools"]
+__all__ = ["MAX_TOOLS", "Tool", "ToolFailure", "as_tools"]
+
+MAX_TOOLS = 1024
+"""How many tools a request may have. OpenAI takes 128, the others say no number."""
 
 _NAME_PATTERN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,127}")
 
@@ -44,6 +50,7 @@ class Tool(Model):
     parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: StrictBool | None = None
     function: Callable[..., Any] | None = Field(default=None, exclude=True, repr=False)
+    _of_type: bool = PrivateAttr(default=False)
 
     if TYPE_CHECKING:
 
@@ -57,7 +64,9 @@ class Tool(Model):
         ) -> None: ...
 
     def model_post_init(self, context: Any, /) -> None:
-        """Check the name; called by pydantic."""
+        """Check the name, and close the parameters of a strict tool that has none; called by pydantic."""
+        if self.strict and "parameters" not in self.model_fields_set:
+            self.parameters = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
         if not _NAME_PATTERN.fullmatch(self.name):
             raise ValueError(f"name: {self.name!r} is no name for a tool: letters, digits, _, - only")
         if self.name in ("auto", "none", "required"):
@@ -81,7 +90,7 @@ class Tool(Model):
         if isinstance(tool, type) and issubclass(tool, BaseModel):
             with _schema_errors(tool.__name__):
                 schema = tool.model_json_schema()
-            return cls(tool.__name__, inspect.getdoc(tool) if tool.__doc__ else None, schema)
+            return cls(tool.__name__, inspect.getdoc(tool) if tool.__doc__ else None, schema)._made_of_type()
         if callable(tool) and not isinstance(tool, type):
             return cls._from_function(tool)
         raise InvalidRequestError(
@@ -122,7 +131,36 @@ class Tool(Model):
         for parameter_name, description in docstring.parameters.items():
             if parameter_name in properties:
                 properties[parameter_name].setdefault("description", description)
-        return cls(name, docstring.summary or None, schema, function=function)
+        return cls(name, docstring.summary or None, schema, function=function)._made_of_type()
+
+    def _made_of_type(self) -> Self:
+        """The tool itself, whose schema is the library's own: it may be rewritten."""
+        self._of_type = True
+        return self
+
+    def fitted_parameters(self, rules: SchemaRules | None) -> dict[str, Any]:
+        """The schema that goes to a maker. Where the tool is strict, it keeps the maker's rules.
+
+        Args:
+            rules: the maker's; None where nobody knows them.
+
+        Raises:
+            InvalidRequestError: the tool is strict, and the schema cannot be; the message has the places.
+        """
+        if not self.strict or rules is None:
+            return self.parameters
+        schema = self.parameters
+        try:
+            if self._of_type:
+                schema = strict_schema(schema, rules)
+            found = describe_misfits(schema, rules)
+        except ValueError as error:  # a schema that was changed since
+            found = str(error)
+        if found is not None:
+            raise InvalidRequestError(
+                f"tools: {self.name} cannot be strict: {found} (without strict it is sent)", argument="tools"
+            )
+        return schema
 
     @property
     def is_async(self) -> bool:
@@ -169,16 +207,19 @@ def as_tools(tools: Any) -> list[Tool]:
     """The tools of a request, a new list. What is a `Tool` already is not parsed again.
 
     Raises:
-        ValueError: no list, no tools in it, or two of one name.
+        ValueError: no list, no tools in it, more than `MAX_TOOLS`, or two of one name.
     """
     if isinstance(tools, str | Mapping) or not isinstance(tools, Sequence):
         raise ValueError(f"must be a list of functions, pydantic models or dicts, not {type(tools).__name__}")
+    if len(tools) > MAX_TOOLS:
+        raise ValueError(f"{len(tools)} of them are too many for one request: {MAX_TOOLS} at most")
     try:
         coerced = [tool if isinstance(tool, Tool) else Tool.coerce(tool) for tool in tools]
     except InvalidRequestError as error:
         raise ValueError(str(error)) from None
-    names = [tool.name for tool in coerced]
-    if len(set(names)) < len(names):
-        repeated = min(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two tools have the name {repeated!r}")
+    names: set[str] = set()
+    for tool in coerced:
+        if tool.name in names:
+            raise ValueError(f"two tools have the name {tool.name!r}")
+        names.add(tool.name)
     return coerced

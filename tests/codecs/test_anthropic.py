@@ -220,9 +220,8 @@ def test_a_closed_schema_tells_what_it_cannot_hold() -> None:
 def test_tool_choice(options: dict[str, Any], expected: Any) -> None:
     body = payload(tools=[{"name": "f", "description": "d", "strict": True}], **options)
 
-    assert body["tools"] == [
-        {"name": "f", "description": "d", "input_schema": {"type": "object", "properties": {}}, "strict": True}
-    ]
+    closed = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    assert body["tools"] == [{"name": "f", "description": "d", "input_schema": closed, "strict": True}]
     assert body.get("tool_choice") == expected
 
 

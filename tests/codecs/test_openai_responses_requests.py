@@ -33,6 +33,7 @@ def encoded(
 
 HI = {"model": "m", "input": [{"type": "message", "role": "user", "content": "Hi"}], "store": False}
 ENCRYPTED, LOGPROBS = "reasoning.encrypted_content", "message.output_text.logprobs"
+CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False}
 
 
@@ -68,7 +69,7 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "prope
             },
         ),
         ({"tools": [{"name": "f"}]}, {}, {"tools": [TOOL]}),
-        ({"tools": [{"name": "f", "strict": True}]}, {}, {"tools": [TOOL | {"strict": True}]}),
+        ({"tools": [{"name": "f", "strict": True}]}, {}, {"tools": [TOOL | {"strict": True, "parameters": CLOSED}]}),
         ({"tools": [{"name": "f"}], "tool_choice": "none"}, {}, {"tools": [TOOL], "tool_choice": "none"}),
         (
             {"tools": [{"name": "f"}], "tool_choice": "f", "parallel_tool_calls": False},

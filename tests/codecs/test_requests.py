@@ -62,7 +62,10 @@ def settings(provider: str, **arguments: Any) -> ClientSettings:
 
 WEATHER = {"name": "weather", "description": "Now.", "parameters": {"type": "object"}}
 WEATHER_WIRE = '{"type":"function","function":{"name":"weather","description":"Now.","parameters":{"type":"object"}}}'
-NOW_WIRE = '{"type":"function","function":{"name":"now","parameters":{"type":"object","properties":{}},"strict":true}}'
+NOW_WIRE = (
+    '{"type":"function","function":{"name":"now","parameters":'
+    '{"type":"object","properties":{},"required":[],"additionalProperties":false},"strict":true}}'
+)
 NAMED = '{"type":"function","function":{"name":"weather"}}'
 FOUR = ("1", "0", "1", "0")
 HI = '{"model":"m","messages":[{"role":"user","content":"Hi"}]%s}'

@@ -19,7 +19,7 @@ from llmclients.codecs.anthropic.request import closed_schema
 from llmclients.codecs.base import Context
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
-from llmclients.types.response_format import strict_schema
+from llmclients.types.strict_schema import strict_schema
 
 from .anthropic_wire import (
     CONTENT,
@@ -121,7 +121,9 @@ def requests(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     if names := draw(st.lists(NAMES, unique=True, max_size=2)):
         tools = [{"name": name, "input_schema": {"type": "object", "properties": draw(OBJECTS)}} for name in names]
         if draw(st.booleans()):
-            tools[0] |= {"description": draw(TEXT), "strict": True}
+            properties = {key: {"type": "string"} for key in tools[0]["input_schema"]["properties"]}
+            closed = {"type": "object", "properties": properties, "additionalProperties": False}
+            tools[0] |= {"description": draw(TEXT), "strict": True, "input_schema": closed}
         theirs["tools"], ours["tools"] = tools, tools
         choice = draw(st.sampled_from([None, *CHOICES, names[0]]))
         if choice is not None:

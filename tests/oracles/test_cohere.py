@@ -153,6 +153,8 @@ def options(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
         theirs["thinking"] = cohere.Thinking(type="disabled")
     if draw(st.booleans()):
         found, strict = draw(tools), draw(st.sampled_from([None, True, False]))
+        if strict and not all(schema["required"] for _, _, schema in found):
+            strict = False  # a strict tool needs a required parameter
         choice = draw(st.sampled_from([None, "auto", "none", "required"]))
         ours |= {"tool_choice": choice}
         ours["tools"] = [

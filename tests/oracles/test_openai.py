@@ -18,7 +18,6 @@ from llmclients import Client
 from llmclients.codecs.base import Context
 from llmclients.transports.mock import MockTransport, Reply
 from llmclients.types.request import ChatRequest
-from llmclients.types.response_format import strict_schema
 from llmclients.types.tools import Tool
 from oracles.openai_sdk import CODEC, CREATE, EMPTY, NAMES, THE_SDK, WORDS, maybe
 
@@ -37,6 +36,13 @@ SCHEMAS = st.fixed_dictionaries(
     {"type": st.just("object"), "properties": st.dictionaries(NAMES, st.just({"type": "string"}), max_size=2)},
     optional={"required": st.lists(NAMES, max_size=2), "additionalProperties": st.just(False)},
 )
+
+
+def fit_for(more: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """What claims to be strict must be: here that is said before anything is sent, there by the server."""
+    if not more.get("strict"):
+        return schema
+    return schema | {"required": list(schema["properties"]), "additionalProperties": False}
 
 
 def part(kind: str, **members: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -101,7 +107,10 @@ MESSAGES = st.one_of(
 )
 TOOLS = st.lists(
     st.builds(
-        lambda name, schema, more: {"type": "function", "function": {"name": name, "parameters": schema, **more}},
+        lambda name, schema, more: {
+            "type": "function",
+            "function": {"name": name, "parameters": fit_for(more, schema), **more},
+        },
         NAMES,
         SCHEMAS,
         maybe(description=WORDS, strict=st.booleans()),
@@ -121,7 +130,10 @@ def with_tools(draw: st.DrawFn) -> dict[str, Any]:
 
 
 FORMATS = st.just({"type": "json_object"}) | st.builds(
-    lambda name, schema, more: {"type": "json_schema", "json_schema": {"name": name, "schema": schema, **more}},
+    lambda name, schema, more: {
+        "type": "json_schema",
+        "json_schema": {"name": name, "schema": fit_for(more, schema), **more},
+    },
     NAMES,
     SCHEMAS,
     maybe(description=WORDS, strict=st.booleans()),
@@ -231,7 +243,7 @@ class Car(BaseModel):
     wheels: list[Wheel]
     price: int | None = None
     spare: Wheel | None = Field(default=None, description="In the boot.")
-    tags: dict[str, str] = {}
+    tags: list[str]
 
 
 class Tree(BaseModel):
@@ -249,7 +261,7 @@ MODELS = [Car, Tree, Plain]
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_as_the_form_of_an_answer_makes_the_same_body(model: type[BaseModel]) -> None:
     example = {"name": "a", "colour": "red", "front": {"inches": 1}, "wheels": [], "price": 1, "spare": None}
-    body = json.dumps(example | {"tags": {}, "leaf": "", "branches": [], "answer": 1})
+    body = json.dumps(example | {"tags": [], "leaf": "", "branches": [], "answer": 1})
     THE_SDK.answer = lambda: httpx2.Response(200, text=EMPTY.replace('"{}"', json.dumps(body)))
     messages: Any = [{"role": "user", "content": "Hi"}]
     completion = THE_SDK.client.chat.completions.parse(model="m", messages=messages, response_format=model)
@@ -262,7 +274,7 @@ def test_a_model_as_the_form_of_an_answer_makes_the_same_body(model: type[BaseMo
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_as_a_tool_makes_the_same_body(model: type[BaseModel]) -> None:
     theirs = openai.pydantic_function_tool(model)
-    ours = Tool(model.__name__, Tool.coerce(model).description, strict_schema(model.model_json_schema()), strict=True)
+    ours = Tool.coerce(model).model_copy(update={"strict": True})
     body = THE_SDK.sent(CREATE, messages=[{"role": "user", "content": "Hi"}], tools=[theirs])
 
     assert sent(tools=[theirs]) == body

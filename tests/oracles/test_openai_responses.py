@@ -115,6 +115,9 @@ def options(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], dict[str, 
     text: dict[str, Any] = {}
     if "format" in given_:
         schema, name, strict = draw(SCHEMA), draw(IDS), draw(st.booleans())
+        if strict:
+            properties = {key: {"type": "string"} for key in schema["properties"]}
+            schema |= {"properties": properties, "required": list(properties), "additionalProperties": False}
         inner = {"name": name, "schema": schema, "strict": strict}
         ours["response_format"] = {"type": "json_schema", "json_schema": inner}
         text["format"] = {"type": "json_schema", **inner}
@@ -171,7 +174,7 @@ class Inner(BaseModel):
     """What is inside."""
 
     value: float | None = None
-    kind: str = Field(default="x", description="which one")
+    kind: str = Field(description="which one")
 
 
 class Answered(BaseModel):
@@ -179,7 +182,7 @@ class Answered(BaseModel):
 
     title: str
     inner: Inner
-    more: list[Inner] = []
+    more: list[Inner]
 
 
 def test_a_pydantic_model_asks_for_the_same_format() -> None:

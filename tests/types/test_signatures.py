@@ -9,7 +9,12 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from llmclients.types.signatures import evaluate_signature, parameters_schema, validate_arguments
+from llmclients.types.signatures import (
+    _arguments_adapter,
+    evaluate_signature,
+    parameters_schema,
+    validate_arguments,
+)
 
 
 class Place(BaseModel):
@@ -151,3 +156,76 @@ def test_a_parameter_without_an_annotation_takes_anything() -> None:
 
     assert validate_arguments(f, {"given": {"a": [1]}}) == {"given": {"a": [1]}, "other": None}
     assert parameters_schema(f)["properties"] == {"given": {}, "other": {"default": None}}
+
+
+INNER_REFERENCES = """
+import functools
+from typing import Annotated, Literal, Optional
+from pydantic import BaseModel, Field
+
+def plan(items: list["Item"], first: Optional["Item"] = None, by: dict[str, "list[Item]"] = {}, how: Literal["Item"] = "Item",
+         told: Annotated["Item", Field(description="told")] = None, tree: "Node" = None) -> "Nowhere": ...
+
+class Planner:
+    class Inner(BaseModel):
+        name: str
+
+    def plan(self, items: list["Item"], inner: list["Inner"] = []) -> "Nowhere": ...
+    def list(self) -> None: ...  # its name is that of a type, which it must not hide
+
+    async def __call__(self, items: list["Item"], inner: "list[Inner]" = []) -> "Nowhere": ...
+
+    @classmethod
+    def of_class(cls, items: list["Item"]): ...
+
+    @staticmethod
+    def of_nothing(items: "list[Item]"): ...
+
+class Item(BaseModel):
+    name: str
+
+class Node(BaseModel):
+    nodes: list["Node"] = []
+
+def around():
+    class Local(BaseModel):
+        name: str
+    def plan(items: "list[Local]", item: Optional["Local"] = None):
+        return Local
+    return plan
+"""
+
+
+@pytest.mark.parametrize("future", ["", "from __future__ import annotations"])
+def test_names_inside_generics_are_those_of_the_module_where_it_was_written(future: str) -> None:
+    names: dict[str, Any] = {"__name__": "a module that is not imported"}
+    exec(f"{future}\n{INNER_REFERENCES}", names)
+    planner, item = names["Planner"](), names["Item"]
+    functions = [names["plan"], planner.plan, planner, planner.of_class, planner.of_nothing]
+    functions += [functools.partial(names["plan"], first=None), functools.partial(functools.partial(planner))]
+    functions += [logged(names["plan"]), logged(functools.partial(planner.plan)), functools.partial(logged(planner))]
+
+    for function in functions:
+        given = {"items": [{"name": "a"}]}
+        assert validate_arguments(function, given)["items"] == [item(name="a")], function
+        assert parameters_schema(function)["properties"]["items"]["items"] == {"$ref": "#/$defs/Item"}
+    inner = {"items": [], "inner": [{"name": "b"}]}
+    assert [type(one).__name__ for one in validate_arguments(planner, inner)["inner"]] == ["Inner"]
+    assert validate_arguments(planner.plan, inner)["inner"][0].name == "b"
+    whole = validate_arguments(names["plan"], {"items": [], "by": {"a": [{"name": "c"}]}, "tree": {"nodes": [{}]}})
+    assert (whole["by"]["a"][0], whole["how"]) == (item(name="c"), "Item")
+    local = names["around"]()
+    assert type(validate_arguments(local, {"items": [{"name": "d"}]})["items"][0]) is local(None)
+
+
+def test_a_function_is_looked_at_once() -> None:
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, a: int) -> None: ...
+
+    for function in (Unhashable(), Unhashable()):
+        assert validate_arguments(function, {"a": 1}) == {"a": 1}
+    before = _arguments_adapter.cache_info().misses
+    validate_arguments(function, {"a": 2})
+    assert _arguments_adapter.cache_info().misses == before

@@ -17,7 +17,9 @@ from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.content import ImagePart, TextPart
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest
-from llmclients.types.tools import Tool, ToolFailure, as_tools
+from llmclients.types.schema_check import describe_misfits
+from llmclients.types.schema_rules import OPENAI
+from llmclients.types.tools import MAX_TOOLS, Tool, ToolFailure, as_tools
 
 
 class Unit(enum.Enum):
@@ -307,9 +309,76 @@ def test_a_call_s_arguments_are_parsed_and_its_text_is_kept() -> None:
     assert ToolCall(id="c1", name="f", arguments="").arguments == {}
 
 
-@pytest.mark.parametrize(("text", "message"), [('{"city": "Os', "are not JSON"), ("[1]", "are not a JSON object")])
-def test_arguments_that_are_cut_are_not_guessed(text: str, message: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"city": "Os', "are not JSON"),
+        ("[1]", "are not a JSON object"),
+        ('{"a": NaN}', "are not JSON: NaN is no number in JSON"),
+        ('{"a": [1, -Infinity]}', "are not JSON: -Infinity is no number in JSON"),
+        ('{"a": 1e999}', "are not JSON: 1e999 is too large a number"),
+        ('{"a": -1' + "0" * 400 + ".5}", "are not JSON: -1000000000000000000 is too large a number"),
+        ('{"a": 1' + "0" * 400 + "}", "are not JSON: 10000000000000000000 is too large a number"),
+        ('{"a": ' + "[" * 100_000, "are not JSON: it is nested too deeply"),
+    ],
+)
+def test_arguments_that_are_cut_or_no_json_are_not_guessed(text: str, message: str) -> None:
     call = ToolCall(id="c1", name="f", arguments=text)
 
     with pytest.raises(APIResponseError, match=f"the arguments of the call of f {message}"):
         call.arguments  # noqa: B018
+    assert not call.is_readable
+
+
+def test_numbers_that_only_look_odd_are_read() -> None:
+    text = '{"a": 1e100, "b": 1E-999, "c": "NaN, Infinity, 1e999", "d": 1' + "0" * 300 + "}"
+
+    assert ToolCall(id="c1", name="f", arguments=text).arguments == {
+        "a": 1e100,
+        "b": 0.0,
+        "c": "NaN, Infinity, 1e999",
+        "d": 10**300,
+    }
+
+
+def test_a_request_has_so_many_tools_at_most_and_none_twice() -> None:
+    many = [Tool(f"f{i}") for i in range(MAX_TOOLS)]
+
+    assert as_tools(many) == many
+    for tools, message in (
+        ([*many, weather], "1025 of them are too many for one request: 1024 at most"),
+        ([{"name": "f"}] * 1_000_000, "1000000 of them are too many"),
+        ([*many[1:], many[-1]], "two tools have the name 'f1023'"),
+    ):
+        with pytest.raises(InvalidRequestError, match=message):
+            ChatRequest.from_messages("Hi", tools=tools)
+
+
+class Order(BaseModel):
+    dish: str
+    plates: int = 1
+
+
+def lookup(table: dict[str, int]) -> int:
+    return 1
+
+
+def test_a_strict_tool_of_a_function_or_a_model_is_made_strict_and_one_s_own_is_not_touched() -> None:
+    def strict(tool: Any) -> Tool:
+        return Tool.coerce(tool).model_copy(update={"strict": True})
+
+    for tool in (weather, Order):
+        given = Tool.coerce(tool).parameters
+        assert Tool.coerce(tool).fitted_parameters(OPENAI) == given
+        fitted = strict(tool).fitted_parameters(OPENAI)
+        assert describe_misfits(fitted, OPENAI) is None
+        assert fitted["required"] == list(given["properties"])
+    given = {"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"], "additionalProperties": False}
+    assert Tool("f", parameters=given, strict=True).fitted_parameters(OPENAI) == given
+    assert strict(lookup).fitted_parameters(None) == Tool.coerce(lookup).parameters
+    for tool, message in (
+        (strict(lookup), "lookup cannot be strict: properties.table.additionalProperties: OpenAI wants false"),
+        (Tool("g", parameters={**given, "required": []}, strict=True), "g cannot be strict: required: .* also 'a'"),
+    ):
+        with pytest.raises(InvalidRequestError, match=message):
+            tool.fitted_parameters(OPENAI)

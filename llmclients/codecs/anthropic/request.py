@@ -10,6 +10,8 @@ from llmclients.codecs.anthropic.names import JSON_TOOL
 from llmclients.codecs.base import CodecOptions, given
 from llmclients.errors import InvalidRequestError
 from llmclients.types.request import ChatRequest, Positive
+from llmclients.types.schema_check import describe_misfits
+from llmclients.types.schema_rules import ANTHROPIC
 
 if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat
@@ -83,7 +85,9 @@ def request_payload(request: ChatRequest, model: str, options: AnthropicOptions)
     version = model_version(model)
     thinking = _thinking(request, options, version)
     response_format = request.response_format
-    by_tool = response_format is not None and _needs_tool(response_format, version)
+    has_tool_for_it = not request.tools and not _thinks(thinking.payload)
+    output = response_format and _native_output(response_format, version, has_tool_for_it=has_tool_for_it)
+    by_tool = response_format is not None and output is None
     if by_tool:
         _check_free_for_tool(request, thinking.payload)
     system, messages = message_payloads(request.messages)
@@ -106,8 +110,7 @@ def request_payload(request: ChatRequest, model: str, options: AnthropicOptions)
     if response_format is not None and by_tool:
         members["tools"] = [_json_tool(response_format)]
         members["tool_choice"] = {"type": "tool", "name": JSON_TOOL, "disable_parallel_tool_use": True}
-    elif response_format is not None:
-        output = {"type": "json_schema", "schema": closed_schema(response_format.json_schema or {})}
+    elif output is not None:
         members["output_config"] = {**(members["output_config"] or {}), "format": output}
     return given(**members)
 
@@ -183,7 +186,7 @@ def _tool(tool: Tool) -> dict[str, Any]:
     payload: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         payload["description"] = tool.description
-    payload["input_schema"] = tool.parameters
+    payload["input_schema"] = tool.fitted_parameters(ANTHROPIC)
     if tool.strict is not None:
         payload["strict"] = tool.strict
     return payload
@@ -205,15 +208,31 @@ def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
 # --- structured output -----------------------------------------------------------------------------------------------
 
 
-def _needs_tool(response_format: ResponseFormat, version: Version | None) -> bool:
-    """Whether JSON comes by a tool that the model must call."""
+def _native_output(
+    response_format: ResponseFormat, version: Version | None, *, has_tool_for_it: bool
+) -> dict[str, Any] | None:
+    """The format that the model is held to; None where JSON comes by a tool that the model must call.
+
+    A tool takes any schema, and keeps to none: that is the way for what a format cannot be held to, such as a dict.
+
+    Raises:
+        InvalidRequestError: it can be had neither way.
+    """
+    reason = "this model has no JSON without a schema: give one"
     if response_format.json_schema is not None:
-        return not _has(version, _STRUCTURED_OUTPUT)
+        if not _has(version, _STRUCTURED_OUTPUT):
+            return None
+        schema = closed_schema(response_format.type_schema_for(ANTHROPIC) or response_format.json_schema)
+        found = describe_misfits(schema, ANTHROPIC)
+        if found is None:
+            return {"type": "json_schema", "schema": schema}
+        reason = f"its schema cannot be strict, and this model takes no other: {found}"
+        claimed = response_format.type_schema is None and response_format.strict
+        if claimed or not has_tool_for_it:
+            raise InvalidRequestError(f"response_format: {reason}", argument="response_format")
     if version is not None and version >= _THINKING_BY_DEFAULT:
-        raise InvalidRequestError(
-            "response_format: this model has no JSON without a schema: give one", argument="response_format"
-        )
-    return True
+        raise InvalidRequestError(f"response_format: {reason}", argument="response_format")
+    return None
 
 
 def _check_free_for_tool(request: ChatRequest, thinking: dict[str, Any] | None) -> None:
@@ -221,10 +240,14 @@ def _check_free_for_tool(request: ChatRequest, thinking: dict[str, Any] | None) 
         raise InvalidRequestError(
             "response_format: on this model it takes the place of tools: ask without them", argument="response_format"
         )
-    if thinking is not None and thinking["type"] != "disabled":
+    if _thinks(thinking):
         raise InvalidRequestError(
             "response_format: on this model it cannot be had together with thinking", argument="response_format"
         )
+
+
+def _thinks(thinking: dict[str, Any] | None) -> bool:
+    return thinking is not None and thinking["type"] != "disabled"
 
 
 def _json_tool(response_format: ResponseFormat) -> dict[str, Any]:
@@ -241,8 +264,8 @@ _FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "uri",
 def closed_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """A JSON Schema within what the wire knows, as the official SDK writes it of a type.
 
-    No other properties than the named ones; what the wire cannot hold the model to (`minimum`, `pattern`, …) goes into
-    the description, and is checked when the answer is parsed.
+    Where properties are named, there are no others; what the wire cannot hold the model to (`minimum`, `pattern`, …)
+    goes into the description, and is checked when the answer is parsed.
     """
     closed: dict[str, Any] = {}
     described: dict[str, Any] = {}
@@ -261,8 +284,7 @@ def closed_schema(schema: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in closed.items() if key in ("$ref", "$defs", "definitions")}
     if "enum" in closed or "const" in closed:
         closed.pop("type", None)
-    if closed.get("type") == "object":
-        closed.setdefault("properties", {})
+    if closed.get("type") == "object" and "properties" in closed:
         closed.setdefault("additionalProperties", False)
     if described:
         text = "{" + ", ".join(f"{key}: {value}" for key, value in described.items()) + "}"

@@ -23,6 +23,7 @@ from llmclients.types.content import ImagePart, Part, TextPart
 from llmclients.types.messages import Message
 from llmclients.types.request import TOOL_CHOICES, ChatRequest, Positive
 from llmclients.types.response import Chunk
+from llmclients.types.schema_rules import COHERE
 
 __all__ = ["CohereCodec", "CohereOptions"]
 
@@ -164,9 +165,11 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
             f"Cohere cannot be told to call one tool, {choice!r}: give it that tool alone and tool_choice='required'",
             argument="tool_choice",
         )
+    strict = stricts.pop() if stricts else None
+    tools = [tool.model_copy(update={"strict": strict}) for tool in request.tools]
     return {
-        "tools": [tool_payload(tool.model_copy(update={"strict": None})) for tool in request.tools],
-        "strict_tools": stricts.pop() if stricts else None,
+        "tools": [tool_payload(tool, COHERE, with_strict=False) for tool in tools],
+        "strict_tools": strict,
         "tool_choice": choice.upper() if choice in ("required", "none") else None,
     }
 
@@ -179,7 +182,7 @@ def _format(request: ChatRequest) -> dict[str, Any]:
         raise UnsupportedOptionError(
             "Cohere cannot carry a response_format together with tools", argument="response_format"
         )
-    return {"response_format": given(type="json_object", json_schema=response_format.json_schema)}
+    return {"response_format": given(type="json_object", json_schema=response_format.fitted(COHERE)[0])}
 
 
 def _thinking(request: ChatRequest, options: CohereOptions) -> dict[str, Any] | None:

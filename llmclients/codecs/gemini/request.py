@@ -16,6 +16,7 @@ from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.content import MediaPart, Part
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest
+from llmclients.types.schema_rules import GEMINI
 
 if TYPE_CHECKING:
     from llmclients.types.tools import Tool
@@ -196,7 +197,7 @@ def generation_config(request: ChatRequest, top_k: int | None) -> dict[str, Any]
         presencePenalty=request.presence_penalty,
         frequencyPenalty=request.frequency_penalty,
         responseMimeType=None if response_format is None else "application/json",
-        responseJsonSchema=None if response_format is None else response_format.json_schema,
+        responseJsonSchema=None if response_format is None else response_format.fitted(GEMINI)[0],
         responseLogprobs=logprobs,
         logprobs=request.top_logprobs,
     )

@@ -69,7 +69,7 @@ class OllamaCodec(Codec):
         payload = given(
             model=context.model,
             messages=_messages(request.messages),
-            tools=[tool_payload(tool.model_copy(update={"strict": None})) for tool in request.tools or ()] or None,
+            tools=[tool_payload(tool, None, with_strict=False) for tool in request.tools or ()] or None,
             format=response_format and ("json" if response_format.json_schema is None else response_format.json_schema),
             think=_think(request.reasoning_effort),
             logprobs=request.logprobs,

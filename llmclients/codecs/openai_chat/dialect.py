@@ -11,6 +11,7 @@ from typing import TypedDict
 
 from llmclients.codecs.base import PartRule
 from llmclients.errors import ConfigurationError
+from llmclients.types.schema_rules import MAKERS, SchemaRules
 
 __all__ = ["FIELDS", "Dialect", "DialectOptions"]
 
@@ -69,6 +70,9 @@ class Dialect:
         reasoning_field: the member in which an assistant message with tool calls brings its reasoning back.
         provider_data_field: the member of an assistant message that goes back as it came, a list: signed or encrypted
             reasoning.
+        strict_rules: whose rules a strict schema keeps, a key of `llmclients.types.schema_rules.MAKERS`; None: nobody
+            knows them, and what claims to be strict goes out as it is.
+        default_endpoint_strict_rules: those of the provider's own service, if they are others.
         short_call_ids: whether ids of tool calls must be nine letters and digits. Others are replaced by such.
         stream_options: whether usage in a stream has to be asked for.
         done_required: whether a stream without `[DONE]` was cut. Where not, its finish reason is the end mark.
@@ -89,6 +93,8 @@ class Dialect:
     named_roles: Collection[str] = _NAMES["named_roles"]
     reasoning_field: str | None = None
     provider_data_field: str | None = None
+    strict_rules: str | None = "openai"
+    default_endpoint_strict_rules: str | None = None
     short_call_ids: bool = False
     stream_options: bool = True
     done_required: bool = True
@@ -120,6 +126,11 @@ class Dialect:
             if kind in self.parts
         }
 
+    def schema_rules(self, *, is_default_endpoint: bool) -> SchemaRules | None:
+        """What the server's strict mode takes; None where nobody knows."""
+        maker = (self.default_endpoint_strict_rules if is_default_endpoint else None) or self.strict_rules
+        return None if maker is None else MAKERS[maker]
+
     def wire_name(self, field: str, *, is_default_endpoint: bool) -> str:
         """What the server calls a field of `ChatRequest`."""
         if field == "seed":
@@ -146,6 +157,8 @@ class DialectOptions(TypedDict, total=False):
     named_roles: Collection[str]
     reasoning_field: str | None
     provider_data_field: str | None
+    strict_rules: str | None
+    default_endpoint_strict_rules: str | None
     short_call_ids: bool
     stream_options: bool
     done_required: bool

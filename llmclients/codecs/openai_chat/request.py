@@ -20,6 +20,7 @@ from llmclients.types.request import TOOL_CHOICES, ChatRequest
 
 if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat
+    from llmclients.types.schema_rules import SchemaRules
 
 __all__ = ["field_payload", "message_payload"]
 
@@ -103,8 +104,9 @@ def field_payload(
     request: ChatRequest, dialect: Dialect, fields: Iterable[str] = FIELDS, *, is_default_endpoint: bool = False
 ) -> dict[str, Any]:
     """Those of the fields that are set, in this order, by the server's names."""
+    rules = dialect.schema_rules(is_default_endpoint=is_default_endpoint)
     payload = {
-        dialect.wire_name(field, is_default_endpoint=is_default_endpoint): _value(field, request, dialect)
+        dialect.wire_name(field, is_default_endpoint=is_default_endpoint): _value(field, request, dialect, rules)
         for field in fields
         if getattr(request, field) is not None
     }
@@ -119,22 +121,22 @@ def _counted_logprobs(payload: dict[str, Any]) -> dict[str, Any]:
     return payload
 
 
-def _value(field: str, request: ChatRequest, dialect: Dialect) -> Any:
+def _value(field: str, request: ChatRequest, dialect: Dialect, rules: SchemaRules | None) -> Any:
     if field == "tools":
-        return _tools(request, dialect)
+        return _tools(request, dialect, rules)
     if field == "tool_choice":
         return _tool_choice(request.tool_choice, dialect)
     if field == "response_format" and request.response_format is not None:
-        return _response_format(request.response_format)
+        return _response_format(request.response_format, rules)
     if field == "stop" and dialect.stop_as_list and isinstance(request.stop, str):
         return [request.stop]
     return getattr(request, field)
 
 
-def _tools(request: ChatRequest, dialect: Dialect) -> list[dict[str, Any]]:
+def _tools(request: ChatRequest, dialect: Dialect, rules: SchemaRules | None) -> list[dict[str, Any]]:
     """The tools; only the one that `tool_choice` names, where the server cannot be told its name."""
     name = None if dialect.named_choice or request.tool_choice in TOOL_CHOICES else request.tool_choice
-    return [tool_payload(tool) for tool in request.tools or () if name is None or tool.name == name]
+    return [tool_payload(tool, rules) for tool in request.tools or () if name is None or tool.name == name]
 
 
 def _tool_choice(choice: str | None, dialect: Dialect) -> Any:
@@ -145,7 +147,7 @@ def _tool_choice(choice: str | None, dialect: Dialect) -> Any:
     return {"type": "function", "function": {"name": choice}}
 
 
-def _response_format(response_format: ResponseFormat) -> dict[str, Any]:
+def _response_format(response_format: ResponseFormat, rules: SchemaRules | None) -> dict[str, Any]:
     if response_format.json_schema is None:
         return {"type": "json_object"}
-    return {"type": "json_schema", "json_schema": schema_payload(response_format)}
+    return {"type": "json_schema", "json_schema": schema_payload(response_format, rules)}

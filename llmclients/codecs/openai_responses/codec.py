@@ -29,9 +29,11 @@ from llmclients.types.content import FilePart, ImagePart, Part, TextPart
 from llmclients.types.messages import Message
 from llmclients.types.request import TOOL_CHOICES, ChatRequest
 from llmclients.types.response import Chunk
+from llmclients.types.schema_rules import OPENAI
 
 if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat
+    from llmclients.types.schema_rules import SchemaRules
     from llmclients.types.tools import Tool
 
 __all__ = ["OpenAIResponsesCodec"]
@@ -84,14 +86,15 @@ class OpenAIResponsesCodec(Codec):
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         options = context.options
         assert isinstance(options, OpenAIResponsesOptions)
+        rules = OPENAI if context.is_default_endpoint else None
         payload: dict[str, Any] = {
             "model": context.model,
             "input": [item for index, message in enumerate(request.messages) for item in _items(message, index)],
             **given(**{wire_name: getattr(request, field) for field, wire_name in _WIRE_NAMES.items()}),
             **given(
-                tools=[_tool(tool) for tool in request.tools] if request.tools else None,
+                tools=[_tool(tool, rules) for tool in request.tools] if request.tools else None,
                 tool_choice=_tool_choice(request.tool_choice),
-                text=given(format=_format(request.response_format), verbosity=options.verbosity) or None,
+                text=given(format=_format(request.response_format, rules), verbosity=options.verbosity) or None,
                 reasoning=given(effort=request.reasoning_effort, summary=options.summary) or None,
                 include=list(_included(request, options)) or None,
                 store=options.store,  # the provider's own default is to keep everything
@@ -173,11 +176,11 @@ def _invalid(index: int, reason: str) -> InvalidRequestError:
 # --- options --------------------------------------------------------------------------------------------------------
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
+def _tool(tool: Tool, rules: SchemaRules | None) -> dict[str, Any]:
     """A tool, flat. Unlike elsewhere, `strict` is on where it is not sent: that would reject many a schema."""
     return {
         "type": "function",
-        **given(name=tool.name, description=tool.description, parameters=tool.parameters),
+        **given(name=tool.name, description=tool.description, parameters=tool.fitted_parameters(rules)),
         "strict": bool(tool.strict),
     }
 
@@ -186,12 +189,12 @@ def _tool_choice(choice: str | None) -> Any:
     return choice if choice is None or choice in TOOL_CHOICES else {"type": "function", "name": choice}
 
 
-def _format(response_format: ResponseFormat | None) -> dict[str, Any] | None:
+def _format(response_format: ResponseFormat | None, rules: SchemaRules | None) -> dict[str, Any] | None:
     if response_format is None:
         return None
     if response_format.json_schema is None:
         return {"type": "json_object"}
-    return {"type": "json_schema", **schema_payload(response_format)}
+    return {"type": "json_schema", **schema_payload(response_format, rules)}
 
 
 def _included(request: ChatRequest, options: OpenAIResponsesOptions) -> Iterator[str]:
