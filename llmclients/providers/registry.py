@@ -76,7 +76,7 @@ def find_provider(name: str) -> Provider:
         return provider
     import difflib
 
-    similar = difflib.get_close_matches(key, {*_registered, *_entry_points()}, n=3, cutoff=0.5)
+    similar = difflib.get_close_matches(key, {*_registered, *_entry_points()}, n=3, cutoff=0.7)
     hint = f"did you mean {' or '.join(similar)}?" if similar else f"known are {', '.join(provider_names())}"
     raise UnknownProviderError(f"there is no provider named {name!r}: {hint}", argument="provider")
 

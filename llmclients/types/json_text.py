@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 __all__ = ["check_json_numbers", "load_json"]
 
-_MOST_DIGITS = 308
+_MAX_DIGITS = 308
 """So many digits always fit into a float."""
 
 
@@ -40,7 +40,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
+    if len(digits) > _MAX_DIGITS:
         _finite(digits)
     return int(digits)
 
