@@ -1,0 +1,150 @@
+"""`python -m benchmarks.parts`: what each part of a chunk costs, without a socket, and what a bare protocol does."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import statistics
+import sys
+import time
+import timeit
+from collections.abc import Callable, Coroutine
+from typing import Any
+from unittest.mock import patch
+
+from pydantic_core import from_json
+
+from benchmarks import wire
+from benchmarks.machine import RUNNER_CORE, pin
+from benchmarks.runners.floor import Events
+from benchmarks.runners.protocol import _Connection as BareConnection
+from llmclients import AsyncClient
+from llmclients.calls.accumulator import Accumulator
+from llmclients.codecs.framing import SSEDecoder
+from llmclients.codecs.openai_chat.reply import EventDecoder
+from llmclients.transports.framing import ChunkedBody
+from llmclients.transports.httpx.pool import Pool
+from llmclients.transports.httpx.protocol import Connection
+from llmclients.types.response import make_text_chunk
+
+STREAMS, CHUNKS, ROUNDS = 50, 400, 7
+EVENT = wire.event({"content": "tok12 "})
+CHUNK = wire.chunked(EVENT)
+_TURNS = 3  # of the event loop, until whoever was woken has run
+
+Stream = Callable[[asyncio.AbstractEventLoop, list[Any]], Coroutine[Any, Any, int]]
+
+
+class _Wire(asyncio.Transport):
+    """The other end of a connection that nothing is sent over."""
+
+    def write(self, data: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+    abort = pause_reading = resume_reading = close
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def _bare(loop: asyncio.AbstractEventLoop, connections: list[Any]) -> int:
+    texts: list[str] = []
+    connection = BareConnection(loop)
+    connection.connection_made(_Wire())
+    connections.append(connection)
+    events = Events(texts.append)
+    while not events.feed(await connection.read()):
+        pass
+    return len(texts)
+
+
+def _client(client: AsyncClient) -> Stream:
+    async def stream(loop: asyncio.AbstractEventLoop, connections: list[Any]) -> int:
+        count = 0
+        async for chunk in client.stream(wire.PROMPT):
+            count += bool(chunk.text)
+        return count
+
+    return stream
+
+
+async def _fed(stream: Stream, connections: list[Any]) -> float:
+    """Seconds of CPU for each chunk of each of the streams, all of them open."""
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(stream(loop, connections)) for _ in range(STREAMS)]
+
+    async def feed(data: bytes) -> None:
+        for connection in connections:
+            connection.data_received(data)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+    await feed(b"")
+    await feed(wire.opening() + CHUNK)
+    gc.collect()
+    start = time.process_time()
+    for _ in range(CHUNKS):
+        await feed(CHUNK)
+    seconds = time.process_time() - start
+    await feed(wire.closing())
+    if set(await asyncio.gather(*tasks)) != {CHUNKS + 1}:
+        raise AssertionError("a stream has not got what it was fed")
+    return seconds / CHUNKS / STREAMS
+
+
+async def _fed_client() -> float:
+    ours, theirs = socket.socketpair()
+    connections: list[Any] = []
+
+    async def connect(pool: Pool, exchange: Any) -> Connection:
+        connection = Connection(asyncio.get_running_loop(), ours, memoryview(bytearray(1024)))
+        connection.connection_made(_Wire())
+        connections.append(connection)
+        return connection
+
+    with ours, theirs, patch.object(Pool, "_connect", connect):
+        async with AsyncClient("openai", model=wire.MODEL, base_url="http://127.0.0.1:9", api_key="key") as client:
+            return await _fed(_client(client), connections)
+
+
+def _timed(part: Callable[[], object], number: int = 20_000) -> float:
+    return min(timeit.repeat(part, number=number, repeat=ROUNDS)) / number
+
+
+def _parts() -> dict[str, Callable[[], object]]:
+    body, lines, decoder, accumulator = ChunkedBody(), SSEDecoder(), EventDecoder(), Accumulator()
+    data = EVENT[6:-2]
+    list(lines.feed(EVENT)), list(decoder.feed(EVENT))
+    payload = from_json(data)
+    chunk = make_text_chunk("tok12 ", wire.MODEL, "id", payload)
+    return {
+        "HTTP's framing": lambda: body.feed(CHUNK),
+        "the event's framing": lambda: lines.feed_plain(EVENT),
+        "the JSON parser": lambda: from_json(data, cache_strings="keys"),
+        "the decoder, with the two above and the chunk": lambda: list(decoder.feed(EVENT)),
+        "a `Chunk`": lambda: make_text_chunk("tok12 ", wire.MODEL, "id", payload),
+        "adding it up": lambda: accumulator.add(chunk),
+        "the clock, for the limit on waiting": time.monotonic,
+        "a pydantic model of the same, validated": lambda: type(chunk)(text="tok12 ", model=wire.MODEL, id="id"),
+    }
+
+
+def main() -> None:
+    """Two totals, each the best of some rounds in turn, and the parts alone: µs."""
+    pin(RUNNER_CORE)
+    write = sys.stdout.write
+    rounds = [(asyncio.run(_fed(_bare, [])), asyncio.run(_fed_client())) for _ in range(ROUNDS)]
+    for name, seconds in zip(("a bare protocol", "AsyncClient"), map(min, zip(*rounds, strict=True)), strict=True):
+        write(f"{seconds * 1e6:6.2f}  {name}, a chunk in all\n")
+    write(f"{statistics.median(ours - bare for bare, ours in rounds) * 1e6:6.2f}  the median difference of a round\n")
+    for name, part in _parts().items():
+        write(f"{_timed(part) * 1e6:6.2f}  {name}\n")
+
+
+if __name__ == "__main__":
+    main()
