@@ -14,6 +14,7 @@ __all__ = [
     "ChatResponse",
     "Chunk",
     "FinishReason",
+    "OtherPart",
     "TokenLogprob",
     "ToolCallDelta",
     "Usage",
@@ -22,7 +23,12 @@ __all__ = [
     "make_usage",
 ]
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "pause", "error"]
+"""Why an answer ended, in the library's words. Only `stop` is the end of a whole answer.
+
+`pause`: the provider has interrupted a long turn, and goes on when its answer is sent back as it is. `error`: anything
+that the library has no word for.
+"""
 
 
 class ToolCallDelta(Model):
@@ -52,6 +58,18 @@ class TokenLogprob(Model):
     top: list[TokenLogprob] = Field(default_factory=list)
 
 
+class OtherPart(Model):
+    """A part of an answer that is not text: an image, sound, a file. The library hands it on, and does not read it.
+
+    Attributes:
+        kind: what it is: its media type where the provider tells it (`image/png`), else the provider's word.
+        raw: the part as the provider sent it, parsed. In a stream it may be a piece of one.
+    """
+
+    kind: str
+    raw: Any = None
+
+
 class Chunk(Model):
     """One piece of a streamed answer. `str(chunk)` is its new text.
 
@@ -68,6 +86,7 @@ class Chunk(Model):
         logprobs: of the new text's tokens, where they were asked for.
         provider_data: what `Message.provider_data` is to hold, once it is complete.
         restarted: the answer begins anew with the next chunk: discard what came before.
+        other_parts: new parts that are not text, such as images; also in `raw`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,6 +103,7 @@ class Chunk(Model):
     logprobs: Sequence[TokenLogprob] = ()
     provider_data: dict[str, Any] | None = None
     restarted: bool = False
+    other_parts: Sequence[OtherPart] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -107,6 +127,8 @@ class ChatResponse(Model):
         logprobs: of the text's tokens, where they were asked for.
         provider_data: what the provider wants back unchanged in the next turn; `message` has it.
         intermediate_messages: with `run_tools`, the calls and their results that came before this answer.
+        other_parts: what of the answer is not text, such as images. Of an answer without any text, the error's
+            `partial` has them.
     """
 
     text: str = ""
@@ -123,6 +145,7 @@ class ChatResponse(Model):
     logprobs: list[TokenLogprob] | None = None
     provider_data: dict[str, Any] | None = None
     intermediate_messages: list[Message] = Field(default=[])
+    other_parts: list[OtherPart] = Field(default=[])
 
     @property
     def message(self) -> Message:
@@ -160,7 +183,7 @@ class _OpenChunk(Chunk):
     __delattr__ = object.__delattr__  # the interpreter has one slot for the two: only both make it fast
 
 
-_PLAIN = {**dict.fromkeys(Chunk.model_fields), "tool_calls": (), "logprobs": (), "restarted": False}
+_PLAIN = {**dict.fromkeys(Chunk.model_fields), "tool_calls": (), "logprobs": (), "restarted": False, "other_parts": ()}
 
 
 def make_text_chunk(text: str, model: str | None, id: str | None, raw: Any) -> Chunk:
@@ -195,6 +218,7 @@ def make_chunk(
     raw: Any = None,
     logprobs: Sequence[TokenLogprob] = (),
     provider_data: dict[str, Any] | None = None,
+    other_parts: Sequence[OtherPart] = (),
 ) -> Chunk:
     """The same, with everything that a chunk can have."""
     chunk = make_text_chunk(text, model, id, raw)
@@ -206,6 +230,7 @@ def make_chunk(
     members["usage"] = usage
     members["logprobs"] = logprobs
     members["provider_data"] = provider_data
+    members["other_parts"] = other_parts
     return chunk
 
 
