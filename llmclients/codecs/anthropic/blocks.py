@@ -54,7 +54,7 @@ _NO_CONTENT = frozenset(
         *("tool_use", "server_tool_use", "mcp_tool_use", "mcp_tool_listing", "compaction", "fallback"),
     }
 )
-"""The types of block that are read, and those that tell how the answer came about. Any other is a part of the answer."""
+"""The types of block that are read, or tell how the answer came about. Any other is a part of the answer."""
 
 _MAX_PIECES = 4096
 """Until they are joined: a long answer takes the memory of its text, not that of its pieces."""
@@ -89,7 +89,7 @@ class Block:
         self.is_answer = block_type == "tool_use" and entry.get("name") == JSON_TOOL
         self.is_call = block_type == "tool_use" and not self.is_answer
         self.call_index = call_index
-        self.id = get_optional_str(entry, "id") or f"toolu_{call_index}" if self.is_call else ""
+        self.id = get_optional_str(entry, "id") or f"llmclients_{call_index}" if self.is_call else ""
         self.name = get_str(entry, "name") if self.is_call else ""
         self._entry = entry
         self._added: list[str] = []

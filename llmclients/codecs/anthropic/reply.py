@@ -215,9 +215,7 @@ class EventDecoder:
         """What a block starts with. The input of a call is a place-holder, unless nothing comes after it."""
         calls = (ToolCallDelta(index=block.call_index, id=block.id, name=block.name),) if block.is_call else ()
         text = "" if block.is_answer else block.initial_text
-        return make_chunk(
-            text, None, block.initial_thinking or None, calls, raw=payload, other_parts=block.other_parts
-        )
+        return make_chunk(text, None, block.initial_thinking or None, calls, raw=payload, other_parts=block.other_parts)
 
     def _ended(self, block: Block, payload: dict[str, Any]) -> Chunk | None:
         """The whole input of a call, where it came with the call's start after all."""

@@ -193,9 +193,7 @@ class Answer:
                 return bool(self._item_types[key] == "reasoning")
         return str(event.get("item_id")).startswith("rs_")
 
-    def _finish_reason(
-        self, response: dict[str, Any], status: Any, items: list[dict[str, Any]]
-    ) -> FinishReason | None:
+    def _finish_reason(self, response: dict[str, Any], status: Any, items: list[dict[str, Any]]) -> FinishReason | None:
         if not isinstance(status, str | None):
             return "error"
         if status == "incomplete":
