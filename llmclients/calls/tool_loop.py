@@ -17,8 +17,8 @@ from llmclients.types.tools import ToolFailure, as_tools
 
 __all__ = ["ToolLoop"]
 
-_COMPLETE = ("tool_calls", "stop", None)
-"""The endings of an answer whose calls are whole. Servers that know of no ending for calls say `stop`, or nothing."""
+_CUT = ("length", "content_filter")
+"""The endings that tell by themselves why an answer is not what it should be. Its calls may be half: none is made."""
 
 
 class ToolLoop:
@@ -81,18 +81,18 @@ class ToolLoop:
         raise failure  # outside the handler, so that the copy does not have the error itself as its context
 
     def calls(self, response: ChatResponse) -> list[ToolCall] | None:
-        """The calls to make; None when `response` is the answer, or asks for a tool that is not a function.
+        """The calls to make; None when `response` is the answer, was cut, or asks for a tool that is not a function.
 
         Of a turn that the provider has interrupted there are none, and then the model is to go on.
 
         Raises:
             ToolLoopError: this was the last turn, but it is no answer. Or it ended in a way that leaves no answer: with
-                calls of which nobody knows whether they are whole, or badly and without any text.
+                calls of which nobody knows whether they are whole, or without calls and text.
         """
         self._usages.append(response.usage)
         reason = response.finish_reason
         known = [self._tools.get(call.name) for call in response.tool_calls]
-        if any(tool is not None and tool.function is None for tool in known):
+        if reason in _CUT or any(tool is not None and tool.function is None for tool in known):
             return None
         asked = " and ".join(call.name or "a tool without a name" for call in response.tool_calls)
         if reason == "pause":
@@ -102,7 +102,7 @@ class ToolLoop:
             if not response.text and reason in ("error", "tool_calls", None):
                 raise self._failed(response, "the answer is empty, and ended badly")
             return None
-        if reason not in _COMPLETE:
+        if reason == "error":
             raise self._failed(response, f"the model asks for {asked}, but its answer ended badly: nothing was called")
         self._check_turns(response, f"still asks for {asked}")
         return response.tool_calls

@@ -5,7 +5,7 @@ The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmclients.codecs.json_fields import get_int, get_optional_str, parse_logprob, unexpected_type
@@ -115,13 +115,13 @@ def _transcript(audio: Any) -> str:
     return get_optional_str(audio, "transcript") or "" if type(audio) is dict else ""
 
 
-def other_parts(message: Any) -> list[OtherPart]:
+def other_parts(message: Any) -> Sequence[OtherPart]:
     """What a message or delta has besides text: OpenAI's `audio`, OpenRouter's `images`, parts of the content.
 
     A piece of audio that has neither sound nor an id, but text or an expiry, is none.
     """
     if type(message) is not dict:
-        return []
+        return ()
     audio, images, content = message.get("audio"), message.get("images"), message.get("content")
     found: list[tuple[str, Any]] = []
     if type(audio) is dict and (audio.get("data") or audio.get("id")):
@@ -131,7 +131,7 @@ def other_parts(message: Any) -> list[OtherPart]:
     if type(content) is list:
         kinds = [(part.get("type"), part) for part in content if type(part) is dict]
         found += [(str(kind or "a part without a type"), part) for kind, part in kinds if kind not in _READ_PARTS]
-    return [OtherPart(kind=kind, raw=part) for kind, part in found]
+    return [OtherPart(kind=kind, raw=part) for kind, part in found] if found else ()
 
 
 def parse_finish_reason(choice: dict[str, Any], *, called: bool, declined: bool) -> FinishReason | None:

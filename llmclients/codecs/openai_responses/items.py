@@ -64,7 +64,6 @@ _WHY_INCOMPLETE: Mapping[Any, FinishReason] = {
     "max_output_tokens": "length",
     "max_tokens": "length",
     "content_filter": "content_filter",
-    None: "length",  # the answer was cut, and the server does not say why
 }
 _TEXT_TYPES = {
     "output_text": "output_text",
@@ -198,7 +197,7 @@ class Answer:
             return "error"
         if status == "incomplete":
             reason = get_optional_str(get_object(response, "incomplete_details"), "reason")
-            return _WHY_INCOMPLETE.get(reason, "error")
+            return _WHY_INCOMPLETE.get(reason, "error")  # also where the server does not say why
         if status == "completed" and self._declined:
             return "content_filter"
         if status in ("completed", None) and (self._calls or asks_for_more(items)):

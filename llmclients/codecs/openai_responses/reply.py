@@ -152,7 +152,7 @@ def _failure(response: dict[str, Any]) -> APIStatusError:
         return error_event(response, statuses=_STATUSES)
     details = get_object(response, "incomplete_details")
     why = get_optional_str(details, "reason") or "it does not say why"
-    return error_event(response, {"message": f"the answer failed ({why})"}, statuses=_STATUSES, default=500)
+    return error_event(response, {"message": f"the answer failed ({why})"}, statuses=_STATUSES)
 
 
 def _no_json(event: bytes, error: ValueError) -> APIError:
