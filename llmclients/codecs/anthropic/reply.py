@@ -90,7 +90,7 @@ def decode_reply(body: bytes) -> Chunk:
 def _finish_reason(value: Any, blocks: Blocks, *, whole: bool = False) -> FinishReason | None:
     """The finish reason; None where the wire has none yet. The call of the answer's own tool is no call.
 
-    Servers that copy the wire end an answer with calls by `end_turn`, too.
+    Calls count for more than `end_turn`.
     """
     if value is None:
         return "tool_calls" if whole and blocks.has_calls else None

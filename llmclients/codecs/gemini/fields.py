@@ -22,7 +22,7 @@ __all__ = [
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "STOP": "stop",
-    "FUNCTION_CALL": "tool_calls",  # none of Google's: of servers that copy the wire
+    "FUNCTION_CALL": "tool_calls",  # this and the next are not Google's own
     "TOOL_CALL": "tool_calls",
     "MAX_TOKENS": "length",
     "SAFETY": "content_filter",

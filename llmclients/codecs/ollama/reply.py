@@ -36,7 +36,7 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "": "stop",
     "stop": "stop",
     "length": "length",
-    "tool_calls": "tool_calls",  # none of Ollama's: of servers that copy the wire
+    "tool_calls": "tool_calls",  # not one of Ollama's own
 }
 """Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`.
 

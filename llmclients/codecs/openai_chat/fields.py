@@ -27,7 +27,7 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {
     "eos": "stop",
     "eos_token": "stop",
     "stop_sequence": "stop",
-    "end_turn": "stop",  # this word, `max_tokens` and `tool_use` are Anthropic's: some gateways hand them on
+    "end_turn": "stop",  # this word, `max_tokens` and `tool_use` are Anthropic's
     "length": "length",
     "max_tokens": "length",
     "model_length": "length",

@@ -252,7 +252,9 @@ class Answer:
         self, delta: _Delta, item: dict[str, Any], key: int | str | None, written_types: frozenset[str]
     ) -> None:
         """Add the texts of a reasoning item that have not come yet, whatever their type. What is no text has none."""
-        written_here = {text_type for text_type, of, _ in self._written if of == key} | written_types
+        written_here = {
+            text_type for text_type, its_item, _ in self._written if its_item in (key, item.get("id"))
+        } | written_types
         for member, usual_type in (("summary", "summary_text"), ("content", "reasoning_text")):
             parts = item.get(member)
             for place, part in enumerate(parts if type(parts) is list else ()):
