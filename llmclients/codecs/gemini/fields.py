@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from llmclients.codecs.json_fields import get_int, get_list, get_str, optional, parse_logprob, unexpected_type
@@ -109,9 +107,14 @@ def parse_usage(usage: Any) -> Usage | None:
     if type(usage) is not dict:
         return None
     counts = [*map(usage.get, _COUNTS)]
-    if not _COUNT_TYPES.issuperset(map(type, counts)) or not 0 <= reduce(or_, filter(None, counts), 0) < _MANY:
-        counts = [get_int(usage, name) for name in _COUNTS]
     prompt, results, answer, thoughts, total, cached = counts
+    if (
+        not _COUNT_TYPES.issuperset(map(type, counts))
+        or not 0
+        <= (prompt or 0) | (results or 0) | (answer or 0) | (thoughts or 0) | (total or 0) | (cached or 0)
+        < _MANY
+    ):
+        prompt, results, answer, thoughts, total, cached = (get_int(usage, name) for name in _COUNTS)
     return make_usage(
         prompt if results is None else results + (prompt or 0),
         answer if thoughts is None else thoughts + (answer or 0),
