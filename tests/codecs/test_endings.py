@@ -276,7 +276,7 @@ def test_calls_of_an_answer_that_ended_badly_are_not_dropped_in_silence() -> Non
 EMPTY: list[tuple[str, Any, str | None]] = [
     ("gemini", [], "MALFORMED_FUNCTION_CALL"),
     ("gemini", [], "UNEXPECTED_TOOL_CALL"),
-    ("openai", {"content": "", "function_call": FUNCTION}, "function_call"),  # of the older form, which is not read
+    ("openai", {"content": ""}, "tool_calls"),
     ("openai", {"content": None}, "error"),
     ("anthropic", [], "tool_use"),
     ("ollama", {"role": "assistant", "content": ""}, "load"),
@@ -315,6 +315,7 @@ OTHER: list[tuple[str, str, Any, str]] = [
     ("cohere", "image_url", {"content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}, "COMPLETE"),
     ("ollama", "image", {"role": "assistant", "content": "", "images": ["iVBORw0KGgo="]}, "stop"),
     ("openai-responses", "image", [{"type": "image_generation_call", "id": "i", "result": "iVBORw0"}], "completed"),
+    ("openai-responses", "a failed image", [{"type": "image_generation_call", "status": "failed"}], "completed"),
     (
         "openai-responses",
         "audio",

@@ -28,6 +28,8 @@ def kind_of_item(item: dict[str, Any]) -> str:
     """What part of an answer an item is that is neither a message nor a call: `image`, or its type; "" for none."""
     item_type = get_optional_str(item, "type") or ""
     if item_type == "image_generation_call":
+        if item.get("status") == "failed":
+            return "a failed image"
         return "image" if item.get("result") else ""
     return "" if item_type in _NO_CONTENT or item_type.endswith(_NO_CONTENT_ENDINGS) else item_type
 
