@@ -114,7 +114,7 @@ class AsyncClient(
             with loop.turn():
                 response = await self._answer(loop.arguments())
             calls = loop.calls(response)
-            if not calls:
+            if calls is None:
                 return loop.finished(response)
             loop.add(response, await asyncio.gather(*(arun_call(loop, call) for call in calls)))
 

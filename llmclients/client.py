@@ -111,7 +111,7 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             with loop.turn():
                 response = self._answer(loop.arguments())
             calls = loop.calls(response)
-            if not calls:
+            if calls is None:
                 return loop.finished(response)
             loop.add(response, [run_call(loop, call) for call in calls])
 

@@ -59,7 +59,8 @@ class LLMClientError(Exception):
 
 
 class ToolLoopError(LLMClientError):
-    """`run_tools` cannot go on: `max_turns` are over while the model still asks for calls, or a result cannot be sent.
+    """`run_tools` cannot go on: `max_turns` are over while the model still asks for calls, a result cannot be sent, or
+    an answer that ended badly has calls, or nothing at all.
 
     Attributes:
         response: the last answer, whose calls were not made, or an empty one; its `messages` are the whole loop, to go

@@ -41,6 +41,7 @@ PUBLIC = [
     "Message",
     "MissingAPIKeyError",
     "NotFoundError",
+    "OtherPart",
     "OverloadedError",
     "PermissionDeniedError",
     "Provider",

@@ -11,6 +11,7 @@ from llmclients.types.response import (
     ChatResponse,
     Chunk,
     FinishReason,
+    OtherPart,
     TokenLogprob,
     ToolCallDelta,
     Usage,
@@ -38,6 +39,7 @@ class Accumulator:
         self._usage: Usage | None = None
         self._logprobs: list[TokenLogprob] = []
         self._provider_data: dict[str, Any] | None = None
+        self._other_parts: list[OtherPart] = []
         self._model: str | None = None
         self._id: str | None = None
         self._raw: Any = None
@@ -45,20 +47,22 @@ class Accumulator:
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk. One marked `restarted` discards what came before it."""
         found = chunk.__dict__  # ten attributes of each chunk of each stream: a dict's members take half the time
+        text = found["text"]
         if (
-            found["restarted"]
+            not text  # as in a chunk that is marked `restarted`
             or found["reasoning"]
             or found["tool_calls"]
-            or found["finish_reason"] is not None
-            or found["usage"] is not None
+            or found["finish_reason"]
+            or found["usage"]  # a model is true, whatever it holds
             or found["logprobs"]
+            or found["other_parts"]
             or found["provider_data"] is not None
         ):
             self._add_more_than_text(chunk)
             if chunk.restarted:
                 return
         self.started = True
-        if text := found["text"]:
+        if text:
             self._write(text)
         self._model = found["model"] or self._model
         self._id = found["id"] or self._id
@@ -79,6 +83,7 @@ class Accumulator:
         self._logprobs.extend(chunk.logprobs)
         if chunk.provider_data is not None:
             self._provider_data = chunk.provider_data
+        self._other_parts.extend(chunk.other_parts)
 
     def response(self) -> ChatResponse:
         """The response so far."""
@@ -94,6 +99,7 @@ class Accumulator:
             raw=self._raw,
             logprobs=self._logprobs or None,
             provider_data=self._provider_data,
+            other_parts=[*self._other_parts],
         )
 
 

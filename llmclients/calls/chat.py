@@ -12,7 +12,7 @@ from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import DRAIN, READ, CallState, Flow
 from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
-from llmclients.errors import StructuredOutputError
+from llmclients.errors import APIResponseError, StructuredOutputError
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
@@ -166,7 +166,14 @@ class ChatCall(BaseCall):
 
         Raises:
             StructuredOutputError: it is not what `response_format` asks for.
+            APIResponseError: it has no text, but parts that are something else.
         """
+        if response.other_parts and not (response.text or response.tool_calls):
+            kinds = " and ".join(dict.fromkeys(part.kind for part in response.other_parts))
+            raise APIResponseError(
+                f"the answer has no text, but {kinds}: in `partial.other_parts` of this error, as the provider sent it",
+                partial=self._named(response),
+            )
         response_format = self._request.response_format
         if response_format is not None and response.finish_reason != "tool_calls":
             try:

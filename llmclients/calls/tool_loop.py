@@ -17,6 +17,9 @@ from llmclients.types.tools import ToolFailure, as_tools
 
 __all__ = ["ToolLoop"]
 
+_CUT = ("length", "content_filter")
+"""The endings that tell by themselves why an answer is not what it should be. Its calls may be half: none is made."""
+
 
 class ToolLoop:
     """One run. The client sends `arguments()`, makes the calls that `calls()` names, and adds the results.
@@ -77,25 +80,44 @@ class ToolLoop:
             return
         raise failure  # outside the handler, so that the copy does not have the error itself as its context
 
-    def calls(self, response: ChatResponse) -> list[ToolCall]:
-        """The calls to make; none when `response` is the answer, or asks for a tool that is not a function.
+    def calls(self, response: ChatResponse) -> list[ToolCall] | None:
+        """The calls to make; None when `response` is the answer, was cut, or asks for a tool that is not a function.
+
+        Of a turn that the provider has interrupted there are none, and then the model is to go on.
 
         Raises:
-            ToolLoopError: there are calls, but this was the last turn.
+            ToolLoopError: this was the last turn, but it is no answer. Or it ended in a way that leaves no answer: with
+                calls of which nobody knows whether they are whole, or without calls and text.
         """
         self._usages.append(response.usage)
-        if response.finish_reason != "tool_calls":
-            return []
+        reason = response.finish_reason
         known = [self._tools.get(call.name) for call in response.tool_calls]
-        if any(tool is not None and tool.function is None for tool in known):
-            return []
-        if len(self._usages) >= self._max_turns:
-            raise ToolLoopError(
-                f"after {self._max_turns} turns (max_turns) the model still asks for "
-                f"{' and '.join(call.name for call in response.tool_calls)}",
-                response=self.finished(response),
-            )
+        if reason in _CUT or any(tool is not None and tool.function is None for tool in known):
+            return None
+        asked = " and ".join(call.name or "a tool without a name" for call in response.tool_calls)
+        if reason == "pause":
+            self._check_turns(response, "has not ended its turn")
+            return []  # the provider's own tools are at work; it runs no calls of ours half-way
+        if not asked:
+            if not response.text and reason in ("error", "tool_calls", None):
+                raise self._failed(response, "the answer is empty, and ended badly")
+            return None
+        if reason == "error":
+            raise self._failed(response, f"the model asks for {asked}, but its answer ended badly: nothing was called")
+        self._check_turns(response, f"still asks for {asked}")
         return response.tool_calls
+
+    def _check_turns(self, response: ChatResponse, what: str) -> None:
+        if len(self._usages) >= self._max_turns:
+            message = f"after {self._max_turns} turns (max_turns) the model {what}"
+            raise ToolLoopError(message, response=self.finished(response))
+
+    def _failed(self, response: ChatResponse, what: str) -> ToolLoopError:
+        reason = response.finish_reason
+        why = f"with the finish reason {reason!r}" if reason else "without a finish reason"
+        return ToolLoopError(
+            f"{what} ({why}; the provider's own words are in `response.raw`)", response=self.finished(response)
+        )
 
     def is_async(self, call: ToolCall) -> bool:
         """Whether making the call gives something to await."""

@@ -14,6 +14,7 @@ __all__ = [
     "ChatResponse",
     "Chunk",
     "FinishReason",
+    "OtherPart",
     "TokenLogprob",
     "ToolCallDelta",
     "Usage",
@@ -22,7 +23,12 @@ __all__ = [
     "make_usage",
 ]
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "pause", "error"]
+"""Why an answer ended, in the library's words. Only `stop` is the end of a whole answer.
+
+`pause`: the provider has interrupted a long turn, and goes on when its answer is sent back as it is. `error`: anything
+that the library has no word for.
+"""
 
 
 class ToolCallDelta(Model):
@@ -35,13 +41,23 @@ class ToolCallDelta(Model):
 
 
 class Usage(Model):
-    """Token counts as the provider reports them; None where it does not. Never an estimate."""
+    """Token counts as the provider reports them; None where it does not. Never an estimate.
+
+    Attributes:
+        input_tokens: of the request, those read from a cache and written to one included.
+        output_tokens: of the answer, its reasoning included.
+        total_tokens: of both.
+        reasoning_tokens: of the reasoning.
+        cached_tokens: of the request, those that were read from the provider's cache.
+        cache_write_tokens: of the request, those that were written to it.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     total_tokens: int | None = None
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class TokenLogprob(Model):
@@ -50,6 +66,18 @@ class TokenLogprob(Model):
     token: str
     logprob: float
     top: list[TokenLogprob] = Field(default_factory=list)
+
+
+class OtherPart(Model):
+    """A part of an answer that is not text: an image, sound, a file. The library hands it on, and does not read it.
+
+    Attributes:
+        kind: what it is: its media type where the provider tells it (`image/png`), else the provider's word.
+        raw: the part as the provider sent it, parsed. In a stream it may be a piece of one.
+    """
+
+    kind: str
+    raw: Any = None
 
 
 class Chunk(Model):
@@ -68,6 +96,7 @@ class Chunk(Model):
         logprobs: of the new text's tokens, where they were asked for.
         provider_data: what `Message.provider_data` is to hold, once it is complete.
         restarted: the answer begins anew with the next chunk: discard what came before.
+        other_parts: new parts that are not text, such as images; also in `raw`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,6 +113,7 @@ class Chunk(Model):
     logprobs: Sequence[TokenLogprob] = ()
     provider_data: dict[str, Any] | None = None
     restarted: bool = False
+    other_parts: Sequence[OtherPart] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -107,6 +137,8 @@ class ChatResponse(Model):
         logprobs: of the text's tokens, where they were asked for.
         provider_data: what the provider wants back unchanged in the next turn; `message` has it.
         intermediate_messages: with `run_tools`, the calls and their results that came before this answer.
+        other_parts: what of the answer is not text, such as images. Of an answer without any text, the error's
+            `partial` has them.
     """
 
     text: str = ""
@@ -123,6 +155,7 @@ class ChatResponse(Model):
     logprobs: list[TokenLogprob] | None = None
     provider_data: dict[str, Any] | None = None
     intermediate_messages: list[Message] = Field(default=[])
+    other_parts: list[OtherPart] = Field(default=[])
 
     @property
     def message(self) -> Message:
@@ -160,7 +193,7 @@ class _OpenChunk(Chunk):
     __delattr__ = object.__delattr__  # the interpreter has one slot for the two: only both make it fast
 
 
-_PLAIN = {**dict.fromkeys(Chunk.model_fields), "tool_calls": (), "logprobs": (), "restarted": False}
+_PLAIN = {**dict.fromkeys(Chunk.model_fields), "tool_calls": (), "logprobs": (), "restarted": False, "other_parts": ()}
 
 
 def make_text_chunk(text: str, model: str | None, id: str | None, raw: Any) -> Chunk:
@@ -195,6 +228,7 @@ def make_chunk(
     raw: Any = None,
     logprobs: Sequence[TokenLogprob] = (),
     provider_data: dict[str, Any] | None = None,
+    other_parts: Sequence[OtherPart] = (),
 ) -> Chunk:
     """The same, with everything that a chunk can have."""
     chunk = make_text_chunk(text, model, id, raw)
@@ -206,6 +240,7 @@ def make_chunk(
     members["usage"] = usage
     members["logprobs"] = logprobs
     members["provider_data"] = provider_data
+    members["other_parts"] = other_parts
     return chunk
 
 
@@ -229,6 +264,7 @@ def make_usage(
     total_tokens: int | None = None,
     reasoning_tokens: int | None = None,
     cached_tokens: int | None = None,
+    cache_write_tokens: int | None = None,
 ) -> Usage:
     """A `Usage` of counts that a codec has already checked: some wires send them with every event of a stream."""
     usage = _new(_OpenUsage)
@@ -238,6 +274,7 @@ def make_usage(
         "total_tokens": total_tokens,
         "reasoning_tokens": reasoning_tokens,
         "cached_tokens": cached_tokens,
+        "cache_write_tokens": cache_write_tokens,
     }
     usage.__pydantic_fields_set__ = _ALL_COUNTS
     usage.__pydantic_extra__ = None

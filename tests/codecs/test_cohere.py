@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import pytest
@@ -207,33 +206,6 @@ def test_log_probabilities_of_a_stream_come_with_their_text() -> None:
     assert [list(chunk.logprobs) for chunk in chunks] == [[TokenLogprob(token="Four", logprob=-0.5)], []]
 
 
-@pytest.mark.parametrize(
-    "values",
-    [["-1"], [None], [True], [math.nan], [-math.inf], [-(10**400)], [-1e308, -1e308], [-(10**308), -(10**308)]],
-    ids=lambda values: repr(values)[:20],
-)
-def test_what_is_no_log_probability_is_an_error(values: list[Any]) -> None:
-    item = {"text": "F", "token_ids": [1], "logprobs": values}
-    piece = {"type": "content-delta", "delta": {"message": {"content": {"text": "F"}}}, "logprobs": item}
-    reply = {"finish_reason": "COMPLETE", "message": {"content": [{"type": "text", "text": "F"}]}, "logprobs": [item]}
-
-    with pytest.raises(APIResponseError, match="logprobs"):
-        list(CODEC.stream_decoder("").feed(event(piece)))
-    with pytest.raises(APIResponseError, match="logprobs"):
-        whole_reply(CODEC, json.dumps(reply).encode())
-
-
-@pytest.mark.parametrize("count", [math.inf, math.nan, 1.5, "3", True, []], ids=repr)
-def test_what_is_no_count_is_an_error(count: Any) -> None:
-    usage = {"tokens": {"input_tokens": 1, "output_tokens": count}}
-    reply = {"finish_reason": "COMPLETE", "message": {"content": [{"type": "text", "text": "F"}]}, "usage": usage}
-
-    with pytest.raises(APIResponseError, match="output_tokens"):
-        list(CODEC.stream_decoder("").feed(end(usage=usage)))
-    with pytest.raises(APIResponseError, match="output_tokens"):
-        whole_reply(CODEC, json.dumps(reply).encode())
-
-
 # --- the end, and any cut -------------------------------------------------------------------------------------------
 
 
@@ -275,7 +247,9 @@ def streams(draw: st.DrawFn) -> tuple[bytes, str, str, list[tuple[str, str, str]
         for piece in pieces:
             more = {"message": {"tool_calls": {"function": {"arguments": piece}}}}
             events.append(event({"type": "tool-call-delta", "index": index, "delta": more}))
-    found = [(id, name, "".join(pieces) or "{}") for id, name, pieces in calls]
+    found = [
+        (id or f"llmclients_{index}", name, "".join(pieces) or "{}") for index, (id, name, pieces) in enumerate(calls)
+    ]
     return b"".join([*events, end()]), text, thinking, found
 
 
@@ -288,5 +262,6 @@ def test_any_cut_gives_the_same_answer(stream: tuple[bytes, str, str, list[tuple
 
     assert found.error is None, found.message
     response = found.response
-    assert (response.text, response.reasoning or "", response.finish_reason) == (text, thinking, "stop")
+    reason = "tool_calls" if calls else "stop"
+    assert (response.text, response.reasoning or "", response.finish_reason) == (text, thinking, reason)
     assert [(call.id, call.name, call.arguments_text) for call in response.tool_calls] == calls

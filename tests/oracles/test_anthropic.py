@@ -223,7 +223,7 @@ def test_the_sdk_makes_the_same_schema_of_a_type(fields: dict[str, Any]) -> None
 REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
-    "pause_turn": "stop",
+    "pause_turn": "pause",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
@@ -240,12 +240,14 @@ def check(response: ChatResponse, expected: anthropic.types.Message) -> None:
     assert [(call.id, call.name, call.arguments) for call in response.tool_calls] == calls
     assert (response.id, response.model) == (expected.id, expected.model)
     assert expected.stop_reason is not None
-    assert response.finish_reason == REASONS[expected.stop_reason]
+    reason = REASONS[expected.stop_reason]
+    assert response.finish_reason == ("tool_calls" if calls and reason == "stop" else reason)
     usage, found = expected.usage, response.usage
     assert found is not None
     read = usage.input_tokens + (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
     assert (found.input_tokens, found.output_tokens) == (read, usage.output_tokens)
     assert (found.total_tokens, found.cached_tokens) == (read + usage.output_tokens, usage.cache_read_input_tokens)
+    assert found.cache_write_tokens == usage.cache_creation_input_tokens
     details = usage.output_tokens_details
     assert found.reasoning_tokens == (details.thinking_tokens if details else None)
     opaque = any(block["type"] in ("thinking", "redacted_thinking") for block in blocks)

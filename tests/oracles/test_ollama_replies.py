@@ -78,7 +78,10 @@ def tokens_of(found: Any) -> list[Any]:
 def of_the_sdk(responses: Sequence[ollama.ChatResponse]) -> tuple[Any, ...]:
     """What the SDK read, with our words for the reasons."""
     asked = [call.function for one in responses for call in one.message.tool_calls or ()]
-    reason = "length" if responses[-1].done_reason == "length" else "tool_calls" if asked else "stop"
+    last_word = responses[-1].done_reason
+    reason = "error" if last_word in ("load", "unload") else "tool_calls" if asked else "stop"
+    if last_word == "length":
+        reason = "length"
     assert responses[-1].done is True
     return (
         "".join(one.message.content or "" for one in responses),

@@ -221,6 +221,7 @@ def check(ours: ChatResponse, theirs: Any) -> None:
         "total_tokens": theirs.usage.total_tokens,
         "reasoning_tokens": theirs.usage.output_tokens_details.reasoning_tokens,
         "cached_tokens": theirs.usage.input_tokens_details.cached_tokens,
+        "cache_write_tokens": getattr(theirs.usage.input_tokens_details, "cache_write_tokens", None),
     }
 
 

@@ -85,6 +85,8 @@ def _essence(response: ChatResponse, wire: str) -> dict[str, Any]:
     for name in ("id", "model", "usage", "provider_data", *(("logprobs",) if wire == "anthropic" else ())):
         fields.pop(name, None)
     fields.setdefault("finish_reason", "tool_calls" if response.tool_calls else "stop")
+    if fields["finish_reason"] == "pause" and wire != "anthropic":
+        fields["finish_reason"] = "length"  # the only word of these wires for what is not whole
     if wire == "anthropic" and (provider_data := (response.provider_data or {}).get(wire)) is not None:
         fields["provider_data"] = provider_data
     return fields

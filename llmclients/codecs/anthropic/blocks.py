@@ -39,14 +39,22 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmclients.codecs.anthropic.names import CODEC_NAME, JSON_TOOL
-from llmclients.codecs.json_fields import get_int, get_list, get_str, unexpected_type
+from llmclients.codecs.json_fields import get_int, get_object, get_optional_str, get_str, unexpected_type
 from llmclients.errors import APIResponseError
-from llmclients.types.response import Usage, make_usage
+from llmclients.types.response import OtherPart, Usage, make_usage
 
 __all__ = ["Block", "Blocks", "TokenCounts"]
 
 _CONTENT = {"text": "text", "thinking": "thinking", "tool_use": "input", "server_tool_use": "input"}
 """The member of each type of block that deltas add to."""
+
+_NO_CONTENT = frozenset(
+    {
+        *("text", "thinking", "redacted_thinking"),
+        *("tool_use", "server_tool_use", "mcp_tool_use", "mcp_tool_listing", "compaction", "fallback"),
+    }
+)
+"""The types of block that are read, or tell how the answer came about. Any other is a part of the answer."""
 
 _MAX_PIECES = 4096
 """Until they are joined: a long answer takes the memory of its text, not that of its pieces."""
@@ -81,7 +89,7 @@ class Block:
         self.is_answer = block_type == "tool_use" and entry.get("name") == JSON_TOOL
         self.is_call = block_type == "tool_use" and not self.is_answer
         self.call_index = call_index
-        self.id = get_str(entry, "id") if self.is_call else ""
+        self.id = get_optional_str(entry, "id") or f"llmclients_{call_index}" if self.is_call else ""
         self.name = get_str(entry, "name") if self.is_call else ""
         self._entry = entry
         self._added: list[str] = []
@@ -99,7 +107,14 @@ class Block:
     @property
     def initial_thinking(self) -> str:
         """What it adds to the reasoning."""
-        return get_str(self._entry, "thinking") if self.type == "thinking" else ""
+        return get_optional_str(self._entry, "thinking") or "" if self.type == "thinking" else ""
+
+    @property
+    def other_parts(self) -> tuple[OtherPart, ...]:
+        """The block itself, if it is neither text nor reasoning nor a step of some tool."""
+        if self.type in _NO_CONTENT or self.type.endswith("_tool_result"):
+            return ()
+        return (OtherPart(kind=self.type, raw=self._entry),)
 
     @property
     def initial_input(self) -> str:
@@ -127,7 +142,8 @@ class Block:
 
     def cite(self, citation: Any) -> None:
         """One more citation of the text has come."""
-        self._entry = self._entry | {"citations": [*get_list(self._entry, "citations"), citation]}
+        before = self._entry.get("citations")
+        self._entry = self._entry | {"citations": [*(before if type(before) is list else ()), citation]}
 
     def end(self) -> str:
         """The block is complete. Returns what a call started with, if no delta took its place; "" the second time."""
@@ -165,7 +181,7 @@ class Block:
             if type(value) is not dict:
                 raise ValueError("not an object")
             return self._entry | {member: value}
-        return self._entry | {member: get_str(self._entry, member) + added}
+        return self._entry | {member: (get_optional_str(self._entry, member) or "") + added}
 
 
 class Blocks:
@@ -203,11 +219,16 @@ class Blocks:
         """A delta of a block that adds no text to it."""
         delta_type = delta.get("type")
         if delta_type == "signature_delta":
-            block.sign(get_str(delta, "signature"))
+            block.sign(get_optional_str(delta, "signature") or "")
         elif delta_type == "citations_delta":
             block.cite(delta.get("citation"))
         else:  # of a type yet unknown: what it belongs to cannot be sent back whole
             self._is_whole = False
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether there are calls of the caller's tools."""
+        return self._calls > 0
 
     @property
     def has_answer(self) -> bool:
@@ -233,26 +254,21 @@ class TokenCounts:
         self._counts: dict[str, Any] = {}
 
     def take(self, usage: Any) -> Usage | None:
-        """What they come to with these; None where there are none at all.
-
-        Raises:
-            APIResponseError: a count is none.
-        """
-        if usage is not None:
-            if type(usage) is not dict:
-                raise unexpected_type("usage", usage)
+        """What they come to with these; None where there are none at all."""
+        if type(usage) is dict:
             self._counts.update((name, value) for name, value in usage.items() if value is not None)
         counts = self._counts
         if not counts:
             return None
         uncached, output_tokens = get_int(counts, "input_tokens"), get_int(counts, "output_tokens")
         cached, written = get_int(counts, "cache_read_input_tokens"), get_int(counts, "cache_creation_input_tokens")
-        details = counts.get("output_tokens_details")
+        details = get_object(counts, "output_tokens_details")
         input_tokens = None if uncached is None else uncached + (cached or 0) + (written or 0)
         return make_usage(
             input_tokens,
             output_tokens,
             None if input_tokens is None or output_tokens is None else input_tokens + output_tokens,
-            get_int(details, "thinking_tokens") if isinstance(details, dict) else None,
+            get_int(details, "thinking_tokens"),
             cached,
+            written,
         )

@@ -20,7 +20,8 @@ __all__ = ["decode_error", "decode_reply", "make_decoder"]
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
-    "pause_turn": "stop",  # the caller goes on by sending the answer back
+    "pause_turn": "pause",
+    "compaction": "pause",  # of the beta API: the older messages became a summary, and the answer is yet to come
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
@@ -76,23 +77,29 @@ def decode_reply(body: bytes) -> Chunk:
         "assistant",
         "".join(block.initial_thinking for block in started) or None,
         calls,
-        _finish_reason(payload.get("stop_reason"), blocks),
+        _finish_reason(payload.get("stop_reason"), blocks, whole=True),
         TokenCounts().take(payload.get("usage")),
         get_optional_str(payload, "model"),
         get_optional_str(payload, "id"),
         payload,
         provider_data=blocks.provider_data(),
+        other_parts=[part for block in started for part in block.other_parts],
     )
 
 
-def _finish_reason(value: Any, blocks: Blocks) -> FinishReason | None:
-    """The finish reason; None where the wire has none yet. The call of the answer's own tool is no call."""
+def _finish_reason(value: Any, blocks: Blocks, *, whole: bool = False) -> FinishReason | None:
+    """The finish reason; None where the wire has none yet. The call of the answer's own tool is no call.
+
+    Calls count for more than `end_turn`.
+    """
     if value is None:
-        return None
+        return "tool_calls" if whole and blocks.has_calls else None
     if type(value) is not str:
         raise unexpected_type("stop_reason", value)
     reason = FINISH_REASONS.get(value, "error")
-    return "stop" if reason == "tool_calls" and blocks.has_answer else reason
+    if reason == "tool_calls" and blocks.has_answer:
+        return "stop"
+    return "tool_calls" if reason == "stop" and blocks.has_calls and not blocks.has_answer else reason
 
 
 # --- streams --------------------------------------------------------------------------------------------------------
@@ -164,7 +171,7 @@ class EventDecoder:
             elif block.is_call:
                 calls = (ToolCallDelta(index=block.call_index, arguments=piece),)
         elif delta_type == "thinking_delta":
-            reasoning = get_str(delta, "thinking")
+            reasoning = get_optional_str(delta, "thinking") or ""
             block.add(reasoning)
         elif delta_type == "text_delta":
             raise unexpected_type("delta.text", delta.get("text"))
@@ -208,7 +215,7 @@ class EventDecoder:
         """What a block starts with. The input of a call is a place-holder, unless nothing comes after it."""
         calls = (ToolCallDelta(index=block.call_index, id=block.id, name=block.name),) if block.is_call else ()
         text = "" if block.is_answer else block.initial_text
-        return make_chunk(text, None, block.initial_thinking or None, calls, raw=payload)
+        return make_chunk(text, None, block.initial_thinking or None, calls, raw=payload, other_parts=block.other_parts)
 
     def _ended(self, block: Block, payload: dict[str, Any]) -> Chunk | None:
         """The whole input of a call, where it came with the call's start after all."""

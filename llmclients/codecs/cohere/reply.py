@@ -9,11 +9,20 @@ from typing import Any
 from llmclients.codecs.base import ReplyDecoder, decode_json, is_json
 from llmclients.codecs.errors import STATUS_BY_CODE, error_event, error_message, status_error
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, parse_logprob, unexpected_type
+from llmclients.codecs.json_fields import (
+    get_int,
+    get_list,
+    get_optional_str,
+    get_str,
+    optional,
+    parse_logprob,
+    unexpected_type,
+)
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
 from llmclients.types.response import (
     Chunk,
     FinishReason,
+    OtherPart,
     TokenLogprob,
     ToolCallDelta,
     Usage,
@@ -69,30 +78,40 @@ def decode_reply(body: bytes) -> Chunk:
     message = payload.get("message")
     if type(message) is not dict:
         raise unexpected_type("message", message)
-    reason = _finish_reason(payload, payload)
-    text, reasoning = _parse_text(message)
+    calls = [_call(entry, index, no_arguments="{}") for index, entry in enumerate(get_list(message, "tool_calls"))]
+    reason = _finish_reason(payload, payload, called=bool(calls))
+    text, reasoning, others = _parse_content(message)
     return make_chunk(
         text,
         "assistant",
         reasoning,
-        [_call(entry, index, no_arguments="{}") for index, entry in enumerate(get_list(message, "tool_calls"))],
+        calls,
         reason,
         _parse_usage(payload.get("usage")),
         id=get_optional_str(payload, "id"),
         raw=payload,
-        logprobs=[_logprob(entry) for entry in get_list(payload, "logprobs")],
+        logprobs=optional(_logprobs, payload.get("logprobs")) or (),
+        other_parts=others,
     )
 
 
-def _parse_text(message: dict[str, Any]) -> tuple[str, str | None]:
-    """Text and reasoning of a message: its plan comes before its thinking."""
-    texts, thoughts = [], [get_str(message, "tool_plan")]
+def _parse_content(message: dict[str, Any]) -> tuple[str, str | None, list[OtherPart]]:
+    """Text and reasoning of a message, and what else it has: its plan comes before its thinking."""
+    texts, thoughts = [], [get_optional_str(message, "tool_plan") or ""]
+    others: list[OtherPart] = []
     for block in get_list(message, "content"):
         if type(block) is not dict:
             raise unexpected_type("message.content[]", block)
         texts.append(get_str(block, "text"))
-        thoughts.append(get_str(block, "thinking"))
-    return "".join(texts), "".join(thoughts) or None
+        thoughts.append(get_optional_str(block, "thinking") or "")
+        others += _other_parts(block)
+    return "".join(texts), "".join(thoughts) or None, others
+
+
+def _other_parts(block: dict[str, Any]) -> list[OtherPart]:
+    """The block itself, if it is neither text nor thinking."""
+    kind = get_optional_str(block, "type")
+    return [OtherPart(kind=kind, raw=block)] if kind not in ("text", "thinking", None) else []
 
 
 def _call(entry: Any, index: int, *, no_arguments: str = "") -> ToolCallDelta:
@@ -103,11 +122,17 @@ def _call(entry: Any, index: int, *, no_arguments: str = "") -> ToolCallDelta:
     if type(function) is not dict:
         raise unexpected_type("tool_calls.function", function)
     arguments = get_str(function, "arguments") or no_arguments
-    return ToolCallDelta(index=index, id=get_str(entry, "id"), name=get_str(function, "name"), arguments=arguments)
+    id = get_optional_str(entry, "id") or f"llmclients_{index}"
+    return ToolCallDelta(index=index, id=id, name=get_str(function, "name"), arguments=arguments)
 
 
-def _finish_reason(holder: dict[str, Any], payload: dict[str, Any]) -> FinishReason:
+def _finish_reason(holder: dict[str, Any], payload: dict[str, Any], *, called: bool) -> FinishReason:
     """The finish reason that `holder` has: the reply, or the `delta` of an event.
+
+    Args:
+        holder: what has it.
+        payload: the whole of what came, for an error.
+        called: whether there were calls: they count for more than `COMPLETE`, or no word at all.
 
     Raises:
         APIStatusError: the answer failed. Text that broke off must not pass for an answer.
@@ -118,15 +143,14 @@ def _finish_reason(holder: dict[str, Any], payload: dict[str, Any]) -> FinishRea
     if error or value in _FAILURES:
         failure = {"code": value, "error": value, "message": error_message(error)}
         raise error_event(payload, failure, statuses=STATUS_BY_CODE | _FAILURES, default=500)
-    return FINISH_REASONS.get(value or "", "error")
+    reason = FINISH_REASONS.get(value or "", "error")
+    return "tool_calls" if called and (not value or reason == "stop") else reason
 
 
 def _parse_usage(usage: Any) -> Usage | None:
     """The tokens that the model saw; those that are billed, where nothing else is there."""
-    if usage is None:
-        return None
     if type(usage) is not dict:
-        raise unexpected_type("usage", usage)
+        return None
     sources = [source for source in (usage.get("tokens"), usage.get("billed_units")) if type(source) is dict]
     input_tokens, output_tokens = (
         next((count for source in sources if (count := get_int(source, name)) is not None), None)
@@ -134,6 +158,11 @@ def _parse_usage(usage: Any) -> Usage | None:
     )
     total = None if input_tokens is None or output_tokens is None else input_tokens + output_tokens
     return make_usage(input_tokens, output_tokens, total, cached_tokens=get_int(usage, "cached_tokens"))
+
+
+def _logprobs(entries: Any) -> list[TokenLogprob]:
+    """Those of a whole reply, a list, or of an event, one entry."""
+    return [_logprob(entry) for entry in (entries if type(entries) is list else [entries])]
 
 
 def _logprob(entry: Any) -> TokenLogprob:
@@ -197,9 +226,7 @@ class EventDecoder:
             return make_chunk(tool_calls=[delta], raw=payload)
         if event_type == "tool-plan-delta":
             plan = _inside(payload, "tool_plan")
-            if type(plan) is not str:
-                raise unexpected_type("delta.message.tool_plan", plan)
-            return make_chunk(reasoning=plan, raw=payload)
+            return make_chunk(reasoning=plan if type(plan) is str else None, raw=payload)
         if event_type == "message-start":
             return make_chunk(role="assistant", id=get_optional_str(payload, "id"), raw=payload)
         if event_type == "message-end":
@@ -207,7 +234,7 @@ class EventDecoder:
             if type(end) is not dict:
                 raise unexpected_type("delta", end)
             chunk = make_chunk(
-                finish_reason=_finish_reason(end, payload),
+                finish_reason=_finish_reason(end, payload, called=self._calls > 0),
                 usage=_parse_usage(end.get("usage")),
                 id=get_optional_str(payload, "id"),
                 raw=payload,
@@ -235,11 +262,12 @@ def _content(payload: dict[str, Any]) -> Chunk | None:
     text, thinking, logprobs = content.get("text"), content.get("thinking"), payload.get("logprobs")
     if thinking is None and logprobs is None and type(text) is str:  # nearly every event of every stream
         return make_text_chunk(text, None, None, payload) if text else None
-    text, thinking = get_str(content, "text"), get_str(content, "thinking")
-    if not text and not thinking and logprobs is None:
+    text, reasoning = get_str(content, "text"), get_optional_str(content, "thinking")
+    others = _other_parts(content)
+    if not (text or reasoning or others) and logprobs is None:
         return None
-    tokens = () if logprobs is None else [_logprob(logprobs)]
-    return make_chunk(text, reasoning=thinking or None, raw=payload, logprobs=tokens)
+    tokens = optional(_logprobs, logprobs) or ()
+    return make_chunk(text, reasoning=reasoning, raw=payload, logprobs=tokens, other_parts=others)
 
 
 def _inside(payload: dict[str, Any], name: str) -> Any:

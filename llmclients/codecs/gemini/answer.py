@@ -29,6 +29,7 @@ from typing import Any
 
 from llmclients.codecs.gemini.fields import (
     first_candidate,
+    other_parts,
     parse_block_reason,
     parse_finish_reason,
     parse_logprobs,
@@ -36,7 +37,15 @@ from llmclients.codecs.gemini.fields import (
 )
 from llmclients.codecs.gemini.names import CODEC_NAME, INVENTED_ID
 from llmclients.codecs.json_fields import get_optional_str, unexpected_type
-from llmclients.types.response import Chunk, FinishReason, TokenLogprob, ToolCallDelta, make_chunk, make_text_chunk
+from llmclients.types.response import (
+    Chunk,
+    FinishReason,
+    OtherPart,
+    TokenLogprob,
+    ToolCallDelta,
+    make_chunk,
+    make_text_chunk,
+)
 
 __all__ = ["Answer"]
 
@@ -97,6 +106,7 @@ class Answer:
         self._response_id = self._response_id or get_optional_str(payload, "responseId") or ""
         text, role, reasoning = "", None, None
         calls: Sequence[ToolCallDelta] = ()
+        others: Sequence[OtherPart] = ()
         reason: FinishReason | None = None
         logprobs: Sequence[TokenLogprob] = ()
         candidate = first_candidate(payload)
@@ -110,6 +120,7 @@ class Answer:
                 parts = content.get("parts")
                 if parts:
                     text, reasoning, calls = self._read(parts)
+                    others = other_parts(parts)
             if candidate.get("finishReason"):
                 reason = parse_finish_reason(candidate["finishReason"], called=self._calls > 0)
             if candidate.get("logprobsResult"):
@@ -131,6 +142,7 @@ class Answer:
             payload,
             logprobs,
             {CODEC_NAME: self._content.parts()} if self.finished and self._content.is_opaque else None,
+            others,
         )
 
     def _read(self, parts: Any) -> tuple[str, str | None, Sequence[ToolCallDelta]]:
@@ -147,6 +159,8 @@ class Answer:
                 if part.get("functionCall") is not None:
                     calls.append(self._call(part["functionCall"]))
             elif type(piece) is not str:
+                if part.get("thought"):
+                    continue
                 raise unexpected_type("content.parts[].text", piece)
             elif part.get("thought"):
                 thoughts = piece if thoughts is None else thoughts + piece

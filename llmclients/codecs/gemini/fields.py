@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmclients.codecs.json_fields import get_int, get_list, get_str, parse_logprob, unexpected_type
-from llmclients.types.response import FinishReason, TokenLogprob, Usage, make_usage
+from llmclients.codecs.json_fields import get_int, get_list, get_str, optional, parse_logprob, unexpected_type
+from llmclients.types.response import FinishReason, OtherPart, TokenLogprob, Usage, make_usage
 
 __all__ = [
     "FINISH_REASONS",
     "first_candidate",
+    "other_parts",
     "parse_block_reason",
     "parse_finish_reason",
     "parse_logprobs",
@@ -19,6 +20,8 @@ __all__ = [
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "STOP": "stop",
+    "FUNCTION_CALL": "tool_calls",  # this and the next are not Google's own
+    "TOOL_CALL": "tool_calls",
     "MAX_TOKENS": "length",
     "SAFETY": "content_filter",
     "RECITATION": "content_filter",
@@ -32,10 +35,22 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
 }
 """Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`."""
 
+_NO_CONTENT = frozenset(
+    {
+        *("text", "thought", "thoughtSignature", "thought_signature", "functionCall", "functionResponse"),
+        *("executableCode", "codeExecutionResult", "toolCall", "toolResponse", "mediaResolution", "videoMetadata"),
+        *("partMetadata", "mediaProcessing", "audioTranscription", "speechMetadata", "audioMetadata"),
+        *("documentMetadata", "spreadsheetMetadata"),
+    }
+)
+"""The members of a part that are read, and those that only describe it, or tell how the answer came about."""
+
 _COUNTS = (
     *("promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"),
     *("totalTokenCount", "cachedContentTokenCount"),
 )
+_MANY = 2**53
+"""No answer has so many tokens. The bits of all counts together are as many only if one of them is, or is negative."""
 _COUNT_TYPES = frozenset({int, type(None)})
 
 
@@ -54,12 +69,30 @@ def first_candidate(payload: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def other_parts(parts: list[dict[str, Any]]) -> list[OtherPart]:
+    """The parts that are neither text nor calls, nor tell how the answer came about: images, sound, files."""
+    return [OtherPart(kind=kind, raw=part) for part in parts if (kind := _kind_of_part(part))]
+
+
+def _kind_of_part(part: dict[str, Any]) -> str:
+    """What a part is that is no text: its media type, or the name of its one member; "" for any other part."""
+    if part.get("text") is not None or part.get("thought"):
+        return ""
+    for name, value in part.items():
+        if name in ("inlineData", "fileData", "inline_data", "file_data"):
+            media_type = value.get("mimeType") or value.get("mime_type") if type(value) is dict else None
+            return media_type if type(media_type) is str and media_type else "a file"
+    return next((name for name in part if name not in _NO_CONTENT), "")
+
+
 def parse_finish_reason(value: Any, *, called: bool) -> FinishReason:
     """The finish reason. The wire has none for calls: `called` tells whether there were any."""
     if type(value) is not str:
         raise unexpected_type("finishReason", value)
     reason = FINISH_REASONS.get(value, "error")
-    return "tool_calls" if reason == "stop" and called else reason
+    if called:
+        return "tool_calls" if reason == "stop" else reason
+    return "error" if reason == "tool_calls" else reason
 
 
 def parse_block_reason(feedback: Any) -> FinishReason | None:
@@ -69,14 +102,19 @@ def parse_block_reason(feedback: Any) -> FinishReason | None:
     return "content_filter" if feedback.get("blockReason") else None
 
 
-def parse_usage(usage: Any) -> Usage:
+def parse_usage(usage: Any) -> Usage | None:
     """The counts. Every event of a stream has them, so they are set without validating them again."""
     if type(usage) is not dict:
-        raise unexpected_type("usageMetadata", usage)
+        return None
     counts = [*map(usage.get, _COUNTS)]
-    if not _COUNT_TYPES.issuperset(map(type, counts)):
-        counts = [get_int(usage, name) for name in _COUNTS]
     prompt, results, answer, thoughts, total, cached = counts
+    if (
+        not _COUNT_TYPES.issuperset(map(type, counts))
+        or not 0
+        <= (prompt or 0) | (results or 0) | (answer or 0) | (thoughts or 0) | (total or 0) | (cached or 0)
+        < _MANY
+    ):
+        prompt, results, answer, thoughts, total, cached = (get_int(usage, name) for name in _COUNTS)
     return make_usage(
         prompt if results is None else results + (prompt or 0),
         answer if thoughts is None else thoughts + (answer or 0),
@@ -87,7 +125,11 @@ def parse_usage(usage: Any) -> Usage:
 
 
 def parse_logprobs(result: Any) -> list[TokenLogprob]:
-    """The chosen tokens, each with the likeliest in its place."""
+    """The chosen tokens, each with the likeliest in its place; none where one is not as it should be."""
+    return optional(_tokens, result) or []
+
+
+def _tokens(result: Any) -> list[TokenLogprob]:
     if type(result) is not dict:
         raise unexpected_type("logprobsResult", result)
     chosen = [_token(entry) for entry in get_list(result, "chosenCandidates")]

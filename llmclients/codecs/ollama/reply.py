@@ -9,11 +9,20 @@ from typing import Any
 from llmclients.codecs.base import decode_json
 from llmclients.codecs.errors import error_event
 from llmclients.codecs.framing import LineDecoder
-from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, parse_logprob, unexpected_type
+from llmclients.codecs.json_fields import (
+    get_int,
+    get_list,
+    get_optional_str,
+    get_str,
+    optional,
+    parse_logprob,
+    unexpected_type,
+)
 from llmclients.errors import APIResponseError, StreamInterruptedError
 from llmclients.types.response import (
     Chunk,
     FinishReason,
+    OtherPart,
     TokenLogprob,
     ToolCallDelta,
     Usage,
@@ -26,11 +35,13 @@ __all__ = ["LineStreamDecoder", "decode_reply"]
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "": "stop",
     "stop": "stop",
-    "load": "stop",
-    "unload": "stop",
     "length": "length",
+    "tool_calls": "tool_calls",  # not one of Ollama's own
 }
-"""Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`."""
+"""Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`.
+
+So are `load` and `unload`: the model was only loaded, or removed, and has not answered.
+"""
 
 _PLAIN_MEMBERS = {"model", "created_at", "message", "done"}
 """Those of a line that has new text and nothing else."""
@@ -71,17 +82,19 @@ class _Reader:
                 return make_chunk(text, "assistant", None, (), None, None, model, None, payload)
         calls = [self._call(entry) for entry in get_list(message, "tool_calls")]
         finished = payload.get("done") is True
+        images = message.get("images")
         return make_chunk(
             get_str(message, "content"),
             get_optional_str(message, "role"),
-            get_str(message, "thinking") or None,
+            get_optional_str(message, "thinking"),
             calls,
             self._finish_reason(payload) if finished else None,
             _parse_usage(payload) if finished else None,
             model,
             None,
             payload,
-            [_logprob(entry) for entry in get_list(payload, "logprobs")],
+            optional(_logprobs, payload) or (),
+            other_parts=[OtherPart(kind="image", raw=image) for image in images] if type(images) is list else (),
         )
 
     def _call(self, entry: Any) -> ToolCallDelta:
@@ -106,7 +119,9 @@ class _Reader:
     def _finish_reason(self, payload: dict[str, Any]) -> FinishReason:
         """Why the answer ended. Calls count for more than a `stop`."""
         reason = FINISH_REASONS.get(get_str(payload, "done_reason"), "error")
-        return "tool_calls" if reason == "stop" and self._ids else reason
+        if self._ids:
+            return "tool_calls" if reason == "stop" else reason
+        return "error" if reason == "tool_calls" else reason
 
 
 class LineStreamDecoder:
@@ -151,6 +166,10 @@ def _parse_usage(payload: dict[str, Any]) -> Usage | None:
         return None
     total = None if input_tokens is None or output_tokens is None else input_tokens + output_tokens
     return make_usage(input_tokens, output_tokens, total)
+
+
+def _logprobs(payload: dict[str, Any]) -> list[TokenLogprob]:
+    return [_logprob(entry) for entry in get_list(payload, "logprobs")]
 
 
 def _logprob(entry: Any) -> TokenLogprob:

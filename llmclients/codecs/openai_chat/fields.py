@@ -5,27 +5,43 @@ The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmclients.codecs.json_fields import get_int, parse_logprob, unexpected_type
+from llmclients.codecs.json_fields import get_int, get_optional_str, parse_logprob, unexpected_type
 from llmclients.codecs.openai_chat.old_logprobs import parse_old_logprobs
 from llmclients.errors import OverloadedError
-from llmclients.types.response import FinishReason, TokenLogprob, Usage, make_usage
+from llmclients.types.response import FinishReason, OtherPart, TokenLogprob, Usage, make_usage
 
-__all__ = ["first_choice", "is_error", "parse_finish_reason", "parse_logprobs", "parse_text", "parse_usage"]
+__all__ = [
+    "first_choice",
+    "is_error",
+    "other_parts",
+    "parse_finish_reason",
+    "parse_logprobs",
+    "parse_text",
+    "parse_usage",
+]
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "eos": "stop",
     "eos_token": "stop",
+    "stop_sequence": "stop",
+    "end_turn": "stop",  # this word, `max_tokens` and `tool_use` are Anthropic's
     "length": "length",
+    "max_tokens": "length",
     "model_length": "length",
     "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
 """Any other is an `error`: an unknown ending must not pass for a good one. The server's own stays in `raw`."""
+
+_READ_PARTS = ("text", "output_text", "thinking", "reference")
+"""The types of a content's parts that are read, and Mistral's, which only points to a source."""
 
 _INTERRUPTIONS = frozenset({"insufficient_system_resource"})
 """No finish at all: the server gave the answer up half-way, and may well complete it when it is asked again."""
@@ -57,8 +73,11 @@ def first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def parse_text(message: dict[str, Any]) -> tuple[str, str | None, bool]:
-    """Text, reasoning, and whether the model declined (then the text is its refusal), of a message or delta."""
-    text, thoughts = message.get("content") or "", None
+    """Text, reasoning, and whether the model declined (then the text is its refusal), of a message or delta.
+
+    The text of an answer that is spoken is its transcript.
+    """
+    text, thoughts = message.get("content") or _transcript(message.get("audio")), None
     if type(text) is list:
         text, thoughts = _parse_parts(text)
     if type(text) is not str:
@@ -75,7 +94,7 @@ def parse_text(message: dict[str, Any]) -> tuple[str, str | None, bool]:
 
 
 def _parse_parts(content: list[Any]) -> tuple[str, str | None]:
-    """The text and the reasoning of a content in parts. Parts of other kinds stay in `raw`.
+    """The text and the reasoning of a content in parts. `other_parts` finds those of other kinds.
 
     Raises:
         APIResponseError: a part that is none.
@@ -85,12 +104,35 @@ def _parse_parts(content: list[Any]) -> tuple[str, str | None]:
     for part in content:
         if type(part) is not dict:
             raise unexpected_type("content[]", part)
-        if part.get("type") == "text":
+        if part.get("type") in ("text", "output_text"):
             texts.append(_text(part.get("text"), "content[].text"))
         elif part.get("type") == "thinking":
             inner = part.get("thinking")
             thoughts.append(_parse_parts(inner)[0] if type(inner) is list else _text(inner, "content[].thinking"))
     return "".join(texts), "".join(thoughts) or None
+
+
+def _transcript(audio: Any) -> str:
+    return get_optional_str(audio, "transcript") or "" if type(audio) is dict else ""
+
+
+def other_parts(message: Any) -> Sequence[OtherPart]:
+    """What a message or delta has besides text: OpenAI's `audio`, OpenRouter's `images`, parts of the content.
+
+    A piece of audio that has neither sound nor an id, but text or an expiry, is none.
+    """
+    if type(message) is not dict:
+        return ()
+    audio, images, content = message.get("audio"), message.get("images"), message.get("content")
+    found: list[tuple[str, Any]] = []
+    if type(audio) is dict and (audio.get("data") or audio.get("id")):
+        found.append(("audio", audio))
+    if type(images) is list:
+        found += [("image", image) for image in images]
+    if type(content) is list:
+        kinds = [(part.get("type"), part) for part in content if type(part) is dict]
+        found += [(str(kind or "a part without a type"), part) for kind, part in kinds if kind not in _READ_PARTS]
+    return [OtherPart(kind=kind, raw=part) for kind, part in found] if found else ()
 
 
 def parse_finish_reason(choice: dict[str, Any], *, called: bool, declined: bool) -> FinishReason | None:

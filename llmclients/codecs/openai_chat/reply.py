@@ -17,6 +17,7 @@ from llmclients.codecs.json_fields import get_list, get_optional_str, unexpected
 from llmclients.codecs.openai_chat.fields import (
     first_choice,
     is_error,
+    other_parts,
     parse_finish_reason,
     parse_logprobs,
     parse_text,
@@ -84,6 +85,7 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
         payload,
         parse_logprobs(choice.get("logprobs")),
         None if kept is None else kept.provider_data(),
+        other_parts(message),
     )
 
 
@@ -221,6 +223,7 @@ class EventDecoder:
             payload,
             logprobs,
             self._kept.provider_data() if self._kept is not None and self._finished else None,
+            () if choice is None else other_parts(choice.get("delta")),
         )
 
     def _read_delta(self, choice: dict[str, Any]) -> tuple[str, str | None, str | None, Sequence[ToolCallDelta]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmclients.codecs.json_fields import get_int, get_list, parse_logprob, unexpected_type
+from llmclients.codecs.json_fields import get_int, get_list, get_object, optional, parse_logprob, unexpected_type
 from llmclients.types.response import TokenLogprob, Usage, make_usage
 
 __all__ = ["get_dict", "parse_logprobs", "parse_usage"]
@@ -22,31 +22,26 @@ def get_dict(payload: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def parse_usage(usage: Any) -> Usage | None:
-    """The token counts; None where there are none.
-
-    Raises:
-        APIResponseError: one is no count.
-    """
-    if usage is None:
-        return None
+    """The token counts; None where there are none."""
     if type(usage) is not dict:
-        raise unexpected_type("usage", usage)
-    input, output = usage.get("input_tokens_details"), usage.get("output_tokens_details")
+        return None
+    input, output = get_object(usage, "input_tokens_details"), get_object(usage, "output_tokens_details")
     return make_usage(
         input_tokens=get_int(usage, "input_tokens"),
         output_tokens=get_int(usage, "output_tokens"),
         total_tokens=get_int(usage, "total_tokens"),
-        reasoning_tokens=get_int(output, "reasoning_tokens") if isinstance(output, dict) else None,
-        cached_tokens=get_int(input, "cached_tokens") if isinstance(input, dict) else None,
+        reasoning_tokens=get_int(output, "reasoning_tokens"),
+        cached_tokens=get_int(input, "cached_tokens"),
+        cache_write_tokens=get_int(input, "cache_write_tokens"),
     )
 
 
 def parse_logprobs(entries: Any) -> list[TokenLogprob]:
-    """The tokens of a text, with the likeliest in the place of each.
+    """The tokens of a text, with the likeliest in the place of each; none of them where one is not as it should be."""
+    return optional(_tokens, entries) or []
 
-    Raises:
-        APIResponseError: a token that is none.
-    """
+
+def _tokens(entries: Any) -> list[TokenLogprob]:
     if type(entries) is not list:
         raise unexpected_type("logprobs", entries)
     return [_token(entry, with_top=True) for entry in entries]

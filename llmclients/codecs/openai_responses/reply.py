@@ -13,10 +13,10 @@ from pydantic_core import from_json
 from llmclients.codecs.base import decode_json
 from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.codecs.json_fields import unexpected_type
+from llmclients.codecs.json_fields import get_object, get_optional_str, unexpected_type
 from llmclients.codecs.openai_responses.fields import get_dict
 from llmclients.codecs.openai_responses.items import ENDED, Answer
-from llmclients.errors import APIError, APIResponseError, StreamInterruptedError
+from llmclients.errors import APIError, APIResponseError, APIStatusError, StreamInterruptedError
 from llmclients.types.response import Chunk, make_text_chunk
 
 __all__ = ["EventDecoder", "decode_reply"]
@@ -46,6 +46,7 @@ _TEXT_EVENTS: Mapping[str, tuple[str, str]] = {  # the type of the text that an 
     "response.reasoning_summary_text.done": ("summary_text", "text"),
     "response.reasoning_text.delta": ("reasoning_text", "delta"),
     "response.reasoning_text.done": ("reasoning_text", "text"),
+    "response.audio.transcript.delta": ("transcript", "delta"),
 }
 _BEGINNINGS = frozenset(("response.created", "response.queued", "response.in_progress"))
 _ENDINGS: Mapping[str, str] = {
@@ -65,7 +66,7 @@ def decode_reply(body: bytes) -> Chunk:
     payload = decode_json(body)
     status = payload.get("status")
     if payload.get("error") or payload.get("type") == "error" or status == "failed":
-        raise error_event(payload, statuses=_STATUSES)
+        raise _failure(payload)
     if type(payload.get("output")) is not list:
         raise APIResponseError(f"the reply has no output: {excerpt(body)}")
     return Answer().end(payload, status, payload)
@@ -103,7 +104,8 @@ class EventDecoder:
                     yield make_text_chunk(text, None, None, payload)
                     continue
                 if (chunk := self._chunk(event_type, sse_type, payload)) is not None:
-                    self._text_place = place
+                    if chunk.text:  # some servers send reasoning under this name
+                        self._text_place = place
                     yield chunk
             elif (chunk := self._chunk(event_type, sse_type, payload)) is not None:
                 yield chunk
@@ -131,15 +133,26 @@ class EventDecoder:
             return self._answer.add_arguments(payload, payload.get("delta"), whole=False)
         elif event_type == "response.function_call_arguments.done":
             return self._answer.add_arguments(payload, payload.get("arguments"), whole=True)
+        elif event_type == "response.audio.delta":
+            return self._answer.add_part("audio", payload)
         elif event_type in _ENDINGS:
             response = get_dict(payload, "response")
             status = response.get("status")
             if event_type == "response.failed" or status == "failed":
-                raise error_event(response, statuses=_STATUSES)
+                raise _failure(response)
             chunk = self._answer.end(response, status if status in ENDED else _ENDINGS[event_type], payload)
             self.done = True
             return chunk
         return None
+
+
+def _failure(response: dict[str, Any]) -> APIStatusError:
+    """The error of an answer that failed. Some servers do not say why."""
+    if response.get("error") or response.get("type") == "error" or response.get("message"):
+        return error_event(response, statuses=_STATUSES)
+    details = get_object(response, "incomplete_details")
+    why = get_optional_str(details, "reason") or "it does not say why"
+    return error_event(response, {"message": f"the answer failed ({why})"}, statuses=_STATUSES)
 
 
 def _no_json(event: bytes, error: ValueError) -> APIError:

@@ -24,6 +24,7 @@ _STOP_REASONS: dict[FinishReason | None, str] = {
     "length": "max_tokens",
     "tool_calls": "tool_use",
     "content_filter": "refusal",
+    "pause": "pause_turn",
 }
 
 _TYPE_OF_STATUS = {

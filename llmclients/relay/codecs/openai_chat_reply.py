@@ -92,8 +92,11 @@ def _logprob(entry: TokenLogprob) -> dict[str, Any]:
 
 
 def _finish_reason(reason: FinishReason | None) -> str:
-    """The library's words are this wire's. A complete answer that names no reason can only be said to have stopped."""
-    return reason or "stop"
+    """The library's words are this wire's. A complete answer that names no reason can only be said to have stopped.
+
+    A paused one is not complete, and `length` is what the wire has for that.
+    """
+    return "length" if reason == "pause" else reason or "stop"
 
 
 def usage_payload(usage: Usage) -> dict[str, Any]:

@@ -27,7 +27,11 @@ __all__ = ["PROVIDER_DATA_KEY", "ResponseEncoder", "is_opaque", "reply_body"]
 PROVIDER_DATA_KEY = "openai-responses"
 """Under this name a message's `provider_data` has its items as this wire has them."""
 
-_WHY_INCOMPLETE: dict[FinishReason | None, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_WHY_INCOMPLETE: dict[FinishReason | None, str] = {
+    "length": "max_output_tokens",
+    "content_filter": "content_filter",
+    "pause": "max_output_tokens",  # the wire knows no other half answer
+}
 _ID_PREFIXES = {"reasoning": "rs", "text": "msg", "call": "fc"}
 
 
