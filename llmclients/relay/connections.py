@@ -198,10 +198,10 @@ class Connection(Peer, asyncio.BufferedProtocol):
         elif self._received - self._received_before > self._limits.discard_bytes:
             self._end_discarding()
 
-    def eof_received(self) -> bool | None:
+    def eof_received(self) -> None:
         if self._phase == "discarding":
             self._end_discarding()
-        return self._uvicorn.eof_received()
+        self._uvicorn.eof_received()
 
     def pause_writing(self) -> None:
         self._backlog.paused(self._transport.get_write_buffer_size(), self.loop.time())

@@ -30,7 +30,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from llmclients.async_client import AsyncClient
-from llmclients.errors import ConfigurationError, LLMClientError
+from llmclients.errors import LLMClientError
 from llmclients.relay.access import check_bind, check_key
 from llmclients.relay.app import DEFAULT_MAX_REQUEST_BYTES, create_app
 from llmclients.relay.connections import Connections

@@ -5,12 +5,13 @@ The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta
 from llmclients.relay.codecs.blocks import PendingCall
-from llmclients.relay.codecs.json_fields import encode_json
+from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.errors import Failure
 from llmclients.types.response import (
     ChatResponse,
@@ -21,10 +22,20 @@ from llmclients.types.response import (
     Usage,
 )
 
-__all__ = ["PROVIDER_DATA_KEY", "EventEncoder", "error_body", "error_payload", "reply_body"]
+__all__ = [
+    "PROVIDER_DATA_KEY",
+    "EventEncoder",
+    "error_body",
+    "error_payload",
+    "finite_logprob",
+    "reply_body",
+    "token_bytes",
+]
 
 PROVIDER_DATA_KEY = "openai"
 """Under this name a message's `provider_data` has the fields that chat completions want back unchanged."""
+
+_MAX_MODEL_NAME = 256  # each event has it again
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -86,9 +97,20 @@ def _logprobs(entries: Sequence[TokenLogprob]) -> dict[str, Any]:
 
 
 def _logprob(entry: TokenLogprob) -> dict[str, Any]:
-    # A token that is a part of a character has no text, and its bytes are not known.
-    utf8 = None if "\ufffd" in entry.token else list(entry.token.encode())
-    return {"token": entry.token, "logprob": entry.logprob, "bytes": utf8}
+    return {"token": entry.token, "logprob": finite_logprob(entry), "bytes": token_bytes(entry)}
+
+
+def finite_logprob(entry: TokenLogprob) -> float:
+    """The token's log probability; where it is infinite, what OpenAI has for a token that is very unlikely."""
+    return entry.logprob if math.isfinite(entry.logprob) else -9999.0
+
+
+def token_bytes(entry: TokenLogprob) -> list[int] | None:
+    """A token's bytes; None for one that is a part of a character: it has no text, and its bytes are not known."""
+    try:
+        return None if "\ufffd" in entry.token else list(entry.token.encode())
+    except UnicodeEncodeError:
+        return None
 
 
 def _finish_reason(reason: FinishReason | None) -> str:
@@ -134,7 +156,7 @@ class EventEncoder:
         self._usage = chunk.usage or self._usage
         events = b""
         if self._model is None:
-            self._model = chunk.model or self._meta.model
+            self._model = (chunk.model or self._meta.model)[:_MAX_MODEL_NAME]
             events = self._event({"role": "assistant", "content": ""})
         delta: dict[str, Any] = {}
         if chunk.text:
