@@ -100,9 +100,8 @@ class ASGIExchange:
             RequestRejected: it is longer than `limit` bytes, or comes in chunks too small.
             ClientDisconnected: it does not come to its end.
         """
-        too_long = RequestRejected(Failure(413, f"the request is longer than {limit} bytes"))
-        if self._length() > limit:
-            raise too_long
+        if (length := self._length()) is not None and length > limit:
+            raise _too_long(limit)
         self._peer.begin_body()
         pieces: list[bytes] = []
         size = 0
@@ -113,7 +112,7 @@ class ASGIExchange:
             pieces.append(event.get("body", b""))
             size += len(pieces[-1])
             if size > limit:
-                raise too_long
+                raise _too_long(limit)
             if not event.get("more_body", False):
                 self._is_read = True
                 self._peer.end_body()
@@ -121,12 +120,12 @@ class ASGIExchange:
             if self._peer.is_wasteful(size):
                 raise RequestRejected(Failure(400, "the request comes in chunks too small"))
 
-    def _length(self) -> float:
-        """How long the request's body is, by its head; infinite where that does not tell."""
+    def _length(self) -> float | None:
+        """How long the request's body is, by its head; None where that does not tell."""
         if "transfer-encoding" in self.headers:
-            return math.inf
-        length = self.headers.get("content-length", "0")
-        return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else math.inf
+            return None
+        digits = self.headers.get("content-length", "0")
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else math.inf
 
     async def start(self, status: int, content_type: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send the reply's head."""
@@ -147,7 +146,8 @@ class ASGIExchange:
     async def reply(self, status: int, content_type: str, body: bytes, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send a whole reply; the module's docstring says how where the request has not been read."""
         headers = (("content-length", str(len(body))), *headers)
-        if self._is_read or self._length() <= _SHORT_BODY:
+        length = self._length()
+        if self._is_read or (length is not None and length <= _SHORT_BODY):
             await self.start(status, content_type, headers)
             await self.write(body, last=True)
             return
@@ -176,3 +176,7 @@ class ASGIExchange:
     async def _disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def _too_long(limit: int) -> RequestRejected:
+    return RequestRejected(Failure(413, f"the request is longer than {limit} bytes"))

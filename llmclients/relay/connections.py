@@ -40,7 +40,7 @@ _SWEEP_SECONDS = 1.0
 # What is read at once is parsed at once, while the loop serves nobody else; asyncio would read 256 KiB.
 _READ_BYTES = 32 * 1024
 # A body may come in small chunks, but not this much of it: each costs as much as a large one.
-_MAX_CHUNKED_BYTES = 256 * 1024
+_MAX_CHUNKED_BYTES = 128 * 1024
 
 _REASONS = {408: b"Request Timeout", 503: b"Service Unavailable"}
 

@@ -22,6 +22,7 @@ import functools
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ class RelayServer:
         self._create_app = functools.partial(
             create_app, client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes
         )
-        self._thread: threading.Thread | None = None
+        self._thread: _Thread | None = None
         self._server: uvicorn.Server | None = None
         self._url = ""
 
@@ -117,9 +118,7 @@ class RelayServer:
         self._url = base_url(self._host, listener)
         self._server = uvicorn.Server(config)
         # What connects before the thread has come that far waits in the listener's queue.
-        self._thread = threading.Thread(
-            target=_run, args=(self._server, listener, connections), name="llmclients-relay", daemon=True
-        )
+        self._thread = _Thread(self._server, listener, connections)
         self._thread.start()
         return self
 
@@ -136,8 +135,7 @@ class RelayServer:
         # A signal may come before `start` has started the thread, which then ends at once; and the thread itself, as
         # in a callback of the client's, cannot wait for its own end.
         if thread.ident is not None and thread is not threading.current_thread():
-            thread.join(_STOP_SECONDS)
-            if thread.is_alive():
+            if not thread.has_ended_within(_STOP_SECONDS):
                 _log.error("the relay's thread has not ended in %g seconds: it is left behind", _STOP_SECONDS)
         if self._thread is thread:  # nobody else has stopped it meanwhile, and started it again
             self._thread = self._server = None
@@ -192,6 +190,34 @@ def serve(
             _run(server, listener, connections)
         if is_set and server.interrupted:
             raise KeyboardInterrupt
+
+
+class _Thread(threading.Thread):
+    """The thread of a `RelayServer`."""
+
+    def __init__(self, server: uvicorn.Server, listener: Listener, connections: Connections) -> None:
+        super().__init__(name="llmclients-relay", daemon=True)
+        self._arguments = (server, listener, connections)
+        self._has_ended = False
+
+    def run(self) -> None:
+        try:
+            _run(*self._arguments)
+        finally:
+            self._has_ended = True
+
+    def has_ended_within(self, seconds: float) -> bool:
+        """Whether it has ended, after waiting for that.
+
+        `join` alone takes a lock: a signal's handler that calls it in the middle of another `join` would wait for
+        itself. So this looks, and leaves to `join` only the moment from the thread's last line to its end.
+        """
+        deadline = time.monotonic() + seconds
+        while not self._has_ended and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if self._has_ended:
+            self.join(0.1)
+        return self._has_ended
 
 
 class _Server(uvicorn.Server):
