@@ -6,7 +6,7 @@ protocol of asyncio's, which hands what it receives to uvicorn's own protocol, a
 
 - `waiting`: no whole head has come since it was opened, or since the last reply. It ends after `head_seconds`.
 - `reading`: the request may be answered, and its body is being read: that has to go on, and not by single bytes.
-- `replying`: it may take as long as the upstream provider does; but what has been written must be taken (`_Backlog`).
+- `replying`: it may take as long as the upstream provider does; but what has been written must be taken (`Backlog`).
 - `discarding`: the request was refused before it had ended. Its client may still be sending, and would not get to read
   the answer if the connection were reset at once; so what comes is thrown away for a moment, unread by uvicorn.
 
@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from llmclients.relay.asgi import PEER_KEY, ASGIExchange, Peer
+from llmclients.relay.backlog import Backlog
 from llmclients.relay.limits import ConnectionLimits
 
 __all__ = ["Connections"]
@@ -175,7 +176,7 @@ class Connection(Peer, asyncio.BufferedProtocol):
         self._received = self._received_before = self._seen = 0
         self._requests = 0
         self._discarded: asyncio.Future[None] | None = None
-        self._backlog = _Backlog(self._limits.write_seconds, self._limits.body_bytes_per_second)
+        self._backlog = Backlog(self._limits.write_seconds, self._limits.body_bytes_per_second)
 
     # --- asyncio's side -----------------------------------------------------------------------------------------------
 
@@ -315,33 +316,3 @@ def _error_body(status: int, message: str) -> bytes:
     """An error of a request that is of no wire yet, in a form that each wire's client reads."""
     error = {"type": "server_error" if status >= 500 else "invalid_request_error", "message": message}
     return json.dumps({"type": "error", "error": error, "message": message}).encode()
-
-
-class _Backlog:
-    """What has been written and not taken: whether the client still reads.
-
-    While the transport has asked for a pause, nothing is added, so what it holds shows how fast the client takes it.
-    Otherwise an answer may come as fast as it is taken, and all that counts is that it ever gets less.
-    """
-
-    __slots__ = ("_paused_at", "_progress_at", "_rate", "_seconds", "_size")
-
-    def __init__(self, seconds: float, rate: float) -> None:
-        self._seconds, self._rate = seconds, rate
-        self._size = 0
-        self._progress_at = 0.0
-        self._paused_at: float | None = None
-
-    def paused(self, size: int, now: float) -> None:
-        self._size, self._paused_at = size, now
-
-    def resumed(self, now: float) -> None:
-        self._size, self._paused_at, self._progress_at = 0, None, now
-
-    def is_stuck(self, size: int, now: float) -> bool:
-        if self._paused_at is not None:
-            return now - self._paused_at > self._seconds + (self._size - size) / self._rate
-        if size == 0 or self._size == 0 or size < self._size:
-            self._progress_at = now
-        self._size = size
-        return now - self._progress_at > self._seconds

@@ -134,9 +134,9 @@ class RelayServer:
         server.should_exit = True  # the loop looks at it ten times a second
         # A signal may come before `start` has started the thread, which then ends at once; and the thread itself, as
         # in a callback of the client's, cannot wait for its own end.
-        if thread.ident is not None and thread is not threading.current_thread():
-            if not thread.has_ended_within(_STOP_SECONDS):
-                _log.error("the relay's thread has not ended in %g seconds: it is left behind", _STOP_SECONDS)
+        can_wait = thread.ident is not None and thread is not threading.current_thread()
+        if can_wait and not thread.has_ended_within(_STOP_SECONDS):
+            _log.error("the relay's thread has not ended in %g seconds: it is left behind", _STOP_SECONDS)
         if self._thread is thread:  # nobody else has stopped it meanwhile, and started it again
             self._thread = self._server = None
             self._url = ""

@@ -169,11 +169,13 @@ def test_a_client_that_does_not_read_its_stream_is_left(wire: str) -> None:
         asked.set()
         return Reply(chunks=[delta("x" * 50_000)] * 2000, headers={"content-type": "text/event-stream"})
 
-    with relay_over(endless, limits=ConnectionLimits(**QUICK)) as (relay, _):
-        with open_post(relay.url, PREFIX[wire] + PATH[wire], BODY[wire]) as connection:
-            assert asked.wait(5)
-            time.sleep(0.8)
-            assert len(received(connection)) < 50_000_000
+    with (
+        relay_over(endless, limits=ConnectionLimits(**QUICK)) as (relay, _),
+        open_post(relay.url, PREFIX[wire] + PATH[wire], BODY[wire]) as connection,
+    ):
+        assert asked.wait(5)
+        time.sleep(0.8)
+        assert len(received(connection)) < 50_000_000
 
 
 # --- how many ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,7 +26,6 @@ __all__ = [
     "EventEncoder",
     "error_body",
     "error_payload",
-    "finite_logprob",
     "reply_body",
     "token_bytes",
 ]
@@ -97,12 +95,7 @@ def _logprobs(entries: Sequence[TokenLogprob]) -> dict[str, Any]:
 
 
 def _logprob(entry: TokenLogprob) -> dict[str, Any]:
-    return {"token": entry.token, "logprob": finite_logprob(entry), "bytes": token_bytes(entry)}
-
-
-def finite_logprob(entry: TokenLogprob) -> float:
-    """The token's log probability; where it is infinite, what OpenAI has for a token that is very unlikely."""
-    return entry.logprob if math.isfinite(entry.logprob) else -9999.0
+    return {"token": entry.token, "logprob": entry.logprob, "bytes": token_bytes(entry)}
 
 
 def token_bytes(entry: TokenLogprob) -> list[int] | None:

@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 from llmclients.relay.codecs.base import ReplyMeta
 from llmclients.relay.codecs.blocks import Block, BlockEncoder
 from llmclients.relay.codecs.json_reply import encode_json
-from llmclients.relay.codecs.openai_chat_reply import error_payload, finite_logprob, token_bytes
+from llmclients.relay.codecs.openai_chat_reply import error_payload, token_bytes
 from llmclients.relay.errors import Failure
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
@@ -150,7 +150,7 @@ def _logprobs(entries: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
 
 
 def _logprob(entry: TokenLogprob) -> dict[str, Any]:
-    return {"token": entry.token, "logprob": finite_logprob(entry), "bytes": token_bytes(entry) or []}
+    return {"token": entry.token, "logprob": entry.logprob, "bytes": token_bytes(entry) or []}
 
 
 def usage_payload(usage: Usage) -> dict[str, Any]:
