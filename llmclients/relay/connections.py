@@ -14,8 +14,9 @@ The phases after `waiting` are told by the application, which finds the `Connect
 `Connections._sweep` looks at all of them; no connection has a timer, so that a request costs none.
 
 How a client with the key gets in while strangers hold all connections: a new connection takes the place of another
-one, of the oldest that waits or is discarded, and first of those that have never sent a request that may be answered.
-A connection that is being answered is never ended for another one; if all are, a new one is told so with a 503.
+one, of the oldest that waits or is discarded, and first of those that have never sent a request that may be answered;
+then of one whose body stands still. A connection that is being answered is never ended for another one; if all are, a
+new one is told so with a 503.
 
 All of it belongs to the server's loop.
 """
@@ -23,6 +24,7 @@ All of it belongs to the server's loop.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import Any, Literal
 
@@ -38,6 +40,7 @@ __all__ = ["Connections"]
 Phase = Literal["waiting", "reading", "replying", "discarding"]
 
 _SWEEP_SECONDS = 1.0
+_STALLED_SECONDS = 0.2  # clients send a body with its head, or at once after it
 # What is read at once is parsed at once, while the loop serves nobody else; asyncio would read 256 KiB.
 _READ_BYTES = 32 * 1024
 # A body may come in small chunks, but not this much of it: each costs as much as a large one.
@@ -60,6 +63,7 @@ class Connections:
         # Those that may be ended for a new one, the oldest first: dicts, as sets that keep the order.
         self._strangers: dict[Connection, None] = {}
         self._known: dict[Connection, None] = {}
+        self._reading: dict[Connection, None] = {}  # only if their bodies stand still
         self._sweeping: asyncio.TimerHandle | None = None
         self._accepted = 0
 
@@ -75,8 +79,10 @@ class Connections:
 
     def make_room(self) -> bool:
         """End a connection on which nothing is under way. Whether there was one."""
-        victim = next(iter(self._strangers), None) or next(iter(self._known), None)
+        stalled = (connection for connection in self._reading if connection.is_stalled())
+        victim = next(itertools.chain(self._strangers, self._known, stalled), None)
         if victim is not None:
+            victim.closed_because = "its connection was needed for another client"
             victim.abort()
         return victim is not None
 
@@ -135,10 +141,15 @@ class Connections:
         """A connection may not be ended for another one."""
         self._strangers.pop(connection, None)
         self._known.pop(connection, None)
+        self._reading.pop(connection, None)
 
     def release(self, connection: Connection) -> None:
         """A connection may be ended for another one, the last of all that may."""
         (self._known if connection.is_known else self._strangers)[connection] = None
+
+    def read(self, connection: Connection) -> None:
+        """A connection's body is read from now on."""
+        self._reading[connection] = None
 
     def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
         limits = self.limits
@@ -228,9 +239,11 @@ class Connection(Peer, asyncio.BufferedProtocol):
 
     def begin_body(self) -> None:
         self.is_known = True
+        self._connections.read(self)
         self._enter("reading")
 
     def end_body(self) -> None:
+        self._connections.keep(self)
         self._enter("replying")
 
     def is_wasteful(self, size: int) -> bool:
@@ -270,6 +283,11 @@ class Connection(Peer, asyncio.BufferedProtocol):
                 self.answer_and_close(408, f"no whole head has come in {limits.head_seconds:g} seconds")
         elif self._phase == "reading" and self._body_is_late(now, waited):
             self.answer_and_close(408, "the body comes too slowly")
+
+    def is_stalled(self) -> bool:
+        """Whether nothing of the body has come since the last look at it, however short ago, but not since just now."""
+        waited = self.loop.time() - self._since
+        return waited > _STALLED_SECONDS and self._received - self._received_before == self._seen
 
     def _body_is_late(self, now: float, waited: float) -> bool:
         limits, received = self._limits, self._received - self._received_before
