@@ -83,7 +83,8 @@ def relay(arguments: argparse.Namespace) -> int:
     from llmclients.async_client import AsyncClient
     from llmclients.relay import serve
 
-    api_key = arguments.api_key or environ(RELAY_KEY_VARIABLE)
+    # An empty one is refused, as a script may have meant to give it.
+    api_key = environ(RELAY_KEY_VARIABLE) if arguments.api_key is None else arguments.api_key
     client = AsyncClient(arguments.provider, base_url=arguments.base_url, retry=None)
     _log_to_stderr("llmclients.relay")
 

@@ -18,11 +18,12 @@ from llmclients.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from llmclients.relay.app import create_app
+    from llmclients.relay.limits import ConnectionLimits
     from llmclients.relay.server import RelayServer, serve
 
-__all__ = ["RelayServer", "create_app", "serve"]
+__all__ = ["ConnectionLimits", "RelayServer", "create_app", "serve"]
 
-_MODULE_OF = {"RelayServer": "server", "create_app": "app", "serve": "server"}
+_MODULE_OF = {"ConnectionLimits": "limits", "RelayServer": "server", "create_app": "app", "serve": "server"}
 
 
 def __getattr__(name: str) -> Any:

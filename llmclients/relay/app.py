@@ -11,9 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from llmclients.async_client import AsyncClient
 from llmclients.relay.access import check_key
+from llmclients.relay.asgi import ASGIExchange
 from llmclients.relay.codecs.ai365vip import Ai365vipServerCodec
 from llmclients.relay.codecs.anthropic import AnthropicServerCodec, is_anthropic
 from llmclients.relay.codecs.base import ServerCodec
@@ -115,6 +117,16 @@ async def _not_found(request: Request, error: Exception) -> Response:
     """The reply to a path or a method that the relay does not have: says where the wires are."""
     assert isinstance(error, HTTPException)
     prefixes = ", ".join(dict.fromkeys(codec.prefix for codec in SERVER_CODECS))
-    message = f"{error.detail}: {request.method} {request.url.path}. A base_url ends with one of {prefixes}"
+    # Not `request.url`: that is made of the Host header, which may be none.
+    message = f"{error.detail}: {request.method} {request.scope['path'][:200]}. A base_url ends with one of {prefixes}"
     body = _openai_or_anthropic(request.headers).encode_error(Failure(error.status_code, message))
-    return Response(body, error.status_code, error.headers, "application/json")
+    return _Refusal(body, error.status_code, error.headers, "application/json")
+
+
+class _Refusal(Response):
+    """A reply to a request whose body nobody has read."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [pair for pair in self.headers.items() if pair[0] not in ("content-length", "content-type")]
+        exchange = ASGIExchange(scope, receive, send)
+        await exchange.reply(self.status_code, "application/json", bytes(self.body), headers)

@@ -10,6 +10,11 @@ not tell: a server may drop bytes for a client that is gone. So there are two ph
   provider: the `async with` around the upstream's stream closes that connection, so nobody goes on paying for an answer
   that no one reads.
 
+How a request is refused before its body has been read. A client that goes on sending would hold the connection, or make
+the server read all of it for nothing. So, unless what is left is known to be short, the reply says `Connection: close`,
+and what serves the connection, the `Peer`, throws away for a moment what still comes: were the connection reset at
+once, the client would lose the reply. The reply is complete for the client, by its length, before that moment begins.
+
 Invariants: only one of the two calls `receive` at any time, as ASGI wants it; the work's task has ended, its `finally`
 blocks included, when `cancel_on_disconnect` returns or raises, also if it is cancelled itself because the server stops.
 An exchange belongs to the task that serves its request, and to the two tasks that it starts; nobody else uses it.
@@ -18,6 +23,7 @@ An exchange belongs to the task that serves its request, and to the two tasks th
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -26,7 +32,38 @@ from starlette.types import Receive, Scope, Send
 
 from llmclients.relay.errors import Failure, RequestRejected
 
-__all__ = ["ASGIExchange", "ClientDisconnected"]
+__all__ = ["PEER_KEY", "ASGIExchange", "ClientDisconnected", "Peer"]
+
+PEER_KEY = "llmclients.relay.peer"
+"""The name of the connection's `Peer` in a scope's `state`."""
+
+_SHORT_BODY = 64 * 1024  # what is left of a refused request may be read, as with any other request
+
+
+class Peer:
+    """What serves the connection, as far as it takes part: a server other than the relay's own does not.
+
+    Attributes:
+        closed_because: why the relay itself has closed the connection, or "".
+    """
+
+    closed_because = ""
+
+    def begin_body(self) -> None:
+        """The request may be answered: its body is read now."""
+
+    def end_body(self) -> None:
+        """The request has ended."""
+
+    def is_wasteful(self, size: int) -> bool:
+        """Whether far more bytes have come than this many of the body."""
+        return False
+
+    async def discard(self) -> None:
+        """Throw away what the client still sends, for a moment."""
+
+
+_NO_PEER = Peer()
 
 
 class ClientDisconnected(Exception):
@@ -48,14 +85,24 @@ class ASGIExchange:
         self.status = 0
         self._receive = receive
         self._send = send
+        self._peer: Peer = scope.get("state", {}).get(PEER_KEY, _NO_PEER)
+        self._is_read = False
+
+    @property
+    def closed_because(self) -> str:
+        """Why the relay has closed the connection, or ""."""
+        return self._peer.closed_because
 
     async def body(self, limit: int) -> bytes:
         """The request's whole body.
 
         Raises:
-            RequestRejected: it is longer than `limit` bytes.
+            RequestRejected: it is longer than `limit` bytes, or comes in chunks too small.
             ClientDisconnected: it does not come to its end.
         """
+        if (length := self._length()) is not None and length > limit:
+            raise _too_long(limit)
+        self._peer.begin_body()
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -65,9 +112,20 @@ class ASGIExchange:
             pieces.append(event.get("body", b""))
             size += len(pieces[-1])
             if size > limit:
-                raise RequestRejected(Failure(413, f"the request is longer than {limit} bytes"))
+                raise _too_long(limit)
             if not event.get("more_body", False):
+                self._is_read = True
+                self._peer.end_body()
                 return b"".join(pieces)
+            if self._peer.is_wasteful(size):
+                raise RequestRejected(Failure(400, "the request comes in chunks too small"))
+
+    def _length(self) -> float | None:
+        """How long the request's body is, by its head; None where that does not tell."""
+        if "transfer-encoding" in self.headers:
+            return None
+        digits = self.headers.get("content-length", "0")
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else math.inf
 
     async def start(self, status: int, content_type: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send the reply's head."""
@@ -86,9 +144,17 @@ class ASGIExchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
     async def reply(self, status: int, content_type: str, body: bytes, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Send a whole reply."""
-        await self.start(status, content_type, (("content-length", str(len(body))), *headers))
-        await self.write(body, last=True)
+        """Send a whole reply; the module's docstring says how where the request has not been read."""
+        headers = (("content-length", str(len(body))), *headers)
+        length = self._length()
+        if self._is_read or (length is not None and length <= _SHORT_BODY):
+            await self.start(status, content_type, headers)
+            await self.write(body, last=True)
+            return
+        await self.start(status, content_type, (*headers, ("connection", "close")))
+        await self.write(body)
+        await self._peer.discard()
+        await self.write(b"", last=True)
 
     async def cancel_on_disconnect(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, but cancel it as soon as the client disconnects. Only after the request's body has been read.
@@ -110,3 +176,7 @@ class ASGIExchange:
     async def _disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def _too_long(limit: int) -> RequestRejected:
+    return RequestRejected(Failure(413, f"the request is longer than {limit} bytes"))

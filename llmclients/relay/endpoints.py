@@ -14,6 +14,7 @@ slow client slows the upstream down, and little is held in memory.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -24,16 +25,20 @@ from typing import TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
-from llmclients.errors import LLMClientError
+from llmclients.errors import InvalidRequestError, LLMClientError
 from llmclients.relay.access import check_access
 from llmclients.relay.asgi import ASGIExchange, ClientDisconnected
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.errors import Failure, RequestRejected
+from llmclients.relay.log_text import exception_text, one_line
 from llmclients.relay.upstream import Upstream
 
 __all__ = ["ChatEndpoint", "CodecSelector", "ModelsEndpoint", "Relay"]
 
 _log = logging.getLogger("llmclients.relay")
+
+_SMALL_BODY = 64 * 1024
+_MAX_MODEL_NAME = 256
 
 CodecSelector: TypeAlias = Callable[[Mapping[str, str]], ServerCodec]
 """Which wire a request is of, by its headers (names in lower case)."""
@@ -70,9 +75,10 @@ class Endpoint(ABC):
         try:
             outcome = await self._serve(exchange, codec)
         except ClientDisconnected:
-            outcome = "the client went away"
+            outcome = exchange.closed_because or "the client went away"
         finally:
-            _log.info("%s: HTTP %d, %.2f s, %s", codec.name, exchange.status, time.monotonic() - begun, outcome)
+            seconds = time.monotonic() - begun
+            _log.info("%s: HTTP %d, %.2f s, %s", codec.name, exchange.status, seconds, one_line(outcome))
 
     async def _serve(self, exchange: ASGIExchange, codec: ServerCodec) -> str:
         """Reply, be it with an error. How it ended, for the log.
@@ -117,7 +123,10 @@ class ChatEndpoint(Endpoint):
     """A chat call, whole or streamed."""
 
     async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
-        call = codec.decode(body)
+        # The loop serves others meanwhile.
+        call = codec.decode(body) if len(body) <= _SMALL_BODY else await asyncio.to_thread(codec.decode, body)
+        if len(call.model or "") > _MAX_MODEL_NAME:  # each piece of the answer has it again
+            raise InvalidRequestError(f"model is longer than {_MAX_MODEL_NAME} characters", argument="model")
         meta = ReplyMeta(codec.id_prefix + secrets.token_hex(12), int(time.time()), call.model or "", call.mirrored)
         if call.stream:
             await self._stream(exchange, codec, call, meta)
@@ -153,5 +162,5 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, RequestRejected):
         return error.failure
     if not isinstance(error, LLMClientError):
-        _log.error("the relay failed", exc_info=error)
+        _log.error("the relay failed: %s", exception_text(error))
     return Failure.from_error(error)

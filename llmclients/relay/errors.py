@@ -18,6 +18,7 @@ from llmclients.errors import (
     RateLimitError,
     UnsupportedOptionError,
 )
+from llmclients.relay.log_text import one_line
 
 __all__ = ["Failure", "RequestRejected"]
 
@@ -30,13 +31,18 @@ _TYPE_OF_STATUS = {
 }
 
 
+_MAX_CHARACTERS = {"message": 1000, "error_type": 100, "code": 100, "param": 100}
+"""What an error says may be a part of the request, or of the provider's page: it is said, but not sent back whole."""
+_MAX_REQUEST_ID = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An error reply, before a server codec puts it into its wire's form.
 
     Attributes:
         status: the HTTP status.
-        message: for a human.
+        message: for a human, on one line, and cut where it is long.
         error_type: what sort of error it is, in the words of chat completions. Default: by the status.
         code: more exactly which, if there is a word for it.
         param: the field of the request that is wrong.
@@ -53,6 +59,9 @@ class Failure:
     request_id: str | None = None
 
     def __post_init__(self) -> None:
+        for name, limit in _MAX_CHARACTERS.items():
+            if value := getattr(self, name):
+                object.__setattr__(self, name, one_line(value, limit))
         if not self.error_type:
             default = "server_error" if self.status >= 500 else "invalid_request_error"
             object.__setattr__(self, "error_type", _TYPE_OF_STATUS.get(self.status, default))
@@ -112,8 +121,11 @@ def _get_str(body: dict[str, Any], name: str) -> str | None:
 
 
 def _header_value(text: str | None) -> str | None:
-    """The text, if a header can carry it: a line break in it would begin a header of the provider's choice."""
-    return text if text and text.isascii() and text.isprintable() else None
+    """The text, if it is no longer than an id is, and a header can carry it.
+
+    A line break in it would begin a header of the provider's choice.
+    """
+    return text if text and len(text) <= _MAX_REQUEST_ID and text.isascii() and text.isprintable() else None
 
 
 def _retry_after_headers(seconds: float | None) -> tuple[tuple[str, str], ...]:

@@ -19,9 +19,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import signal
-import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,12 @@ import uvicorn
 from starlette.applications import Starlette
 
 from llmclients.async_client import AsyncClient
-from llmclients.errors import ConfigurationError, LLMClientError
-from llmclients.relay.access import check_bind
+from llmclients.errors import LLMClientError
+from llmclients.relay.access import check_bind, check_key
 from llmclients.relay.app import DEFAULT_MAX_REQUEST_BYTES, create_app
+from llmclients.relay.connections import Connections
+from llmclients.relay.limits import ConnectionLimits
+from llmclients.relay.listener import Listener, base_url, open_listener
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,6 +45,11 @@ __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "RelayServer", "serve"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8811
+
+_STOP_SECONDS = 2.5
+_END_SECONDS = 0.5  # for each of what is left when the server has ended
+
+_log = logging.getLogger("llmclients.relay")
 
 
 class RelayServer:
@@ -55,6 +64,7 @@ class RelayServer:
         api_key: as `create_app`.
         defaults: as `create_app`.
         max_request_bytes: as `create_app`.
+        limits: how many connections there may be, and how long each may take. Default: `ConnectionLimits()`.
 
     Raises:
         ConfigurationError: naming the argument that is wrong.
@@ -69,13 +79,14 @@ class RelayServer:
         api_key: str | None = None,
         defaults: Mapping[str, Any] | None = None,
         max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
+        limits: ConnectionLimits | None = None,
     ) -> None:
-        check_bind(host, api_key)
-        self._host, self._port = host, port
+        check_bind(host, check_key(api_key))
+        self._host, self._port, self._limits = host, port, limits or ConnectionLimits()
         self._create_app = functools.partial(
             create_app, client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes
         )
-        self._thread: threading.Thread | None = None
+        self._thread: _Thread | None = None
         self._server: uvicorn.Server | None = None
         self._url = ""
 
@@ -99,27 +110,36 @@ class RelayServer:
         """
         if self._thread is not None:
             raise LLMClientError("the relay is running already")
+        connections = Connections(self._limits)
         # A stop waits no longer than this for answers that are under way.
-        config = _config(self._create_app(), grace=0.2)
+        config = _config(self._create_app(), connections, grace=0.2)
         config.load()  # here, so that what is wrong with it is an error here
-        listener = _listener(self._host, self._port)
-        self._url = _url(self._host, listener)
+        listener = open_listener(self._host, self._port)
+        self._url = base_url(self._host, listener)
         self._server = uvicorn.Server(config)
         # What connects before the thread has come that far waits in the listener's queue.
-        self._thread = threading.Thread(
-            target=_run, args=(self._server, listener), name="llmclients-relay", daemon=True
-        )
+        self._thread = _Thread(self._server, listener, connections)
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Stop listening; break off what is under way. Idempotent."""
+        """Stop listening; break off what is under way. Idempotent; any thread may call it, and a signal's handler.
+
+        It returns within three seconds, also if something in the relay's loop does not end: that is left behind then,
+        in its thread, and the log says so.
+        """
         thread, server = self._thread, self._server
-        self._thread = self._server = None
-        self._url = ""
-        if thread is not None and server is not None:
-            server.should_exit = True  # the loop looks at it ten times a second
-            thread.join()
+        if thread is None or server is None:
+            return
+        server.should_exit = True  # the loop looks at it ten times a second
+        # A signal may come before `start` has started the thread, which then ends at once; and the thread itself, as
+        # in a callback of the client's, cannot wait for its own end.
+        can_wait = thread.ident is not None and thread is not threading.current_thread()
+        if can_wait and not thread.has_ended_within(_STOP_SECONDS):
+            _log.error("the relay's thread has not ended in %g seconds: it is left behind", _STOP_SECONDS)
+        if self._thread is thread:  # nobody else has stopped it meanwhile, and started it again
+            self._thread = self._server = None
+            self._url = ""
 
     def __enter__(self) -> Self:
         return self.start()
@@ -141,6 +161,7 @@ def serve(
     api_key: str | None = None,
     defaults: Mapping[str, Any] | None = None,
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
+    limits: ConnectionLimits | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve in the foreground until SIGINT or SIGTERM; a second SIGINT does not wait for answers that are under way.
@@ -149,6 +170,7 @@ def serve(
         client: as `create_app`, and so the others that are not here.
         host: the address to listen on. One that others can reach needs an `api_key`.
         port: the port; 0 for any that is free.
+        limits: as `RelayServer`.
         ready: called with the relay's URL once it listens.
 
     Raises:
@@ -156,17 +178,46 @@ def serve(
         KeyboardInterrupt: it was ended by SIGINT, also where the process was started with SIGINT ignored. A handler
             that the program has set for SIGINT is called instead.
     """
-    check_bind(host, api_key)
+    check_bind(host, check_key(api_key))
     app = create_app(client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes)
-    listener = _listener(host, port)
-    server = _Server(_config(app, grace=5))
+    listener = open_listener(host, port)
+    connections = Connections(limits or ConnectionLimits())
+    server = _Server(_config(app, connections, grace=5))
     with contextlib.closing(listener), _sigint_handler(signal.default_int_handler):
         if ready is not None:
-            ready(_url(host, listener))
+            ready(base_url(host, listener))
         with _sigint_handler(server.handle_exit) as is_set:
-            _run(server, listener)
+            _run(server, listener, connections)
         if is_set and server.interrupted:
             raise KeyboardInterrupt
+
+
+class _Thread(threading.Thread):
+    """The thread of a `RelayServer`."""
+
+    def __init__(self, server: uvicorn.Server, listener: Listener, connections: Connections) -> None:
+        super().__init__(name="llmclients-relay", daemon=True)
+        self._arguments = (server, listener, connections)
+        self._has_ended = False
+
+    def run(self) -> None:
+        try:
+            _run(*self._arguments)
+        finally:
+            self._has_ended = True
+
+    def has_ended_within(self, seconds: float) -> bool:
+        """Whether it has ended, after waiting for that.
+
+        `join` alone takes a lock: a signal's handler that calls it in the middle of another `join` would wait for
+        itself. So this looks, and leaves to `join` only the moment from the thread's last line to its end.
+        """
+        deadline = time.monotonic() + seconds
+        while not self._has_ended and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if self._has_ended:
+            self.join(0.1)
+        return self._has_ended
 
 
 class _Server(uvicorn.Server):
@@ -198,16 +249,45 @@ def _sigint_handler(handler: Callable[[int, FrameType | None], None]) -> Iterato
         signal.signal(signal.SIGINT, before)
 
 
-def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    with contextlib.closing(listener):
-        asyncio.run(server.serve(sockets=[listener]))
+def _run(server: uvicorn.Server, listener: Listener, connections: Connections) -> None:
+    """Serve until the server is to end.
+
+    Not by `asyncio.run`, which waits at its end for whatever the loop's executor does, such as looking up a name, and
+    for each task, however long it takes.
+    """
+    listener.connections = connections
+    loop = asyncio.new_event_loop()
+    with contextlib.closing(listener), contextlib.closing(loop):
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(server.serve(sockets=[listener]))
+        finally:
+            loop.run_until_complete(_end(connections))
+            asyncio.set_event_loop(None)
 
 
-def _config(app: Starlette, *, grace: float) -> uvicorn.Config:
+async def _end(connections: Connections) -> None:
+    """End what is left when the server has ended."""
+    connections.abort_all()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_END_SECONDS)
+    await asyncio.sleep(0)  # in which the connections are closed
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.get_running_loop().shutdown_asyncgens(), _END_SECONDS)
+
+
+def _config(app: Starlette, connections: Connections, *, grace: float) -> uvicorn.Config:
     """`grace`: how long a stop waits for answers that are under way, in seconds."""
     return uvicorn.Config(
-        app,
-        http="h11",
+        connections.application(app),
+        http=connections.protocol,  # type: ignore[arg-type]
+        h11_max_incomplete_event_size=connections.limits.head_bytes,
+        timeout_keep_alive=connections.limits.idle_seconds,  # type: ignore[arg-type]
+        backlog=128,
+        proxy_headers=False,
         ws="none",
         lifespan="on",
         server_header=False,
@@ -217,35 +297,3 @@ def _config(app: Starlette, *, grace: float) -> uvicorn.Config:
         log_level="critical",
         timeout_graceful_shutdown=grace,  # type: ignore[arg-type]
     )
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    """A socket that listens already: what connects from now on is answered, also before the server runs.
-
-    Raises:
-        ConfigurationError: there is no such address or port here, or the port is taken.
-    """
-    name = host.strip("[]")
-    if not 0 <= port <= 65535:  # getaddrinfo would take the rest of a division
-        raise ConfigurationError(f"cannot listen on {host}:{port}: no such port", argument="port")
-    try:
-        family, type_, protocol, _, address = socket.getaddrinfo(
-            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, type_, protocol)
-    except (OSError, UnicodeError) as error:
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error}", argument="host") from error
-    try:
-        if hasattr(socket, "SO_REUSEPORT"):  # elsewhere it would let two servers share the port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error}", argument="port") from error
-    return listener
-
-
-def _url(host: str, listener: socket.socket) -> str:
-    name = host.strip("[]") or "localhost"
-    return f"http://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"

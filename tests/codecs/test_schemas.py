@@ -54,7 +54,9 @@ ANSWERS: dict[Any, dict[str, Any]] = {
 OPENAI_WIRES = {
     provider.name
     for provider in (*BUILT_IN, *PRESETS)
-    if provider.key_required and "openai_chat" in str(provider.codec)
+    if provider.key_required
+    and "openai_chat" in str(provider.codec)
+    and "response_format" in provider.load_codec().fields
 } | {"openai-responses"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from llmclients.errors import APIResponseError
 from llmclients.relay.codecs.base import ReplyMeta
 from llmclients.relay.codecs.blocks import Block, BlockEncoder, BlockType
-from llmclients.relay.codecs.json_fields import encode_json
+from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage

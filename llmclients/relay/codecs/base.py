@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from llmclients.relay.codecs.json_fields import encode_json
+from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import Message
 from llmclients.types.response import ChatResponse, Chunk

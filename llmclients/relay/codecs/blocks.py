@@ -161,18 +161,19 @@ class BlockEncoder(ABC):
             data += self._add("reasoning", chunk.reasoning, (), chunk)
         if chunk.text:
             data += self._add("text", chunk.text, chunk.logprobs, chunk)
-        for delta in chunk.tool_calls:
-            data += self._add_call(delta, chunk)
+        if chunk.tool_calls:
+            data += b"".join([self._add_call(delta, chunk) for delta in chunk.tool_calls])
         return data + self.after(chunk) if has_event else data
 
     def finish(self) -> bytes:
-        data = b"" if self._begun else self.head()
+        events = [] if self._begun else [self.head()]
         cut = self.finish_reason in ("length", "content_filter", "error")
-        data += self.close(cut=cut and not self._pending_calls)
+        events.append(self.close(cut=cut and not self._pending_calls))
         for index in list(self._pending_calls):
-            data += self._begin_call(index, None)
-            data += self.close(cut=cut and not self._pending_calls)
-        return data + self.tail()
+            events.append(self._begin_call(index, None))
+            events.append(self.close(cut=cut and not self._pending_calls))
+        events.append(self.tail())
+        return b"".join(events)
 
     def open(self, type_: BlockType, chunk: Chunk | None, call_id: str = "", name: str = "") -> bytes:
         """Begin a block, after ending the open one."""

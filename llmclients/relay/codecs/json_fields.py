@@ -1,36 +1,70 @@
-"""Typed access to the fields of a request's JSON, and JSON for a reply."""
+"""Typed access to the fields of a request's JSON, whose size is bounded."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import from_json
 
 from llmclients.errors import InvalidRequestError, UnsupportedOptionError
 
-__all__ = ["check_known", "check_no_op", "decode_json", "encode_json", "get_field", "get_objects"]
+__all__ = ["check_known", "check_no_op", "decode_json", "get_field", "get_objects"]
+
+MAX_VALUES = 100_000
+"""The most values, names of members included, in a request's JSON."""
+MAX_TOOLS = 1_000
+MAX_MESSAGES = 10_000
 
 
 def decode_json(body: bytes) -> dict[str, Any]:
     """The request's JSON object, without the fields that are null: as good as absent.
 
     Raises:
-        InvalidRequestError: not JSON, or not an object.
+        InvalidRequestError: not JSON, not an object, or of more values than a request may have.
     """
+    _check_size(body)
     try:
         payload = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise InvalidRequestError(f"the request is not JSON: {error}") from None
     if not isinstance(payload, dict):
         raise InvalidRequestError("the request is not a JSON object")
+    if _MAYBE_INFINITE.search(body) and not all(map(math.isfinite, _floats(payload))):
+        raise InvalidRequestError("the request has a number that no float can hold")
     return {name: value for name, value in payload.items() if value is not None}
 
 
-def encode_json(payload: Any) -> bytes:
-    """Compact UTF-8 JSON. What UTF-8 cannot carry, a lone surrogate of the upstream's, becomes a question mark."""
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+# What a number that is read as infinite has; so may have a text.
+_MAYBE_INFINITE = re.compile(rb"[0-9][eE]\+?[0-9]{2}|[0-9]{200}")
+
+
+def _floats(payload: Any) -> Iterator[float]:
+    rest = [payload]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+        elif isinstance(value, float):
+            yield value
+
+
+def _check_size(body: bytes) -> None:
+    """Raise InvalidRequestError for more than `MAX_VALUES` values, before they are made: each takes far more memory."""
+    if len(body) <= 2 * MAX_VALUES or _separators(body) <= MAX_VALUES:  # a value takes two bytes at least
+        return
+    # Some of what was counted may be in texts: without those, what escapes a quote, and then the quotes themselves.
+    pieces = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 2 * MAX_VALUES)
+    if len(pieces) > 2 * MAX_VALUES or sum(map(_separators, pieces[::2])) > MAX_VALUES:
+        raise InvalidRequestError(f"the request has more than {MAX_VALUES} values")
+
+
+def _separators(json_text: bytes) -> int:
+    return json_text.count(b",") + json_text.count(b"[") + json_text.count(b"{")
 
 
 def get_field(payload: Mapping[str, Any], name: str, type_: type | tuple[type, ...], default: Any) -> Any:
@@ -49,11 +83,14 @@ def get_objects(payload: Mapping[str, Any], name: str, *, optional: bool = False
     """A field that is a list of objects; an empty one where it is absent and `optional`.
 
     Raises:
-        InvalidRequestError: it is absent, or something else.
+        InvalidRequestError: it is absent, something else, or longer than a request's list may be.
     """
     entries = payload.get(name, [] if optional else None)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidRequestError(f"{name} must be a list of objects", argument=name)
+    limit = MAX_TOOLS if name == "tools" else MAX_MESSAGES
+    if len(entries) > limit:
+        raise InvalidRequestError(f"{name} has {len(entries)} entries, more than {limit}", argument=name)
     return entries
 
 

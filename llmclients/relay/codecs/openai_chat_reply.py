@@ -10,7 +10,7 @@ from typing import Any
 
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta
 from llmclients.relay.codecs.blocks import PendingCall
-from llmclients.relay.codecs.json_fields import encode_json
+from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.errors import Failure
 from llmclients.types.response import (
     ChatResponse,
@@ -21,10 +21,19 @@ from llmclients.types.response import (
     Usage,
 )
 
-__all__ = ["PROVIDER_DATA_KEY", "EventEncoder", "error_body", "error_payload", "reply_body"]
+__all__ = [
+    "PROVIDER_DATA_KEY",
+    "EventEncoder",
+    "error_body",
+    "error_payload",
+    "reply_body",
+    "token_bytes",
+]
 
 PROVIDER_DATA_KEY = "openai"
 """Under this name a message's `provider_data` has the fields that chat completions want back unchanged."""
+
+_MAX_MODEL_NAME = 256  # each event has it again
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -86,9 +95,15 @@ def _logprobs(entries: Sequence[TokenLogprob]) -> dict[str, Any]:
 
 
 def _logprob(entry: TokenLogprob) -> dict[str, Any]:
-    # A token that is a part of a character has no text, and its bytes are not known.
-    utf8 = None if "\ufffd" in entry.token else list(entry.token.encode())
-    return {"token": entry.token, "logprob": entry.logprob, "bytes": utf8}
+    return {"token": entry.token, "logprob": entry.logprob, "bytes": token_bytes(entry)}
+
+
+def token_bytes(entry: TokenLogprob) -> list[int] | None:
+    """A token's bytes; None for one that is a part of a character: it has no text, and its bytes are not known."""
+    try:
+        return None if "\ufffd" in entry.token else list(entry.token.encode())
+    except UnicodeEncodeError:
+        return None
 
 
 def _finish_reason(reason: FinishReason | None) -> str:
@@ -137,7 +152,7 @@ class EventEncoder:
         self._usage = chunk.usage or self._usage
         events = b""
         if self._model is None:
-            self._model = chunk.model or self._meta.model
+            self._model = (chunk.model or self._meta.model)[:_MAX_MODEL_NAME]
             events = self._event({"role": "assistant", "content": ""})
         delta: dict[str, Any] = {}
         if chunk.text:

@@ -12,13 +12,13 @@ response.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from llmclients.relay.codecs.base import ReplyMeta
 from llmclients.relay.codecs.blocks import Block, BlockEncoder
-from llmclients.relay.codecs.json_fields import encode_json
-from llmclients.relay.codecs.openai_chat_reply import error_payload
+from llmclients.relay.codecs.json_reply import encode_json
+from llmclients.relay.codecs.openai_chat_reply import error_payload, token_bytes
 from llmclients.relay.errors import Failure
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
@@ -32,6 +32,7 @@ _WHY_INCOMPLETE: dict[FinishReason | None, str] = {
     "content_filter": "content_filter",
     "pause": "max_output_tokens",  # the wire knows no other half answer
 }
+_MAX_ITEM_ID = 256
 _ID_PREFIXES = {"reasoning": "rs", "text": "msg", "call": "fc"}
 
 
@@ -153,9 +154,7 @@ def _logprobs(entries: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
 
 
 def _logprob(entry: TokenLogprob) -> dict[str, Any]:
-    # A token that is a part of a character has no text, and its bytes are not known.
-    utf8 = [] if "\ufffd" in entry.token else list(entry.token.encode())
-    return {"token": entry.token, "logprob": entry.logprob, "bytes": utf8}
+    return {"token": entry.token, "logprob": entry.logprob, "bytes": token_bytes(entry) or []}
 
 
 def usage_payload(usage: Usage) -> dict[str, Any]:
@@ -185,6 +184,8 @@ class ResponseEncoder(BlockEncoder):
         self._number = 0
         self._ids: set[str] = set()
         self._upstream_item: dict[str, Any] | None = None
+        self._encrypted_items: Iterator[dict[str, Any]] = iter(())  # of the provider's data, as far as it was read
+        self._read_data: dict[str, Any] | None = None
         self._sent_reasoning: set[Any] = set()  # the upstream's ids of the reasoning that has gone out encrypted
 
     def head(self) -> bytes:
@@ -210,7 +211,8 @@ class ResponseEncoder(BlockEncoder):
         if str(raw.get("type")).startswith("response."):
             item = raw.get("item")
             found = item.get("id") if isinstance(item, dict) else raw.get("item_id")
-        if not isinstance(found, str) or not found or found in self._ids:
+        # Each event of the item has it again.
+        if not isinstance(found, str) or not 0 < len(found) <= _MAX_ITEM_ID or found in self._ids:
             found = _item_id(self.meta, block, block.index)
         self._ids.add(found)
         return found
@@ -249,15 +251,22 @@ class ResponseEncoder(BlockEncoder):
 
     def _encrypted(self, block: Block) -> dict[str, Any] | None:
         """The item that a block of reasoning is at an upstream of this wire, if it is known when the block ends."""
-        items = [] if self._upstream_item is None else [self._upstream_item]
-        if not items and is_opaque(upstream_items := self.provider_data.get(PROVIDER_DATA_KEY)):
-            items = [item for item in upstream_items if item.get("id") not in self._sent_reasoning]
-        found = next((item for item in items if item.get("type") == "reasoning"), None)
-        if block.type != "reasoning" or found is None:
+        if block.type != "reasoning" or (found := self._upstream_item or self._next_encrypted()) is None:
             return None
         self._sent_reasoning.add(found.get("id"))
         # Its paragraphs have gone out as one part.
         return found | {"id": block.item_id, "summary": _item(block, "completed")["summary"]}
+
+    def _next_encrypted(self) -> dict[str, Any] | None:
+        """The next one that has not gone out; all are looked through once, however many blocks there are."""
+        if self._read_data is not self.provider_data:
+            self._read_data = self.provider_data
+            items = self.provider_data.get(PROVIDER_DATA_KEY)
+            self._encrypted_items = iter(items if is_opaque(items) else [])
+        for item in self._encrypted_items:
+            if item.get("type") == "reasoning" and item.get("id") not in self._sent_reasoning:
+                return item
+        return None
 
     def after(self, chunk: Chunk) -> bytes:
         """Encrypted reasoning ends with the upstream's item. There may have been nothing of it to read."""

@@ -16,7 +16,7 @@ import re
 
 from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.errors import APIResponseError
-from llmclients.relay.codecs.json_fields import encode_json
+from llmclients.relay.codecs.json_reply import encode_json, encode_text
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import Message
 from llmclients.types.response import ChatResponse, Chunk, FinishReason
@@ -71,7 +71,7 @@ class TextEncoder:
     def feed(self, chunk: Chunk) -> bytes:
         self._finish_reason = chunk.finish_reason or self._finish_reason
         self._empty = self._empty and not chunk.text
-        return chunk.text.encode("utf-8", "replace")
+        return encode_text(chunk.text)
 
     def finish(self) -> bytes:
         _check_end(self._finish_reason, empty=self._empty)
@@ -88,7 +88,7 @@ def reply_body(response: ChatResponse) -> bytes:
         APIResponseError: it is empty, or ended in an error.
     """
     _check_end(response.finish_reason, empty=not response.text)
-    return response.text.encode("utf-8", "replace")
+    return encode_text(response.text)
 
 
 def _check_end(reason: FinishReason | None, *, empty: bool) -> None:

@@ -1,0 +1,329 @@
+"""Text and numbers from clients and providers: none forges a line of the log or a header, or makes a reply that is no JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from relaytools import BODY, HI, PATH, PREFIX, RAW_TEXT, WIRES, post, relay_over, send
+
+from llmclients import errors
+from llmclients.cli import commands
+from llmclients.cli.main import main
+from llmclients.relay import RelayServer, create_app, serve
+from llmclients.relay.app import SERVER_CODECS
+from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
+from llmclients.relay.codecs.json_fields import MAX_MESSAGES, MAX_TOOLS, MAX_VALUES, decode_json
+from llmclients.relay.codecs.json_reply import encode_json, encode_text
+from llmclients.relay.errors import Failure
+from llmclients.relay.log_text import one_line
+from llmclients.transports.mock import Reply
+from llmclients.types.messages import ToolCall
+from llmclients.types.response import ChatResponse, Chunk, TokenLogprob, ToolCallDelta, Usage
+
+CODEC: dict[str, ServerCodec] = {codec.name: codec for codec in SERVER_CODECS}
+META = ReplyMeta("msg_0", 7, "asked", {"metadata": {"n": math.inf}})
+FORGED = "x\r\nforged: yes\n\x1b[2Jforged\u2028forged\x85forged\x00"
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """The relay's log, as a terminal would show it."""
+    stream = io.StringIO()
+    handler, logger = logging.StreamHandler(stream), logging.getLogger("llmclients.relay")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield stream
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def assert_not_forged(log: io.StringIO) -> None:
+    lines = log.getvalue().splitlines()
+    assert lines
+    assert not [line for line in lines if line.lstrip().startswith("forged")]
+    assert log.getvalue().replace("\n", "").isprintable()
+    assert max(map(len, lines)) < 1200
+
+
+def failing_upstream(request: Any) -> Reply:
+    message = FORGED + "m" * 100_000
+    error = {"message": message, "type": FORGED, "code": FORGED, "param": FORGED}
+    return Reply(400, json={"error": error}, headers={"x-request-id": "a" * 10_000})
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_no_line_of_the_log_is_forged_and_no_error_is_long(wire: str, log: io.StringIO) -> None:
+    with relay_over(failing_upstream) as (relay, _):
+        for body in (
+            BODY[wire],
+            {**BODY[wire], "model": FORGED},
+            {**BODY[wire], FORGED: 1},
+            {**BODY[wire], "x" * 100_000: 1},
+            {**BODY[wire], "tools": [{"type": FORGED}]},
+            {**BODY[wire], "messages": [{"role": FORGED, "content": "x"}], "input": [{"type": FORGED}]},
+        ):
+            answer = post(relay.url, wire, body, headers={"User-Agent": "a\tb", "X-Request-Id": "c"})
+            assert answer.status in (200, 400)
+            assert len(answer.raw) < 20_000
+            assert "forged" not in answer.headers
+        answer = send(relay.url, PREFIX[wire] + PATH[wire] + "%0d%0aforged%1b" + "x" * 5000, {})
+        assert answer.status == 404
+        assert len(answer.raw) < 2000
+    assert_not_forged(log)
+
+
+def test_neither_does_a_fault_of_the_program(log: io.StringIO) -> None:
+    def explode(request: Any) -> Reply:
+        try:
+            raise ValueError(FORGED)
+        except ValueError as error:
+            raise KeyError(FORGED) from error
+
+    with relay_over(explode) as (relay, _):
+        assert post(relay.url, "openai").status == 500
+    assert_not_forged(log)
+    assert "caused by ValueError: x forged" in log.getvalue()
+    assert "in explode" in log.getvalue()
+
+
+def test_one_line() -> None:
+    assert one_line("a\r\nb\tc") == "a b c"
+    assert one_line("é\x1b[1m\u202e\ud83d") == "é\\x1b[1m\\u202e\\ud83d"
+    assert one_line("x" * 20, 10) == "x" * 9 + "…"
+
+
+@pytest.mark.parametrize("request_id", ["a\r\nSet-Cookie: b", "a\nb", "é", "x" * 201, "\x1b"])
+def test_a_request_id_that_is_none_is_no_header(request_id: str) -> None:
+    failure = Failure.from_error(errors.APIStatusError("no", status_code=400, request_id=request_id))
+    assert failure.request_id is None
+
+
+# --- what is sent is JSON ---------------------------------------------------------------------------------------------
+
+
+def strict(data: str) -> Any:
+    def refuse(word: str) -> Any:
+        raise AssertionError(word)
+
+    return json.loads(data, parse_constant=refuse)
+
+
+ODD = {"n": [math.nan, math.inf, -math.inf, 10**5000], "text": "a\ud83d", "pair": "\ud83d\ude00", 5: math.nan}
+RESPONSE = ChatResponse(
+    text="a\ud83d",
+    reasoning="\ude00b",
+    model="m\ud83d",
+    finish_reason="tool_calls",
+    tool_calls=[ToolCall(id="c", name="f", arguments_text='{"x": 1e999, "y": "\\ud83d"}')],
+    logprobs=[TokenLogprob(token="\ud83d", logprob=-1)],
+    usage=Usage(input_tokens=10**5000),
+    provider_data={
+        "anthropic": [{"type": "text", "text": "a\ud83d", **{k: v for k, v in ODD.items() if k != 5}}],
+        "openai": {"reasoning_details": [ODD]},
+        "openai-responses": [{"type": "reasoning", "encrypted_content": "e", "summary": [], "odd": ODD}],
+    },
+)
+CHUNKS = [
+    Chunk(reasoning="\ude00b", model="m\ud83d"),
+    Chunk(text="a\ud83d", logprobs=[TokenLogprob(token="\ud83d", logprob=-1)]),
+    Chunk(raw={"type": "content_block_start", "content_block": {"type": "odd", "odd": ODD}}),
+    Chunk(tool_calls=[ToolCallDelta(index=0, id="c\ud83d", name="f", arguments='{"x": "\ud83d')]),
+    Chunk(usage=Usage(input_tokens=10**5000), provider_data=RESPONSE.provider_data, finish_reason="tool_calls"),
+]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_whatever_the_provider_sent_the_reply_is_json_in_utf_8(wire: str) -> None:
+    codec = CODEC[wire]
+    whole = codec.encode(RESPONSE, META).decode()
+    encoder = codec.stream_encoder(RelayedCall([], include_usage=True), META)
+    stream = b"".join([*map(encoder.feed, CHUNKS), encoder.finish()]).decode()
+    error = codec.encode_error(Failure(500, "a\ud83d\x1b")).decode()
+    models = codec.encode_models(["a\ud83d"]).decode()
+    assert strict(error)
+    assert strict(models)
+    if wire in RAW_TEXT:
+        assert whole == stream == "a\ufffd"
+        return
+    assert strict(whole)
+    events = [line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: {")]
+    assert [strict(event) for event in events]
+
+
+def test_json_without_words_for_numbers() -> None:
+    assert strict(encode_json(ODD).decode()) == {
+        "n": [None] * 4,
+        "text": "a\ufffd",
+        "pair": "😀",
+        "5": None,
+    }
+    assert encode_json({"a": (1, True, None, 1.5, "é")}) == '{"a":[1,true,null,1.5,"é"]}'.encode()
+    assert encode_text("\ud83d\ude00\ude00") == "😀\ufffd".encode()
+
+
+@pytest.mark.parametrize(
+    "number", ["1e400", "-1e999", "1E+999", '[1, {"b": 1e400}]', "9" * 400 + ".0", "NaN", "Infinity"]
+)
+def test_a_number_that_no_float_holds_is_a_400(number: str) -> None:
+    with pytest.raises(errors.InvalidRequestError):
+        decode_json(b'{"a": %b}' % number.encode())
+    assert decode_json(b'{"a": "1e400", "b": 1e10}') == {"a": "1e400", "b": 1e10}
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"{}," * 200_000 + b"{}]",
+        b"[" + b'"",' * 200_000 + b'""]',
+        b"[" + b'"\\\\",' * 200_000 + b'"\\""]',
+        b"{" + b",".join(b'"%d":0' % number for number in range(150_000)) + b"}",
+    ],
+)
+def test_too_many_values_are_refused_before_they_are_made(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llmclients.relay.codecs import json_fields
+
+    monkeypatch.setattr(json_fields, "from_json", lambda *a, **k: pytest.fail("it was parsed"))
+    with pytest.raises(errors.InvalidRequestError, match=str(MAX_VALUES)):
+        decode_json(b'{"messages": %b}' % body)
+
+
+def test_what_looks_like_values_inside_a_text_is_text() -> None:
+    text = ',[{"\\' * 100_000
+    assert decode_json(json.dumps({"a": text, "b": [text, "\\"]}).encode()) == {"a": text, "b": [text, "\\"]}
+
+
+@pytest.mark.parametrize("wire", ["openai", "ylokh", "anthropic", "openai-responses"])
+def test_too_many_tools_or_messages_are_a_400_of_the_wire(wire: str) -> None:
+    tool = {"type": "function", "name": "f", "function": {"name": "f"}, "input_schema": {}}
+    name = "input" if wire == "openai-responses" else "messages"
+    with relay_over() as (relay, mock):
+        for field, value in (("tools", [tool] * (MAX_TOOLS + 1)), (name, HI * (MAX_MESSAGES + 1))):
+            answer = post(relay.url, wire, {**BODY[wire], field: value})
+            assert answer.status == 400
+            assert f"{field} has {len(value)} entries" in answer.json["error"]["message"]
+        answer = post(relay.url, wire, {**BODY[wire], "model": "m" * 300})
+        assert answer.status == 400
+        assert not mock.requests
+
+
+# --- who may use it ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "api_key", ["", " ", "\t", " sesame", "sesame\n", "a\x00b", "clé", b"sesame", [], ["sesame"], 5]
+)
+def test_a_key_that_no_header_carries_is_refused_when_the_relay_is_made(api_key: Any) -> None:
+    for make in (create_app, RelayServer, serve):
+        for host in ({}, {"host": "0.0.0.0"}) if make is not create_app else ({},):
+            with pytest.raises(errors.ConfigurationError) as caught:
+                make("yqcloud", api_key=api_key, **host)  # type: ignore[operator]
+            assert caught.value.argument == "api_key"
+
+
+def test_an_empty_key_on_the_command_line_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_log_to_stderr", lambda name: None)  # its handler would outlive the test
+    assert main(["relay", "--provider", "yqcloud", "--api-key", "", "--port", "0"]) != 0
+    assert "api_key" in capsys.readouterr().err
+
+
+BAD_HOSTS = [
+    "[::1",
+    "]",
+    "[evil]",
+    "a b",
+    "",
+    "user@localhost",
+    "localhost:99999",
+    "localhost/x",
+    "[127.0.0.1]",
+    "[::1%lo]",
+]
+BAD_ORIGINS = ["http://[::1", "x", "", "http://a b", "http://", "//a", "http://u@a"]
+
+
+@pytest.mark.parametrize("key", [None, "sesame"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/nope"])
+def test_a_malformed_host_or_origin_is_a_403(key: str | None, path: str, caplog: pytest.LogCaptureFixture) -> None:
+    with relay_over(api_key=key) as (relay, mock):
+        for name, values in (("Host", BAD_HOSTS), ("Origin", BAD_ORIGINS)):
+            for value in values:
+                headers = {"Authorization": "Bearer sesame", name: value}
+                answer = send(relay.url, path, BODY["openai"], headers)
+                assert answer.status == (404 if path == "/nope" else 403), (name, value)
+        assert not mock.requests
+        for value in ("null", "http://localhost:3000", "https://a.example", "vscode-file://vscode-app"):
+            assert post(relay.url, "openai", headers={"Authorization": "Bearer sesame", "Origin": value}).status == 200
+    assert "Traceback" not in caplog.text
+
+
+# --- work -------------------------------------------------------------------------------------------------------------
+
+
+def _calls(count: int, *, mixed: bool) -> list[Chunk]:
+    """Pieces of many calls: one after the other, or mixed, so that they wait for the end."""
+    text = json.dumps({"x": "y" * 3000})
+    parts = [text[:9], text[9:]] if mixed else [text]
+    return [
+        Chunk(tool_calls=[ToolCallDelta(index=index, id=f"c{index}", name="f", arguments=part)])
+        for part in parts
+        for index in range(count)
+    ]
+
+
+STREAMS: dict[str, Callable[[int], list[Chunk]]] = {
+    "deltas of text": lambda count: [Chunk(text="x" * 100)] * count,
+    "one call in pieces": lambda count: (
+        _calls(1, mixed=True)[:1] + [Chunk(tool_calls=[ToolCallDelta(index=0, arguments=" " * 100)])] * count
+    ),
+    "calls": lambda count: _calls(count, mixed=False),
+    "mixed calls": lambda count: _calls(count, mixed=True),
+    "calls in one chunk": lambda count: [
+        Chunk(tool_calls=[delta for chunk in _calls(count, mixed=False) for delta in chunk.tool_calls])
+    ],
+    "text and reasoning in turns": lambda count: [Chunk(text="x"), Chunk(reasoning="y")] * (count // 2),
+    "items known before": lambda count: [
+        Chunk(
+            provider_data={
+                "openai-responses": [
+                    {"type": "reasoning", "encrypted_content": "e", "id": f"r{n}"} for n in range(count)
+                ]
+            }
+        ),
+        *[Chunk(text="x"), Chunk(reasoning="y")] * (count // 2),
+    ],
+}
+
+
+def _seconds(wire: str, chunks: list[Chunk]) -> float:
+    best = math.inf
+    for _ in range(2):
+        encoder = CODEC[wire].stream_encoder(RelayedCall([]), ReplyMeta("msg_0", 7, "m"))
+        began = time.process_time()
+        for chunk in chunks:
+            encoder.feed(chunk)
+        encoder.finish()
+        best = min(best, time.process_time() - began)
+    return best
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic", "openai-responses"])
+@pytest.mark.parametrize("stream", STREAMS)
+def test_four_times_as_much_takes_about_four_times_as_long(wire: str, stream: str) -> None:
+    small, large = (_seconds(wire, STREAMS[stream](count)) for count in (300, 1200))
+    assert large < 9 * max(small, 0.002)
