@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from llmclients.config.environment import environ
 from llmclients.errors import ConfigurationError
@@ -86,7 +88,6 @@ def relay(arguments: argparse.Namespace) -> int:
     # An empty one is refused, as a script may have meant to give it.
     api_key = environ(RELAY_KEY_VARIABLE) if arguments.api_key is None else arguments.api_key
     client = AsyncClient(arguments.provider, base_url=arguments.base_url, retry=None)
-    _log_to_stderr("llmclients.relay")
 
     def ready(url: str) -> None:
         start_server = find_provider(arguments.provider.partition("/")[0]).load_endpoint()
@@ -97,23 +98,29 @@ def relay(arguments: argparse.Namespace) -> int:
             print(f"  base_url for {users}: {url}{path}")
         print("Ctrl-C ends it.", flush=True)
 
-    serve(
-        client,
-        host=arguments.host,
-        port=arguments.port,
-        api_key=api_key,
-        defaults=dict(arguments.default),
-        ready=ready,
-    )
+    with _log_on_stderr("llmclients.relay"):
+        serve(
+            client,
+            host=arguments.host,
+            port=arguments.port,
+            api_key=api_key,
+            defaults=dict(arguments.default),
+            ready=ready,
+        )
     return 0
 
 
-def _log_to_stderr(name: str) -> None:
+@contextmanager
+def _log_on_stderr(name: str) -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log = logging.getLogger(name)
     log.setLevel(logging.INFO)
     log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def local_install(arguments: argparse.Namespace) -> int:
