@@ -7,16 +7,18 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
+from urllib.parse import urlsplit
 
 from typing_extensions import Unpack
 
+from llmclients.codecs.addresses import Address
 from llmclients.codecs.base import Codec, CodecOptions, PartRule
-from llmclients.config.environment import address_url, ca_bundle, check_base_url, check_headers, environ
+from llmclients.config.credentials import missing_key, request_headers, resolve_key
+from llmclients.config.environment import address_url, ca_bundle, check_base_url, environ, same_address
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
     ConfigurationError,
     InvalidRequestError,
-    MissingAPIKeyError,
     ProviderWarning,
     UnsupportedOptionError,
 )
@@ -58,6 +60,11 @@ class ClientSettings(NamedTuple):
     """A client's arguments, resolved.
 
     `base_url` and `api_key` are None until `start` has run for a provider whose server is started on demand.
+
+    Attributes:
+        timeout: the limits of a stream, and of all that is no chat; numbers all.
+        chat_timeout: those of a plain chat.
+        option_defaults: the wire's own options of calls that do not name them.
     """
 
     provider: Provider
@@ -68,10 +75,12 @@ class ClientSettings(NamedTuple):
     is_default_endpoint: bool
     headers: tuple[tuple[str, str], ...]
     timeout: Timeout
+    chat_timeout: Timeout
     retry: RetryPolicy
     transport: TransportSettings
     start: Callable[[], Endpoint] | None = None
     fallbacks: tuple[ClientSettings, ...] = ()
+    option_defaults: Mapping[str, Any] = {}
 
     @classmethod
     def from_arguments(cls, provider: str = "local", **options: Unpack[ClientOptions]) -> ClientSettings:
@@ -82,30 +91,33 @@ class ClientSettings(NamedTuple):
         """
         _check_names(options)
         found, model = _provider_and_model(provider, options.get("model"))
-        base_url, is_default = _base_url(found, options.get("base_url"))
+        codec = found.load_codec()
+        address, is_default = _address(found, codec, options.get("base_url"))
         model_path = options.get("model_path")
-        start = _starter(found, model_path) if base_url is None else None
+        start = _starter(found, model_path) if address is None else None
         if model_path is not None and start is None:
             raise ConfigurationError("model_path is for the local model only", argument="model_path")
-        key = _key(found, options.get("api_key"), needed=is_default)
+        key = resolve_key(found, options.get("api_key"))
+        if key is None and is_default and (error := missing_key(found)) is not None:
+            raise error
+        timeout = Timeout.coerce(options.get("timeout"))
         return cls(
             provider=found,
-            codec=found.load_codec(),
-            model=model,
-            base_url=base_url,
+            codec=codec,
+            model=_model_of_address(model, address),
+            base_url=None if address is None else address.base_url,
             api_key=key,
             is_default_endpoint=is_default and start is None,
-            headers=_headers(
-                found,
-                options.get("headers"),
-                is_default_endpoint=is_default,
-                token=_token(found) if key is None else None,
+            headers=request_headers(
+                found, options.get("headers"), is_default_endpoint=is_default, has_key=key is not None
             ),
-            timeout=Timeout.coerce(options.get("timeout")),
+            timeout=timeout.with_read(),
+            chat_timeout=timeout.with_read(found.chat_read_timeout),
             retry=RetryPolicy.coerce(options.get("retry", RetryPolicy())),
             transport=_transport_settings(options),
             start=start,
             fallbacks=_fallbacks(cls, options),
+            option_defaults=_option_defaults(found, address),
         )
 
     def __repr__(self) -> str:  # without the key, and the headers that may hold one
@@ -140,6 +152,7 @@ class ClientSettings(NamedTuple):
                 )
         request = ChatRequest.from_checked(messages, model=self.model_name(model), **common)
         self._check_parts(request)
+        codec_options = {**self.option_defaults, **codec_options}
         made = options_type(**codec_options) if options_type.model_fields else options_type.model_construct()
         return request, made
 
@@ -206,24 +219,40 @@ def _provider_and_model(provider: str, model: str | None) -> tuple[Provider, str
     return found, named_model if slash else model
 
 
-def _base_url(provider: Provider, base_url: str | None) -> tuple[str | None, bool]:
+def _address(provider: Provider, codec: Codec, base_url: str | None) -> tuple[Address | None, bool]:
     """The address to send to, and whether it is the provider's own; None for a server that is started on demand.
 
     A provider's own address counts as its own, whoever says it.
     """
     variable = provider.base_url_variable
     default = None if provider.base_url is None else check_base_url(provider.base_url)
-    if base_url is not None:
-        url = check_base_url(base_url)
-    elif variable and (value := environ(variable)):
+    argument = "base_url"
+    if base_url is None and variable and (value := environ(variable)):
+        argument, base_url = variable, value
         if provider.base_url_port is not None:
-            value = address_url(value, provider.base_url_port)
-        url = check_base_url(value, variable)
-    else:
+            base_url = address_url(value, provider.base_url_port, urlsplit(default or "").path)
+    if base_url is None:
         if default is not None:
             _warn_if_dead(provider)
-        return default, True
-    return url, url == default
+        return None if default is None else Address(default), True
+    address = codec.parse_address(base_url) if isinstance(base_url, str) else Address(base_url)
+    address = address._replace(base_url=check_base_url(address.base_url, argument))
+    return address, default is not None and same_address(address.base_url, default)
+
+
+def _model_of_address(model: str | None, address: Address | None) -> str | None:
+    """The client's model, which the address may name in place of the caller."""
+    named = None if address is None else address.model
+    if model is not None and named is not None and model != named:
+        raise ConfigurationError(f"the model is named twice: {named!r} in base_url, and {model!r}", argument="model")
+    return named if model is None else model
+
+
+def _option_defaults(provider: Provider, address: Address | None) -> dict[str, Any]:
+    """Options of the wire's own that calls need not name: the environment's, and over them the address's."""
+    values = {option: environ(variable) for option, variable in provider.option_variables.items()}
+    chosen = {} if address is None else address.options
+    return {option: value for option, value in values.items() if value is not None} | dict(chosen)
 
 
 def _starter(provider: Provider, model_path: str | os.PathLike[str] | None) -> Callable[[], Endpoint]:
@@ -298,35 +327,3 @@ def _callers_level() -> int:
         frame = frame.f_back
         level += 1
     return level
-
-
-def _key(provider: Provider, api_key: str | None, *, needed: bool) -> str | None:
-    argument = "api_key"
-    if api_key is None:
-        if variable := next(filter(environ, provider.key_variables), None):
-            argument, api_key = variable, environ(variable)
-    elif not isinstance(api_key, str) or not api_key.strip():
-        raise ConfigurationError("api_key must be a non-empty string", argument=argument)
-    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
-        raise ConfigurationError(f"{argument} has a character that no header can carry", argument=argument)
-    if api_key is None and needed and provider.key_required and _token(provider) is None:
-        variables = " or ".join(provider.key_variables + provider.token_variables)
-        raise MissingAPIKeyError(f"{provider.name} needs a key: give api_key= or set {variables}", argument="api_key")
-    return api_key
-
-
-def _token(provider: Provider) -> str | None:
-    return next(filter(None, map(environ, provider.token_variables)), None)
-
-
-def _headers(
-    provider: Provider, headers: Mapping[str, str] | None, *, is_default_endpoint: bool, token: str | None
-) -> tuple[tuple[str, str], ...]:
-    pairs = dict(check_headers(headers))
-    if token is not None and "authorization" not in map(str.lower, pairs):
-        pairs |= check_headers({"Authorization": f"Bearer {token}"})
-    if is_default_endpoint:
-        for name, variable in provider.header_variables.items():
-            if value := environ(variable):
-                pairs.setdefault(name, check_headers({name: value})[0][1])
-    return tuple(pairs.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,15 @@ from urllib.parse import urlsplit
 from llmclients.config.values import Proxy, split_url
 from llmclients.errors import ConfigurationError
 
-__all__ = ["address_url", "ca_bundle", "check_base_url", "check_headers", "environ", "environment_proxy"]
+__all__ = [
+    "address_url",
+    "ca_bundle",
+    "check_base_url",
+    "check_headers",
+    "environ",
+    "environment_proxy",
+    "same_address",
+]
 
 
 def environ(name: str) -> str | None:
@@ -43,7 +52,11 @@ def environment_proxy(url: str) -> Proxy | None:
 
 
 def _bypassed(host: str, port: int, no_proxy: str) -> bool:
-    """Whether a `NO_PROXY` list has the host: `*`, a domain with subdomains, an address, a CIDR block; with a port."""
+    """Whether a `NO_PROXY` list has the host: `*`, a domain with subdomains, an address, a CIDR block; with a port.
+
+    Its entries are set apart by commas, as curl's and Python's documents say, or by blanks and line ends, as curl takes
+    them and files of variables have them.
+    """
     import ipaddress
 
     def address(text: str) -> Any:
@@ -53,7 +66,7 @@ def _bypassed(host: str, port: int, no_proxy: str) -> bool:
             return None
 
     ip_address = address(host)
-    for entry in (item.strip().lower() for item in no_proxy.split(",")):
+    for entry in re.split(r"[\s,]+", no_proxy.lower()):
         if not entry:
             continue
         if entry == "*":
@@ -109,7 +122,7 @@ def ca_bundle(verify: bool | str | os.PathLike[str], trust_env: bool) -> bool | 
 
 
 def check_base_url(url: Any, argument: str = "base_url") -> str:
-    """`url` without a trailing slash.
+    """`url` without a trailing slash, or the sign of an empty query.
 
     Raises:
         ConfigurationError: not a string, no `http://` or `https://`, no host; or credentials, a query, a fragment.
@@ -119,17 +132,31 @@ def check_base_url(url: Any, argument: str = "base_url") -> str:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         raise ConfigurationError(
-            f"{argument} must begin with http:// or https://, not {url.rpartition('@')[2]!r}", argument=argument
+            f"{argument} must begin with http:// or https://, not {_shown(url)!r}", argument=argument
         )
     parts = split_url(url, argument)
     if parts.username is not None:
         raise ConfigurationError(f"{argument} must not hold credentials: use api_key= or headers=", argument=argument)
     if parts.query or parts.fragment:
         raise ConfigurationError(f"{argument} must not have a query or a fragment", argument=argument)
-    return url.rstrip("/")
+    return url.rstrip("/?#")
 
 
-def address_url(address: str, port: int) -> str:
+def _shown(url: str) -> str:
+    """An address for a message, without what may be a secret in it."""
+    return re.split("[?#]", url.rpartition("@")[2], maxsplit=1)[0]
+
+
+def same_address(url: str, other: str) -> bool:
+    """Whether two checked URLs are one address, however they are spelt."""
+    if url == other:
+        return True
+    ones = [urlsplit(one) for one in (url, other)]
+    ports = [one.port or (443 if one.scheme == "https" else 80) for one in ones]
+    return len({(one.scheme, one.hostname, port, one.path) for one, port in zip(ones, ports, strict=True)}) == 1
+
+
+def address_url(address: str, port: int, path: str = "") -> str:
     """The URL that a server's own address variable means: `host`, `host:port`, `:port`, or a URL already.
 
     An address to listen on, which is any of the machine's, becomes the loopback one. Whether the result is a URL is for
@@ -138,16 +165,21 @@ def address_url(address: str, port: int) -> str:
     Args:
         address: what the variable holds.
         port: where the server listens when a bare address names no port.
+        path: what comes behind an address that has no path of its own.
     """
-    scheme, separator, rest = address.rpartition("://")
-    authority, slash, path = rest.partition("/")
+    scheme, separator, rest = address.strip("\"' ").rpartition("://")  # quotes: Ollama takes them off, too
+    authority, _, named_path = rest.partition("/")
     if authority.count(":") > 1 and not authority.startswith("["):  # IPv6, bare
         authority = f"[{authority}]"
     host, colon, named_port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
-        host, colon, named_port = authority, "" if separator else ":", "" if separator else str(port)
+        host, named_port = authority, ""
+    if not named_port and not separator:
+        named_port = str(port)
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-    return f"{scheme or 'http'}://{host}{colon}{named_port}{slash}{path}"
+    if named_port:
+        host = f"{host}:{named_port}"
+    return f"{scheme or 'http'}://{host}{'/' + named_path if named_path else path}"
 
 
 def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:

@@ -85,6 +85,7 @@ BUILT_IN: tuple[Provider, ...] = (
         models=("gpt-3.5-turbo",),
         default_model="gpt-3.5-turbo",
         working=False,
+        chat_read_timeout=120.0,
         notes="The public service is gone.",
     ),
     Provider(
@@ -94,6 +95,7 @@ BUILT_IN: tuple[Provider, ...] = (
         models=("gpt-4",),
         default_model="gpt-4",
         only_listed_models=True,
+        chat_read_timeout=120.0,
         notes="The public service may or may not answer.",
     ),
     Provider(
@@ -105,6 +107,7 @@ BUILT_IN: tuple[Provider, ...] = (
         default_model="gpt-3.5-turbo",
         only_listed_models=True,
         working=False,
+        chat_read_timeout=120.0,
         notes="The public service is gone.",
     ),
     Provider(
@@ -114,6 +117,7 @@ BUILT_IN: tuple[Provider, ...] = (
         models=("gpt-3.5-turbo", "gpt-3.5-turbo-16k", "gpt-4o"),
         default_model="gpt-3.5-turbo",
         working=False,
+        chat_read_timeout=120.0,
         notes="The public service is behind a browser check.",
     ),
 )

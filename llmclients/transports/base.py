@@ -11,7 +11,7 @@ Both protocols have the same names; the asynchronous methods are awaited. Every 
 | DNS, refused, TLS, proxy, reset before the response's head was read | `APIConnectionError` |
 | the same while the body is read, or the body ends before its framing says so | `StreamInterruptedError` |
 | no connection within `timeout.connect` seconds | `APITimeoutError(phase="connect")` |
-| no byte for `timeout.read` seconds | `APITimeoutError(phase="read")` |
+| no byte for `timeout.read_seconds` seconds | `APITimeoutError(phase="read")` |
 | the deadline passed, whatever was under way | `APITimeoutError(phase="total")` |
 | more bytes than the transport allows, after content decoding | `ResponseTooLargeError` |
 | bytes that are not HTTP, an unknown or broken content encoding | `APIResponseError` |
@@ -181,7 +181,7 @@ class Transport(Protocol):
         Args:
             request: what to send.
             timeout: `timeout.connect` bounds the way to a connection that is ready (name, TCP, proxy, TLS), in
-                seconds; `timeout.read` the wait for the next bytes, each time anew, the body's included.
+                seconds; `timeout.read_seconds` the wait for the next bytes, each time anew, the body's included.
             deadline: when all of the exchange must be done, the body included, however steadily bytes drip; in seconds
                 on the scale of `clock.monotonic()`. None: never.
 

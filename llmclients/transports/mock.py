@@ -202,7 +202,7 @@ class _Exchange:
         """Let silence pass: as much of it as the timeouts allow."""
         context, clock = self._context, self._transport.clock
         self._silence += seconds
-        patience = seconds - max(self._silence - context.timeout.read, 0.0)
+        patience = seconds - max(self._silence - context.timeout.read_seconds, 0.0)
         remaining = context.remaining()
         if remaining is not None and remaining <= min(seconds, patience):
             clock.advance(remaining)

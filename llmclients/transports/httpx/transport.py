@@ -80,7 +80,7 @@ class HttpxTransport:
                 request_head(request.method, path, [("Host", target.host_header), *lines.items()]),
                 request.body,
                 timeout.connect,
-                timeout.read,
+                timeout.read_seconds,
                 timeout.write_seconds,
                 None if remaining is None else asyncio.get_running_loop().time() + remaining,
             )

@@ -92,7 +92,7 @@ class RequestsResponse:
                 if self._closed:
                     raise closed_locally()
                 if (remaining := self._context.remaining()) is not None and self._socket is not None:
-                    self._socket.settimeout(min(self._context.timeout.read, remaining))
+                    self._socket.settimeout(min(self._context.timeout.read_seconds, remaining))
                 if self._failure is not None:
                     raise self._failure
                 data = self._unframed(self._receive(_READ_SIZE))
@@ -144,7 +144,7 @@ class RequestsResponse:
             taken += len(data)
             self._framing.feed(data)
             if self._framing.done:
-                sock.settimeout(context.timeout.read)
+                sock.settimeout(context.timeout.read_seconds)
                 self._end()
 
     def _end(self) -> None:

@@ -90,9 +90,9 @@ class RequestsTransport:
 
     def _sent(self, request: HTTPRequest, proxy: Proxy | None, context: ErrorContext) -> requests.Response:
         timeout, remaining = context.timeout, context.remaining()
-        waits = (timeout.connect, timeout.read)
+        waits = (timeout.connect, timeout.read_seconds)
         if remaining is not None:
-            waits = (min(timeout.connect, remaining), min(timeout.read, remaining))
+            waits = (min(timeout.connect, remaining), min(timeout.read_seconds, remaining))
         if self._session is not None:
             return _send_with(self._session, request, waits)
         return self._send(request, proxy, waits)
