@@ -182,7 +182,8 @@ def test_an_error_status_is_its_error_after_its_attempts(side: str, mode: str, s
             assert type(error) is status_error_class(status)
             assert (error.status_code, error.provider, error.model, error.request_id) == (status, "openai", "m", "r7")
             assert error.body == {"error": {"message": "no river"}}
-            assert str(error) == f"openai (host.test): HTTP {status}: no river"
+            url = f" (POST {mock.requests[0].url})" if status in (404, 405) else ""
+            assert str(error) == f"openai (host.test): HTTP {status}: no river{url}"
             assert len(mock.requests) == (3 if status in RETRIED_STATUSES else 1)
             assert mock.open_exchanges == 0
 

@@ -57,10 +57,12 @@ def request_headers(
 
 def _checked(key: str | None, argument: str) -> str:
     """A key or token without what is around it. What is inside cannot be guessed right."""
-    key = (key or "").strip()
-    if any(character.isspace() for character in key):
-        hint = ": give it without 'Bearer'" if key.lower().startswith("bearer ") else ""
-        raise ConfigurationError(f"{argument} has a blank or a line end inside it{hint}", argument=argument)
+    key = (key or "").strip(" \t\r\n")
     if not (key.isascii() and key.isprintable()):
-        raise ConfigurationError(f"{argument} has a character that no header can carry", argument=argument)
+        raise ConfigurationError(
+            f"{argument} has a character that no header can carry, such as a line end inside it", argument=argument
+        )
+    if " " in key:
+        hint = ": give it without 'Bearer'" if key.lower().startswith("bearer ") else ""
+        raise ConfigurationError(f"{argument} has a blank inside it{hint}", argument=argument)
     return key

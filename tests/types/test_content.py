@@ -19,8 +19,8 @@ from llmclients.types.content import (
     MediaPart,
     TextPart,
     as_part,
-    sniff_media_type,
 )
+from llmclients.types.media_types import sniff_media_type
 from llmclients.types.messages import Message
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
