@@ -17,7 +17,7 @@ from llmclients.calls.redaction import Mask, chained_errors
 from llmclients.calls.retry import Decision, Retries, parse_retry_after
 from llmclients.codecs.base import Context, EncodedRequest
 from llmclients.config.client import ClientSettings
-from llmclients.errors import APIError, APIResponseError, APIStatusError
+from llmclients.errors import APIError, APIResponseError, APIStatusError, MissingAPIKeyError
 from llmclients.transports.base import Clock, HTTPRequest
 from llmclients.types.response import ChatResponse
 
@@ -70,6 +70,8 @@ class BaseCall(ABC):
         state: CallState | None = None,
         rng: random.Random = RNG,
     ) -> None:
+        if settings.unusable is not None:
+            raise MissingAPIKeyError(settings.unusable, argument="api_key")
         self._settings = settings
         self._clock = clock
         self._context = context

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
-from urllib.parse import urlsplit
 
 from typing_extensions import Unpack
 
-from llmclients.codecs.addresses import Address
 from llmclients.codecs.base import Codec, CodecOptions, PartRule
-from llmclients.config.credentials import missing_key, request_headers, resolve_key
-from llmclients.config.environment import address_url, ca_bundle, check_base_url, environ, same_address
+from llmclients.config.credentials import has_token, missing_key, request_headers, resolve_key
+from llmclients.config.endpoint import address_of, model_of_address, option_defaults, starter
+from llmclients.config.environment import ca_bundle
+from llmclients.config.pickled import KeySource, reduced
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
     ConfigurationError,
     InvalidRequestError,
-    ProviderWarning,
     UnsupportedOptionError,
 )
 from llmclients.providers.provider import Endpoint, Provider
@@ -32,7 +29,6 @@ from llmclients.types.request import ChatRequest
 __all__ = ["ClientOptions", "ClientSettings"]
 
 _REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
-_warned: set[str] = set()
 
 
 class ClientOptions(TypedDict, total=False):
@@ -65,6 +61,9 @@ class ClientSettings(NamedTuple):
         timeout: the limits of a stream, and of all that is no chat; numbers all.
         chat_timeout: those of a plain chat.
         option_defaults: the wire's own options of calls that do not name them.
+        key_source: where the key, or a token in its place, comes from.
+        has_caller_headers: whether `headers` has some of the caller's.
+        unusable: why no call can be made, where pickling has taken the key away.
     """
 
     provider: Provider
@@ -79,8 +78,12 @@ class ClientSettings(NamedTuple):
     retry: RetryPolicy
     transport: TransportSettings
     start: Callable[[], Endpoint] | None = None
+    model_path: str | os.PathLike[str] | None = None
     fallbacks: tuple[ClientSettings, ...] = ()
     option_defaults: Mapping[str, Any] = {}
+    key_source: KeySource = "none"
+    has_caller_headers: bool = False
+    unusable: str | None = None
 
     @classmethod
     def from_arguments(cls, provider: str = "local", **options: Unpack[ClientOptions]) -> ClientSettings:
@@ -92,9 +95,9 @@ class ClientSettings(NamedTuple):
         _check_names(options)
         found, model = _provider_and_model(provider, options.get("model"))
         codec = found.load_codec()
-        address, is_default = _address(found, codec, options.get("base_url"))
+        address, is_default = address_of(found, codec, options.get("base_url"))
         model_path = options.get("model_path")
-        start = _starter(found, model_path) if address is None else None
+        start = starter(found, model_path) if address is None else None
         if model_path is not None and start is None:
             raise ConfigurationError("model_path is for the local model only", argument="model_path")
         key = resolve_key(found, options.get("api_key"))
@@ -104,7 +107,7 @@ class ClientSettings(NamedTuple):
         return cls(
             provider=found,
             codec=codec,
-            model=_model_of_address(model, address),
+            model=model_of_address(model, address),
             base_url=None if address is None else address.base_url,
             api_key=key,
             is_default_endpoint=is_default and start is None,
@@ -116,12 +119,19 @@ class ClientSettings(NamedTuple):
             retry=RetryPolicy.coerce(options.get("retry", RetryPolicy())),
             transport=_transport_settings(options),
             start=start,
+            model_path=model_path,
             fallbacks=_fallbacks(cls, options),
-            option_defaults=_option_defaults(found, address),
+            option_defaults=option_defaults(found, address),
+            key_source=_key_source(found, options, key),
+            has_caller_headers=bool(options.get("headers")),
         )
 
     def __repr__(self) -> str:  # without the key, and the headers that may hold one
         return f"ClientSettings({self.label!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """For pickle: everything but the key. Raises TypeError: something else of it may be a secret."""
+        return reduced(self)
 
     @property
     def label(self) -> str:
@@ -219,48 +229,10 @@ def _provider_and_model(provider: str, model: str | None) -> tuple[Provider, str
     return found, named_model if slash else model
 
 
-def _address(provider: Provider, codec: Codec, base_url: str | None) -> tuple[Address | None, bool]:
-    """The address to send to, and whether it is the provider's own; None for a server that is started on demand.
-
-    A provider's own address counts as its own, whoever says it.
-    """
-    variable = provider.base_url_variable
-    default = None if provider.base_url is None else check_base_url(provider.base_url)
-    argument = "base_url"
-    if base_url is None and variable and (value := environ(variable)):
-        argument, base_url = variable, value
-        if provider.base_url_port is not None:
-            base_url = address_url(value, provider.base_url_port, urlsplit(default or "").path)
-    if base_url is None:
-        if default is not None:
-            _warn_if_dead(provider)
-        return None if default is None else Address(default), True
-    address = codec.parse_address(base_url) if isinstance(base_url, str) else Address(base_url)
-    address = address._replace(base_url=check_base_url(address.base_url, argument))
-    return address, default is not None and same_address(address.base_url, default)
-
-
-def _model_of_address(model: str | None, address: Address | None) -> str | None:
-    """The client's model, which the address may name in place of the caller."""
-    named = None if address is None else address.model
-    if model is not None and named is not None and model != named:
-        raise ConfigurationError(f"the model is named twice: {named!r} in base_url, and {model!r}", argument="model")
-    return named if model is None else model
-
-
-def _option_defaults(provider: Provider, address: Address | None) -> dict[str, Any]:
-    """Options of the wire's own that calls need not name: the environment's, and over them the address's."""
-    values = {option: environ(variable) for option, variable in provider.option_variables.items()}
-    chosen = {} if address is None else address.options
-    return {option: value for option, value in values.items() if value is not None} | dict(chosen)
-
-
-def _starter(provider: Provider, model_path: str | os.PathLike[str] | None) -> Callable[[], Endpoint]:
-    """What starts the server of a provider that has no address."""
-    endpoint = provider.load_endpoint()
-    if endpoint is None:
-        raise ConfigurationError(f"{provider.name} has no public service: give base_url=", argument="base_url")
-    return lambda: endpoint(model_path)
+def _key_source(provider: Provider, options: ClientOptions, key: str | None) -> KeySource:
+    if options.get("api_key") is not None:
+        return "argument"
+    return "none" if key is None and not has_token(provider) else "environment"
 
 
 def _transport_settings(options: ClientOptions) -> TransportSettings:
@@ -306,24 +278,3 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
     near = difflib.get_close_matches(name, list(known), n=1)
     return f": did you mean {near[0]!r}?" if near else ""
-
-
-def _warn_if_dead(provider: Provider) -> None:
-    if provider.working is False and provider.name not in _warned:
-        _warned.add(provider.name)
-        warnings.warn(
-            f"the public service of {provider.name} ({provider.base_url}) is known not to answer; "
-            "give base_url= of a server that speaks its format, for example a relay (python -m llmclients relay)",
-            ProviderWarning,
-            stacklevel=_callers_level(),
-        )
-
-
-def _callers_level() -> int:
-    """The `stacklevel` at which a warning of the function that asks points out of this package."""
-    level = 1
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("llmclients."):
-        frame = frame.f_back
-        level += 1
-    return level

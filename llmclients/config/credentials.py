@@ -8,7 +8,7 @@ from llmclients.config.environment import check_headers, environ
 from llmclients.errors import ConfigurationError, MissingAPIKeyError
 from llmclients.providers.provider import Provider
 
-__all__ = ["missing_key", "request_headers", "resolve_key"]
+__all__ = ["has_token", "missing_key", "request_headers", "resolve_key"]
 
 
 def resolve_key(provider: Provider, api_key: str | None) -> str | None:
@@ -26,11 +26,16 @@ def resolve_key(provider: Provider, api_key: str | None) -> str | None:
     return _checked(api_key, argument)
 
 
+def has_token(provider: Provider) -> bool:
+    """Whether the environment has a token, for where there is no key."""
+    return any(map(environ, provider.token_variables))
+
+
 def missing_key(provider: Provider) -> MissingAPIKeyError | None:
     """The error of a client that has no key and goes to the provider's own service; None where a token is there, or
     none is needed.
     """
-    if not provider.key_required or any(map(environ, provider.token_variables)):
+    if not provider.key_required or has_token(provider):
         return None
     variables = " or ".join(provider.key_variables + provider.token_variables)
     return MissingAPIKeyError(f"{provider.name} needs a key: give api_key= or set {variables}", argument="api_key")

@@ -25,9 +25,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
+from llmclients.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
     "DRAIN_BYTES",
@@ -42,6 +46,7 @@ __all__ = [
     "SystemClock",
     "Transport",
     "TransportSettings",
+    "running_loop",
 ]
 
 DRAIN_SECONDS = 0.1
@@ -251,3 +256,20 @@ class AsyncTransport(Protocol):
 
     async def close(self) -> None:
         """As `Transport.close`."""
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of the task that asks.
+
+    Raises:
+        ConfigurationError: it runs under another library, such as trio, or not in a task at all.
+    """
+    import asyncio  # Client has no use for it
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "AsyncClient runs on asyncio only, and no event loop of asyncio runs here. Under trio, or anyio on trio, "
+            "use Client in a thread: await trio.to_thread.run_sync(client.chat, messages)"
+        ) from None

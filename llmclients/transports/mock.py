@@ -18,7 +18,7 @@ from typing import Any
 
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Timeout
 from llmclients.errors import APIConnectionError, APIError, StreamInterruptedError
-from llmclients.transports.base import AsyncTransport, Clock, HTTPRequest, Transport
+from llmclients.transports.base import AsyncTransport, Clock, HTTPRequest, Transport, running_loop
 from llmclients.transports.content_encoding import BodyDecoder
 from llmclients.transports.errors import ErrorContext, closed_locally
 
@@ -292,6 +292,7 @@ class _SyncSide(_Side):
 
 class _AsyncSide(_Side):
     async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> _AsyncResponse:
+        running_loop()
         await _yield()
         return _AsyncResponse(self._transport._open(request, timeout, deadline))
 
