@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 from llmclients.transports.base import running_loop
@@ -37,6 +38,9 @@ class LoopBound(Protocol):
 
     async def close(self) -> None:
         """Free what it holds; awaited in its own loop. Idempotent."""
+
+    def abort(self) -> None:
+        """Begin to free what it holds, without awaiting; called in its own loop. Idempotent."""
 
     def discard(self) -> None:
         """Drop references without awaiting: the loop is closed."""
@@ -81,9 +85,12 @@ class PerLoop(Generic[H]):
             current = None
         self._discard_closed_loops()
         with self._lock:
-            others = list(self._objects.values())
+            others = list(self._objects.items())
             self._objects.clear()
-        del others  # outside the lock: each loop hears of its own now, and closes it
+        for loop, (made, closer) in others:
+            # What is called holds the closer: a loop that ends before it comes to that still has it to close.
+            with suppress(RuntimeError):  # the loop was closed just now
+                loop.call_soon_threadsafe(_abort, made, closer)
         if current is not None:
             await current[1].aclose()
 
@@ -95,6 +102,10 @@ class PerLoop(Generic[H]):
 
     def __del__(self) -> None:
         self._discard_closed_loops()
+
+
+def _abort(made: LoopBound, closer: AsyncGenerator[None, None]) -> None:
+    made.abort()
 
 
 async def _close_with_loop(made: LoopBound) -> AsyncGenerator[None, None]:
