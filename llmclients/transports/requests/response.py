@@ -51,11 +51,13 @@ class RequestsResponse:
     ) -> None:
         self._raw: Any = response.raw
         self._context = context
-        self._lock = threading.Lock()  # close() may come from another thread: one of the two frees the connection
-        self._ended = self._closed = False
+        # close() may come from another thread, and from a signal's handler in this one: one frees the connection.
+        self._lock = threading.RLock()
+        self._ended = self._closed = self._is_half_closed = False
         self._can_serve_again = can_serve_again
         self._failure: APIError | None = None
         self._socket: socket.socket | None = None
+        self._reader: io.BufferedReader | None = None
         self._framing: BodyFraming = UntilCloseBody()
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value.strip() for name, value in response.headers.items()}
@@ -66,7 +68,7 @@ class RequestsResponse:
             self._receive = io.BytesIO(response.content).read
             encoded = {}
         elif isinstance(reader, io.BufferedReader):
-            self._receive = reader.read1
+            self._receive, self._reader = reader.read1, reader
             self._socket = raw_socket(reader)
             self._framing = _framing(self._raw)
             if isinstance(self._framing, UntilCloseBody) and isinstance(self._socket, ssl.SSLSocket):
@@ -160,16 +162,25 @@ class RequestsResponse:
                 self._raw.release_conn()
 
     def close(self) -> None:
-        """Free the connection. Idempotent; may be called from another thread, whose wait in `read` then ends."""
+        """Free the connection. Idempotent; may be called from another thread, whose wait in `read` then ends, and from a
+        signal's handler that has interrupted a `read` of this thread, which then ends, too.
+        """
         with self._lock:
-            done = self._ended or self._closed
-            self._closed = True
+            done = (self._ended or self._closed) and not self._is_half_closed
+            self._closed, self._is_half_closed = True, False
         if done:
             return
         if self._socket is not None:
             with suppress(OSError):  # not connected any more
                 self._socket.shutdown(socket.SHUT_RDWR)
-        self._raw.close()
+        try:
+            self._raw.close()
+            if self._reader is not None:
+                self._reader.close()
+        except (
+            RuntimeError
+        ):  # a buffer is not closed by a handler that has interrupted its reading: `read` does the rest
+            self._is_half_closed = True
 
     def __del__(self) -> None:
         if hasattr(self, "_decoder"):
