@@ -162,8 +162,8 @@ class RequestsResponse:
                 self._raw.release_conn()
 
     def close(self) -> None:
-        """Free the connection. Idempotent; may be called from another thread, whose wait in `read` then ends, and from a
-        signal's handler that has interrupted a `read` of this thread, which then ends, too.
+        """Free the connection. Idempotent; ends a wait in `read`, and may be called for that from another thread, or
+        from the handler of a signal that came in the middle of it.
         """
         with self._lock:
             done = (self._ended or self._closed) and not self._is_half_closed
@@ -177,9 +177,7 @@ class RequestsResponse:
             self._raw.close()
             if self._reader is not None:
                 self._reader.close()
-        except (
-            RuntimeError
-        ):  # a buffer is not closed by a handler that has interrupted its reading: `read` does the rest
+        except RuntimeError:  # a handler cannot close the buffer whose reading it interrupts: `read` does the rest
             self._is_half_closed = True
 
     def __del__(self) -> None:
