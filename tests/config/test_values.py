@@ -336,7 +336,6 @@ def test_the_environment_s_proxy(
         ("other.net 10.0.0.0/8\nfd00::/8", "http://10.1.2.3", True),
         ("other.net 10.0.0.0/8\nfd00::/8", "http://[fd12::1]", True),
         (".other.net .example.com", "http://api.example.com", True),
-        ("example com", "http://example.com", False),
         ("example.com:8080", "http://example.com:8080", True),
         ("example.com:8080", "http://example.com", False),
         ("example.com:80", "http://example.com", True),
