@@ -44,8 +44,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             base_url: another server that speaks the provider's format. What the wire appends itself may be at its end.
             model_path: the weights file (GGUF) of the local model.
             headers: further headers of every request; one of the provider's own name replaces it.
-            timeout: a `Timeout`, or seconds to wait for the next bytes. Default: connect 10, read 600 (a stream's 120), no
-                deadline.
+            timeout: a `Timeout`, or seconds to wait for the next bytes. Default: 10 to connect, 600 to read (120 of
+                a stream), no deadline.
             retry: a `RetryPolicy`, a number of attempts, or None for one attempt. Default: three attempts.
             proxy: a proxy's URL, False for none, or None for the environment's.
             fallback: names of providers to try, in turn, when this one's attempts have failed.

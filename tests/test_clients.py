@@ -17,7 +17,7 @@ import pytest
 import requests
 import responses
 
-import llmclients.config.client
+import llmclients.config.endpoint
 from llmclients import (
     APIError,
     APIStatusError,
@@ -350,7 +350,7 @@ def test_the_nearest_provider_is_named() -> None:
 
 
 def test_a_service_known_dead_is_warned_of_once_and_only_without_a_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llmclients.config.client, "_warned", set())
+    monkeypatch.setattr(llmclients.config.endpoint, "_warned", set())
     for provider in ("ylokh", "aichatos", "ai365vip"):
         with pytest.warns(ProviderWarning, match="base_url") as caught:
             Client(provider, transport=MockTransport())

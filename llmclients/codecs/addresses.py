@@ -33,12 +33,12 @@ def parse_address(url: str, endings: str) -> Address:
 
     Args:
         url: as the caller wrote it; it need not be a URL.
-        endings: a regular expression for the end of its path, slashes at the end left off, case ignored. A group
-            `model` is the model.
+        endings: a regular expression for the end of its path, without slashes, or the sign of an empty query, behind
+            that; case ignored. A group `model` is the model.
     """
     scheme, separator, rest = url.partition("://")
     host, slash, path = rest.partition("/")
-    found = re.search(rf"(?:{endings})\Z", slash + path.rstrip("/"), re.IGNORECASE) if endings else None
+    found = re.search(rf"(?:{endings})\Z", slash + path.rstrip("/?#"), re.IGNORECASE) if endings else None
     if found is None:
         return Address(url)
     before = found.string[: found.start()].rstrip("/")

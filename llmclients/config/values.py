@@ -227,7 +227,11 @@ def split_url(url: str, argument: str) -> SplitResult:
     except ValueError:
         # Neither the URL nor urllib's words for what is wrong with it: both may hold a password, or a piece of one.
         raise ConfigurationError(f"{argument} is not a URL, or its port is no port", argument=argument) from None
-    if not host or any(c.isspace() or ord(c) < 32 or ord(c) == 127 for c in url):
+    if any(c.isspace() or ord(c) < 32 or ord(c) == 127 for c in url):
+        raise ConfigurationError(
+            f"{argument} has no valid host: there is a blank, a line end or the like in it", argument=argument
+        )
+    if not host:
         raise ConfigurationError(f"{argument} has no valid host", argument=argument)
     if port == 0:
         raise ConfigurationError(f"{argument} has port 0", argument=argument)

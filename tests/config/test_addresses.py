@@ -61,7 +61,7 @@ def asked(provider: str, model: str | None = "m", **arguments: Any) -> str:
 ADDRESSES = {
     "openai": (
         "/v1/chat/completions",
-        "/v1 /v1/ /v1// /v1/chat/completions /v1/chat/completions/ /v1/CHAT/Completions /v1? /v1/models /v1/completions "
+        "/v1 /v1/ /v1// /v1/chat/completions /v1/chat/completions/ /v1/CHAT/Completions /v1? /v1/chat/completions/? /v1/models /v1/completions "
         "/v1/responses",
     ),
     "openai-responses": ("/v1/responses", "/v1 /v1/responses /v1/chat/completions /v1/models /v1/#"),
