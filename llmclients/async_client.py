@@ -14,6 +14,7 @@ from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServ
 from llmclients.calls.listing import ModelListing
 from llmclients.errors import APIError
 from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse, async_transport
+from llmclients.transports.base import running_loop
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.response import ChatResponse, Chunk
 
@@ -109,6 +110,7 @@ class AsyncClient(
         from llmclients.calls.tool_loop import ToolLoop
         from llmclients.calls.tool_runner import arun_call
 
+        running_loop()  # tools run in its tasks and threads, whatever the transport
         loop = ToolLoop(arguments, max_turns)
         while True:
             with loop.turn():
@@ -250,6 +252,7 @@ class _AsyncDriver(Generic[T]):
         if isinstance(step, Sleep):
             return await self._transport.clock.asleep(step.seconds)
         assert isinstance(step, StartServer)
+        running_loop()
         return await asyncio.to_thread(step.run)
 
     async def _release(self) -> None:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from typing_extensions import Unpack
+from typing_extensions import Self, Unpack
 
 from llmclients.calls.chat import Backend, ChatArguments, ChatCall, OnComplete, prepare
 from llmclients.calls.fallback import FallbackCall
@@ -40,12 +40,13 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         Args:
             provider: a provider's name, or `"name/model"`.
             model: the model of calls that name none.
-            api_key: the key; default: the provider's environment variable.
-            base_url: another server that speaks the provider's format.
+            api_key: the key; default: the provider's environment variable. Blanks around it do not count.
+            base_url: another server that speaks the provider's format. What the wire appends itself may be at its end.
             region: where the provider's service is asked, such as `us-east-1`, if it has an address for each region.
             model_path: the weights file (GGUF) of the local model.
             headers: further headers of every request; one of the provider's own name replaces it.
-            timeout: a `Timeout`, or seconds to wait for the next bytes. Default: connect 10, read 120, no deadline.
+            timeout: a `Timeout`, or seconds to wait for the next bytes. Default: 10 to connect, 600 to read (120 of
+                a stream), no deadline.
             retry: a `RetryPolicy`, a number of attempts, or None for one attempt. Default: three attempts.
             proxy: a proxy's URL, False for none, or None for the environment's.
             fallback: names of providers to try, in turn, when this one's attempts have failed.
@@ -61,6 +62,33 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         """
         self._settings = ClientSettings.from_arguments(provider, **options)
         self._transport = self._open_transport(transport)
+        self._has_caller_transport = transport is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle: the settings, without the key. The process that loads them looks for it in its environment.
+
+        Raises:
+            TypeError: the client has something that cannot, or must not, leave this process.
+        """
+        if self._has_caller_transport:
+            raise TypeError(f"{self!r} has a transport= of its maker's: it cannot be pickled")
+        return {name: value for name, value in vars(self).items() if name != "_transport"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._transport = self._open_transport(None)
+
+    def __copy__(self) -> Self:
+        """The same client over connections of its own; a transport that the caller brought is shared."""
+        copied = type(self).__new__(type(self))
+        vars(copied).update(vars(self))
+        if not self._has_caller_transport:
+            copied._transport = copied._open_transport(None)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """As `copy.copy`: what a client has besides its connections does not change."""
+        return self.__copy__()
 
     @abstractmethod
     def _open_transport(self, given: GivenT | None) -> TransportT:

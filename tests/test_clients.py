@@ -17,7 +17,7 @@ import pytest
 import requests
 import responses
 
-import llmclients.config.client
+import llmclients.config.endpoint
 from llmclients import (
     APIError,
     APIStatusError,
@@ -182,7 +182,8 @@ def test_an_error_status_is_its_error_after_its_attempts(side: str, mode: str, s
             assert type(error) is status_error_class(status)
             assert (error.status_code, error.provider, error.model, error.request_id) == (status, "openai", "m", "r7")
             assert error.body == {"error": {"message": "no river"}}
-            assert str(error) == f"openai (host.test): HTTP {status}: no river"
+            url = f" (POST {mock.requests[0].url})" if status in (404, 405) else ""
+            assert str(error) == f"openai (host.test): HTTP {status}: no river{url}"
             assert len(mock.requests) == (3 if status in RETRIED_STATUSES else 1)
             assert mock.open_exchanges == 0
 
@@ -352,7 +353,7 @@ def test_the_nearest_provider_is_named() -> None:
 
 
 def test_a_service_known_dead_is_warned_of_once_and_only_without_a_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llmclients.config.client, "_warned", set())
+    monkeypatch.setattr(llmclients.config.endpoint, "_warned", set())
     for provider in ("ylokh", "aichatos", "ai365vip"):
         with pytest.warns(ProviderWarning, match="base_url") as caught:
             Client(provider, transport=MockTransport())

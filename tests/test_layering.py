@@ -20,7 +20,9 @@ import llmclients
 ROOT = Path(llmclients.__file__).parent
 
 TYPES = ("types.*", "errors")
-SHARED_CODECS = ("codecs.base", "codecs.errors", "codecs.framing", "codecs.json_fields", "codecs.payloads")
+SHARED_CODECS = tuple(
+    f"codecs.{name}" for name in ("addresses", "base", "errors", "framing", "json_fields", "payloads")
+)
 VALUES = ("config.values", "config.environment", "config.certificates")
 SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)
@@ -36,6 +38,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "config.values": ("errors",),
     "config.certificates": ("errors",),
     "config.environment": (*VALUES, "errors"),
+    "config.credentials": ("config.environment", "providers.*", "errors"),
+    "config.endpoint": ("config.environment", "codecs.addresses", "codecs.base", "providers.*", "errors"),
+    "config.pickled": ("config.*", "providers.*", "errors"),
     "config.client": ("config.*", "codecs.base", "providers.*", "transports.base", *TYPES),
     "codecs.*": (*SHARED_CODECS, *TYPES),
     "codecs.*.*": ("{own}.*", *SHARED_CODECS, *TYPES),

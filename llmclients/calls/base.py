@@ -17,7 +17,7 @@ from llmclients.calls.redaction import Mask, chained_errors
 from llmclients.calls.retry import Decision, Retries, parse_retry_after
 from llmclients.codecs.base import Context, EncodedRequest
 from llmclients.config.client import ClientSettings
-from llmclients.errors import APIError, APIResponseError, APIStatusError
+from llmclients.errors import APIError, APIResponseError, APIStatusError, MissingAPIKeyError
 from llmclients.transports.base import Clock, HTTPRequest
 from llmclients.types.response import ChatResponse
 
@@ -31,6 +31,8 @@ _log = logging.getLogger("llmclients")
 
 _FINAL = Decision(None, "the caller has a part of the answer")
 _MAX_ERROR_BODY = 1024 * 1024  # bytes
+_WRONG_ADDRESS = (404, 405)
+"""The statuses that a wrong `base_url` mostly ends in: their errors name the URL that was asked."""
 
 
 @contextmanager
@@ -68,11 +70,14 @@ class BaseCall(ABC):
         state: CallState | None = None,
         rng: random.Random = RNG,
     ) -> None:
+        if settings.unusable is not None:
+            raise MissingAPIKeyError(settings.unusable, argument="api_key")
         self._settings = settings
         self._clock = clock
         self._context = context
         self._rng = rng
         self._base_url = settings.base_url or ""
+        self._timeout = settings.timeout
         self._request_id: str | None = None
         self.state = state or CallState()
         self._encoded = self._encode(context)
@@ -132,7 +137,7 @@ class BaseCall(ABC):
             direct=self._settings.start is not None,
         )
         self._request_id = None
-        head: ResponseHead = yield Open(request, self._settings.timeout, self.state.deadline)
+        head: ResponseHead = yield Open(request, self._timeout, self.state.deadline)
         names = self._settings.codec.request_id_headers
         self._request_id = next(filter(None, map(head.headers.get, names)), None)
         _log.debug("%s %s: HTTP %d", encoded.method, request.url, head.status)
@@ -166,9 +171,16 @@ class BaseCall(ABC):
         except APIError:  # the status says enough
             body = b""
         error = self._settings.codec.decode_error(head.status, head.headers, body)
+        if head.status in _WRONG_ADDRESS:
+            error = error.copy_with(f"{error} ({self._encoded.method} {self._url_without_query()})")
         if error.retry_after is None:  # an HTTP date needs the clock, which a codec has not
             return error.copy_with(retry_after=parse_retry_after(head.headers, self._clock.time()))
         return error
+
+    def _url_without_query(self) -> str:
+        """What was asked, for a message: a query may hold what is nobody's business."""
+        address, mark, _ = (self._base_url + self._encoded.path).partition("?")
+        return f"{address}?…" if mark else address
 
     def _located(self, error: APIError, previous_errors: Sequence[APIError] = ()) -> APIError:
         """The error as its receiver gets it: where it happened, what had come until then, and no secret.

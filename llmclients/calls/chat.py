@@ -131,6 +131,8 @@ class ChatCall(BaseCall):
             random=rng,
         )
         super().__init__(settings, clock, context, state, rng)
+        if not stream:
+            self._timeout = settings.chat_timeout
 
     def reply(self) -> Flow[ChatResponse]:
         """The flow of `chat`. Any break is tried again, as nothing has been handed out."""

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from pydantic_core import from_json
 
+from llmclients.codecs.addresses import Address, parse_address
 from llmclients.codecs.errors import excerpt, status_error
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
 from llmclients.types.base import Model
@@ -155,6 +156,9 @@ class Codec(ABC):
     whole_replies: ClassVar[bool] = True
     """Whether the wire has a reply that is no stream. Where not, `chat` reads the stream."""
 
+    address_endings: ClassVar[str] = ""
+    """What an address may end with that the wire appends itself: the `endings` of `addresses.parse_address`."""
+
     request_id_headers: ClassVar[tuple[str, ...]] = ("x-request-id", "request-id")
     """Response headers, in lower case, that may hold the provider's id of the request; the first one there counts."""
 
@@ -200,6 +204,10 @@ class Codec(ABC):
             APIResponseError: the body is no such answer.
         """
         raise APIResponseError(f"{self.name} has no list of models")
+
+    def parse_address(self, url: str) -> Address:
+        """What an address means that a caller gives as `base_url`. Never raises: it may be any text."""
+        return parse_address(url, self.address_endings)
 
     def conversation_state(self, unix_time: float) -> dict[str, Any]:
         """What a new conversation keeps over its turns, as JSON values."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypedDict
@@ -13,21 +11,14 @@ from typing_extensions import Unpack
 
 from llmclients.codecs.base import Codec, CodecOptions, PartRule
 from llmclients.config.certificates import ClientCertificate, client_certificate
-from llmclients.config.environment import (
-    address_url,
-    ca_bundle,
-    check_base_url,
-    check_headers,
-    completed_url,
-    environ,
-    regional_url,
-)
+from llmclients.config.credentials import has_token, missing_key, request_headers, resolve_key
+from llmclients.config.endpoint import address_of, model_of_address, option_defaults, starter
+from llmclients.config.environment import ca_bundle
+from llmclients.config.pickled import KeySource, reduced
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
     ConfigurationError,
     InvalidRequestError,
-    MissingAPIKeyError,
-    ProviderWarning,
     UnsupportedOptionError,
 )
 from llmclients.providers.provider import Endpoint, Provider
@@ -41,7 +32,6 @@ from llmclients.types.request import ChatRequest
 __all__ = ["ClientOptions", "ClientSettings"]
 
 _REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
-_warned: set[str] = set()
 
 
 class ClientOptions(TypedDict, total=False):
@@ -71,6 +61,14 @@ class ClientSettings(NamedTuple):
     """A client's arguments, resolved.
 
     `base_url` and `api_key` are None until `start` has run for a provider whose server is started on demand.
+
+    Attributes:
+        timeout: the limits of a stream, and of all that is no chat; numbers all.
+        chat_timeout: those of a plain chat.
+        option_defaults: the wire's own options of calls that do not name them.
+        key_source: where the key, or a token in its place, comes from.
+        has_caller_headers: whether `headers` has some of the caller's.
+        unusable: why no call can be made, where pickling has taken the key away.
     """
 
     provider: Provider
@@ -81,10 +79,16 @@ class ClientSettings(NamedTuple):
     is_default_endpoint: bool
     headers: tuple[tuple[str, str], ...]
     timeout: Timeout
+    chat_timeout: Timeout
     retry: RetryPolicy
     transport: TransportSettings
     start: Callable[[], Endpoint] | None = None
+    model_path: str | os.PathLike[str] | None = None
     fallbacks: tuple[ClientSettings, ...] = ()
+    option_defaults: Mapping[str, Any] = {}
+    key_source: KeySource = "none"
+    has_caller_headers: bool = False
+    unusable: str | None = None
 
     @classmethod
     def from_arguments(cls, provider: str = "local", **options: Unpack[ClientOptions]) -> ClientSettings:
@@ -95,34 +99,44 @@ class ClientSettings(NamedTuple):
         """
         _check_names(options)
         found, model = _provider_and_model(provider, options.get("model"))
-        base_url, is_default = _base_url(found, options.get("base_url"), options.get("region"))
+        codec = found.load_codec()
+        address, is_default = address_of(found, codec, options.get("base_url"), options.get("region"))
         model_path = options.get("model_path")
-        start = _starter(found, model_path) if base_url is None else None
+        start = starter(found, model_path) if address is None else None
         if model_path is not None and start is None:
             raise ConfigurationError("model_path is for the local model only", argument="model_path")
-        key = _key(found, options.get("api_key"), needed=is_default)
+        key = resolve_key(found, options.get("api_key"))
+        if key is None and is_default and (error := missing_key(found)) is not None:
+            raise error
+        timeout = Timeout.coerce(options.get("timeout"))
         return cls(
             provider=found,
-            codec=found.load_codec(),
-            model=model,
-            base_url=base_url,
+            codec=codec,
+            model=model_of_address(model, address),
+            base_url=None if address is None else address.base_url,
             api_key=key,
             is_default_endpoint=is_default and start is None,
-            headers=_headers(
-                found,
-                options.get("headers"),
-                is_default_endpoint=is_default,
-                token=_token(found) if key is None else None,
+            headers=request_headers(
+                found, options.get("headers"), is_default_endpoint=is_default, has_key=key is not None
             ),
-            timeout=Timeout.coerce(options.get("timeout")),
+            timeout=timeout.with_read(),
+            chat_timeout=timeout.with_read(found.chat_read_timeout),
             retry=RetryPolicy.coerce(options.get("retry", RetryPolicy())),
             transport=_transport_settings(options),
             start=start,
+            model_path=model_path,
             fallbacks=_fallbacks(cls, options),
+            option_defaults=option_defaults(found, address),
+            key_source=_key_source(found, options, key),
+            has_caller_headers=bool(options.get("headers")),
         )
 
     def __repr__(self) -> str:  # without the key, and the headers that may hold one
         return f"ClientSettings({self.label!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """For pickle: everything but the key. Raises TypeError: something else of it may be a secret."""
+        return reduced(self)
 
     @property
     def label(self) -> str:
@@ -153,6 +167,7 @@ class ClientSettings(NamedTuple):
                 )
         request = ChatRequest.from_checked(messages, model=self.model_name(model), **common)
         self._check_parts(request)
+        codec_options = {**self.option_defaults, **codec_options}
         return request, options_type(**codec_options) if codec_options else _default_options(options_type)
 
     def carries(self, option: str) -> bool:
@@ -226,36 +241,10 @@ def _provider_and_model(provider: str, model: str | None) -> tuple[Provider, str
     return found, named_model if slash else model
 
 
-def _base_url(provider: Provider, base_url: str | None, region: str | None) -> tuple[str | None, bool]:
-    """The address to send to, and whether it is the provider's own; None for a server that is started on demand.
-
-    A provider's own address counts as its own, whoever says it.
-    """
-    variable = provider.base_url_variable
-    default = regional_url(provider.base_url, region, provider.region_variables)
-    if default is not None:
-        default = check_base_url(default)
-    if base_url is not None:
-        if region is not None:
-            raise ConfigurationError("base_url is an address already: give it or region=, not both", argument="region")
-        url = check_base_url(completed_url(base_url, provider.base_url_path) if isinstance(base_url, str) else base_url)
-    elif variable and (value := environ(variable)):
-        if provider.base_url_port is not None:
-            value = address_url(value, provider.base_url_port)
-        url = check_base_url(completed_url(value, provider.base_url_path), variable)
-    else:
-        if default is not None:
-            _warn_if_dead(provider)
-        return default, True
-    return url, url == default
-
-
-def _starter(provider: Provider, model_path: str | os.PathLike[str] | None) -> Callable[[], Endpoint]:
-    """What starts the server of a provider that has no address."""
-    endpoint = provider.load_endpoint()
-    if endpoint is None:
-        raise provider.missing_address()
-    return lambda: endpoint(model_path)
+def _key_source(provider: Provider, options: ClientOptions, key: str | None) -> KeySource:
+    if options.get("api_key") is not None:
+        return "argument"
+    return "none" if key is None and not has_token(provider) else "environment"
 
 
 def _transport_settings(options: ClientOptions) -> TransportSettings:
@@ -302,56 +291,3 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
     near = difflib.get_close_matches(name, list(known), n=1)
     return f": did you mean {near[0]!r}?" if near else ""
-
-
-def _warn_if_dead(provider: Provider) -> None:
-    if provider.working is False and provider.name not in _warned:
-        _warned.add(provider.name)
-        warnings.warn(
-            f"the public service of {provider.name} ({provider.base_url}) is known not to answer; "
-            "give base_url= of a server that speaks its format, for example a relay (python -m llmclients relay)",
-            ProviderWarning,
-            stacklevel=_callers_level(),
-        )
-
-
-def _callers_level() -> int:
-    """The `stacklevel` at which a warning of the function that asks points out of this package."""
-    level = 1
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("llmclients."):
-        frame = frame.f_back
-        level += 1
-    return level
-
-
-def _key(provider: Provider, api_key: str | None, *, needed: bool) -> str | None:
-    argument = "api_key"
-    if api_key is None:
-        if variable := next(filter(environ, provider.key_variables), None):
-            argument, api_key = variable, environ(variable)
-    elif not isinstance(api_key, str) or not api_key.strip():
-        raise ConfigurationError("api_key must be a non-empty string", argument=argument)
-    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
-        raise ConfigurationError(f"{argument} has a character that no header can carry", argument=argument)
-    if api_key is None and needed and provider.key_required and _token(provider) is None:
-        variables = " or ".join(provider.key_variables + provider.token_variables)
-        raise MissingAPIKeyError(f"{provider.name} needs a key: give api_key= or set {variables}", argument="api_key")
-    return api_key
-
-
-def _token(provider: Provider) -> str | None:
-    return next(filter(None, map(environ, provider.token_variables)), None)
-
-
-def _headers(
-    provider: Provider, headers: Mapping[str, str] | None, *, is_default_endpoint: bool, token: str | None
-) -> tuple[tuple[str, str], ...]:
-    pairs = dict(check_headers(headers))
-    if token is not None and "authorization" not in map(str.lower, pairs):
-        pairs |= check_headers({"Authorization": f"Bearer {token}"})
-    if is_default_endpoint:
-        for name, variable in provider.header_variables.items():
-            if value := environ(variable):
-                pairs.setdefault(name, check_headers({name: value})[0][1])
-    return tuple(pairs.items())

@@ -20,6 +20,7 @@ __all__ = [
     "environ",
     "environment_proxy",
     "regional_url",
+    "same_address",
 ]
 
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
@@ -56,7 +57,11 @@ def environment_proxy(url: str) -> Proxy | None:
 
 
 def _bypassed(host: str, port: int, no_proxy: str) -> bool:
-    """Whether a `NO_PROXY` list has the host: `*`, a domain with subdomains, an address, a CIDR block; with a port."""
+    """Whether a `NO_PROXY` list has the host: `*`, a domain with subdomains, an address, a CIDR block; with a port.
+
+    Its entries are set apart by commas, as curl's and Python's documents say, or by blanks and line ends, as curl takes
+    them and files of variables have them.
+    """
     import ipaddress
 
     def address(text: str) -> Any:
@@ -66,7 +71,7 @@ def _bypassed(host: str, port: int, no_proxy: str) -> bool:
             return None
 
     ip_address = address(host)
-    for entry in (item.strip().lower() for item in no_proxy.split(",")):
+    for entry in re.split(r"[\s,]+", no_proxy.lower()):
         if not entry:
             continue
         if entry == "*":
@@ -122,7 +127,7 @@ def ca_bundle(verify: bool | str | os.PathLike[str], trust_env: bool) -> bool | 
 
 
 def check_base_url(url: Any, argument: str = "base_url") -> str:
-    """`url` without a trailing slash.
+    """`url` without a trailing slash, or the sign of an empty query.
 
     Raises:
         ConfigurationError: not a string, no `http://` or `https://`, no host; or credentials, a query, a fragment.
@@ -132,14 +137,14 @@ def check_base_url(url: Any, argument: str = "base_url") -> str:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         raise ConfigurationError(
-            f"{argument} must begin with http:// or https://, not {url.rpartition('@')[2]!r}", argument=argument
+            f"{argument} must begin with http:// or https://, not {_shown(url)!r}", argument=argument
         )
     parts = split_url(url, argument)
     if parts.username is not None:
         raise ConfigurationError(f"{argument} must not hold credentials: use api_key= or headers=", argument=argument)
     if parts.query or parts.fragment:
         raise ConfigurationError(f"{argument} must not have a query or a fragment", argument=argument)
-    return url.rstrip("/")
+    return url.rstrip("/?#")
 
 
 def completed_url(url: str, path: str) -> str:
@@ -172,7 +177,21 @@ def regional_url(url: str | None, region: str | None, variables: Sequence[str]) 
     return url.replace("{region}", region)
 
 
-def address_url(address: str, port: int) -> str:
+def _shown(url: str) -> str:
+    """An address for a message, without what may be a secret in it."""
+    return re.split("[?#]", url.rpartition("@")[2], maxsplit=1)[0]
+
+
+def same_address(url: str, other: str) -> bool:
+    """Whether two checked URLs are one address, however they are spelt."""
+    if url == other:
+        return True
+    ones = [urlsplit(one) for one in (url, other)]
+    ports = [one.port or (443 if one.scheme == "https" else 80) for one in ones]
+    return len({(one.scheme, one.hostname, port, one.path) for one, port in zip(ones, ports, strict=True)}) == 1
+
+
+def address_url(address: str, port: int, path: str = "") -> str:
     """The URL that a server's own address variable means: `host`, `host:port`, `:port`, or a URL already.
 
     An address to listen on, which is any of the machine's, becomes the loopback one. Whether the result is a URL is for
@@ -181,16 +200,21 @@ def address_url(address: str, port: int) -> str:
     Args:
         address: what the variable holds.
         port: where the server listens when a bare address names no port.
+        path: what comes behind an address that has no path of its own.
     """
-    scheme, separator, rest = address.rpartition("://")
-    authority, slash, path = rest.partition("/")
+    scheme, separator, rest = address.strip("\"' ").rpartition("://")  # quotes: Ollama takes them off, too
+    authority, _, named_path = rest.partition("/")
     if authority.count(":") > 1 and not authority.startswith("["):  # IPv6, bare
         authority = f"[{authority}]"
     host, colon, named_port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
-        host, colon, named_port = authority, "" if separator else ":", "" if separator else str(port)
+        host, named_port = authority, ""
+    if not named_port and not separator:
+        named_port = str(port)
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-    return f"{scheme or 'http'}://{host}{colon}{named_port}{slash}{path}"
+    if named_port:
+        host = f"{host}:{named_port}"
+    return f"{scheme or 'http'}://{host}{'/' + named_path if named_path else path}"
 
 
 def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -12,6 +12,9 @@ from llmclients.errors import RETRIED_STATUSES, ConfigurationError
 __all__ = ["DEFAULT_MAX_RESPONSE_BYTES", "Proxy", "RetryPolicy", "Timeout", "split_url"]
 
 DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+_STREAM_READ = 120.0
+"""Seconds. A server that streams sends something much more often, be it a comment."""
 
 
 def _seconds(value: Any, argument: str) -> float:
@@ -27,32 +30,48 @@ class Timeout:
 
     Args:
         connect: for a connection (proxy and TLS included), per attempt. Default 10.
-        read: for the next bytes of an answer, again and again. Default 120.
+        read: for the next bytes of an answer, again and again. Default None: 120 for a stream; 600 for a plain `chat`,
+            whose first byte may come when the model is through with thinking (`Provider.chat_read_timeout`).
         total: for everything: all attempts, the sleeps between them, and the whole body. Default None: no deadline.
         write: for the server to take more of the request, again and again: a large one that goes out slowly but
-            steadily may take as long as it needs. Default None: as long as `read`.
+            steadily may take as long as it needs. Default None: as long as `read`, or 120 where that is not given.
 
     Raises:
         ConfigurationError: a value is not a positive number.
     """
 
     connect: float = 10.0
-    read: float = 120.0
+    read: float | None = None
     total: float | None = None
     write: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "connect", _seconds(self.connect, "timeout.connect"))
-        object.__setattr__(self, "read", _seconds(self.read, "timeout.read"))
+        if self.read is not None:
+            object.__setattr__(self, "read", _seconds(self.read, "timeout.read"))
         if self.total is not None:
             object.__setattr__(self, "total", _seconds(self.total, "timeout.total"))
         if self.write is not None:
             object.__setattr__(self, "write", _seconds(self.write, "timeout.write"))
 
     @property
+    def read_seconds(self) -> float:
+        """`read`, or a stream's limit where it is not given."""
+        return _STREAM_READ if self.read is None else self.read
+
+    @property
     def write_seconds(self) -> float:
-        """`write`, or `read` where it is not given."""
-        return self.read if self.write is None else self.write
+        """`write`, or `read_seconds` where it is not given."""
+        return self.read_seconds if self.write is None else self.write
+
+    def with_read(self, seconds: float | None = None) -> Timeout:
+        """The same with its limits as numbers: `read` is `seconds`, or a stream's limit, where it is not given.
+
+        Sending waits no longer for that: a server has nothing to think about before it has the request.
+        """
+        if self.read is not None:
+            return self
+        return replace(self, read=_STREAM_READ if seconds is None else seconds, write=self.write_seconds)
 
     @classmethod
     def coerce(cls, value: Timeout | float | None) -> Timeout:
@@ -208,7 +227,11 @@ def split_url(url: str, argument: str) -> SplitResult:
     except ValueError:
         # Neither the URL nor urllib's words for what is wrong with it: both may hold a password, or a piece of one.
         raise ConfigurationError(f"{argument} is not a URL, or its port is no port", argument=argument) from None
-    if not host or any(c.isspace() or ord(c) < 32 or ord(c) == 127 for c in url):
+    if any(c.isspace() or ord(c) < 32 or ord(c) == 127 for c in url):
+        raise ConfigurationError(
+            f"{argument} has no valid host: there is a blank, a line end or the like in it", argument=argument
+        )
+    if not host:
         raise ConfigurationError(f"{argument} has no valid host", argument=argument)
     if port == 0:
         raise ConfigurationError(f"{argument} has port 0", argument=argument)

@@ -89,6 +89,7 @@ BUILT_IN: tuple[Provider, ...] = (
         models=("gpt-3.5-turbo",),
         default_model="gpt-3.5-turbo",
         working=False,
+        chat_read_timeout=120.0,
         notes="The public service is gone.",
     ),
     Provider(
@@ -98,6 +99,7 @@ BUILT_IN: tuple[Provider, ...] = (
         models=("gpt-4",),
         default_model="gpt-4",
         only_listed_models=True,
+        chat_read_timeout=120.0,
         notes="The public service may or may not answer.",
     ),
     Provider(
@@ -109,6 +111,7 @@ BUILT_IN: tuple[Provider, ...] = (
         default_model="gpt-3.5-turbo",
         only_listed_models=True,
         working=False,
+        chat_read_timeout=120.0,
         notes="The public service is gone.",
     ),
     Provider(
@@ -118,6 +121,7 @@ BUILT_IN: tuple[Provider, ...] = (
         models=("gpt-3.5-turbo", "gpt-3.5-turbo-16k", "gpt-4o"),
         default_model="gpt-3.5-turbo",
         working=False,
+        chat_read_timeout=120.0,
         notes="The public service is behind a browser check.",
     ),
 )

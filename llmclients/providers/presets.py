@@ -35,6 +35,8 @@ PRESETS = (
         CHAT_CODEC,
         "http://localhost:11434/v1",
         key_variables=("OLLAMA_API_KEY",),
+        base_url_variable="OLLAMA_HOST",
+        base_url_port=11434,
         dialect=chat_dialect(
             unsupported=("tool_choice", "parallel_tool_calls", *LOGPROBS), parts=("image",), strict_rules=None
         ),
@@ -248,6 +250,7 @@ PRESETS = (
         key_variables=("AZURE_OPENAI_API_KEY",),
         token_variables=("AZURE_OPENAI_AD_TOKEN",),
         base_url_variable="AZURE_OPENAI_ENDPOINT",
+        option_variables={"api_version": "OPENAI_API_VERSION"},
         dialect=chat_dialect(max_tokens_field="max_completion_tokens", key_header="api-key"),
         notes="Azure OpenAI: base_url is the resource's endpoint, the model is the deployment's name.",
     ),

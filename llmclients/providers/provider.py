@@ -37,16 +37,20 @@ class Provider:
             `Authorization: Bearer`, whatever header the wire has for a key.
         key_required: whether the public service refuses calls without a key.
         base_url_variable: an environment variable that replaces `base_url`.
-        base_url_port: the port for a bare host in `base_url_variable`; None: that holds a URL.
+        base_url_port: the port for a bare host in `base_url_variable`, which gets the path of `base_url` where it has
+            none; None: that variable holds a URL.
         base_url_path: the path that completes an address which the caller or `base_url_variable` gives without one:
             makers whose addresses differ by account name the host alone.
         region_variables: environment variables that name the region, for a `base_url` with `{region}` in it, the first
             that is set counts; none: its address is the same everywhere.
+        option_variables: options of the wire's own taken from environment variables where those are set.
         header_variables: headers taken from environment variables where those are set.
         models: the models known to be there; empty when the service is to be asked.
         default_model: the model of a call that names none; None when the caller must name one.
         model_aliases: other names of models.
         only_listed_models: whether a model outside `models` is refused, because the wire has no field for it.
+        chat_read_timeout: seconds that a plain `chat` waits for the next bytes, unless the caller says how long. By
+            default as long as OpenAI's and Anthropic's SDKs do.
         working: whether the public service answers: False when it is known dead, None when nobody knows.
         notes: a sentence for the table of providers.
         dialect: keyword arguments for the codec's class, where `codec` names one: how this server differs from others
@@ -66,11 +70,13 @@ class Provider:
     base_url_port: int | None = None
     base_url_path: str = ""
     region_variables: tuple[str, ...] = ()
+    option_variables: Mapping[str, str] = field(default_factory=dict)
     header_variables: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     default_model: str | None = None
     model_aliases: Mapping[str, str] = field(default_factory=dict)
     only_listed_models: bool = False
+    chat_read_timeout: float = 600.0
     working: bool | None = None
     notes: str = ""
     dialect: Mapping[str, Any] = field(default_factory=dict)

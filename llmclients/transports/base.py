@@ -11,7 +11,7 @@ Both protocols have the same names; the asynchronous methods are awaited. Every 
 | DNS, refused, TLS, proxy, reset before the response's head was read | `APIConnectionError` |
 | the same while the body is read, or the body ends before its framing says so | `StreamInterruptedError` |
 | no connection within `timeout.connect` seconds | `APITimeoutError(phase="connect")` |
-| no byte for `timeout.read` seconds | `APITimeoutError(phase="read")` |
+| no byte for `timeout.read_seconds` seconds | `APITimeoutError(phase="read")` |
 | the deadline passed, whatever was under way | `APITimeoutError(phase="total")` |
 | more bytes than the transport allows, after content decoding | `ResponseTooLargeError` |
 | bytes that are not HTTP, an unknown or broken content encoding | `APIResponseError` |
@@ -25,10 +25,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from llmclients.config.certificates import CertificateFiles
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
+from llmclients.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
     "DRAIN_BYTES",
@@ -43,6 +47,7 @@ __all__ = [
     "SystemClock",
     "Transport",
     "TransportSettings",
+    "running_loop",
 ]
 
 DRAIN_SECONDS = 0.1
@@ -184,7 +189,7 @@ class Transport(Protocol):
         Args:
             request: what to send.
             timeout: `timeout.connect` bounds the way to a connection that is ready (name, TCP, proxy, TLS), in
-                seconds; `timeout.read` the wait for the next bytes, each time anew, the body's included.
+                seconds; `timeout.read_seconds` the wait for the next bytes, each time anew, the body's included.
             deadline: when all of the exchange must be done, the body included, however steadily bytes drip; in seconds
                 on the scale of `clock.monotonic()`. None: never.
 
@@ -254,3 +259,20 @@ class AsyncTransport(Protocol):
 
     async def close(self) -> None:
         """As `Transport.close`."""
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of the task that asks.
+
+    Raises:
+        ConfigurationError: it runs under another library, such as trio, or not in a task at all.
+    """
+    import asyncio  # Client has no use for it
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "AsyncClient runs on asyncio only, and no event loop of asyncio runs here. Under trio, or anyio on trio, "
+            "use Client in a thread: await trio.to_thread.run_sync(client.chat, messages)"
+        ) from None

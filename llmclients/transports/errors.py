@@ -205,7 +205,7 @@ class ErrorContext:
             proxy=proxy,
             reason=reason or fault.unknown_reason,
             connect=self.timeout.connect,
-            read=self.timeout.read,
+            read=self.timeout.read_seconds,
             write=self.timeout.write_seconds,
         )
         return (fault.opening if stage == "open" else fault.reading)(text, **dict(fault.details))

@@ -18,7 +18,7 @@ from typing import Any
 
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Timeout
 from llmclients.errors import APIConnectionError, APIError, StreamInterruptedError
-from llmclients.transports.base import AsyncTransport, Clock, HTTPRequest, Transport
+from llmclients.transports.base import AsyncTransport, Clock, HTTPRequest, Transport, running_loop
 from llmclients.transports.content_encoding import BodyDecoder
 from llmclients.transports.errors import ErrorContext, closed_locally
 
@@ -202,7 +202,7 @@ class _Exchange:
         """Let silence pass: as much of it as the timeouts allow."""
         context, clock = self._context, self._transport.clock
         self._silence += seconds
-        patience = seconds - max(self._silence - context.timeout.read, 0.0)
+        patience = seconds - max(self._silence - context.timeout.read_seconds, 0.0)
         remaining = context.remaining()
         if remaining is not None and remaining <= min(seconds, patience):
             clock.advance(remaining)
@@ -292,6 +292,7 @@ class _SyncSide(_Side):
 
 class _AsyncSide(_Side):
     async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> _AsyncResponse:
+        running_loop()
         await _yield()
         return _AsyncResponse(self._transport._open(request, timeout, deadline))
 

@@ -7,7 +7,6 @@ takes of that (`PartRule`) is its codec's to say.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -17,34 +16,12 @@ from typing_extensions import Self, TypedDict, Unpack
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
+from llmclients.types.media_types import UNKNOWN_BYTES, looks_like_a_page, normalized, settled
+from llmclients.types.sources import MAX_PART_BYTES, decode_base64, parse_data_url, read_file
 
 __all__ = ["MAX_PART_BYTES", "AudioPart", "FilePart", "ImagePart", "MediaPart", "Part", "TextPart", "as_part"]
 
-MAX_PART_BYTES = 64 * 1024 * 1024
-"""No provider takes a larger part inside a request; each wire has a limit of its own below this."""
-
 Source: TypeAlias = str | bytes | os.PathLike[str]
-
-_MAGIC_NUMBERS: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, media type
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"GIF87a", "image/gif"),
-    (0, b"GIF89a", "image/gif"),
-    (8, b"WEBP", "image/webp"),
-    (4, b"ftypavif", "image/avif"),
-    (4, b"ftypheic", "image/heic"),
-    (4, b"ftypmif1", "image/heif"),
-    (0, b"BM", "image/bmp"),
-    (8, b"WAVE", "audio/wav"),
-    (0, b"ID3", "audio/mpeg"),
-    (0, b"\xff\xfb", "audio/mpeg"),
-    (0, b"\xff\xf3", "audio/mpeg"),
-    (0, b"\xff\xf2", "audio/mpeg"),
-    (0, b"fLaC", "audio/flac"),
-    (0, b"OggS", "audio/ogg"),
-    (4, b"ftypM4A", "audio/mp4"),
-    (0, b"%PDF-", "application/pdf"),
-)
 
 
 class TextPart(Model):
@@ -86,7 +63,7 @@ class MediaPart(Model):
             A string is always a URL, never a path: a text from outside must not make a program read its files.
         url: the same as a source that is an `https:` URL.
         data: the same as a source of bytes; a string is base64.
-        media_type: such as `image/png`; by default what the first bytes show.
+        media_type: such as `image/png`. Where the first bytes show what they are, that counts, whatever is said here.
 
     Raises:
         InvalidRequestError: no source or two, no bytes or more than `MAX_PART_BYTES`, an unreadable path, a media type
@@ -110,7 +87,7 @@ class MediaPart(Model):
     @field_validator("data", mode="before")
     @classmethod
     def _decode_data(cls, data: Any) -> Any:
-        return _decode_base64(data) if isinstance(data, str) else data
+        return decode_base64(data) if isinstance(data, str) else data
 
     @field_serializer("data", when_used="json-unless-none")
     def _encode_data(self, data: bytes) -> str:  # pydantic's own base64 has the alphabet of URLs
@@ -120,21 +97,28 @@ class MediaPart(Model):
     def _check(self) -> Self:
         if (self.url is None) == (self.data is None):
             raise ValueError("needs either a url or data")
-        if self.url is not None and not self.url.startswith(("http://", "https://", "gs://")):
+        if self.url is not None and not self.url.lower().startswith(("http://", "https://", "gs://")):
             raise ValueError("the url must begin with https:// (or http://, gs://); give bytes or a pathlib.Path else")
+        if self.media_type is not None:
+            self.media_type = normalized(self.media_type)
         if self.data is not None:
             if not self.data:
                 raise ValueError("data is empty")
             if len(self.data) > MAX_PART_BYTES:
                 raise ValueError(f"data has {len(self.data)} bytes, more than {MAX_PART_BYTES}")
-            if self.media_type is None:
-                self.media_type = self._detect_media_type(self.data)
+            self.media_type = self._settle_media_type(self.data, self.media_type)
             if not self.media_type.startswith(self._media_type_prefix):
                 raise ValueError(f"is {self.media_type}, not {self._media_type_prefix}…")
         return self
 
-    def _detect_media_type(self, data: bytes) -> str:
-        media_type = sniff_media_type(data)
+    def _settle_media_type(self, data: bytes, label: str | None) -> str:
+        if label in UNKNOWN_BYTES:
+            label = None
+        if label is not None and not label.startswith(self._media_type_prefix):
+            return label  # an image that is called a text is one mistake or another
+        if looks_like_a_page(data):
+            raise ValueError(f"is an HTML page, not {self._media_type_prefix}…")
+        media_type = settled(label, data, is_document=False)
         if media_type is None:
             raise ValueError("the data's type cannot be told from its first bytes: give media_type=")
         return media_type
@@ -180,7 +164,7 @@ class AudioPart(MediaPart):
     @property
     def format(self) -> str:
         """The short name that some wires use: `wav`, `mp3`, `flac`, …"""
-        subtype = (self.media_type or "").partition("/")[2].removeprefix("x-")
+        subtype = (self.media_type or "").partition(";")[0].partition("/")[2].removeprefix("x-")
         return {"mpeg": "mp3", "wave": "wav"}.get(subtype, subtype)
 
 
@@ -194,11 +178,11 @@ class FilePart(MediaPart):
 
     def __init__(self, source: Source | None = None, **fields: Unpack[_FileFields]) -> None:
         if isinstance(source, os.PathLike):
-            fields.setdefault("name", os.path.basename(os.fspath(source)))
+            fields.setdefault("name", os.path.basename(os.fsdecode(source)))
         super().__init__(source, **fields)
 
-    def _detect_media_type(self, data: bytes) -> str:
-        if (media_type := sniff_media_type(data)) is not None:
+    def _settle_media_type(self, data: bytes, label: str | None) -> str:
+        if (media_type := settled(label, data, is_document=True)) is not None:
             return media_type
         try:
             data.decode()
@@ -230,7 +214,7 @@ def as_part(part: Any) -> Any:
             image = inner if isinstance(inner, Mapping) else {"url": inner}
             return ImagePart(image.get("url"), detail=image.get("detail"))
         if part_type == "input_audio" and isinstance(inner, Mapping):
-            return AudioPart(data=_decode_base64(inner.get("data")), media_type=f"audio/{inner.get('format')}")
+            return AudioPart(data=decode_base64(inner.get("data")), media_type=f"audio/{inner.get('format')}")
         if part_type == "file" and isinstance(inner, Mapping):
             if "file_id" in inner:
                 raise ValueError("a file at the provider (file_id) cannot be sent: give its bytes")
@@ -242,11 +226,6 @@ def as_part(part: Any) -> Any:
     raise ValueError(f"there is no part of type {part_type!r}: the types are {', '.join(_PART_CLASSES)}")
 
 
-def sniff_media_type(data: bytes) -> str | None:
-    """The media type that the first bytes show, or None."""
-    return next((found for offset, magic, found in _MAGIC_NUMBERS if data.startswith(magic, offset)), None)
-
-
 def _read_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that a source stands for. `given` are the fields that the caller has named beside it."""
     if given.get("url") is not None or given.get("data") is not None:
@@ -254,38 +233,16 @@ def _read_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, bytes | bytearray | memoryview):
         return {"data": bytes(source)}
     if isinstance(source, os.PathLike):
-        return {"data": _read_file(os.fspath(source))}
+        return {"data": read_file(os.fspath(source))}
     if not isinstance(source, str):
         raise InvalidRequestError(
             f"a part's source is bytes, a path or a URL, not {type(source).__name__}", argument="source"
         )
-    if not source.startswith("data:"):
+    source = source.strip()
+    if source[:5].lower() != "data:":
         return {"url": source}
-    head, comma, text = source.partition(",")
-    media_type, *flags = head.removeprefix("data:").split(";")
-    if not comma or "base64" not in flags:
-        raise InvalidRequestError("a data: URL must be in base64", argument="source")
-    try:
-        fields: dict[str, Any] = {"data": _decode_base64(text)}
-    except ValueError as error:
-        raise InvalidRequestError(str(error), argument="source") from None
-    if media_type and given.get("media_type") is None:
-        fields["media_type"] = media_type
+    data, label = parse_data_url(source)
+    fields: dict[str, Any] = {"data": data}
+    if label and given.get("media_type") is None:
+        fields["media_type"] = label
     return fields
-
-
-def _read_file(path: str) -> bytes:
-    try:
-        if os.path.getsize(path) > MAX_PART_BYTES:
-            raise InvalidRequestError(f"{path} has more than {MAX_PART_BYTES} bytes", argument="source")
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise InvalidRequestError(f"{path} cannot be read: {error.strerror or error}", argument="source") from None
-
-
-def _decode_base64(text: Any) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (TypeError, ValueError, binascii.Error):
-        raise ValueError("the data is not base64") from None

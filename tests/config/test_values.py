@@ -34,7 +34,7 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (None, Timeout(10, 120, None)),
+        (None, Timeout(10, None, None)),
         (5, Timeout(10, 5, None)),
         (0.5, Timeout(10, 0.5, None)),
         (Timeout(1, 2, 3), Timeout(1, 2, 3)),
@@ -45,7 +45,7 @@ def test_what_a_caller_may_pass_as_timeout(value: Any, expected: Timeout) -> Non
     found = Timeout.coerce(value)
 
     assert found == expected
-    assert all(type(seconds) is float for seconds in (found.connect, found.read))
+    assert all(type(seconds) is float for seconds in (found.connect, found.read_seconds))
 
 
 BAD_SECONDS = [0, -1, -0.5, NAN, INF, -INF, True, False, "5", b"5", [], {}, 1j]
@@ -63,6 +63,15 @@ def test_a_timeout_is_a_positive_number_of_seconds(name: str, value: Any) -> Non
 def test_sending_waits_as_long_as_reading_unless_it_is_told() -> None:
     assert (Timeout().write_seconds, Timeout(read=3).write_seconds) == (120, 3)
     assert Timeout(read=3, write=4).write_seconds == 4
+
+
+def test_who_does_not_say_how_long_to_read_gets_a_limit_for_what_is_read() -> None:
+    unsaid, said = Timeout(connect=1, total=9), Timeout(read=3, total=9)
+
+    assert unsaid.with_read() == Timeout(1, 120, 9, write=120)
+    assert unsaid.with_read(600) == Timeout(1, 600, 9, write=120), "a server takes what it is sent without thinking"
+    assert Timeout(write=5).with_read(600) == Timeout(read=600, write=5)
+    assert said.with_read() == said.with_read(600) == said
 
 
 @pytest.mark.parametrize("value", BAD_SECONDS, ids=repr)
@@ -319,6 +328,14 @@ def test_the_environment_s_proxy(
         ("*.example.com", "http://badexample.com", False),
         ("other.net, example.com ,", "http://example.com", True),
         (" , ,", "http://example.com", False),
+        ("other.net\nexample.com", "http://example.com", True),
+        ("other.net example.com", "http://example.com", True),
+        ("other.net,\r\n\texample.com:8080 ", "http://example.com:8080", True),
+        (" \n\t", "http://example.com", False),
+        ("other.net *", "http://example.com", True),
+        ("other.net 10.0.0.0/8\nfd00::/8", "http://10.1.2.3", True),
+        ("other.net 10.0.0.0/8\nfd00::/8", "http://[fd12::1]", True),
+        (".other.net .example.com", "http://api.example.com", True),
         ("example.com:8080", "http://example.com:8080", True),
         ("example.com:8080", "http://example.com", False),
         ("example.com:80", "http://example.com", True),

@@ -34,7 +34,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         for variable in filter(None, (*named, *provider.region_variables)):
             monkeypatch.delenv(variable, raising=False)
     gone = {provider.name for provider in (*PRESETS, *HOSTS) if provider.working is False}
-    monkeypatch.setattr("llmclients.config.client._warned", gone)
+    monkeypatch.setattr("llmclients.config.endpoint._warned", gone)
     for variable, value in ADDRESSES.items():
         monkeypatch.setenv(variable, value)
 

@@ -112,7 +112,7 @@ def test_an_address_that_nobody_has_told_is_asked_for(preset: str, words: str, m
 
 
 def test_a_service_that_has_ended_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmclients.config.client._warned", set())
+    monkeypatch.setattr("llmclients.config.endpoint._warned", set())
     with pytest.warns(ProviderWarning, match="github .*known not to answer"):
         client("github")
 

@@ -42,13 +42,17 @@ def test_loops_that_were_closed_carelessly(capfd: pytest.CaptureFixture[str]) ->
 
     with FaultServer([http(body=b"hello")]) as server:
         transport = HttpxTransport(NO_ENVIRONMENT)
-        for _ in range(3):
-            loop = asyncio.new_event_loop()
-            loop.run_until_complete(main())
-            loop.close()
-        asyncio.run(transport.close())
-        with pytest.warns(ResourceWarning):  # asyncio's own, of each socket
-            gc.collect()
+        gc.disable()  # the collector may come by at any time, and its warnings are for below
+        try:
+            for _ in range(3):
+                loop = asyncio.new_event_loop()
+                loop.run_until_complete(main())
+                loop.close()
+            asyncio.run(transport.close())
+            with pytest.warns(ResourceWarning):  # asyncio's own, of each socket
+                gc.collect()
+        finally:
+            gc.enable()
     assert "Unclosed" not in capfd.readouterr().err
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import inspect
+import os
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
+from helpers import open_descriptors
 
 from llmclients.errors import InvalidRequestError
-from llmclients.types import content
+from llmclients.types import content, sources
 from llmclients.types.content import (
     MAX_PART_BYTES,
     AudioPart,
@@ -19,8 +21,8 @@ from llmclients.types.content import (
     MediaPart,
     TextPart,
     as_part,
-    sniff_media_type,
 )
+from llmclients.types.media_types import sniff_media_type
 from llmclients.types.messages import Message
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
@@ -70,7 +72,116 @@ def test_bytes_a_path_and_a_data_url_are_the_same_image(tmp_path: Path) -> None:
         assert part.any_url == f"data:image/png;base64,{text}"
 
 
+HEIC = b"\x00\x00\x00\x1cftypheic"
+OGG = b"OggS rest"
+
+
+@pytest.mark.parametrize(
+    ("part", "data", "label", "media_type"),
+    [
+        (ImagePart, PNG, "image/jpeg", "image/png"),
+        (ImagePart, PNG, "image/jpg", "image/png"),
+        (ImagePart, b"\xff\xd8\xff\xe0", "image/jpg", "image/jpeg"),
+        (ImagePart, b"\xff\xd8\xff\xe0", "image/pjpeg", "image/jpeg"),
+        (ImagePart, b"\xff\xd8\xff\xe0", "IMAGE/JPEG; charset=binary", "image/jpeg"),
+        (ImagePart, b"II*\x00 rest", "image/png", "image/tiff"),
+        (ImagePart, PNG, "application/octet-stream", "image/png"),
+        (ImagePart, HEIC, "image/heif", "image/heif"),
+        (ImagePart, b"no magic", "Image/JPG;q=1", "image/jpeg"),
+        (ImagePart, b"no magic", "image/svg+xml", "image/svg+xml"),
+        (AudioPart, WAV, "audio/mpeg", "audio/wav"),
+        (AudioPart, WAV, "audio/x-wav", "audio/x-wav"),
+        (AudioPart, b"ID3\x04", "audio/mp3", "audio/mp3"),
+        (AudioPart, OGG, "audio/opus", "audio/opus"),
+        (AudioPart, b"no magic", "audio/PCM; rate=16000", "audio/pcm; rate=16000"),
+        (FilePart, PDF, "text/plain", "application/pdf"),
+        (FilePart, PDF, "Application/X-PDF", "application/pdf"),
+        (FilePart, b"text", "text/plain; charset=UTF-8", "text/plain"),
+        (FilePart, b"t\xe9xt", "text/plain; charset=latin-1", "text/plain; charset=latin-1"),
+        (FilePart, b"BMW is a car", None, "text/plain"),
+        (FilePart, b"ID3 is a tag", "text/markdown", "text/markdown"),
+        (FilePart, b"BM\x00\x00", "text/plain", "image/bmp"),
+        (FilePart, b"text", "application/octet-stream", "application/octet-stream"),
+        (FilePart, b"<html></html>", "text/html", "text/html"),
+    ],
+)
+def test_the_bytes_overrule_the_label_where_they_show_what_they_are(
+    part: type[MediaPart], data: bytes, label: str | None, media_type: str
+) -> None:
+    assert part(data, media_type=label).media_type == media_type
+    if label is not None:
+        encoded = base64.b64encode(data).decode()
+        assert part(f"data:{label};base64,{encoded}").media_type == media_type
+
+
+def test_a_page_in_place_of_an_image_is_refused() -> None:
+    for page in (b"<!DOCTYPE html><title>404</title>", b"\n <html lang='en'>"):
+        for label in (None, "image/png"):
+            with pytest.raises(InvalidRequestError, match="is an HTML page, not image/"):
+                ImagePart(page, media_type=label)
+
+
+LONG = bytes(range(256)) * 3 + b"\xfb\xff"
+PLAIN = base64.b64encode(LONG).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        base64.encodebytes(LONG).decode(),
+        base64.encodebytes(LONG).decode().replace("\n", "\r\n"),
+        f" {PLAIN[:40]} {PLAIN[40:]}\t",
+        base64.urlsafe_b64encode(LONG).decode(),
+        PLAIN.rstrip("="),
+        base64.urlsafe_b64encode(LONG).decode().rstrip("="),
+    ],
+    ids=["mail", "crlf", "blanks", "urlsafe", "unpadded", "jwt"],
+)
+def test_base64_is_read_as_mail_and_urls_have_it(text: str) -> None:
+    assert FilePart(data=text).data == LONG  # type: ignore[arg-type]
+    assert FilePart(f"data:application/zip;base64,{text}").data == LONG
+    assert as_part({"type": "input_audio", "input_audio": {"data": text, "format": "wav"}}).data == LONG
+    escaped = text.replace("\n", "%0A").replace("\r", "%0d").replace("=", "%3D").replace("/", "%2F")
+    assert FilePart(f"DATA:application/zip; BASE64,{escaped}").data == LONG
+
+
+@pytest.mark.parametrize("text", ["A", "AAAAA", "AA=A", "A===", "A+-A", "ÄAAA", "AA*A"])
+def test_broken_base64_is_refused(text: str) -> None:
+    for make in (lambda: FilePart(data=text), lambda: FilePart(f"data:;base64,{text}")):  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequestError, match="is not base64"):
+            make()
+
+
+def test_a_path_that_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link.png").symlink_to("/dev/zero")
+
+    for path in (Path("/dev/zero"), tmp_path / "link.png", pipe, tmp_path):
+        before = open_descriptors()
+        with pytest.raises(InvalidRequestError, match="is not a regular file"):
+            FilePart(path)
+        assert open_descriptors() == before
+
+
+def test_a_path_that_no_system_has_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="cannot be read"):
+        FilePart(Path("a\0b"))
+
+
+def test_a_file_that_grows_while_it_is_read_ends_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 11)
+    monkeypatch.setattr(sources, "MAX_PART_BYTES", 10)
+
+    with pytest.raises(InvalidRequestError, match="log has more than 10 bytes"):
+        FilePart(path)
+    path.write_bytes(b"x" * 10)
+    assert FilePart(path).data == b"x" * 10
+
+
 def test_a_url_stays_one() -> None:
+    assert ImagePart(" HTTPS://a.example/cat.png\n").url == "HTTPS://a.example/cat.png"
     part = ImagePart("https://a.example/cat.png", detail="low")
 
     assert (part.url, part.data, part.media_type, part.detail) == ("https://a.example/cat.png", None, None, "low")

@@ -38,6 +38,7 @@ class AnthropicCodec(Codec):
     """Messages, for the newest models and the oldest."""
 
     name: ClassVar[str] = CODEC_NAME
+    address_endings: ClassVar[str] = "/v1(/messages(/count_tokens)?|/models|/complete|/chat/completions)?"
     fields = frozenset(
         {
             "temperature",

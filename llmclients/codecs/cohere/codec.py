@@ -51,6 +51,7 @@ class CohereCodec(Codec):
     """Messages like chat completions', replies in typed blocks; a failed answer is an error, not a finish reason."""
 
     name: ClassVar[str] = "cohere"
+    address_endings: ClassVar[str] = "/v2(/chat)?|/v1(/chat|/models)?|/compatibility/v1(/chat/completions)?"
     fields = frozenset(
         {*_SAME_NAMES, "top_p", "stop", "tools", "tool_choice", "response_format", "reasoning_effort"},
     )

@@ -72,6 +72,9 @@ class GeminiCodec(Codec):
     """
 
     name: ClassVar[str] = CODEC_NAME
+    address_endings: ClassVar[str] = (
+        r"/v1(alpha|beta)?(/models(/(?P<model>[^/:?#]+)(:\w+)?)?|/openai(/chat/completions|/models)?)?"
+    )
     options: ClassVar[type[CodecOptions]] = GeminiOptions
     fields = frozenset(
         {

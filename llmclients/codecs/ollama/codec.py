@@ -56,6 +56,7 @@ class OllamaCodec(Codec):
     """Sampling options apart from the rest, images beside the text, arguments as objects, lines of JSON back."""
 
     name: ClassVar[str] = "ollama"
+    address_endings: ClassVar[str] = "/api(/chat|/generate|/tags)?|/v1(/chat/completions|/completions|/models)?"
     fields = frozenset(
         {"temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty"}
         | {"tools", "response_format", "reasoning_effort", "logprobs", "top_logprobs"}

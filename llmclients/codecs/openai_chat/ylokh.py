@@ -43,6 +43,7 @@ class YlokhCodec(Codec):
     """Chat completions as the service's own page sends them."""
 
     name: ClassVar[str] = "ylokh"
+    address_endings: ClassVar[str] = "/v1(/chat/completions)?"
     fields = frozenset(_FIELDS)
     parts = _DIALECT.part_rules
     options: ClassVar[type[CodecOptions]] = YlokhOptions

@@ -43,6 +43,7 @@ class Ai365vipCodec(Codec):
     """Whatever the model, the same constants; only its id and the one flattened message change."""
 
     name: ClassVar[str] = "ai365vip"
+    address_endings: ClassVar[str] = "/api(/chat)?"
     whole_replies: ClassVar[bool] = False
 
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:

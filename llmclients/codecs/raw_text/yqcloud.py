@@ -36,6 +36,7 @@ class YqcloudCodec(Codec):
     """The first system message has a field of its own; a conversation keeps its `userId`."""
 
     name: ClassVar[str] = "yqcloud"
+    address_endings: ClassVar[str] = "/api(/generateStream)?"
     options: ClassVar[type[CodecOptions]] = YqcloudOptions
     whole_replies: ClassVar[bool] = False
 

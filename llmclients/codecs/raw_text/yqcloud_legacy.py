@@ -34,6 +34,7 @@ class YqcloudLegacyCodec(Codec):
     """A system message stays in the prompt; each request has a random `userId`."""
 
     name: ClassVar[str] = "yqcloud-legacy"
+    address_endings: ClassVar[str] = "/api(/generateStream)?"
     options: ClassVar[type[CodecOptions]] = YqcloudLegacyOptions
     whole_replies: ClassVar[bool] = False
 

@@ -66,6 +66,7 @@ class Pool:
         self._idle: dict[Route, dict[Connection, float]] = {}  # since when; the one used last is at the end
         self._sweeping: asyncio.TimerHandle | None = None
         self._all_closed: asyncio.Future[None] | None = None
+        self._is_closed = False  # what was still connecting then serves its exchange, and no other
 
     async def exchange(self, exchange: Exchange) -> tuple[Connection, ResponseHead]:
         """Send a request; its connection, and the reply's head.
@@ -121,6 +122,9 @@ class Pool:
             self._connector.keep_session((route.host, route.port), connection)
         if not connection.release() or route is None:
             return
+        if self._is_closed:
+            connection.close()
+            return
         self._idle.setdefault(route, {})[connection] = monotonic()
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(_IDLE_SECONDS, self._sweep)
@@ -152,15 +156,20 @@ class Pool:
 
     async def close(self) -> None:
         """Close all connections, those in use too. Idempotent."""
+        self.abort()
+        if self._open:
+            self._all_closed = self._loop.create_future()
+            await asyncio.wait((self._all_closed,), timeout=_CLOSE_SECONDS)
+
+    def abort(self) -> None:
+        """`close` without awaiting: the loop lets go of the sockets as soon as it gets to it."""
+        self._is_closed = True
         idle = [connection for connections in self._idle.values() for connection in connections]
         self._stop_sweeping()
         for connection in idle:
             connection.close()
         for connection in list(self._open):
             connection.abort(closed_locally())
-        if self._open:
-            self._all_closed = self._loop.create_future()
-            await asyncio.wait((self._all_closed,), timeout=_CLOSE_SECONDS)
 
     def discard(self) -> None:
         """Forget all: the loop was closed under them, and the sockets go with their last reference."""

@@ -16,14 +16,20 @@ httpx itself is loaded for the last two only.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 from llmclients.config.values import Timeout
-from llmclients.transports.base import SYSTEM_CLOCK, AsyncResponse, Clock, HTTPRequest, TransportSettings
+from llmclients.transports.base import (
+    SYSTEM_CLOCK,
+    AsyncResponse,
+    Clock,
+    HTTPRequest,
+    TransportSettings,
+    running_loop,
+)
 from llmclients.transports.errors import ErrorContext
 from llmclients.transports.httpx.connect import Route, proxy_authorization
 from llmclients.transports.httpx.failures import EXCEPTIONS, DeadlineError
@@ -61,6 +67,7 @@ class HttpxTransport:
 
     async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> AsyncResponse:
         """Send the request and read the response's head."""
+        loop = running_loop()
         if self._client is not None:
             return await self._open_with(self._client, request, timeout, deadline)
         proxy = self._routes.proxy_for(request)
@@ -80,9 +87,9 @@ class HttpxTransport:
                 request_head(request.method, path, [("Host", target.host_header), *lines.items()]),
                 request.body,
                 timeout.connect,
-                timeout.read,
+                timeout.read_seconds,
                 timeout.write_seconds,
-                None if remaining is None else asyncio.get_running_loop().time() + remaining,
+                None if remaining is None else loop.time() + remaining,
             )
             connection, head = await pool.exchange(exchange)
         except DeadlineError:

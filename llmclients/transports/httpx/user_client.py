@@ -110,7 +110,7 @@ def send_with(client: httpx.AsyncClient, request: HTTPRequest, timeout: Timeout)
     }
     limits = {
         "connect": timeout.connect,
-        "read": timeout.read,
+        "read": timeout.read_seconds,
         "write": timeout.write_seconds,
         "pool": timeout.connect,
     }

@@ -26,6 +26,7 @@ from urllib3 import exceptions as ux
 from urllib3.connection import HTTPConnection
 
 from llmclients.transports.requests.connect import connect_first, resolve
+from llmclients.transports.requests.idle import IdleConnections
 from llmclients.transports.requests.limits import current
 from llmclients.transports.requests.strict_head import StrictHTTPResponse
 
@@ -136,4 +137,4 @@ def _limited_pool(pool: Any) -> Any:
     socks = sys.modules.get("urllib3.contrib.socks")  # loaded by the first proxy that needs it
     by_socks = socks is not None and issubclass(pool.ConnectionCls, socks.SOCKSConnection)
     connection = type(pool.ConnectionCls.__name__, (_Limited, pool.ConnectionCls), {"by_socks": by_socks})
-    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection, "QueueCls": IdleConnections})

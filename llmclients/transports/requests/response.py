@@ -51,11 +51,13 @@ class RequestsResponse:
     ) -> None:
         self._raw: Any = response.raw
         self._context = context
-        self._lock = threading.Lock()  # close() may come from another thread: one of the two frees the connection
-        self._ended = self._closed = False
+        # close() may come from another thread, and from a signal's handler in this one: one frees the connection.
+        self._lock = threading.RLock()
+        self._ended = self._closed = self._is_half_closed = False
         self._can_serve_again = can_serve_again
         self._failure: APIError | None = None
         self._socket: socket.socket | None = None
+        self._reader: io.BufferedReader | None = None
         self._framing: BodyFraming = UntilCloseBody()
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value.strip() for name, value in response.headers.items()}
@@ -66,7 +68,7 @@ class RequestsResponse:
             self._receive = io.BytesIO(response.content).read
             encoded = {}
         elif isinstance(reader, io.BufferedReader):
-            self._receive = reader.read1
+            self._receive, self._reader = reader.read1, reader
             self._socket = raw_socket(reader)
             self._framing = _framing(self._raw)
             if isinstance(self._framing, UntilCloseBody) and isinstance(self._socket, ssl.SSLSocket):
@@ -92,7 +94,7 @@ class RequestsResponse:
                 if self._closed:
                     raise closed_locally()
                 if (remaining := self._context.remaining()) is not None and self._socket is not None:
-                    self._socket.settimeout(min(self._context.timeout.read, remaining))
+                    self._socket.settimeout(min(self._context.timeout.read_seconds, remaining))
                 if self._failure is not None:
                     raise self._failure
                 data = self._unframed(self._receive(_READ_SIZE))
@@ -144,7 +146,7 @@ class RequestsResponse:
             taken += len(data)
             self._framing.feed(data)
             if self._framing.done:
-                sock.settimeout(context.timeout.read)
+                sock.settimeout(context.timeout.read_seconds)
                 self._end()
 
     def _end(self) -> None:
@@ -160,16 +162,23 @@ class RequestsResponse:
                 self._raw.release_conn()
 
     def close(self) -> None:
-        """Free the connection. Idempotent; may be called from another thread, whose wait in `read` then ends."""
+        """Free the connection. Idempotent; ends a wait in `read`, and may be called for that from another thread, or
+        from the handler of a signal that came in the middle of it.
+        """
         with self._lock:
-            done = self._ended or self._closed
-            self._closed = True
+            done = (self._ended or self._closed) and not self._is_half_closed
+            self._closed, self._is_half_closed = True, False
         if done:
             return
         if self._socket is not None:
             with suppress(OSError):  # not connected any more
                 self._socket.shutdown(socket.SHUT_RDWR)
-        self._raw.close()
+        try:
+            self._raw.close()
+            if self._reader is not None:
+                self._reader.close()
+        except RuntimeError:  # a handler cannot close the buffer whose reading it interrupts: `read` does the rest
+            self._is_half_closed = True
 
     def __del__(self) -> None:
         if hasattr(self, "_decoder"):

@@ -64,7 +64,8 @@ class RequestsTransport:
         self._routes = Routes(settings)
         self._adapter = _Adapter(settings)
         self._process = os.getpid()
-        self._open: weakref.WeakSet[RequestsResponse] = weakref.WeakSet()
+        # Not a WeakSet: threads may add to it while another one goes through it, to close.
+        self._open: weakref.WeakValueDictionary[int, RequestsResponse] = weakref.WeakValueDictionary()
 
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> RequestsResponse:
         """Send the request and read the response's head."""
@@ -85,14 +86,14 @@ class RequestsTransport:
         opened = RequestsResponse(
             response, context, self._settings.max_response_bytes, can_serve_again=not limits.refused_early
         )
-        self._open.add(opened)
+        self._open[id(opened)] = opened
         return opened
 
     def _sent(self, request: HTTPRequest, proxy: Proxy | None, context: ErrorContext) -> requests.Response:
         timeout, remaining = context.timeout, context.remaining()
-        waits = (timeout.connect, timeout.read)
+        waits = (timeout.connect, timeout.read_seconds)
         if remaining is not None:
-            waits = (min(timeout.connect, remaining), min(timeout.read, remaining))
+            waits = (min(timeout.connect, remaining), min(timeout.read_seconds, remaining))
         if self._session is not None:
             return _send_with(self._session, request, waits)
         return self._send(request, proxy, waits)
@@ -112,8 +113,9 @@ class RequestsTransport:
         """Close all connections, those of open exchanges too, unless the session is the caller's own."""
         if self._session is not None:
             return
-        for response in list(self._open):
-            response.close()
+        for reference in self._open.valuerefs():
+            if (response := reference()) is not None:
+                response.close()
         self._adapter.close()
 
 
