@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from llmclients.calls.chat import Backend, ChatArguments, ChatCall, OnComplete, prepare
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Run
+from llmclients.calls.tracebacks import clear_locals
 from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Messages, as_messages
@@ -56,8 +57,13 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         Raises:
             ConfigurationError: naming the argument that is wrong, or that no client has.
         """
-        self._settings = ClientSettings.from_arguments(provider, **options)
-        self._transport = self._open_transport(transport)
+        try:
+            self._settings = ClientSettings.from_arguments(provider, **options)
+            self._transport = self._open_transport(transport)
+        except BaseException as error:
+            del options  # a traceback would show them, and they may hold the key
+            clear_locals(error)
+            raise
 
     @abstractmethod
     def _open_transport(self, given: GivenT | None) -> TransportT:

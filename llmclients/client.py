@@ -11,6 +11,7 @@ from llmclients.calls.chat import ChatArguments, ChatCall, OnComplete
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
 from llmclients.calls.listing import ModelListing
+from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
 from llmclients.transports import Response, Transport, sync_transport
 from llmclients.types.messages import Messages, as_messages
@@ -157,8 +158,9 @@ class Stream(BaseStream, Iterator[Chunk]):
             except StopIteration as end:
                 run.end(end)
                 step = None
-            except BaseException:
+            except BaseException as error:
                 driver.close()
+                clear_locals(error)
                 raise
             if type(step) is not Chunk:
                 step = driver.next_chunk(step)
@@ -212,8 +214,9 @@ class _Driver(Generic[T]):
                 except APIError as error:
                     run.error = error
                 step = run.next_step()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            clear_locals(error)
             raise
         self.close()
         return None

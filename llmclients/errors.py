@@ -6,7 +6,8 @@ Two families, by whose fault it is: a `ConfigurationError` is the caller's mista
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copyreg
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # for annotations only: this module imports nothing of the package
@@ -42,6 +43,7 @@ __all__ = [
     "UnknownProviderError",
     "UnprocessableEntityError",
     "UnsupportedOptionError",
+    "one_line",
     "status_error_class",
 ]
 
@@ -55,7 +57,17 @@ class ProviderWarning(UserWarning):
 
 
 class LLMClientError(Exception):
-    """Base of every error of this library."""
+    """Base of every error of this library. Its message is one line that prints, however it was made."""
+
+    _longest_message = 2000
+    """In characters. Messages quote names, values and servers, and those may have any size."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message, self._longest_message))
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        # Past the constructor, whose arguments a subclass may have changed.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ToolLoopError(LLMClientError):
@@ -117,6 +129,9 @@ class APIError(LLMClientError):
             the other providers, too. From Python 3.11 on they are also the cause, as an `ExceptionGroup`.
     """
 
+    # A call cuts it to 500 when it has masked the secrets: of a secret that is cut before, the rest is not recognized.
+    _longest_message = 16 * 1024
+
     def __init__(
         self,
         message: str,
@@ -141,7 +156,7 @@ class APIError(LLMClientError):
         An error is not written to once it is raised: who knows more about it raises a copy.
         """
         copied = type(self).__new__(type(self))  # past the constructor, whose arguments a subclass may have changed
-        copied.args = self.args if message is None else (message,)
+        copied.args = self.args if message is None else (one_line(message, self._longest_message),)
         copied.__dict__.update(self.__dict__, **attributes)
         copied.__cause__, copied.__context__ = self.__cause__, self.__context__
         copied.__suppress_context__ = self.__suppress_context__
@@ -268,6 +283,24 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
 def status_error_class(status: int) -> type[APIStatusError]:
     """The class for an HTTP status."""
     return _BY_STATUS.get(status) or (InternalServerError if status >= 500 else APIStatusError)
+
+
+# --- the message ----------------------------------------------------------------------------------------------------
+
+
+def one_line(text: object, limit: int) -> str:
+    """Words as they may be shown and logged: at most `limit` characters, on one line.
+
+    White space becomes single blanks. What does not print (an escape sequence, an override of the writing direction,
+    half a surrogate pair) is shown as `repr` shows it.
+    """
+    line = " ".join(str(text).split())
+    if len(line) > limit:
+        line = line[: limit - 1] + "…"
+    if not line.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        line = shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    return line
 
 
 # --- what can be tried again ----------------------------------------------------------------------------------------
