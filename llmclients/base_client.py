@@ -109,7 +109,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._settings.label!r})"
+        made = hasattr(self, "_settings")  # who shows a traceback's locals asks one whose constructor has failed, too
+        return f"{type(self).__name__}({self._settings.label if made else ''!r})"
 
     def _prepare(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
         return prepare(self._settings, self._transport.clock, arguments, stream=stream)

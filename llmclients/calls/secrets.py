@@ -1,4 +1,4 @@
-"""`Secrets`: what of a request must not be shown, and the forms in which a server may repeat it."""
+"""`Secrets`: what of a request must not be shown, and the spellings in which a server may repeat it."""
 
 # Where secrets are: the key; headers whose names say so, the caller's among them; each cookie; the proxy's password.
 # A header's value is taken apart, as a server quotes the part that it has an opinion of: `Bearer KEY` without "Bearer",
@@ -8,7 +8,7 @@
 # read. With what stands before them (`Token x`, `session=abc`) they are looked for as phrases: not inside of words.
 #
 # A server says them percent-encoded, as JSON, as HTML, in base64; and our own messages quote by `repr`, which doubles
-# backslashes. Each such form is one more value to look for. Most secrets are letters and digits, and have few.
+# backslashes. Each such spelling is one more value to look for. Most secrets are letters and digits, and have few.
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def find_secrets(headers: Iterable[tuple[str, str]], api_key: str | None, proxy:
                 phrases.update(cookie.strip() for cookie in value.split(";"))
     if proxy is not None and proxy.credentials is not None:
         found.update(_of_user(":".join(proxy.credentials)))
-    values = {form.lower() for secret in found if len(secret) >= _SHORTEST for form in _forms(secret)}
+    values = {spelling.lower() for secret in found if len(secret) >= _SHORTEST for spelling in _spellings(secret)}
     return Secrets(
         frozenset(value for value in values if len(value) >= _SHORTEST),
         frozenset(phrase.lower() for phrase in phrases if len(phrase) >= _SHORTEST),
@@ -94,7 +94,7 @@ def _decoded(token: str) -> str:
         return ""
 
 
-# --- forms ----------------------------------------------------------------------------------------------------------
+# --- spellings ------------------------------------------------------------------------------------------------------
 
 _HTML = (
     str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}),
@@ -108,21 +108,21 @@ _JSON = (  # PHP escapes slashes, too; Go what HTML has a meaning for; .NET more
 )
 
 
-def _forms(secret: str) -> set[str]:
+def _spellings(secret: str) -> set[str]:
     """A secret as it is, and as a server may repeat it."""
-    forms = {secret, " ".join(secret.split()), json.dumps(secret)[1:-1]}
-    forms.update((quote(secret), quote(secret, safe=""), quote_plus(secret)))
-    forms.update(secret.translate(table) for table in (*_HTML, *_JSON))
-    for form in tuple(forms):
-        doubled = form.replace("\\", "\\\\")  # as `repr` quotes it
-        forms.update((doubled, doubled.replace("'", "\\'")))
-    return forms | _in_base64(secret.encode())
+    spellings = {secret, " ".join(secret.split()), json.dumps(secret)[1:-1]}
+    spellings.update((quote(secret), quote(secret, safe=""), quote_plus(secret)))
+    spellings.update(secret.translate(table) for table in (*_HTML, *_JSON))
+    for spelling in tuple(spellings):
+        doubled = spelling.replace("\\", "\\\\")  # as `repr` quotes it
+        spellings.update((doubled, doubled.replace("'", "\\'")))
+    return spellings | _in_base64(secret.encode())
 
 
 def _in_base64(secret: bytes) -> set[str]:
     """The characters that base64 has for these bytes, wherever they stand among others: there are three ways."""
-    forms = set()
+    spellings = {binascii.b2a_base64(secret, newline=False).decode().rstrip("=")}
     for before, clean_from in ((0, 0), (1, 2), (2, 3)):
         encoded = binascii.b2a_base64(bytes(before) + secret, newline=False).decode()
-        forms.add(encoded[clean_from : (before + len(secret)) * 8 // 6])
-    return forms | {form.translate(str.maketrans("+/", "-_")) for form in forms}
+        spellings.add(encoded[clean_from : (before + len(secret)) * 8 // 6])
+    return spellings | {spelling.translate(str.maketrans("+/", "-_")) for spelling in spellings}
