@@ -171,7 +171,7 @@ class AsyncStream(BaseStream, AsyncIterator[Chunk]):
             step = None
         except BaseException as error:
             driver.abort()
-            data = b""
+            step, data = None, b""
             clear_locals(error)
             raise
         chunk = await driver.next_chunk(step)
@@ -228,6 +228,7 @@ class _AsyncDriver(Generic[T]):
                 step = run.next_step()
         except BaseException as error:
             self.abort()
+            step = None  # it has the request
             clear_locals(error)
             raise
         await self.close()

@@ -30,7 +30,8 @@ __all__ = ["Client", "Stream"]
 # theory of flows and drivers is in `calls/flow.py`. It owns the response that is open. Any error ends it, and closes
 # that response; so do the flow's end, `close`, and dropping the stream. `close` may come from another thread while a
 # read waits: the transport then fails the read, and `Run.closed` makes the outcome of a read that had just returned
-# count for nothing.
+# count for nothing. Tools show the variables of the frames in a traceback, so a driver that fails leaves none that hold
+# a secret: its own by hand, those below by `clear_locals`.
 
 T = TypeVar("T")
 
@@ -160,6 +161,7 @@ class Stream(BaseStream, Iterator[Chunk]):
                 step = None
             except BaseException as error:
                 driver.close()
+                step = None
                 clear_locals(error)
                 raise
             if type(step) is not Chunk:
@@ -216,6 +218,7 @@ class _Driver(Generic[T]):
                 step = run.next_step()
         except BaseException as error:
             self.close()
+            step = None  # it has the request
             clear_locals(error)
             raise
         self.close()
