@@ -35,7 +35,7 @@ _log = logging.getLogger("llmclients")
 
 _FINAL = Decision(None, "the caller has a part of the answer")
 _MAX_ERROR_BODY = 1024 * 1024  # bytes
-_MAX_MESSAGE = 500  # characters
+_MAX_MESSAGE = 510  # characters, as in an `APIError`; before them come the provider and the host
 _MAX_ID = 200
 
 
@@ -146,7 +146,12 @@ class BaseCall(ABC):
         names = self._settings.codec.request_id_headers
         self._request_id = next(filter(None, map(head.headers.get, names)), None)
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s %s: HTTP %d", encoded.method, one_line(self._mask()(request.url), _MAX_MESSAGE), head.status)
+            _log.debug(
+                "%s %s: HTTP %d",
+                encoded.method,
+                one_line(self._mask()(request.url, urls=True), _MAX_MESSAGE),
+                head.status,
+            )
         if not 200 <= head.status < 300:
             raise (yield from self._status_error(head))
         return head
@@ -202,9 +207,11 @@ class BaseCall(ABC):
             "partial": hide(error.partial or self._partial()),
             "previous_errors": tuple(previous_errors),
         }
-        if isinstance(error, APIStatusError) and "set-cookie" in error.headers:
-            attributes["headers"] = {**attributes["headers"], "set-cookie": "***"}
-        message = one_line(hide(str(error)), _MAX_MESSAGE)
+        if isinstance(error, APIStatusError):
+            attributes["body"] = hide(error.body, urls=True)
+            cookie = {"set-cookie": "***"} if "set-cookie" in error.headers else {}
+            attributes["headers"] = {**hide(dict(error.headers), urls=True), **cookie}
+        message = one_line(hide(error.uncut_message, urls=True), _MAX_MESSAGE)
         located = error.copy_with(f"{name} ({urlsplit(self._base_url).hostname}): {message}", **attributes)
         if any(hide.finds_in(f"{one} {one!r}") for one in chained_errors(error)):
             located.__cause__ = located.__context__ = None

@@ -8,7 +8,7 @@ A server may repeat what it was sent, a library may show it, and errors are logg
 # - Case does not count: header names and values come back in any.
 # - A server may cut: `sk-abcdefgh...`, `...wxyz`, or an excerpt that ends in the middle. So of a long secret, its
 #   beginnings and its ends are masked, from 8 characters on. Less is no use to anybody.
-# - Whatever the request was, URLs show neither a password before their host nor a key in their query.
+# - Whatever the request was, URLs in an error show neither a password before their host nor a key in their query.
 #
 # All of it is linear in the text: the places are found by `str.find`, and each search goes on behind what it has found.
 
@@ -47,10 +47,12 @@ class Mask:
 
     def finds_in(self, text: str) -> bool:
         """Whether one stands there, or a header that has one: a proxy's is none of the request's own."""
-        return self._text(text) != text or bool(_SECRET_HEADER.search(text))
+        return self._text(text, urls=True) != text or bool(_SECRET_HEADER.search(text))
 
-    def __call__(self, value: T) -> T:
+    def __call__(self, value: T, *, urls: bool = False) -> T:
         """The value without secrets: a text, bytes, a message or response, or lists, tuples and dicts of them.
+
+        With `urls` also without those that a URL shows, whosever they are. An answer can be about such URLs.
 
         All texts in it are looked through as one: a body may have a hundred thousand. They are kept apart by a
         character that no secret has.
@@ -59,12 +61,12 @@ class Mask:
         used = set().union(*texts)
         separator = next((c for c in map(chr, _SEPARATORS) if c not in used), None)
         if separator is None:
-            masked = [self._text(text) for text in texts]
+            masked = [self._text(text, urls=urls) for text in texts]
         else:
-            masked = self._text(separator.join(texts)).split(separator)
+            masked = self._text(separator.join(texts), urls=urls).split(separator)
         return value if masked == texts or not texts else _with_texts(value, iter(masked))
 
-    def _text(self, text: str) -> str:
+    def _text(self, text: str, *, urls: bool) -> str:
         if spans := sorted(self._spans(_lower(text))):
             pieces, shown_from, end = [], 0, -1
             for start, stop in spans:
@@ -72,9 +74,9 @@ class Mask:
                     pieces += [text[shown_from:start], _STARS]
                 end = shown_from = max(end, stop)
             text = "".join(pieces) + text[shown_from:]
-        if "://" in text:
+        if urls and "://" in text:
             text = _USER_INFO.sub(_STARS, text)
-        return _QUERY_KEY.sub(rf"\1{_STARS}", text) if "=" in text else text
+        return _QUERY_KEY.sub(rf"\1{_STARS}", text) if urls and "=" in text else text
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where secrets, and pieces of them, begin and end; in any order, and they may overlap."""

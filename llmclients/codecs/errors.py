@@ -36,21 +36,20 @@ _QUOTA_USED_UP = "insufficient_quota"
 """The code of a 429 that no waiting mends: it is never retryable."""
 
 
-_EXCERPT_BYTES = 8 * 1024
 _TITLE_WITHIN = 64 * 1024
 _TITLE = re.compile("<title[^>]{0,200}>", re.IGNORECASE)
 _TITLE_END = re.compile("</title", re.IGNORECASE)
 _HTML = re.compile(r"\s*<(!doctype|html|head|body|title|\?xml)", re.IGNORECASE)
 
 
-def excerpt(data: bytes) -> str:
-    """The beginning of a body, on one line, for the end of a message.
+def excerpt(data: bytes, limit: int = 8 * 1024) -> str:
+    """The beginning of a body, on one line, for the end of a message: at most `limit` characters.
 
-    It is far longer than what is shown of it: the call cuts its errors' messages, once it has masked the secrets that
-    the server repeats. Here nobody knows them, and a secret that is cut is not found again.
+    By default that is far more than is shown of it: the call cuts its errors' messages, once it has masked the secrets
+    that the server repeats. Here nobody knows them, and a secret that is cut is not found again.
     """
-    text = " ".join(data[:_EXCERPT_BYTES].decode("utf-8", "replace").split())
-    return repr(text if len(data) <= _EXCERPT_BYTES else text + "…")
+    text = " ".join(data[: limit * 4].decode("utf-8", "replace").split())
+    return repr(text if len(text) <= limit else text[:limit] + "…")
 
 
 def status_error(

@@ -82,7 +82,7 @@ def _inflater(encoding: str) -> _Gzip | _Deflate | None:
         return _Gzip()
     if names == ["deflate"]:
         return _Deflate()
-    raise APIResponseError(f"the response has an unknown content encoding: {', '.join(names)[:40]!r}")
+    raise APIResponseError(f"the response has an unknown content encoding: {', '.join(names)!r}")
 
 
 class _Gzip:

@@ -91,7 +91,7 @@ def response_framing(head: ResponseHead, headers: Mapping[str, str]) -> BodyFram
     coding = headers.get("transfer-encoding")
     if coding is not None:
         if coding.lower() != "chunked" or head.version == 0:
-            raise APIResponseError(f"the response has an unknown transfer coding: {coding[:40]!r}")
+            raise APIResponseError(f"the response has an unknown transfer coding: {coding!r}")
         return ChunkedBody()
     length = headers.get("content-length")
     if length is None:

@@ -76,7 +76,7 @@ class RequestsResponse:
             self._receive = partial(self._raw.read, decode_content=False)
         try:
             if (coding := self.headers.get("transfer-encoding", "chunked")).lower() != "chunked":
-                raise APIResponseError(f"the response has an unknown transfer coding: {coding[:40]!r}")
+                raise APIResponseError(f"the response has an unknown transfer coding: {coding!r}")
             self._decoder = BodyDecoder(encoded, limit)
             if self._framing.done:  # no body
                 self._can_serve_again &= not _has_more(reader, self._socket)
