@@ -12,6 +12,7 @@ from llmclients.calls.chat import ChatArguments, ChatCall, OnComplete
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
 from llmclients.calls.listing import ModelListing
+from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
 from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse, async_transport
 from llmclients.transports.base import running_loop
@@ -170,8 +171,10 @@ class AsyncStream(BaseStream, AsyncIterator[Chunk]):
         except StopIteration as end:
             run.end(end)
             step = None
-        except BaseException:
+        except BaseException as error:
             driver.abort()
+            step, data = None, b""
+            clear_locals(error)
             raise
         chunk = await driver.next_chunk(step)
         if chunk is not None:
@@ -225,8 +228,10 @@ class _AsyncDriver(Generic[T]):
                 except APIError as error:
                     run.error = error
                 step = run.next_step()
-        except BaseException:
+        except BaseException as error:
             self.abort()
+            step = None  # it has the request
+            clear_locals(error)
             raise
         await self.close()
         return None

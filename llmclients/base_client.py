@@ -11,6 +11,7 @@ from typing_extensions import Self, Unpack
 from llmclients.calls.chat import Backend, ChatArguments, ChatCall, OnComplete, prepare
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Run
+from llmclients.calls.tracebacks import clear_locals
 from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Messages, as_messages
@@ -60,9 +61,14 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         Raises:
             ConfigurationError: naming the argument that is wrong, or that no client has.
         """
-        self._settings = ClientSettings.from_arguments(provider, **options)
-        self._transport = self._open_transport(transport)
-        self._has_caller_transport = transport is not None
+        try:
+            self._settings = ClientSettings.from_arguments(provider, **options)
+            self._transport = self._open_transport(transport)
+            self._has_caller_transport = transport is not None
+        except BaseException as error:
+            del options  # a traceback would show them, and they may hold the key
+            clear_locals(error)
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: the settings, without the key. The process that loads them looks for it in its environment.
@@ -134,7 +140,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._settings.label!r})"
+        made = hasattr(self, "_settings")  # who shows a traceback's locals asks one whose constructor has failed, too
+        return f"{type(self).__name__}({self._settings.label if made else ''!r})"
 
     def _prepare(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
         return prepare(self._settings, self._transport.clock, arguments, stream=stream)

@@ -11,6 +11,7 @@ from llmclients.calls.chat import ChatArguments, ChatCall, OnComplete
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
 from llmclients.calls.listing import ModelListing
+from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
 from llmclients.transports import Response, Transport, sync_transport
 from llmclients.types.messages import Messages, as_messages
@@ -29,7 +30,8 @@ __all__ = ["Client", "Stream"]
 # theory of flows and drivers is in `calls/flow.py`. It owns the response that is open. Any error ends it, and closes
 # that response; so do the flow's end, `close`, and dropping the stream. `close` may come from another thread while a
 # read waits: the transport then fails the read, and `Run.closed` makes the outcome of a read that had just returned
-# count for nothing.
+# count for nothing. Tools show the variables of the frames in a traceback, so a driver that fails leaves none that hold
+# a secret: its own by hand, those below by `clear_locals`.
 
 T = TypeVar("T")
 
@@ -157,8 +159,10 @@ class Stream(BaseStream, Iterator[Chunk]):
             except StopIteration as end:
                 run.end(end)
                 step = None
-            except BaseException:
+            except BaseException as error:
                 driver.close()
+                step = None
+                clear_locals(error)
                 raise
             if type(step) is not Chunk:
                 step = driver.next_chunk(step)
@@ -212,8 +216,10 @@ class _Driver(Generic[T]):
                 except APIError as error:
                     run.error = error
                 step = run.next_step()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            step = None  # it has the request
+            clear_locals(error)
             raise
         self.close()
         return None

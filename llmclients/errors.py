@@ -6,7 +6,9 @@ Two families, by whose fault it is: a `ConfigurationError` is the caller's mista
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copyreg
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # for annotations only: this module imports nothing of the package
@@ -42,6 +44,7 @@ __all__ = [
     "UnknownProviderError",
     "UnprocessableEntityError",
     "UnsupportedOptionError",
+    "one_line",
     "status_error_class",
 ]
 
@@ -55,7 +58,17 @@ class ProviderWarning(UserWarning):
 
 
 class LLMClientError(Exception):
-    """Base of every error of this library."""
+    """Base of every error of this library. Its message is one line that prints, however it was made."""
+
+    _longest_message = 2000
+    """In characters. Messages quote names, values and servers, and those may have any size."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message, self._longest_message))
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        # Past the constructor, whose arguments a subclass may have changed.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ToolLoopError(LLMClientError):
@@ -118,6 +131,8 @@ class APIError(LLMClientError):
             the other providers, too. From Python 3.11 on they are also the cause, as an `ExceptionGroup`.
     """
 
+    _longest_message = 510  # 500 of a server's own, behind "HTTP 500: "
+
     def __init__(
         self,
         message: str,
@@ -129,6 +144,8 @@ class APIError(LLMClientError):
         partial: ChatResponse | None = None,
     ) -> None:
         super().__init__(message)
+        if len(str(message)) > self._longest_message:
+            self._uncut_message = one_line(message, _LONGEST_UNCUT)
         self.provider = provider
         self.model = model
         self.request_id = request_id
@@ -136,14 +153,21 @@ class APIError(LLMClientError):
         self.partial = partial
         self.previous_errors: tuple[APIError, ...] = ()
 
+    @property
+    def uncut_message(self) -> str:
+        """The message before it was cut, for who masks secrets in it: what is left of one that is cut is not found."""
+        return str(self.__dict__.get("_uncut_message") or self)
+
     def copy_with(self, message: str | None = None, **attributes: Any) -> Self:
         """A copy with another message and other attributes; traceback and cause are the same.
 
         An error is not written to once it is raised: who knows more about it raises a copy.
         """
         copied = type(self).__new__(type(self))  # past the constructor, whose arguments a subclass may have changed
-        copied.args = self.args if message is None else (message,)
+        copied.args = self.args if message is None else (one_line(message, _LONGEST_COPIED),)
         copied.__dict__.update(self.__dict__, **attributes)
+        if message is not None:
+            copied.__dict__.pop("_uncut_message", None)
         copied.__cause__, copied.__context__ = self.__cause__, self.__context__
         copied.__suppress_context__ = self.__suppress_context__
         return copied.with_traceback(self.__traceback__)
@@ -269,6 +293,29 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
 def status_error_class(status: int) -> type[APIStatusError]:
     """The class for an HTTP status."""
     return _BY_STATUS.get(status) or (InternalServerError if status >= 500 else APIStatusError)
+
+
+# --- the message ----------------------------------------------------------------------------------------------------
+
+
+_LONGEST_UNCUT = 16 * 1024
+_LONGEST_COPIED = 2000  # the first message, and what who copies has to say
+_LINE_ENDS = re.compile(r"[^\S ]+")  # and tabs, and blanks of other widths
+
+
+def one_line(text: object, limit: int) -> str:
+    """A text as it may be shown and logged: on one line, and cut to `limit` characters and an ellipsis.
+
+    What does not print (an escape sequence, an override of the writing direction, half a surrogate pair) is shown as
+    `repr` shows it.
+    """
+    line = str(text)
+    if not line.isprintable():
+        line = " ".join(filter(None, (part.strip() for part in _LINE_ENDS.split(line))))
+        if len(line) > limit + 1:
+            line = line[:limit] + "…"
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return line[:limit] + "…" if len(line) > limit else line
 
 
 # --- what can be tried again ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import random
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,9 +15,20 @@ from urllib.parse import urlsplit
 from llmclients.calls.flow import READ, CallState, Flow, Open, ResponseHead, Sleep, StartServer
 from llmclients.calls.redaction import Mask, chained_errors
 from llmclients.calls.retry import Decision, Retries, parse_retry_after
+from llmclients.calls.secrets import find_secrets
+from llmclients.calls.tracebacks import clear_locals
 from llmclients.codecs.base import Context, EncodedRequest
 from llmclients.config.client import ClientSettings
-from llmclients.errors import APIError, APIResponseError, APIStatusError, MissingAPIKeyError
+from llmclients.config.environment import environment_proxy
+from llmclients.config.values import Proxy
+from llmclients.errors import (
+    APIError,
+    APIResponseError,
+    APIStatusError,
+    ConfigurationError,
+    MissingAPIKeyError,
+    one_line,
+)
 from llmclients.transports.base import Clock, HTTPRequest
 from llmclients.types.response import ChatResponse
 
@@ -33,6 +44,8 @@ _FINAL = Decision(None, "the caller has a part of the answer")
 _MAX_ERROR_BODY = 1024 * 1024  # bytes
 _WRONG_ADDRESS = (404, 405)
 """The statuses that a wrong `base_url` mostly ends in: their errors name the URL that was asked."""
+_MAX_MESSAGE = 510  # characters, as in an `APIError`; before them come the provider and the host
+_MAX_ID = 200
 
 
 @contextmanager
@@ -80,7 +93,11 @@ class BaseCall(ABC):
         self._timeout = settings.timeout
         self._request_id: str | None = None
         self.state = state or CallState()
-        self._encoded = self._encode(context)
+        try:
+            self._encoded = self._encode(context)
+        except BaseException as error:
+            clear_locals(error)
+            raise
 
     @abstractmethod
     def _encode(self, context: Context) -> EncodedRequest:
@@ -140,7 +157,13 @@ class BaseCall(ABC):
         head: ResponseHead = yield Open(request, self._timeout, self.state.deadline)
         names = self._settings.codec.request_id_headers
         self._request_id = next(filter(None, map(head.headers.get, names)), None)
-        _log.debug("%s %s: HTTP %d", encoded.method, request.url, head.status)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug(
+                "%s %s: HTTP %d",
+                encoded.method,
+                one_line(self._mask()(request.url, urls=True), _MAX_MESSAGE),
+                head.status,
+            )
         if not 200 <= head.status < 300:
             raise (yield from self._status_error(head))
         return head
@@ -182,26 +205,33 @@ class BaseCall(ABC):
         address, mark, _ = (self._base_url + self._encoded.path).partition("?")
         return f"{address}?…" if mark else address
 
+    def _mask(self) -> Mask:
+        headers = _merged(self._encoded.headers, self._settings.headers)
+        return Mask(find_secrets(headers, self._context.api_key, _proxy(self._settings, self._base_url)))
+
     def _located(self, error: APIError, previous_errors: Sequence[APIError] = ()) -> APIError:
         """The error as its receiver gets it: where it happened, what had come until then, and no secret.
 
-        A server may repeat what it was sent, and errors are logged.
+        A server may repeat what it was sent, and errors are logged. All that the error has is masked; then, and not
+        before, its message is cut.
         """
-        hide = Mask(_merged(self._encoded.headers, self._settings.headers), self._context.api_key)
+        hide = self._mask()
         name = self._settings.provider.name
-        attributes: dict[str, Any] = {
+        request_id = hide(error.request_id or self._request_id)
+        values = hide(list(vars(error).values()))
+        attributes: dict[str, Any] = dict(zip(vars(error), values, strict=True)) | {
             "provider": name,
-            "model": self._context.model or None,
-            "request_id": error.request_id or self._request_id,
-            "partial": error.partial or self._partial(),
+            "model": hide(self._context.model) or None,
+            "request_id": one_line(request_id, _MAX_ID) if isinstance(request_id, str) else request_id,
+            "partial": hide(error.partial or self._partial()),
             "previous_errors": tuple(previous_errors),
         }
         if isinstance(error, APIStatusError):
-            attributes["body"] = hide(error.body)
-            attributes["headers"] = {
-                header: "***" if header == "set-cookie" else hide(value) for header, value in error.headers.items()
-            }
-        located = error.copy_with(f"{name} ({urlsplit(self._base_url).hostname}): {hide(str(error))}", **attributes)
+            attributes["body"] = hide(error.body, urls=True)
+            cookie = {"set-cookie": "***"} if "set-cookie" in error.headers else {}
+            attributes["headers"] = {**hide(dict(error.headers), urls=True), **cookie}
+        message = one_line(hide(error.uncut_message, urls=True), _MAX_MESSAGE)
+        located = error.copy_with(f"{name} ({urlsplit(self._base_url).hostname}): {message}", **attributes)
         if any(hide.finds_in(f"{one} {one!r}") for one in chained_errors(error)):
             located.__cause__ = located.__context__ = None
         if previous_errors and sys.version_info >= (3, 11):
@@ -209,6 +239,15 @@ class BaseCall(ABC):
             message = f"{len(previous_errors)} earlier attempts failed"
             located.__cause__ = ExceptionGroup(message, [*previous_errors, *cause])  # noqa: F821 - from Python 3.11 on
         return located
+
+
+def _proxy(settings: ClientSettings, url: str) -> Proxy | None:
+    """The proxy whose password a server on the way may repeat."""
+    proxy = settings.transport.proxy
+    if proxy is None and settings.transport.trust_env and settings.start is None:
+        with suppress(ConfigurationError):  # the transport has said so, if it uses the environment's
+            proxy = environment_proxy(url)
+    return proxy if isinstance(proxy, Proxy) else None
 
 
 def _merged(headers: tuple[tuple[str, str], ...], others: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

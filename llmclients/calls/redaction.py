@@ -1,45 +1,161 @@
-"""Stars in place of a request's secrets, in texts and JSON values; and the search for them in chained errors.
+"""`Mask`: stars in place of a request's secrets, in texts and JSON values; and the search for them in chained errors.
 
 A server may repeat what it was sent, a library may show it, and errors are logged.
 """
+
+# What is a secret, and in which forms a server may repeat it, is in `secrets`. Here is how it is looked for:
+#
+# - Case does not count: header names and values come back in any.
+# - A server may cut: `sk-abcdefgh...`, `...wxyz`, or an excerpt that ends in the middle. So of a long secret, its
+#   beginnings and its ends are masked, from 8 characters on. Less is no use to anybody.
+# - Whatever the request was, URLs in an error show neither a password before their host nor a key in their query.
+#
+# All of it is linear in the text: the places are found by `str.find`, and each search goes on behind what it has found.
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
+
+from llmclients.calls.secrets import SECRET_NAME, Secrets
+from llmclients.types.base import Model
 
 __all__ = ["Mask", "chained_errors"]
 
-_SECRET_NAME = re.compile("auth|cookie|key|secret|token|password", re.IGNORECASE)
+T = TypeVar("T")
+
+_STARS = "***"
+_PIECE = 8
+_LONG = 12  # characters from which pieces of a secret count: of a shorter one they may be words
+
 _SECRET_HEADER = re.compile("authorization['\"]?: |cookie['\"]?: ", re.IGNORECASE)
-_SHORTEST_SECRET = 6  # "none" and "test" are no secrets, but they are words
+_SEPARATORS = range(0xE000, 0xF900)  # for private use: in Unicode, they have no meaning
+_USER_INFO = re.compile("(?<=://)[^\\s/?#@'\"<>\ue000-\uf8ff]{1,1000}(?=@)")
+_QUERY_KEY = re.compile(
+    rf"([?&;][\w.-]{{0,40}}(?:{SECRET_NAME})[\w.-]{{0,40}}=)[^\s&#'\"<>\ue000-\uf8ff]+", re.IGNORECASE
+)
 
 
 class Mask:
     """Puts stars in place of the secrets of a request, wherever they stand in a text or a JSON value."""
 
-    def __init__(self, headers: tuple[tuple[str, str], ...], api_key: str | None) -> None:
-        values = [api_key or ""]
-        for name, value in headers:
-            if _SECRET_NAME.search(name):
-                values += [value, value.rpartition(" ")[2]]  # also without "Bearer"
-        found = sorted({value for value in values if len(value) >= _SHORTEST_SECRET}, key=len, reverse=True)
-        self._secrets = re.compile("|".join(map(re.escape, found))) if found else None
+    def __init__(self, secrets: Secrets) -> None:
+        self._phrases = secrets.phrases
+        self._whole = secrets.values
+        self._long = [value for value in secrets.values if len(value) >= _LONG]
 
     def finds_in(self, text: str) -> bool:
         """Whether one stands there, or a header that has one: a proxy's is none of the request's own."""
-        found = self._secrets is not None and self._secrets.search(text)
-        return bool(found or _SECRET_HEADER.search(text))
+        return self._text(text, urls=True) != text or bool(_SECRET_HEADER.search(text))
 
-    def __call__(self, value: Any) -> Any:
-        if self._secrets is None:
-            return value
-        if isinstance(value, str):
-            return self._secrets.sub("***", value)
-        if isinstance(value, dict):
-            return {self(name): self(item) for name, item in value.items()}
-        return [self(item) for item in value] if isinstance(value, list) else value
+    def __call__(self, value: T, *, urls: bool = False) -> T:
+        """The value without secrets: a text, bytes, a message or response, or lists, tuples and dicts of them.
+
+        With `urls` also without those that a URL shows, whosever they are. An answer can be about such URLs.
+
+        All texts in it are looked through as one: a body may have a hundred thousand. They are kept apart by a
+        character that no secret has.
+        """
+        texts = list(_texts(value))
+        used = set().union(*texts)
+        separator = next((c for c in map(chr, _SEPARATORS) if c not in used), None)
+        if separator is None:
+            masked = [self._text(text, urls=urls) for text in texts]
+        else:
+            masked = self._text(separator.join(texts), urls=urls).split(separator)
+        return value if masked == texts or not texts else _with_texts(value, iter(masked))
+
+    def _text(self, text: str, *, urls: bool) -> str:
+        if spans := sorted(self._spans(_lower(text))):
+            pieces, shown_from, end = [], 0, -1
+            for start, stop in spans:
+                if start > end:  # not a part of the last one, nor right behind it
+                    pieces += [text[shown_from:start], _STARS]
+                end = shown_from = max(end, stop)
+            text = "".join(pieces) + text[shown_from:]
+        if urls and "://" in text:
+            text = _USER_INFO.sub(_STARS, text)
+        return _QUERY_KEY.sub(rf"\1{_STARS}", text) if urls and "=" in text else text
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where secrets, and pieces of them, begin and end; in any order, and they may overlap."""
+        for phrase in self._phrases:
+            for start in _places(phrase, text):
+                end = start + len(phrase)
+                if not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
+                    yield start, end
+        for secret in self._whole:
+            for start in _places(secret, text):
+                yield start, start + len(secret)
+        if self._long:
+            backwards, size = text[::-1], len(text)
+            for secret in self._long:
+                yield from _beginnings(secret, text)
+                yield from ((size - end, size - start) for start, end in _beginnings(secret[::-1], backwards))
+
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value, in their order."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, bytes | bytearray):
+        yield value.decode("latin-1")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts(name)
+            yield from _texts(item)
+    elif type(value) in (list, tuple):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, Model):
+        yield from _texts(list(vars(value).values()))
+
+
+def _with_texts(value: Any, texts: Iterator[str]) -> Any:
+    """The same value with these texts, in the order of `_texts`."""
+    if isinstance(value, str):
+        return next(texts)
+    if isinstance(value, bytes | bytearray):
+        return next(texts).encode("latin-1")
+    if isinstance(value, dict):
+        return {_with_texts(name, texts): _with_texts(item, texts) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_with_texts(item, texts) for item in value)
+    if isinstance(value, Model):
+        return value.model_copy(update={name: _with_texts(item, texts) for name, item in vars(value).items()})
+    return value
+
+
+# --- places ---------------------------------------------------------------------------------------------------------
+
+
+def _lower(text: str) -> str:
+    """The text in lower case, as long as it was: a few letters become two."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
+
+
+def _places(part: str, text: str) -> Iterator[int]:
+    """Where a part of the text begins, without overlaps."""
+    start = text.find(part)
+    while start >= 0:
+        yield start
+        start = text.find(part, start + len(part))
+
+
+def _beginnings(secret: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where the text has the secret's beginning, and how far that goes."""
+    head = secret[:_PIECE]
+    start = text.find(head)
+    while start >= 0:
+        pairs = enumerate(zip(secret, text[start : start + len(secret)], strict=False))
+        same = next((index for index, (one, other) in pairs if one != other), min(len(secret), len(text) - start))
+        yield start, start + same
+        start = text.find(head, start + same)
 
 
 def chained_errors(error: BaseException) -> Iterator[BaseException]:

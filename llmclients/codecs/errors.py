@@ -36,8 +36,18 @@ _QUOTA_USED_UP = "insufficient_quota"
 """The code of a 429 that no waiting mends: it is never retryable."""
 
 
-def excerpt(data: bytes, limit: int = 120) -> str:
-    """The beginning of a body, on one line, for a message: at most `limit` characters."""
+_TITLE_WITHIN = 64 * 1024
+_TITLE = re.compile("<title[^>]{0,200}>", re.IGNORECASE)
+_TITLE_END = re.compile("</title", re.IGNORECASE)
+_HTML = re.compile(r"\s*<(!doctype|html|head|body|title|\?xml)", re.IGNORECASE)
+
+
+def excerpt(data: bytes, limit: int = 8 * 1024) -> str:
+    """The beginning of a body, on one line, for the end of a message: at most `limit` characters.
+
+    By default that is far more than is shown of it: the call cuts its errors' messages, once it has masked the secrets
+    that the server repeats. Here nobody knows them, and a secret that is cut is not found again.
+    """
     text = " ".join(data[: limit * 4].decode("utf-8", "replace").split())
     return repr(text if len(text) <= limit else text[:limit] + "…")
 
@@ -119,11 +129,12 @@ def _joined(items: Iterable[Any]) -> str:
 
 
 def _from_text(text: str) -> str:
-    if re.match(r"\s*<(!doctype|html|head|body|title|\?xml)", text, re.IGNORECASE):
-        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        return "an HTML page" + (f" titled {' '.join(title[1].split())!r}" if title else "")
-    text = " ".join(text.split())
-    return text if len(text) <= 500 else text[:500] + "…"
+    if not _HTML.match(text):
+        return " ".join(text.split())
+    begin = _TITLE.search(text, 0, _TITLE_WITHIN)
+    end = _TITLE_END.search(text, begin.end()) if begin else None
+    title = " ".join(text[begin.end() : end.start()].split()) if begin and end else ""
+    return f"an HTML page titled {title!r}" if title else "an HTML page"
 
 
 # --- errors inside a 200 --------------------------------------------------------------------------------------------

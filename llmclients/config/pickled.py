@@ -10,8 +10,8 @@
 #     nowhere               any                      none
 #
 # Where a key was and none is found, the settings load, so that what they are part of does, and a call says what is
-# missing. What else may be a secret (the caller's headers, the password of a proxy or a certificate) could not be looked for: settings with
-# such are not pickled.
+# missing. What else may be a secret (the caller's headers, the password of a proxy or of a certificate) could not be
+# looked for: settings with such are not pickled.
 
 from __future__ import annotations
 

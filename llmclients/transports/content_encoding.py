@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from llmclients.errors import APIResponseError, ResponseTooLargeError, StreamInterruptedError
 
-__all__ = ["BodyDecoder"]
+__all__ = ["BodyDecoder", "quoted"]
 
 _ENCODED_SLACK = 64 * 1024
 """Encoded, a body may be so much longer than the limit: what does not compress grows a little."""
+_LONGEST_QUOTED = 40
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS  # zlib's `wbits`
 
 
@@ -82,7 +83,12 @@ def _inflater(encoding: str) -> _Gzip | _Deflate | None:
         return _Gzip()
     if names == ["deflate"]:
         return _Deflate()
-    raise APIResponseError(f"the response has an unknown content encoding: {', '.join(names)[:40]!r}")
+    raise APIResponseError(f"the response has an unknown content encoding: {quoted(', '.join(names))}")
+
+
+def quoted(value: str) -> str:
+    """A header's value for a message, or its length: a long one is not cut, as nobody finds a secret that is."""
+    return repr(value) if len(value) <= _LONGEST_QUOTED else f"{len(value)} characters"
 
 
 class _Gzip:

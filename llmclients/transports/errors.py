@@ -239,7 +239,7 @@ def _is_instance(exception: BaseException, class_: type[BaseException]) -> bool:
     )
 
 
-_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}[\x20-\x7e]{0,60})")
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}[\x20-\x7e]*)")
 
 
 def _reason(chain: tuple[BaseException, ...]) -> str:

@@ -48,7 +48,9 @@ def ask() -> str:
     assert_type(response.message, Message)
     assert_type(response.usage, Usage | None)
     assert_type(response.tool_calls, list[ToolCall])
-    assert_type(response.finish_reason, Literal["stop", "length", "tool_calls", "content_filter", "pause", "error"] | None)
+    assert_type(
+        response.finish_reason, Literal["stop", "length", "tool_calls", "content_filter", "pause", "error"] | None
+    )
     if response.usage is not None:
         assert_type(response.usage.input_tokens, int | None)
     return str(response)

@@ -153,7 +153,7 @@ class _Steps:
         request = request_head("CONNECT", name, headers.items())
         head = await first.exchange(request, b"", _NEVER, _NEVER)
         if not 200 <= head.status < 300:
-            raise ProxyFailedError(head.status, head.reason[:60])
+            raise ProxyFailedError(head.status, head.reason)
         if first.detach() is None:
             raise ProxyFailedError
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from llmclients.errors import APIResponseError
+from llmclients.transports.content_encoding import quoted
 from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody
 from llmclients.transports.httpx.failures import InvalidRequestError, MalformedError
 
@@ -91,7 +92,7 @@ def response_framing(head: ResponseHead, headers: Mapping[str, str]) -> BodyFram
     coding = headers.get("transfer-encoding")
     if coding is not None:
         if coding.lower() != "chunked" or head.version == 0:
-            raise APIResponseError(f"the response has an unknown transfer coding: {coding[:40]!r}")
+            raise APIResponseError(f"the response has an unknown transfer coding: {quoted(coding)}")
         return ChunkedBody()
     length = headers.get("content-length")
     if length is None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmclients.errors import APIError, APIResponseError
 from llmclients.transports.base import DRAIN_BYTES, DRAIN_SECONDS
-from llmclients.transports.content_encoding import BodyDecoder
+from llmclients.transports.content_encoding import BodyDecoder, quoted
 from llmclients.transports.errors import ErrorContext, closed_locally
 from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody, can_serve_again
 from llmclients.transports.requests.strict_head import raw_socket
@@ -78,7 +78,7 @@ class RequestsResponse:
             self._receive = partial(self._raw.read, decode_content=False)
         try:
             if (coding := self.headers.get("transfer-encoding", "chunked")).lower() != "chunked":
-                raise APIResponseError(f"the response has an unknown transfer coding: {coding[:40]!r}")
+                raise APIResponseError(f"the response has an unknown transfer coding: {quoted(coding)}")
             self._decoder = BodyDecoder(encoded, limit)
             if self._framing.done:  # no body
                 self._can_serve_again &= not _has_more(reader, self._socket)
