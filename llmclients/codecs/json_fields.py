@@ -1,15 +1,32 @@
-"""Typed access to the members of a parsed reply: each of the type that the protocol says, or an `APIResponseError`."""
+"""Typed access to the members of a parsed reply: each of the type that the protocol says, or an `APIResponseError`.
+
+Members that only describe an answer (counts, log probabilities, ids, names of models) never cost it: of another type
+they are None, and stay in `raw`. `get_int`, `get_object`, `get_optional_str` and `optional` read those.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf, nextafter
-from typing import Any
+from typing import Any, TypeVar
 
 from llmclients.errors import APIResponseError
 
-__all__ = ["get_int", "get_list", "get_optional_str", "get_str", "parse_logprob", "unexpected_type"]
+__all__ = [
+    "get_int",
+    "get_list",
+    "get_object",
+    "get_optional_str",
+    "get_str",
+    "optional",
+    "parse_logprob",
+    "unexpected_type",
+]
+
+T = TypeVar("T")
 
 _LARGEST = nextafter(inf, 0)
+_LARGEST_COUNT = 2**63 - 1
 
 
 def get_str(payload: dict[str, Any], name: str) -> str:
@@ -39,13 +56,28 @@ def get_list(payload: dict[str, Any], name: str) -> list[Any]:
 
 
 def get_int(payload: dict[str, Any], name: str) -> int | None:
-    """A count, which some servers write as a float; None where it is missing or null."""
+    """A count, which some servers write as a float; None where it is none: a fraction, a text, negative, endless."""
     value = payload.get(name)
-    if value is None or type(value) is int:
-        return value
     if type(value) is float and value.is_integer():
-        return int(value)
-    raise unexpected_type(name, value)
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _LARGEST_COUNT else None
+
+
+def get_object(payload: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object that only describes the answer; empty where it is missing or of another type."""
+    value = payload.get(name)
+    return value if type(value) is dict else {}
+
+
+def optional(parse: Callable[[Any], T], value: Any) -> T | None:
+    """What `parse` makes of a member that only describes the answer; None where that raises `APIResponseError`.
+
+    As in `optional(parse_logprobs, choice.get("logprobs")) or ()`.
+    """
+    try:
+        return parse(value)
+    except APIResponseError:
+        return None
 
 
 def parse_logprob(value: Any, where: str) -> float:

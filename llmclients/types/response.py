@@ -35,13 +35,23 @@ class ToolCallDelta(Model):
 
 
 class Usage(Model):
-    """Token counts as the provider reports them; None where it does not. Never an estimate."""
+    """Token counts as the provider reports them; None where it does not. Never an estimate.
+
+    Attributes:
+        input_tokens: of the request, those read from a cache and written to one included.
+        output_tokens: of the answer, its reasoning included.
+        total_tokens: of both.
+        reasoning_tokens: of the reasoning.
+        cached_tokens: of the request, those that were read from the provider's cache.
+        cache_write_tokens: of the request, those that were written to it.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     total_tokens: int | None = None
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class TokenLogprob(Model):
@@ -229,6 +239,7 @@ def make_usage(
     total_tokens: int | None = None,
     reasoning_tokens: int | None = None,
     cached_tokens: int | None = None,
+    cache_write_tokens: int | None = None,
 ) -> Usage:
     """A `Usage` of counts that a codec has already checked: some wires send them with every event of a stream."""
     usage = _new(_OpenUsage)
@@ -238,6 +249,7 @@ def make_usage(
         "total_tokens": total_tokens,
         "reasoning_tokens": reasoning_tokens,
         "cached_tokens": cached_tokens,
+        "cache_write_tokens": cache_write_tokens,
     }
     usage.__pydantic_fields_set__ = _ALL_COUNTS
     usage.__pydantic_extra__ = None
