@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+from llmclients.types.halves import Halves, has_halves, is_torn
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import (
     ChatResponse,
@@ -21,7 +22,8 @@ __all__ = ["Accumulator"]
 class Accumulator:
     """Takes chunks one by one; `response()` is what they make together so far.
 
-    Text grows in a buffer, not in a list of pieces: an answer of a million chunks takes the memory of its text.
+    Text grows in a buffer, not in a list of pieces: an answer of a million chunks takes the memory of its text. From
+    the first chunk with half a character on, each is mended on its way.
     """
 
     def __init__(self) -> None:
@@ -40,9 +42,13 @@ class Accumulator:
         self._model: str | None = None
         self._id: str | None = None
         self._raw: Any = None
+        self._halves: Halves | None = None
 
-    def add(self, chunk: Chunk) -> None:
-        """Take the next chunk. One marked `restarted` discards what came before it."""
+    def add(self, chunk: Chunk) -> Chunk:
+        """Take the next chunk. One marked `restarted` discards what came before it.
+
+        Returns the chunk to hand out: nearly always the same.
+        """
         found = chunk.__dict__  # ten attributes of each chunk of each stream: a dict's members take half the time
         if (
             found["restarted"]
@@ -52,20 +58,35 @@ class Accumulator:
             or found["usage"] is not None
             or found["logprobs"]
             or found["provider_data"] is not None
+            or self._halves is not None
         ):
-            self._add_more_than_text(chunk)
-            if chunk.restarted:
-                return
-        self.started = True
-        if text := found["text"]:
+            return self._add_more_than_text(chunk)
+        text = found["text"]
+        if text:
+            if not text.isascii() and has_halves(text):
+                return self._add_more_than_text(chunk)
             self._write(text)
+        self.started = True
         self._model = found["model"] or self._model
         self._id = found["id"] or self._id
+        return chunk
 
-    def _add_more_than_text(self, chunk: Chunk) -> None:
+    def finish(self) -> Chunk | None:
+        """The answer has ended: a last chunk, if half a character was held back for its other half."""
+        rest = self._halves.rest() if self._halves else None
+        return None if rest is None else self.add(rest)
+
+    def _add_more_than_text(self, chunk: Chunk) -> Chunk:
         if chunk.restarted:
             self._reset()
-            return
+            return chunk
+        if self._halves is not None or is_torn(chunk):
+            self._halves = self._halves or Halves()
+            chunk = self._halves.mend(chunk)
+        self.started = True
+        self._write(chunk.text)
+        self._model = chunk.model or self._model
+        self._id = chunk.id or self._id
         if chunk.reasoning:
             self._reasoning = self._reasoning or StringIO()
             self._reasoning.write(chunk.reasoning)
@@ -78,6 +99,7 @@ class Accumulator:
         self._logprobs.extend(chunk.logprobs)
         if chunk.provider_data is not None:
             self._provider_data = chunk.provider_data
+        return chunk
 
     def response(self) -> ChatResponse:
         """The response so far."""

@@ -140,7 +140,8 @@ class ClientSettings(NamedTuple):
                 )
         request = ChatRequest.from_checked(messages, model=self.model_name(model), **common)
         self._check_parts(request)
-        made = options_type(**codec_options) if options_type.model_fields else options_type.model_construct()
+        is_plain = options_type is CodecOptions and not codec_options
+        made = options_type.model_construct() if is_plain else options_type(**codec_options)
         return request, made
 
     def carries(self, option: str) -> bool:

@@ -34,6 +34,7 @@ PRESETS = (
         "http://localhost:11434/v1",
         key_variables=("OLLAMA_API_KEY",),
         dialect=chat_dialect(unsupported=("tool_choice", "parallel_tool_calls", *_LOGPROBS), parts=("image",)),
+        think_tags=True,
         notes="Ollama's copy of chat completions, on this machine.",
     ),
     Provider(
@@ -42,6 +43,7 @@ PRESETS = (
         "http://localhost:8080/v1",
         aliases=("llamacpp",),
         dialect=chat_dialect(named_choice=False, parts=(*_IMAGES, "audio")),
+        think_tags=True,
         notes="llama.cpp's server, on this machine.",
     ),
     Provider(
@@ -49,6 +51,7 @@ PRESETS = (
         _CODEC,
         "http://localhost:8000/v1",
         dialect=chat_dialect(parts=(*_IMAGES, "audio")),
+        think_tags=True,
         notes="vLLM, on this machine.",
     ),
     Provider(
@@ -56,6 +59,7 @@ PRESETS = (
         _CODEC,
         "http://localhost:1234/v1",
         dialect=chat_dialect(unsupported=("parallel_tool_calls", *_LOGPROBS), parts=("image",)),
+        think_tags=True,
         notes="LM Studio, on this machine.",
     ),
     Provider(
@@ -74,6 +78,7 @@ PRESETS = (
         key_variables=("GROQ_API_KEY",),
         key_required=True,
         dialect=chat_dialect(unsupported=_LOGPROBS, parts=_IMAGES, named_roles=(), stream_options=False),
+        think_tags=True,
         notes="Groq.",
     ),
     Provider(
@@ -115,6 +120,7 @@ PRESETS = (
         key_variables=("TOGETHER_API_KEY",),
         key_required=True,
         dialect=chat_dialect(unsupported=("parallel_tool_calls", *_LOGPROBS), parts=_IMAGES, stream_options=False),
+        think_tags=True,
         notes="Together.",
     ),
     Provider(
@@ -138,6 +144,7 @@ PRESETS = (
             stream_options=False,
             done_required=False,
         ),
+        think_tags=True,
         notes="Perplexity: answers from the web.",
     ),
     Provider(
@@ -147,6 +154,7 @@ PRESETS = (
         key_variables=("FIREWORKS_API_KEY",),
         key_required=True,
         dialect=chat_dialect(parts=_IMAGES, stream_options=False),
+        think_tags=True,
         notes="Fireworks.",
     ),
     Provider(
@@ -156,6 +164,7 @@ PRESETS = (
         key_variables=("CEREBRAS_API_KEY",),
         key_required=True,
         dialect=chat_dialect(unsupported=("presence_penalty", "frequency_penalty"), parts=(), stream_options=False),
+        think_tags=True,
         notes="Cerebras.",
     ),
     Provider(

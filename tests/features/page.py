@@ -8,6 +8,7 @@ from pathlib import Path
 
 from helpers import every_provider
 
+from llmclients.codecs.base import CodecOptions
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import find_provider
 
@@ -31,7 +32,8 @@ def providers() -> str:
     rows = []
     for name in every_provider():
         provider = find_provider(name)
-        own = [f"`{option}`" for option in provider.load_codec().options.model_fields]
+        options = provider.load_codec().options.model_fields
+        own = [f"`{option}`" for option in options if option not in CodecOptions.model_fields]
         names = ", also ".join(f"`{one}`" for one in (name, *provider.aliases))
         rows.append([names, _key(provider), " ".join(own) or "none", provider.notes])
     return _table(["name", "key", "options of its own", "notes"], rows)
