@@ -26,6 +26,8 @@ __all__ = ["ThinkTags"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
 _FRONT, _INSIDE, _BEHIND, _ANSWER = range(4)
+_MAX_FRONT = 1024
+"""The most white space before `<think>`."""
 _MAX_SPACE = 64
 """The most white space that is held back, to be dropped if `</think>` follows."""
 
@@ -51,11 +53,9 @@ class ThinkTags:
             chunk: the next one.
             last: whether no other comes, so that nothing can be held back.
         """
-        if self._state == _ANSWER or not (
-            chunk.text or chunk.reasoning or chunk.tool_calls or last or self._ends(chunk)
-        ):
+        ends = last or chunk.finish_reason is not None
+        if self._state == _ANSWER or not (ends or chunk.text or chunk.reasoning or chunk.tool_calls):
             return chunk
-        ends = last or self._ends(chunk)
         # A server that has a place for reasoning needs no tags; and calls come behind the reasoning.
         is_decided = ends or bool(chunk.reasoning or chunk.tool_calls)
         text, reasoning = self._divide(chunk.text, ends=ends, is_decided=is_decided)
@@ -87,8 +87,8 @@ class ThinkTags:
             if begin.startswith(_OPEN):
                 self._state = _INSIDE
                 return begin[len(_OPEN) :], ""
-            if _OPEN.startswith(begin) and not is_decided:
-                self._held = text[-max(len(begin), 1) :]  # white space in front means nothing, but in an answer
+            if _OPEN.startswith(begin) and not is_decided and len(text) <= _MAX_FRONT:
+                self._held = text
                 return "", ""
         if self._omitted:
             reasoning, close, answer = text.partition(_CLOSE)

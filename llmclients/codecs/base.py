@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from pydantic_core import from_json
 
 from llmclients.codecs.errors import error_message, excerpt, status_error
-from llmclients.codecs.framing import begins_like_events
+from llmclients.codecs.framing import begins_like_events, begins_like_page
 from llmclients.codecs.json_text import load_torn
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
 from llmclients.types.base import Model
@@ -249,7 +249,7 @@ def decode_json(data: bytes, what: str = "reply") -> dict[str, Any]:
     try:
         value = from_json(data, cache_strings="keys")
     except ValueError as error:
-        value = _second_try(data, error, what)
+        value = _second_try(data, error, f"the {what}")
     if type(value) is not dict:
         raise APIResponseError(f"the {what} is not a JSON object: {excerpt(data)}")
     return value
@@ -261,21 +261,22 @@ def read_torn_event(event: bytes, error: ValueError) -> Any:
     Raises:
         APIResponseError: it is no JSON.
     """
-    return _second_try(event, error, "event of the stream")
+    return _second_try(event, error, "an event of the stream")
 
 
 def _second_try(data: bytes, error: ValueError, what: str) -> Any:
     try:
         return load_torn(data, error)
     except ValueError:
-        if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
+        if begins_like_page(data):
             raise page_error(data, what) from None
-        raise APIResponseError(f"the {what} is not JSON ({error}): {excerpt(data)}") from None
+        raise APIResponseError(f"{what} is not JSON ({error}): {excerpt(data)}") from None
 
 
-def page_error(data: bytes, what: str = "reply") -> APIResponseError:
+def page_error(data: bytes, what: str = "the reply", *, expected: str = "JSON") -> APIResponseError:
     """The error for a page where a reply should be: of a proxy, a login, a block. It has the page's title."""
-    return APIResponseError(f"the {what} is {error_message(data[:_PAGE_HEAD].decode('utf-8', 'replace'))}")
+    page = error_message(data[:_PAGE_HEAD].decode("utf-8", "replace"))
+    return APIResponseError(f"{what} is not {expected}: it is {page}")
 
 
 def is_json(content_type: str) -> bool:

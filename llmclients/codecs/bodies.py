@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from pydantic_core import from_json
+
 from llmclients.codecs.base import StreamDecoder
+from llmclients.codecs.errors import excerpt
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.errors import APIResponseError
+from llmclients.errors import APIResponseError, StreamInterruptedError
 from llmclients.types.response import Chunk
 
-__all__ = ["ReplyDecoder", "last_chunks"]
+__all__ = ["ReplyDecoder", "is_beginning", "last_chunks"]
 
 
 class ReplyDecoder:
@@ -59,6 +62,7 @@ def last_chunks(decoder: StreamDecoder, events: SSEDecoder, decode: Callable[[by
 
     Raises:
         APIStatusError: an error stands where no event is.
+        StreamInterruptedError: the body is no more than the beginning of a JSON object.
         APIResponseError: the body was no stream, and is no reply.
     """
     if not decoder.done and events.ends_whole():
@@ -68,6 +72,8 @@ def last_chunks(decoder: StreamDecoder, events: SSEDecoder, decode: Callable[[by
     _, outside = events.rest()
     if not outside.strip():
         return
+    if is_beginning(outside):
+        raise StreamInterruptedError(f"the reply broke off: {excerpt(outside)}")
     if events.begun:
         with suppress(APIResponseError):
             decode(outside)  # for the error that it may be
@@ -75,3 +81,17 @@ def last_chunks(decoder: StreamDecoder, events: SSEDecoder, decode: Callable[[by
     chunk = decode(outside)
     decoder.done = True
     yield chunk
+
+
+def is_beginning(body: bytes) -> bool:
+    """Whether a body is the beginning of a JSON object, and no more."""
+    body = body.strip()
+    if body[:1] != b"{" or body[-1:] == b"}":
+        return False
+    try:
+        from_json(body)
+    except ValueError:
+        with suppress(ValueError):
+            from_json(body, allow_partial=True)
+            return True
+    return False

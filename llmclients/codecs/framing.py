@@ -11,8 +11,8 @@
 # has ended its line already, for to wait for an LF could be to wait for the next event. The LF is dropped if it comes.
 #
 # `SSEDecoder` works on whole lines. `_type` and `_data` belong to the event under way; an empty line hands them out and
-# clears them. `_start` holds what has come before it is clear how the body begins: the one or two bytes that may be
-# the beginning of a byte order mark, and that there was white space, which means nothing there.
+# clears them. `_start` holds what has come before it is clear how the body begins: white space, and the one or
+# two bytes that may be the beginning of a byte order mark.
 #
 # What is no event is not lost. A body that begins like JSON or like a page is none at all, whatever its label: every
 # line of it goes to `_outside`. Otherwise, lines that the rules call unknown fields, to be ignored, go there, up to
@@ -37,18 +37,26 @@ from collections.abc import Iterator
 from llmclients.codecs.json_text import load_json
 from llmclients.errors import APIResponseError, ResponseTooLargeError, StreamInterruptedError
 
-__all__ = ["MAX_EVENT_BYTES", "LineDecoder", "SSEDecoder", "TextDecoder", "begins_like_events"]
+__all__ = ["MAX_EVENT_BYTES", "LineDecoder", "SSEDecoder", "TextDecoder", "begins_like_events", "begins_like_page"]
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 _CR, _LF = b"\r\n"
 _MARK = b"\xef\xbb\xbf"
 _MAX_OUTSIDE = 16 * 1024
+_MAX_START = 1024  # bytes of white space before a body says what it is
+_FIELDS = (b"data", b"event", b"id", b"retry", b"error")
 
 
 def begins_like_events(body: bytes) -> bool:
     """Whether a body begins as a stream of events does: with a field, or with a comment."""
     return body.removeprefix(_MARK).lstrip().startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+
+
+def begins_like_page(body: bytes) -> bool:
+    """Whether a body begins as a page of HTML, or another document of tags, does."""
+    begin = body.removeprefix(_MARK).lstrip()[:9].lower()
+    return begin.startswith((b"<!doctype", b"<html", b"<head", b"<body", b"<title", b"<?xml", b"<!--"))
 
 
 class LineDecoder:
@@ -198,7 +206,7 @@ class SSEDecoder:
         fields = (b"data:", b"error:") if self._error_field else (b"data:",)
         values = [*self._data, *(last.partition(b":")[2] for _ in (last,) if last.startswith(fields))]
         data = b"\n".join(values)
-        if self.no_events or not data:
+        if self.no_events or not data or (last and b":" not in last):  # the last: the beginning of a field
             return False
         if data.strip() == b"[DONE]":
             return True
@@ -214,6 +222,8 @@ class SSEDecoder:
             ResponseTooLargeError: with its last line, one of them is larger than the limit.
         """
         last = self._lines.unfinished
+        if not self.no_events and any(field.startswith(last) for field in _FIELDS):
+            return b"\n".join(self._data) or last, b"\n".join(self._outside)
         if last:
             list(self.feed(b"\n"))  # ends the line, which ends no event
         return b"\n".join(self._data), b"\n".join(self._outside)
@@ -247,19 +257,21 @@ class SSEDecoder:
             self._outside_size += len(line)
 
     def _first_look(self, data: bytes) -> bytes:
-        """`data` without the byte order mark that may open a stream, and white space; what is unclear is held back."""
+        """`data` without the byte order mark that may open a stream; what is unclear is held back."""
         data = self._start + data
-        begin = data.removeprefix(_MARK).lstrip()
+        mark = data[: len(_MARK)] if data.startswith(_MARK) else b""
+        begin = data[len(mark) :].lstrip()
         if len(data) < 3 and _MARK.startswith(data):
             self._start = data
             return b""
-        if not begin:
-            self._start = data[: 3 * data.startswith(_MARK)] + b" "
+        if not begin and len(self._start) < _MAX_START:  # of lines that are empty, one says as much as all
+            lines = data[len(mark) :].replace(b"\r", b"\n")
+            self._start = mark + (b"\n" if _LF in lines else b"") + lines.rpartition(b"\n")[2]
             return b""
         self._at_start = False
         self._start = b""
         self.no_events = begin[:1] in (b"{", b"[", b"<")
-        return begin
+        return begin if self.no_events else data[len(mark) :]
 
 
 class TextDecoder:
