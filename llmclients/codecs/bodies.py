@@ -73,7 +73,7 @@ def last_chunks(decoder: StreamDecoder, events: SSEDecoder, decode: Callable[[by
     if not outside.strip():
         return
     if is_beginning(outside):
-        raise StreamInterruptedError(f"the reply broke off: {excerpt(outside)}")
+        raise StreamInterruptedError(f"the stream broke off with {excerpt(outside)}")
     if events.begun:
         with suppress(APIResponseError):
             decode(outside)  # for the error that it may be

@@ -94,9 +94,9 @@ def text(data: bytes) -> None:
     """So is text: all that is UTF-8, then an error if not everything is."""
     body, ways = _cut(data)
     try:
-        whole, good = body.decode(), True
+        whole, good = body.decode("utf-8", "surrogatepass"), True  # a half may find its other half
     except UnicodeDecodeError as error:
-        whole, good = body[: error.start].decode(), False
+        whole, good = body[: error.start].decode("utf-8", "surrogatepass"), False
     for pieces in ways:
         decoder, found, failed = TextDecoder(), "", False
         try:

@@ -178,11 +178,15 @@ def test_a_rich_request_goes_out_in_the_preset_s_dialect(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", TABLE)
-def test_a_whole_reply_is_asked_for_without_a_word_of_streams(preset: str) -> None:
+def test_a_whole_reply_is_asked_for_as_such(preset: str) -> None:
     llm, mock = client(preset)
 
     assert llm.chat("Hi").text == "{}"
-    assert json.loads(mock.requests[0].body) == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    assert json.loads(mock.requests[0].body) == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream": False,  # said, because some gateways stream unless it is
+    }
 
 
 @pytest.mark.parametrize("preset", TABLE)

@@ -6,7 +6,6 @@ The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from io import StringIO
 from typing import Any
 
 from pydantic_core import from_json
@@ -106,7 +105,7 @@ class EventDecoder:
         self._declined = False
         self._calls: ToolCalls | None = None
         self._place: str | None = None  # of the pieces in a choice, once one has come
-        self._told = StringIO()  # the text that came in another place than `delta`
+        self._misplaced: list[str] = []  # the text that came in another place than `delta`
         self._provider_data_field = provider_data_field
         self._kept = KeptEntries(provider_data_field) if provider_data_field else None
 
@@ -134,7 +133,7 @@ class EventDecoder:
         for event_type, event in self._events.feed(data):
             chunk = self._chunk(event, event_type)
             if self._place is None and chunk is not None and chunk.text:
-                self._place = "delta"  # a piece that is nothing but text never gets to `_is_told_again`
+                self._place = "delta"  # a piece that is nothing but text never gets to `_is_repeated`
             if chunk is not None:
                 yield chunk
             if self.done:
@@ -227,7 +226,7 @@ class EventDecoder:
         if choice.get("error"):
             raise error_event(choice)
         delta = get_message(choice, "delta", "message")
-        if delta is None or self._is_told_again(choice, delta):
+        if delta is None or self._is_repeated(choice, delta):
             return "", None, None, ()
         text, reasoning, declined = parse_text(delta)
         self._declined = self._declined or declined
@@ -239,14 +238,14 @@ class EventDecoder:
             self._kept.add_delta(delta)
         return text, get_optional_str(delta, "role"), reasoning, calls
 
-    def _is_told_again(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
+    def _is_repeated(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
         """Whether what stands in another place than `delta` is no new piece, but all that has come, once more."""
         place = "delta" if choice.get("delta") is delta else "message"
         self._place = self._place or place
         if place == "delta":
             return False
         text = parse_text(delta)[0]
-        if self._place == "delta" or (text and text == self._told.getvalue() and choice.get("finish_reason")):
+        if self._place == "delta" or (text and choice.get("finish_reason") and text == "".join(self._misplaced)):
             return True
-        self._told.write(text)
+        self._misplaced.append(text)
         return False
