@@ -62,7 +62,10 @@ def gemini(*texts: str) -> list[str]:
 def cohere(*texts: str) -> list[str]:
     return [
         sse({"type": "message-start", "id": "c"}),
-        *(sse({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": text}}}}) for text in texts),
+        *(
+            sse({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": text}}}})
+            for text in texts
+        ),
         sse({"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}),
     ]
 
@@ -178,7 +181,8 @@ def test_halves_in_reasoning_calls_ids_and_errors() -> None:
 
 def test_what_had_come_before_half_an_emoji_is_kept_when_the_line_breaks() -> None:
     for outcome in outcomes("openai", stream_reply([chat({"content": "hi \ud83d"}), Cut()]), retry=None):  # type: ignore[list-item]
-        assert outcome.error is not None and outcome.error.partial.text == "hi \ufffd"  # type: ignore[attr-defined]
+        assert outcome.error is not None
+        assert outcome.error.partial.text == "hi \ufffd"
 
 
 @pytest.mark.parametrize("wire", RAW_WIRES)
@@ -212,7 +216,10 @@ def test_thoughts_in_tags_are_no_part_of_the_answer(text: str, reasoning: str | 
 
 
 def test_the_template_has_the_opening_tag() -> None:
-    for text, reasoning, answer in (("\nhm </thin \n</think>\n\nb", "hm </thin", "b"), ("no tags <", None, "no tags <")):
+    for text, reasoning, answer in (
+        ("\nhm </thin \n</think>\n\nb", "hm </thin", "b"),
+        ("no tags <", None, "no tags <"),
+    ):
         for reply in (stream_reply(openai(text)), stream_reply(openai(*text))):
             for outcome in outcomes("openai", reply, think_tags=True):
                 assert outcome.response is not None, outcome.error
@@ -300,7 +307,8 @@ def test_an_error_between_events_is_said() -> None:
         for outcome in outcomes("openai", stream_reply([chat({"content": "a"}), error]), retry=None):
             assert isinstance(outcome.error, APIStatusError)
             assert "out of memory" in str(outcome.error)
-            assert outcome.error.partial is not None and outcome.error.partial.text == "a"
+            assert outcome.error.partial is not None
+            assert outcome.error.partial.text == "a"
 
 
 def test_message_or_text_in_place_of_delta() -> None:
@@ -412,6 +420,8 @@ def test_an_event_that_is_no_json_is_a_break_like_any_other_with_restart() -> No
 
 
 def test_groq_says_why_it_stopped_a_stream() -> None:
-    for outcome in outcomes("groq", stream_reply([chat({"content": "a"}), chat({}, x_groq={"error": "over capacity"})])):
+    for outcome in outcomes(
+        "groq", stream_reply([chat({"content": "a"}), chat({}, x_groq={"error": "over capacity"})])
+    ):
         assert isinstance(outcome.error, APIStatusError)
         assert "over capacity" in str(outcome.error)

@@ -68,6 +68,8 @@ def decode_reply(body: bytes) -> Chunk:
     """
     payload = decode_json(body)
     message = payload.get("message")
+    if payload.get("error") or type(message) is str:
+        raise error_event(payload)
     if type(message) is not dict:
         raise unexpected_type("message", message)
     reason = _finish_reason(payload, payload)

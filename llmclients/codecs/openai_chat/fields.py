@@ -140,7 +140,7 @@ def parse_finish_reason(choice: dict[str, Any], *, called: bool, declined: bool)
 def parse_usage(payload: dict[str, Any]) -> Usage | None:
     """The token counts of a reply or an event, wherever the server has them; None where they are nowhere.
 
-    The places: docs/protocols/openai-chat.md, "Token counts".
+    The places: docs/protocols/shared.md, "Token counts".
     """
     usage = payload.get("usage")
     if type(usage) is not dict:

@@ -77,7 +77,9 @@ class StreamChecks(Checks):
         for end in range(len(data)) if self._is_cut_everywhere(stream) else edges(data)[:-1]:
             early = decode(self.decoder(stream), [data[:end]])
             # Half a character at the end stands for itself, until the other half has come.
-            assert whole.text.startswith(early.response.text.removesuffix("\ufffd")), f"it has other text after {end} bytes"
+            assert whole.text.startswith(early.response.text.removesuffix("\ufffd")), (
+                f"it has other text after {end} bytes"
+            )
             if early.error is None:
                 assert early.response.finish_reason or _answer(early.response) == _answer(whole), (
                     f"it ends well after {end} bytes, without finish reason"
