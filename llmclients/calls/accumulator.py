@@ -27,9 +27,12 @@ class Accumulator:
     """
 
     def __init__(self) -> None:
+        self._halves: Halves | None = None
         self._reset()
 
     def _reset(self) -> None:
+        if self._halves is not None:
+            del self.add  # the method again, not the instance's attribute
         self.started = False
         self._text = StringIO()
         self._write = self._text.write
@@ -42,7 +45,7 @@ class Accumulator:
         self._model: str | None = None
         self._id: str | None = None
         self._raw: Any = None
-        self._halves: Halves | None = None
+        self._halves = None
 
     def add(self, chunk: Chunk) -> Chunk:
         """Take the next chunk. One marked `restarted` discards what came before it.
@@ -58,12 +61,11 @@ class Accumulator:
             or found["usage"] is not None
             or found["logprobs"]
             or found["provider_data"] is not None
-            or self._halves is not None
         ):
             return self._add_more_than_text(chunk)
         text = found["text"]
         if text:
-            if not text.isascii() and has_halves(text):
+            if not text.isascii() and not text.isprintable() and has_halves(text):  # the first two are quick
                 return self._add_more_than_text(chunk)
             self._write(text)
         self.started = True
@@ -77,28 +79,38 @@ class Accumulator:
         return None if rest is None else self.add(rest)
 
     def _add_more_than_text(self, chunk: Chunk) -> Chunk:
-        if chunk.restarted:
+        found = chunk.__dict__
+        if found["restarted"]:
             self._reset()
             return chunk
-        if self._halves is not None or is_torn(chunk):
-            self._halves = self._halves or Halves()
+        text = found["text"]
+        if self._halves is not None or (
+            (not text.isascii() or found["reasoning"] or found["tool_calls"]) and is_torn(chunk)
+        ):
+            if self._halves is None:
+                self._halves = Halves()
+                self.add = self._add_more_than_text  # type: ignore[method-assign] # from now on, this is every chunk's way
             chunk = self._halves.mend(chunk)
+            found = chunk.__dict__
+            text = found["text"]
         self.started = True
-        self._write(chunk.text)
-        self._model = chunk.model or self._model
-        self._id = chunk.id or self._id
-        if chunk.reasoning:
+        if text:
+            self._write(text)
+        self._model = found["model"] or self._model
+        self._id = found["id"] or self._id
+        if reasoning := found["reasoning"]:
             self._reasoning = self._reasoning or StringIO()
-            self._reasoning.write(chunk.reasoning)
-        for delta in chunk.tool_calls:
+            self._reasoning.write(reasoning)
+        for delta in found["tool_calls"]:
             self._calls.setdefault(delta.index, _Call()).add(delta)
-        if chunk.finish_reason is not None:
-            self._finish_reason, self._raw = chunk.finish_reason, chunk.raw
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        self._logprobs.extend(chunk.logprobs)
-        if chunk.provider_data is not None:
-            self._provider_data = chunk.provider_data
+        if found["finish_reason"] is not None:
+            self._finish_reason, self._raw = found["finish_reason"], found["raw"]
+        if found["usage"] is not None:
+            self._usage = found["usage"]
+        if found["logprobs"]:
+            self._logprobs.extend(found["logprobs"])
+        if found["provider_data"] is not None:
+            self._provider_data = found["provider_data"]
         return chunk
 
     def response(self) -> ChatResponse:
