@@ -179,6 +179,35 @@ def test_halves_in_reasoning_calls_ids_and_errors() -> None:
             assert "no \ufffd" in str(outcome.error)
 
 
+def test_halves_in_what_goes_back_to_the_provider() -> None:
+    def details(text: str, **more: Any) -> str:
+        return chat({"reasoning_details": [{"type": "reasoning.text", "text": text, "index": 0, **more}]})
+
+    pieces = [details("a\ud83d"), details("\ude00", signature="s"), chat({"content": "b"}, "stop"), DONE]
+    for outcome in outcomes("openrouter", stream_reply(pieces)):
+        kept = {"type": "reasoning.text", "text": "a😀", "index": 0, "signature": "s"}
+        assert outcome.response is not None, outcome.error
+        assert outcome.response.provider_data == {"openai": {"reasoning_details": [kept]}}
+
+    def event(event_type: str, **members: Any) -> str:
+        return sse({"type": event_type, **members}, event_type)
+
+    def delta(kind: str, member: str, text: str) -> str:
+        return event("content_block_delta", index=0, delta={"type": kind, member: text})
+
+    thoughts = [
+        event("content_block_start", index=0, content_block={"type": "thinking", "thinking": ""}),
+        *(delta("thinking_delta", "thinking", text) for text in ("a\ud83d", "\ude00")),
+        delta("signature_delta", "signature", "s"),
+        event("message_delta", delta={"stop_reason": "end_turn"}),
+        event("message_stop"),
+    ]
+    for outcome in outcomes("anthropic", stream_reply(thoughts)):
+        block = {"type": "thinking", "thinking": "a😀", "signature": "s"}
+        assert outcome.response is not None, outcome.error
+        assert outcome.response.provider_data == {"anthropic": [block]}
+
+
 def test_what_had_come_before_half_an_emoji_is_kept_when_the_line_breaks() -> None:
     for outcome in outcomes("openai", stream_reply([chat({"content": "hi \ud83d"}), Cut()]), retry=None):  # type: ignore[list-item]
         assert outcome.error is not None
@@ -268,7 +297,7 @@ def test_the_label_does_not_decide_what_a_body_is(wire: str) -> None:
         for body in (stream, whole, "\ufeff" + stream if wire != "ollama" else stream, "\r\n\n" + whole):
             for outcome in outcomes(wire, Reply(chunks=[*body], headers=label)):
                 assert outcome.text == "ab", (label, body, outcome.error)
-        for body in (stream, whole):
+        for body in (stream, whole, "\ufeff" + whole):
             for outcome in outcomes(wire, Reply(body=body.encode(), headers=label), ("chat",)):
                 assert (outcome.text, outcome.response.finish_reason) == ("ab", "stop")  # type: ignore[union-attr]
                 assert outcome.response.raw  # type: ignore[union-attr]

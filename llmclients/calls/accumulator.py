@@ -85,7 +85,8 @@ class Accumulator:
             return chunk
         text = found["text"]
         if self._halves is not None or (
-            (not text.isascii() or found["reasoning"] or found["tool_calls"]) and is_torn(chunk)
+            (not text.isascii() or found["reasoning"] or found["tool_calls"] or found["provider_data"])
+            and is_torn(chunk)
         ):
             if self._halves is None:
                 self._halves = Halves()

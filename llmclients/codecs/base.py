@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from llmclients.codecs.errors import error_message, excerpt, status_error
 from llmclients.codecs.framing import begins_like_events, begins_like_page
-from llmclients.codecs.json_text import load_torn
+from llmclients.codecs.json_text import load_json, load_torn
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
 from llmclients.types.base import Model
 from llmclients.types.content import MAX_PART_BYTES
@@ -42,6 +42,7 @@ __all__ = [
     "read_torn_event",
 ]
 
+_MARK = b"\xef\xbb\xbf"
 _PAGE_HEAD = 64 * 1024
 """Bytes of a page in which its title is looked for."""
 
@@ -266,6 +267,8 @@ def read_torn_event(event: bytes, error: ValueError) -> Any:
 
 def _second_try(data: bytes, error: ValueError, what: str) -> Any:
     try:
+        if data.startswith(_MARK):
+            return load_json(data[len(_MARK) :])
         return load_torn(data, error)
     except ValueError:
         if begins_like_page(data):

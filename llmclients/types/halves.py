@@ -44,6 +44,7 @@ def is_torn(chunk: Chunk) -> bool:
         has_halves(chunk.text)
         or (chunk.reasoning is not None and has_halves(chunk.reasoning))
         or any(has_halves(call.arguments) for call in chunk.tool_calls)
+        or (chunk.provider_data is not None and _clean(chunk.provider_data) != chunk.provider_data)
     )
 
 
