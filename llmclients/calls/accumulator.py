@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
-from llmclients.types.halves import Halves, has_halves, is_torn
+from llmclients.types.halves import Halves, cleaned, has_halves, is_torn
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import (
     ChatResponse,
@@ -105,7 +105,8 @@ class Accumulator:
         for delta in found["tool_calls"]:
             self._calls.setdefault(delta.index, _Call()).add(delta)
         if found["finish_reason"] is not None:
-            self._finish_reason, self._raw = found["finish_reason"], found["raw"]
+            # Even where no text of the answer has a half, another member may.
+            self._finish_reason, self._raw = found["finish_reason"], cleaned(found["raw"])
         if found["usage"] is not None:
             self._usage = found["usage"]
         if found["logprobs"]:

@@ -266,10 +266,11 @@ def read_torn_event(event: bytes, error: ValueError) -> Any:
 
 
 def _second_try(data: bytes, error: ValueError, what: str) -> Any:
+    goes_on = what != "the reply"
     try:
         if data.startswith(_MARK):
-            return load_json(data[len(_MARK) :])
-        return load_torn(data, error)
+            return load_json(data[len(_MARK) :], goes_on=goes_on)
+        return load_torn(data, error, goes_on=goes_on)
     except ValueError:
         if begins_like_page(data):
             raise page_error(data, what) from None

@@ -21,8 +21,8 @@
 # lacks no more than its blank line: then feeding that line hands it out.
 #
 # `SSEDecoder.feed_plain` is the short way for nearly every read of nearly every stream: whole events, each one line of
-# data. It is allowed only between events, when `_type`, `_data` and `_pieces` are empty, no LF is to come and the byte
-# order mark is past. `_between_events` says so. `feed` clears it first and sets it last: after an error, or when its
+# data. It is allowed only after the first event, and between events, when `_type`, `_data` and `_pieces` are empty and
+# no LF is to come. `_between_events` says so. `feed` clears it first and sets it last: after an error, or when its
 # generator was left in the middle, it stays false, and every later read takes the long way. A plain read changes no
 # state, for it ends between events as it began.
 #
@@ -136,7 +136,7 @@ class SSEDecoder:
         self.no_events = False  # whether every further line is one
         self.begun = False  # whether an event has come
         self._size = 0
-        self._between_events = False  # nothing under way, and no byte order mark to come
+        self._between_events = False  # an event has come, and nothing is under way
 
     def feed_plain(self, data: bytes) -> list[bytes] | None:
         """The data of each event in `data`, where it is whole events of one line of data each, as nearly every read is.
@@ -195,7 +195,7 @@ class SSEDecoder:
                 return
             else:
                 self._other_field(line)
-        self._between_events = not (self._at_start or pending or self._type) and self._lines.at_line_start
+        self._between_events = self.begun and not (pending or self._type) and self._lines.at_line_start
 
     def ends_whole(self) -> bool:
         """Whether an event is under way that lacks no more than its blank line: its data is a JSON object or `[DONE]`.
@@ -290,7 +290,7 @@ class TextDecoder:
         try:
             text = self._decoder.decode(data)
         except UnicodeDecodeError as error:
-            yield from filter(None, [error.object[: error.start].decode()])
+            yield from filter(None, [error.object[: error.start].decode("utf-8", "surrogatepass")])
             raise APIResponseError(f"the answer is not UTF-8: {error.reason}") from None
         if text:
             yield text

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmclients.types.response import Chunk, ToolCallDelta
 
-__all__ = ["Halves", "has_halves", "is_torn", "joined"]
+__all__ = ["Halves", "cleaned", "has_halves", "is_torn", "joined"]
 
 _HALF = re.compile("[\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -44,7 +44,7 @@ def is_torn(chunk: Chunk) -> bool:
         has_halves(chunk.text)
         or (chunk.reasoning is not None and has_halves(chunk.reasoning))
         or any(has_halves(call.arguments) for call in chunk.tool_calls)
-        or (chunk.provider_data is not None and _clean(chunk.provider_data) != chunk.provider_data)
+        or (chunk.provider_data is not None and cleaned(chunk.provider_data) != chunk.provider_data)
     )
 
 
@@ -69,8 +69,8 @@ class Halves:
             "text": self._go_on("text", chunk.text, ends=ends),
             "reasoning": self._go_on("reasoning", chunk.reasoning or "", ends=ends) or None,
             "tool_calls": [*calls, *self._rest_of_calls()] if ends else calls,
-            "raw": _clean(chunk.raw),
-            "provider_data": _clean(chunk.provider_data),
+            "raw": cleaned(chunk.raw),
+            "provider_data": cleaned(chunk.provider_data),
         }
         return chunk.model_copy(update=changes)
 
@@ -94,12 +94,12 @@ class Halves:
         return [ToolCallDelta(index=place, arguments=self._go_on(place, "", ends=True)) for place in places]
 
 
-def _clean(value: Any) -> Any:
-    """A JSON value with no half in its texts."""
+def cleaned(value: Any) -> Any:
+    """A JSON value without a half in its texts."""
     if isinstance(value, str):
         return joined(value)
     if isinstance(value, dict):
-        return {name: _clean(member) for name, member in value.items()}
+        return {name: cleaned(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_clean(member) for member in value]
+        return [cleaned(member) for member in value]
     return value
