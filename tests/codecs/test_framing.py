@@ -207,7 +207,7 @@ def test_a_read_of_plain_events_between_events_is_split_at_once(
     before: bytes, read: bytes, values: list[bytes]
 ) -> None:
     decoder = SSEDecoder()
-    list(decoder.feed(before))
+    list(decoder.feed(b"data: first\n\n" + before))
 
     assert decoder.feed_plain(read) == values
     assert decoder.feed_plain(read) == values
@@ -256,9 +256,19 @@ def test_with_something_under_way_no_read_is_plain(before: bytes) -> None:
     assert decoder.feed_plain(b"data: b\n\n") is None
 
 
+def test_the_first_event_is_read_the_long_way() -> None:
+    decoder = SSEDecoder()
+    list(decoder.feed(b": begin\n\nupstream error\n"))
+
+    assert decoder.feed_plain(b"data: a\n\n") is None
+    assert not decoder.begun
+    assert list(decoder.feed(b"data: a\n\n")) == [("message", b"a")]
+    assert decoder.begun
+
+
 def test_a_read_that_may_hold_too_large_an_event_is_not_plain() -> None:
     decoder = SSEDecoder(LIMIT)
-    list(decoder.feed(b": begin\n\n"))
+    list(decoder.feed(b"data:\n\n"))
 
     assert decoder.feed_plain(b"data: " + b"x" * (LIMIT - 8) + b"\n\n") == [b"x" * (LIMIT - 8)]
     assert decoder.feed_plain(b"data: " + b"x" * (LIMIT - 7) + b"\n\n") is None
@@ -266,7 +276,7 @@ def test_a_read_that_may_hold_too_large_an_event_is_not_plain() -> None:
 
 def test_after_an_event_that_is_too_large_no_read_is_plain() -> None:
     decoder = SSEDecoder(LIMIT)
-    list(decoder.feed(b": begin\n\n"))
+    list(decoder.feed(b"data:\n\n"))
     with pytest.raises(ResponseTooLargeError):
         list(decoder.feed(b"data: " + b"x" * LIMIT + b"\n\n"))
 
