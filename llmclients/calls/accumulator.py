@@ -6,6 +6,7 @@ from io import StringIO
 from typing import Any
 
 from llmclients.types.base import make_model
+from llmclients.types.halves import Halves, cleaned, has_halves, is_torn
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import (
     ChatResponse,
@@ -23,13 +24,17 @@ __all__ = ["Accumulator"]
 class Accumulator:
     """Takes chunks one by one; `response()` is what they make together so far.
 
-    Text grows in a buffer, not in a list of pieces: an answer of a million chunks takes the memory of its text.
+    Text grows in a buffer, not in a list of pieces: an answer of a million chunks takes the memory of its text. From
+    the first chunk with half a character on, each is mended on its way.
     """
 
     def __init__(self) -> None:
+        self._halves: Halves | None = None
         self._reset()
 
     def _reset(self) -> None:
+        if self._halves is not None:
+            del self.add  # the method again, not the instance's attribute
         self.started = False
         self._text = StringIO()
         self._write = self._text.write
@@ -43,9 +48,13 @@ class Accumulator:
         self._model: str | None = None
         self._id: str | None = None
         self._raw: Any = None
+        self._halves = None
 
-    def add(self, chunk: Chunk) -> None:
-        """Take the next chunk. One marked `restarted` discards what came before it."""
+    def add(self, chunk: Chunk) -> Chunk:
+        """Take the next chunk. One marked `restarted` discards what came before it.
+
+        Returns the chunk to hand out: nearly always the same.
+        """
         found = chunk.__dict__  # ten attributes of each chunk of each stream: a dict's members take half the time
         text = found["text"]
         if (
@@ -58,32 +67,58 @@ class Accumulator:
             or found["other_parts"]
             or found["provider_data"] is not None
         ):
-            self._add_more_than_text(chunk)
-            if chunk.restarted:
-                return
+            return self._add_more_than_text(chunk)
+        if not text.isascii() and not text.isprintable() and has_halves(text):  # the first two are quick
+            return self._add_more_than_text(chunk)
+        self.started = True
+        self._write(text)
+        self._model = found["model"] or self._model
+        self._id = found["id"] or self._id
+        return chunk
+
+    def finish(self) -> Chunk | None:
+        """The answer has ended: a last chunk, if half a character was held back for its other half."""
+        rest = self._halves.rest() if self._halves else None
+        return None if rest is None else self.add(rest)
+
+    def _add_more_than_text(self, chunk: Chunk) -> Chunk:
+        found = chunk.__dict__
+        if found["restarted"]:
+            self._reset()
+            return chunk
+        text = found["text"]
+        if self._halves is not None or (
+            (not text.isascii() or found["reasoning"] or found["tool_calls"] or found["provider_data"])
+            and is_torn(chunk)
+        ):
+            if self._halves is None:
+                self._halves = Halves()
+                self.add = self._add_more_than_text  # type: ignore[method-assign] # from now on, this is every chunk's way
+            chunk = self._halves.mend(chunk)
+            found = chunk.__dict__
+            text = found["text"]
         self.started = True
         if text:
             self._write(text)
         self._model = found["model"] or self._model
         self._id = found["id"] or self._id
-
-    def _add_more_than_text(self, chunk: Chunk) -> None:
-        if chunk.restarted:
-            self._reset()
-            return
-        if chunk.reasoning:
+        if reasoning := found["reasoning"]:
             self._reasoning = self._reasoning or StringIO()
-            self._reasoning.write(chunk.reasoning)
-        for delta in chunk.tool_calls:
+            self._reasoning.write(reasoning)
+        for delta in found["tool_calls"]:
             self._calls.setdefault(delta.index, _Call()).add(delta)
-        if chunk.finish_reason is not None:
-            self._finish_reason, self._raw = chunk.finish_reason, chunk.raw
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        self._logprobs.extend(chunk.logprobs)
-        if chunk.provider_data is not None:
-            self._provider_data = chunk.provider_data
-        self._other_parts.extend(chunk.other_parts)
+        if found["finish_reason"] is not None:
+            # Even where no text of the answer has a half, another member may.
+            self._finish_reason, self._raw = found["finish_reason"], cleaned(found["raw"])
+        if found["usage"] is not None:
+            self._usage = found["usage"]
+        if found["logprobs"]:
+            self._logprobs.extend(found["logprobs"])
+        if found["provider_data"] is not None:
+            self._provider_data = found["provider_data"]
+        if found["other_parts"]:
+            self._other_parts.extend(found["other_parts"])
+        return chunk
 
     def response(self) -> ChatResponse:
         """The response so far."""

@@ -107,6 +107,10 @@ class BaseCall(ABC):
         """Whether a failure can no longer be mended by another attempt."""
         return False
 
+    def is_restart(self) -> bool:
+        """Whether another attempt is a restart: of an answer of which the caller has a part, who asked for that."""
+        return False
+
     def _partial(self) -> ChatResponse | None:
         """What had come of the answer, for an error."""
         return None
@@ -131,13 +135,16 @@ class BaseCall(ABC):
             except APIError as error:
                 failure = error
             # Outside the handler: an error raised within it would keep `failure`, and what that shows, as its context.
-            decision = _FINAL if self.is_final() else retries.decide(failure, clock.monotonic())
+            decision = _FINAL if self.is_final() else self._decide(retries, failure)
             if decision.wait is None:
                 _log.debug("not tried again: %s", decision.reason)
                 raise self._located(failure, state.errors)
             state.errors.append(self._located(failure).with_traceback(None))
             _log.info("%s; attempt %d follows in %.2f s", state.errors[-1], retries.attempts, decision.wait)
             yield Sleep(decision.wait)
+
+    def _decide(self, retries: Retries, failure: APIError) -> Decision:
+        return retries.decide(failure, self._clock.monotonic(), is_restart=self.is_restart())
 
     def _open(self) -> Flow[ResponseHead]:
         """Send the request; the answer's head, when its status is a good one.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 from llmclients.calls.accumulator import Accumulator
 from llmclients.calls.base import RNG, BaseCall, reading_reply
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import DRAIN, READ, CallState, Flow
+from llmclients.calls.think_tags import ThinkTags
 from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
-from llmclients.errors import APIResponseError, StructuredOutputError
+from llmclients.errors import APIError, APIResponseError, StructuredOutputError
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
@@ -78,7 +80,7 @@ def prepare(
     if not settings.fallbacks:
         return first
     # Options of the first provider's own wire, and its model, mean nothing to the others.
-    first_only = {*settings.codec.options.model_fields, "extra"}
+    first_only = {*settings.codec.options.model_fields, "extra"} - CodecOptions.model_fields.keys()
     shared = {name: value for name, value in options.items() if name not in first_only}
     others = [(other, *other.request(request.messages, None, shared)) for other in settings.fallbacks]
     return FallbackCall(
@@ -153,6 +155,9 @@ class ChatCall(BaseCall):
     def is_final(self) -> bool:
         return self.state.delivered and not self._restart
 
+    def is_restart(self) -> bool:
+        return self.state.delivered and self._restart
+
     def _partial(self) -> ChatResponse | None:
         return self.response() if self.state.accumulator.started else None
 
@@ -193,12 +198,21 @@ class ChatCall(BaseCall):
     def _whole_reply(self) -> Flow[ChatResponse]:
         yield from self._open()
         body = yield from self._body()
-        accumulator = Accumulator()
+        codec, accumulator, tags = self._settings.codec, Accumulator(), self._think_tags()
+        raw = None
         with reading_reply():
-            chunk = self._settings.codec.decode(body)
-            accumulator.add(chunk)
+            if codec.is_stream(body):  # some gateways stream unasked
+                decoder = codec.stream_decoder("")
+                for data in (body, b""):
+                    for chunk in () if decoder.done else decoder.feed(data) if data else decoder.finish():
+                        accumulator.add(chunk if tags is None else tags.read(chunk))
+            else:
+                chunk = codec.decode(body)
+                raw = accumulator.add(chunk if tags is None else tags.read(chunk, last=True)).raw
+            for _ in _rest(accumulator, tags):
+                pass
         response = accumulator.response()
-        response.raw = chunk.raw
+        response.raw = raw or response.raw
         return self._finished(response)
 
     def _streamed_reply(self, *, deliver: bool) -> Flow[ChatResponse]:
@@ -207,11 +221,11 @@ class ChatCall(BaseCall):
         A chunk is decoded when it is asked for, added up when it is handed out, and not kept: most die young.
         """
         state = self.state
-        accumulator = Accumulator()
+        accumulator, tags = Accumulator(), self._think_tags()
         if not state.delivered:
             state.accumulator = accumulator
         head = yield from self._open()
-        with reading_reply():
+        with reading_reply(), _held_back(accumulator, tags):
             decoder = self._settings.codec.stream_decoder(head.headers.get("content-type", ""))
             begun = False
             data = b"-"
@@ -224,9 +238,41 @@ class ChatCall(BaseCall):
                             state.accumulator = accumulator
                             yield _RESTARTED
                         state.delivered = deliver
-                    accumulator.add(chunk)
+                    chunk = accumulator.add(chunk if tags is None else tags.read(chunk))
                     if deliver:
                         yield chunk
+            for chunk in _rest(accumulator, tags):
+                if deliver:
+                    yield chunk
         if data:
             yield DRAIN
         return self._finished(accumulator.response())
+
+    def _think_tags(self) -> ThinkTags | None:
+        asked = self._context.options.think_tags
+        return (
+            ThinkTags(omitted=asked is True)
+            if asked or (asked is None and self._settings.provider.think_tags)
+            else None
+        )
+
+
+@contextmanager
+def _held_back(accumulator: Accumulator, tags: ThinkTags | None) -> Iterator[None]:
+    """Around the reading of a stream: if it breaks off, what was held back belongs to what had come."""
+    try:
+        yield
+    except APIError:
+        for _ in _rest(accumulator, tags):
+            pass
+        raise
+
+
+def _rest(accumulator: Accumulator, tags: ThinkTags | None) -> Iterator[Chunk]:
+    """What was held back of an answer that has ended."""
+    held = tags.rest() if tags is not None else None
+    if held is not None:
+        yield accumulator.add(held)
+    half = accumulator.finish()
+    if half is not None:
+        yield half

@@ -9,7 +9,7 @@ from datetime import timezone
 from typing import NamedTuple
 
 from llmclients.config.values import RetryPolicy
-from llmclients.errors import RETRIED_STATUSES, APIError, APIStatusError
+from llmclients.errors import RETRIED_STATUSES, APIError, APIResponseError, APIStatusError
 
 __all__ = ["Decision", "Retries", "parse_retry_after"]
 
@@ -60,10 +60,18 @@ class Retries:
         self._rng = rng
         self.attempts = 1
 
-    def decide(self, error: APIError, now: float) -> Decision:
-        """What comes after `error`. Told to wait longer than the policy's cap or past the deadline, a call gives up."""
+    def decide(self, error: APIError, now: float, *, is_restart: bool = False) -> Decision:
+        """What comes after `error`. Told to wait longer than the policy's cap or past the deadline, a call gives up.
+
+        Args:
+            error: the failure.
+            now: seconds, on the deadline's scale.
+            is_restart: whether an answer under way would begin anew. Then malformed bytes are a break like any other:
+                the connection and the server were good until then.
+        """
         policy = self._policy
-        if not is_retryable(error, policy):
+        is_break = is_restart and type(error) is APIResponseError
+        if not is_break and not is_retryable(error, policy):
             return Decision(None, "another attempt cannot help")
         # Only here, as most programs never come by: it takes longer to load than a first chat does everything else.
         from tenacity import RetryCallState, stop_after_attempt, wait_exponential

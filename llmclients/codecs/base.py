@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from pydantic_core import from_json
 
 from llmclients.codecs.addresses import Address, parse_address
-from llmclients.codecs.errors import excerpt, status_error
+from llmclients.codecs.errors import error_message, excerpt, status_error
+from llmclients.codecs.framing import begins_like_events, begins_like_page
+from llmclients.codecs.json_text import load_json, load_torn
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
 from llmclients.types.base import Model
 from llmclients.types.content import MAX_PART_BYTES
@@ -30,7 +32,6 @@ __all__ = [
     "Context",
     "EncodedRequest",
     "PartRule",
-    "ReplyDecoder",
     "StreamDecoder",
     "bearer_headers",
     "decode_json",
@@ -38,11 +39,25 @@ __all__ = [
     "given",
     "is_json",
     "model_names",
+    "page_error",
+    "read_torn_event",
 ]
+
+_MARK = b"\xef\xbb\xbf"
+_PAGE_HEAD = 64 * 1024
+"""Bytes of a page in which its title is looked for."""
 
 
 class CodecOptions(Model):
-    """Base of a codec's own options: a pydantic model, one field for each."""
+    """Base of a codec's own options: a pydantic model, one field for each.
+
+    Attributes:
+        think_tags: on every wire: whether what stands between `<think>` and `</think>`, in front of the text, is
+            reasoning. None: as the provider's models are known to write. True also finds it where only `</think>` is
+            there, as some templates have it; a stream then waits for that tag, or its end.
+    """
+
+    think_tags: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +204,10 @@ class Codec(ABC):
         """
         raise APIResponseError(f"{self.name} has no reply that is not a stream")
 
+    def is_stream(self, body: bytes) -> bool:
+        """Whether the body of a plain reply is a stream all the same, as some gateways send unasked."""
+        return begins_like_events(body)
+
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
         """The error that a reply with an error status means. Never raises: an error body can be anything."""
         return status_error(status, headers, body)
@@ -214,28 +233,6 @@ class Codec(ABC):
         return {}
 
 
-class ReplyDecoder:
-    """A stream decoder for a plain JSON reply where a stream was asked for: the whole of it is one chunk.
-
-    Args:
-        decode: makes the chunk of a whole body.
-    """
-
-    def __init__(self, decode: Callable[[bytes], Chunk]) -> None:
-        self.done = False
-        self._decode = decode
-        self._body: list[bytes] = []
-
-    def feed(self, data: bytes) -> Iterator[Chunk]:
-        self._body.append(data)
-        return iter(())
-
-    def finish(self) -> Iterator[Chunk]:
-        chunk = self._decode(b"".join(self._body))
-        self.done = True
-        yield chunk
-
-
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
 
@@ -256,15 +253,42 @@ def decode_json(data: bytes, what: str = "reply") -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-        APIResponseError: not JSON, or not an object; the message shows how it begins.
+        APIResponseError: not JSON, or not an object; the message shows how it begins, or a page's title.
     """
     try:
         value = from_json(data, cache_strings="keys")
     except ValueError as error:
-        raise APIResponseError(f"the {what} is not JSON ({error}): {excerpt(data)}") from None
+        value = _second_try(data, error, f"the {what}")
     if type(value) is not dict:
         raise APIResponseError(f"the {what} is not a JSON object: {excerpt(data)}")
     return value
+
+
+def read_torn_event(event: bytes, error: ValueError) -> Any:
+    """The value of a stream's event that `from_json` has refused with `error`: it may have halves of characters.
+
+    Raises:
+        APIResponseError: it is no JSON.
+    """
+    return _second_try(event, error, "an event of the stream")
+
+
+def _second_try(data: bytes, error: ValueError, what: str) -> Any:
+    goes_on = what != "the reply"
+    try:
+        if data.startswith(_MARK):
+            return load_json(data[len(_MARK) :], goes_on=goes_on)
+        return load_torn(data, error, goes_on=goes_on)
+    except ValueError:
+        if begins_like_page(data):
+            raise page_error(data, what) from None
+        raise APIResponseError(f"{what} is not JSON ({error}): {excerpt(data)}") from None
+
+
+def page_error(data: bytes, what: str = "the reply", *, expected: str = "JSON") -> APIResponseError:
+    """The error for a page where a reply should be: of a proxy, a login, a block. It has the page's title."""
+    page = error_message(data[:_PAGE_HEAD].decode("utf-8", "replace"))
+    return APIResponseError(f"{what} is not {expected}: it is {page}")
 
 
 def is_json(content_type: str) -> bool:

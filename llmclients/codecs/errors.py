@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
+from llmclients.codecs.json_text import load_json
 from llmclients.errors import APIStatusError, status_error_class
 
 __all__ = ["STATUS_BY_CODE", "error_event", "error_message", "excerpt", "parse_error_body", "status_error"]
@@ -95,7 +94,7 @@ def status_error(
 def parse_error_body(body: bytes) -> Any:
     """An error body as JSON whatever its Content-Type says, else as text."""
     try:
-        return from_json(body)
+        return load_json(body, goes_on=False)
     except ValueError:
         return body.decode("utf-8", "replace")
 

@@ -80,6 +80,7 @@ BUILT_IN: tuple[Provider, ...] = (
         key_variables=("OLLAMA_API_KEY",),
         base_url_variable="OLLAMA_HOST",
         base_url_port=11434,
+        think_tags=True,
         notes="Ollama's own wire, on this machine.",
     ),
     Provider(

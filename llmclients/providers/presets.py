@@ -40,6 +40,7 @@ PRESETS = (
         dialect=chat_dialect(
             unsupported=("tool_choice", "parallel_tool_calls", *LOGPROBS), parts=("image",), strict_rules=None
         ),
+        think_tags=True,
         notes="Ollama's copy of chat completions, on this machine.",
     ),
     Provider(
@@ -48,6 +49,7 @@ PRESETS = (
         "http://localhost:8080/v1",
         aliases=("llamacpp",),
         dialect=chat_dialect(named_choice=False, parts=(*IMAGES, "audio"), strict_rules=None),
+        think_tags=True,
         notes="llama.cpp's server, on this machine.",
     ),
     Provider(
@@ -55,6 +57,7 @@ PRESETS = (
         CHAT_CODEC,
         "http://localhost:8000/v1",
         dialect=chat_dialect(parts=(*IMAGES, "audio"), strict_rules=None),
+        think_tags=True,
         notes="vLLM, on this machine.",
     ),
     Provider(
@@ -62,6 +65,7 @@ PRESETS = (
         CHAT_CODEC,
         "http://localhost:1234/v1",
         dialect=chat_dialect(unsupported=("parallel_tool_calls", *LOGPROBS), parts=("image",), strict_rules=None),
+        think_tags=True,
         notes="LM Studio, on this machine.",
     ),
     Provider(
@@ -80,6 +84,7 @@ PRESETS = (
         key_variables=("GROQ_API_KEY",),
         key_required=True,
         dialect=chat_dialect(unsupported=LOGPROBS, parts=IMAGES, named_roles=()),
+        think_tags=True,
         notes="Groq.",
     ),
     Provider(
@@ -128,6 +133,7 @@ PRESETS = (
             reasoning_field="reasoning",
             stream_options=False,
         ),
+        think_tags=True,
         notes="Together.",
     ),
     Provider(
@@ -151,6 +157,7 @@ PRESETS = (
             stream_options=False,
             done_required=False,
         ),
+        think_tags=True,
         notes="Perplexity: answers from the web.",
     ),
     Provider(
@@ -160,6 +167,7 @@ PRESETS = (
         key_variables=("FIREWORKS_API_KEY",),
         key_required=True,
         dialect=chat_dialect(parts=IMAGES, stream_options=False),
+        think_tags=True,
         notes="Fireworks.",
     ),
     Provider(
@@ -169,6 +177,7 @@ PRESETS = (
         key_variables=("CEREBRAS_API_KEY",),
         key_required=True,
         dialect=chat_dialect(unsupported=PENALTIES, parts=IMAGES, stream_options=False),
+        think_tags=True,
         notes="Cerebras.",
     ),
     Provider(

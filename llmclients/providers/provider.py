@@ -56,6 +56,7 @@ class Provider:
         dialect: keyword arguments for the codec's class, where `codec` names one: how this server differs from others
             with the same wire format. A codec that is made already takes none. Chat completions take the attributes of
             `llmclients.codecs.openai_chat.dialect.Dialect`.
+        think_tags: whether its models' reasoning may stand in `<think>` tags in front of the text.
         endpoint: `"module:function"` of a function that starts a server in this process and returns its `Endpoint`.
     """
 
@@ -80,6 +81,7 @@ class Provider:
     working: bool | None = None
     notes: str = ""
     dialect: Mapping[str, Any] = field(default_factory=dict)
+    think_tags: bool = False
     endpoint: str | None = None
 
     def __post_init__(self) -> None:

@@ -207,7 +207,7 @@ def test_a_read_of_plain_events_between_events_is_split_at_once(
     before: bytes, read: bytes, values: list[bytes]
 ) -> None:
     decoder = SSEDecoder()
-    list(decoder.feed(before))
+    list(decoder.feed(b"data: first\n\n" + before))
 
     assert decoder.feed_plain(read) == values
     assert decoder.feed_plain(read) == values
@@ -256,9 +256,19 @@ def test_with_something_under_way_no_read_is_plain(before: bytes) -> None:
     assert decoder.feed_plain(b"data: b\n\n") is None
 
 
+def test_the_first_event_is_read_the_long_way() -> None:
+    decoder = SSEDecoder()
+    list(decoder.feed(b": begin\n\nupstream error\n"))
+
+    assert decoder.feed_plain(b"data: a\n\n") is None
+    assert not decoder.begun
+    assert list(decoder.feed(b"data: a\n\n")) == [("message", b"a")]
+    assert decoder.begun
+
+
 def test_a_read_that_may_hold_too_large_an_event_is_not_plain() -> None:
     decoder = SSEDecoder(LIMIT)
-    list(decoder.feed(b": begin\n\n"))
+    list(decoder.feed(b"data:\n\n"))
 
     assert decoder.feed_plain(b"data: " + b"x" * (LIMIT - 8) + b"\n\n") == [b"x" * (LIMIT - 8)]
     assert decoder.feed_plain(b"data: " + b"x" * (LIMIT - 7) + b"\n\n") is None
@@ -266,7 +276,7 @@ def test_a_read_that_may_hold_too_large_an_event_is_not_plain() -> None:
 
 def test_after_an_event_that_is_too_large_no_read_is_plain() -> None:
     decoder = SSEDecoder(LIMIT)
-    list(decoder.feed(b": begin\n\n"))
+    list(decoder.feed(b"data:\n\n"))
     with pytest.raises(ResponseTooLargeError):
         list(decoder.feed(b"data: " + b"x" * LIMIT + b"\n\n"))
 
@@ -291,15 +301,19 @@ def left(pieces: Sequence[bytes], **options: Any) -> tuple[Events, tuple[bytes, 
         (b"data: a\n", b"a", b""),
         (b"data: a\ndata: b", b"a\nb", b""),
         (b"data: a\ndat", b"a", b""),
+        (b"data: a\n\ndie", b"", b"die"),
         (b"data: a\n\nevent: x\n", b"", b""),
         (b"data: a\n\ndat", b"dat", b""),
-        (b"data: a\n\n: comment", b": comment", b""),
-        (b"{", b"{", b"{"),
-        (BOM + b"{\r\n}", b"}", b"{\n}"),
+        (b"data: a\n\n: comment", b"", b""),
+        (b"{", b"", b"{"),
+        (BOM + b"{\r\n}", b"", b"{\n}"),
+        (b" \r\n\t[1]\n\ndata: a\n\n", b"", b"[1]\n\ndata: a\n"),
+        (b"<html>\ndata: a\n\n", b"", b"<html>\ndata: a\n"),
+        (b"upstream error: no\nroute", b"", b"upstream error: no\nroute"),
         (b'data: a\r\n\r\n{\r\n  "error": 1\r\n}\r\n', b"", b'{\n  "error": 1\n}'),
         (b"data: a\n\n[1,\n\ndata: 2\n\n]\n", b"", b"[1,\n\ndata: 2\n\n]"),
         (b"data: a\n{\n}\n\n", b"a", b"{\n}\n"),
-        (b"data: a\n\n {\n", b"", b""),
+        (b"data: a\n\n {\n", b"", b" {"),
     ],
     ids=repr,
 )
@@ -311,8 +325,14 @@ def test_a_body_leaves_behind_what_is_no_event(body: bytes, data: bytes, json: b
         assert left([body[:at], body[at:]], bare_json=True) == whole
 
 
-def test_json_outside_of_events_is_an_unknown_field_unless_it_is_asked_for() -> None:
-    assert left([b"{\ndata: a\n\n[\n"]) == ([("message", b"a")], (b"", b""))
+def test_json_between_events_does_not_end_them_unless_that_is_asked_for() -> None:
+    assert left([b"data: a\n\n{\ndata: b\n\n[\n"]) == ([("message", b"a"), ("message", b"b")], (b"", b"{\n["))
+
+
+def test_words_outside_of_events_are_kept_up_to_a_limit() -> None:
+    (_, (_, outside)) = left([b"data: a\n\n"] + [b"x" * 1000 + b"\n"] * 1000)
+
+    assert 10_000 < len(outside) < 20_000
 
 
 def test_json_outside_of_events_ends_the_plain_reads() -> None:
@@ -410,7 +430,7 @@ def test_text_is_read_however_it_is_cut(value: str) -> None:
         ("河".encode() + b"\x80", "河", APIResponseError),
         (b"a\xe6\xb2b", "a", APIResponseError),
         (b"a\xc0\x80", "a", APIResponseError),  # an overlong NUL
-        (b"a\xed\xa0\x80", "a", APIResponseError),  # a surrogate
+        (b"a\xed\xa0", "a", StreamInterruptedError),  # the beginning of half a character
         (b"a\xf4\x90\x80\x80", "a", APIResponseError),  # beyond Unicode
         (b"a\xe6", "a", StreamInterruptedError),
         ("河🌊".encode()[:-1], "河", StreamInterruptedError),
@@ -426,9 +446,9 @@ def test_any_bytes_are_text_or_a_fault_after_the_good_part(data: bytes, places: 
     found, error = text(cut_at(data, places))
 
     try:
-        expected, wanted = data.decode(), None
+        expected, wanted = data.decode("utf-8", "surrogatepass"), None  # a half may find its other half
     except UnicodeDecodeError as fault:
-        expected = data[: fault.start].decode()
+        expected = data[: fault.start].decode("utf-8", "surrogatepass")
         wanted = StreamInterruptedError if fault.reason == "unexpected end of data" else APIResponseError
     assert (found, error) == (expected, wanted)
 

@@ -33,8 +33,8 @@ Harmless = dict[str, tuple[tuple[tuple[Any, ...], str], ...]]
 
 DESCRIPTIONS: Harmless = dict.fromkeys(("id", "object", "created", "model"), ((EVERYTHING, TEXT),))
 USAGE: Harmless = {
-    "usage": (((None, {}), TEXT),),
-    **{f"usage.{name}_tokens": (((None,), TEXT),) for name in ("prompt", "completion", "total")},
+    **dict.fromkeys(("usage", "usage.prompt_tokens"), ((EVERYTHING, TEXT),)),
+    **dict.fromkeys(("usage.completion_tokens", "usage.total_tokens"), ((EVERYTHING, TEXT),)),
 }
 IN_AN_EVENT: Harmless = {
     **DESCRIPTIONS,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from helpers import every_provider
 
+from llmclients.codecs.base import CodecOptions
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import find_provider
 
@@ -33,7 +34,8 @@ def providers() -> str:
     rows = []
     for name in every_provider():
         provider = find_provider(name)
-        own = [f"`{option}`" for option in provider.load_codec().options.model_fields]
+        options = provider.load_codec().options.model_fields
+        own = [f"`{option}`" for option in options if option not in CodecOptions.model_fields]
         names = ", also ".join(f"`{one}`" for one in (name, *provider.aliases))
         address = f"`{provider.base_url}`" if provider.base_url else f"`{provider.base_url_variable}`"
         if provider.endpoint:

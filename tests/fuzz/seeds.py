@@ -19,6 +19,7 @@ WORDS = (
     "content_block_delta", "message_stop", '"partial_json"', '"content_block"', '"candidates"', '"parts"', '"finishReason"',
     '"functionCall"', '"args"', '"thought"', "content-delta", "message-end", "tool-call-delta", '"done":true',
     "response.output_text.delta", "response.completed", '"item"', '"output"', '"status"',
+    '"\\ud83d"', '"\\ude00"', "<think>", "</think>", '"x_groq"', '"prompt_cache_hit_tokens"', "<html>", "upstream error",
     "Retry-After", "Wed, 21 Oct 2099 07:28:00 GMT", "socks5h://", "http://", "https://", "@", "[::1]", "%0d%0a",
 )  # fmt: skip
 """The fuzzer's dictionary."""
@@ -46,7 +47,8 @@ def seeds(target: str) -> list[bytes]:
     """What the search for this target begins with; the regression inputs are among them."""
     found = list(_SINGLE.get(target, ()))
     if target.startswith("stream-"):
-        found += [b"\0\7\3\1" + _bytes for _bytes in _recorded(target.removeprefix("stream-"), "streams")]
+        recorded = _recorded(target.removeprefix("stream-"), "streams")
+        found += [b"\0\7\3\1" + _bytes for body in recorded for _bytes in (body, *_as_odd_servers_send(body))]
     elif target in ("lines", "sse"):
         found += [b"\0\7\3\1" + _bytes for _bytes in _recorded("*", "streams")[:60]]
     elif target == "text":
@@ -56,6 +58,20 @@ def seeds(target: str) -> list[bytes]:
     elif target == "error-bodies":
         found += [b"\1\2tr" + _bytes for _bytes in _recorded("*", "errors")]
     return found + regressions(target)
+
+
+def _as_odd_servers_send(body: bytes) -> list[bytes]:
+    """A stream without its last line end, behind a page, as a proxy words it, with half a character, with a text count."""
+    return [
+        body.rstrip(b"\r\n"),
+        b"<html><title>x</title>" + body,
+        b"upstream error\n" + body,
+        body.replace(b'":"', b'":"\\ude00', 3).replace(b'"}', b'\\ud83d"}', 3),
+        body.replace(b'"delta"', b'"message"'),
+        body.replace(b'tokens":', b'tokens":"x","y":'),
+        body.replace(b'"content":"', b'"content":"<think>a</think>', 1),
+        body[body.find(b"{") : body.rfind(b"}") + 1],
+    ]
 
 
 def regressions(target: str) -> list[bytes]:

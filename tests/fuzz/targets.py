@@ -78,7 +78,8 @@ def _events(body: bytes) -> list[tuple[str, bytes]]:
 def sse(data: bytes) -> None:
     """So are events."""
     body, ways = _cut(data)
-    expected = _events(body)
+    begin = body.removeprefix(b"\xef\xbb\xbf").lstrip()
+    expected = [] if begin[:1] in (b"{", b"[", b"<") else _events(body)  # one that begins so is no stream
     for pieces in ways:
         decoder = SSEDecoder()
         found = [event for piece in pieces for event in decoder.feed(piece)]
@@ -94,9 +95,9 @@ def text(data: bytes) -> None:
     """So is text: all that is UTF-8, then an error if not everything is."""
     body, ways = _cut(data)
     try:
-        whole, good = body.decode(), True
+        whole, good = body.decode("utf-8", "surrogatepass"), True  # a half may find its other half
     except UnicodeDecodeError as error:
-        whole, good = body[: error.start].decode(), False
+        whole, good = body[: error.start].decode("utf-8", "surrogatepass"), False
     for pieces in ways:
         decoder, found, failed = TextDecoder(), "", False
         try:
@@ -123,7 +124,9 @@ def _outcome(decoder: StreamDecoder, pieces: list[bytes]) -> tuple[Any, ...]:
         if not has_end_mark:
             for chunk in decoder.finish():
                 fold.add(chunk)
+        fold.finish()
     except APIError as error:
+        fold.finish()
         status = error.status_code if isinstance(error, APIStatusError) else None
         return fold.response().model_dump_json(), type(error), status, error.retryable, decoder.done
     assert decoder.done, "neither done nor an error"

@@ -139,8 +139,7 @@ def requests(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
         schema = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
         ours["response_format"] = schema
         theirs["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-    if draw(st.booleans()):
-        theirs["stream"] = True
+    theirs["stream"] = draw(st.booleans())
     return theirs, ours
 
 

@@ -159,8 +159,7 @@ def test_the_same_request_goes_out(conversation: Any, given_: Any, stream: bool)
         return httpx2.Response(200, json=EMPTY)
 
     (messages, items), (ours, own, theirs) = conversation, given_
-    more: dict[str, Any] = {"stream": True} if stream else {}
-    sdk(answer).responses.create(model="m", input=items, **theirs, **more)
+    sdk(answer).responses.create(model="m", input=items, stream=stream, **theirs)
 
     body, headers = sent_by_us(messages, own=own, stream=stream, **ours)
     (request,) = seen

@@ -150,7 +150,13 @@ def test_options_and_model_go_upstream() -> None:
             "frequency_penalty": 2,
         }
         post(relay.url, "openai", {"messages": HI, "model": "asked", "max_completion_tokens": 9, **options})
-        assert json.loads(mock.requests[-1].body) == {"model": "asked", "messages": HI, "max_tokens": 9, **options}
+        assert json.loads(mock.requests[-1].body) == {
+            "model": "asked",
+            "messages": HI,
+            "max_tokens": 9,
+            **options,
+            "stream": False,
+        }
         post(relay.url, "ylokh", {"messages": HI, "model": "gpt-3.5-turbo", "allow_fallback": True, "temperature": 1})
         sent = json.loads(mock.requests[-1].body)
         assert (sent["model"], sent["temperature"]) == ("up-1", 1)  # a model that nobody chose

@@ -41,6 +41,7 @@ from pydantic_core import from_json
 from llmclients.codecs.anthropic.names import CODEC_NAME, JSON_TOOL
 from llmclients.codecs.json_fields import get_int, get_object, get_optional_str, get_str, unexpected_type
 from llmclients.errors import APIResponseError
+from llmclients.types.halves import joined
 from llmclients.types.response import OtherPart, Usage, make_usage
 
 __all__ = ["Block", "Blocks", "TokenCounts"]
@@ -170,7 +171,7 @@ class Block:
         Raises:
             ValueError: its deltas make no input, or add to nothing that is known.
         """
-        added = "".join(self._added)
+        added = joined("".join(self._added))
         if not added:
             return dict(self._entry)
         member = _CONTENT.get(self.type) or ("input" if "input" in self._entry else None)

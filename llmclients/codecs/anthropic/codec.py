@@ -62,8 +62,7 @@ class AnthropicCodec(Codec):
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         assert isinstance(context.options, AnthropicOptions)
         payload = request_payload(request, context.model, context.options)
-        if context.stream:
-            payload["stream"] = True
+        payload["stream"] = context.stream  # left out, some gateways stream
         betas = [("anthropic-beta", _beta_names(context.options.betas))] if context.options.betas else []
         return EncodedRequest.from_payload("/v1/messages", payload, request, (*_headers(context), *betas))
 

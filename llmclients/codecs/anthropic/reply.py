@@ -8,7 +8,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmclients.codecs.anthropic.blocks import Block, Blocks, TokenCounts
-from llmclients.codecs.base import ReplyDecoder, decode_json, is_json
+from llmclients.codecs.base import decode_json, is_json, read_torn_event
+from llmclients.codecs.bodies import ReplyDecoder, last_chunks
 from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt, parse_error_body, status_error
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_optional_str, get_str, unexpected_type
@@ -107,7 +108,7 @@ def _finish_reason(value: Any, blocks: Blocks, *, whole: bool = False) -> Finish
 
 def make_decoder(content_type: str) -> EventDecoder | ReplyDecoder:
     """The decoder for a reply to `"stream": true`: an error may be one plain JSON body all the same."""
-    return ReplyDecoder(decode_reply) if is_json(content_type) else EventDecoder()
+    return ReplyDecoder(decode_reply, EventDecoder()) if is_json(content_type) else EventDecoder()
 
 
 class EventDecoder:
@@ -129,7 +130,7 @@ class EventDecoder:
             except ValueError as error:
                 if not event:
                     continue
-                raise APIResponseError(f"an event of the stream is not JSON ({error}): {excerpt(event)}") from None
+                payload = read_torn_event(event, error)
             if type(payload) is not dict:
                 raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
             if event_type == "error":
@@ -151,9 +152,9 @@ class EventDecoder:
                 yield chunk
 
     def finish(self) -> Iterator[Chunk]:
+        yield from last_chunks(self, self._events, decode_reply)
         if not self.done:
             raise StreamInterruptedError("the stream ended without its end mark, message_stop")
-        return iter(())
 
     def _delta(self, payload: dict[str, Any], delta: Any) -> Chunk:
         """The chunk of a delta of any type."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from llmclients.codecs.base import ReplyDecoder, decode_json, is_json
+from llmclients.codecs.base import decode_json, is_json
+from llmclients.codecs.bodies import ReplyDecoder, last_chunks
 from llmclients.codecs.errors import STATUS_BY_CODE, error_event, error_message, status_error
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import (
@@ -76,6 +77,8 @@ def decode_reply(body: bytes) -> Chunk:
     """
     payload = decode_json(body)
     message = payload.get("message")
+    if payload.get("error") or type(message) is str:
+        raise error_event(payload)
     if type(message) is not dict:
         raise unexpected_type("message", message)
     calls = [_call(entry, index, no_arguments="{}") for index, entry in enumerate(get_list(message, "tool_calls"))]
@@ -178,7 +181,7 @@ def _logprob(entry: Any) -> TokenLogprob:
 
 def make_decoder(content_type: str) -> EventDecoder | ReplyDecoder:
     """The decoder for a reply to `"stream": true`, which may be one plain JSON body all the same."""
-    return ReplyDecoder(decode_reply) if is_json(content_type) else EventDecoder()
+    return ReplyDecoder(decode_reply, EventDecoder()) if is_json(content_type) else EventDecoder()
 
 
 class EventDecoder:
@@ -211,9 +214,9 @@ class EventDecoder:
                 return
 
     def finish(self) -> Iterator[Chunk]:
+        yield from last_chunks(self, self._events, decode_reply)
         if not self.done:
             raise StreamInterruptedError("the stream ended without its end mark, message-end")
-        return iter(())
 
     def _other(self, event_type: Any, payload: dict[str, Any]) -> Chunk | None:
         """The chunk of an event that has no new text, where it brings something."""

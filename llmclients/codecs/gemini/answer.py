@@ -218,7 +218,10 @@ class _Content:
         if thought != self._thought:
             self._close()
             self._thought = thought
-        self._text += text.encode()
+        try:
+            self._text += text.encode()
+        except UnicodeEncodeError:  # half a character, whose other half may come: see `codecs/json_text.py`
+            self._text += text.encode("utf-8", "surrogatepass")
 
     def parts(self) -> list[dict[str, Any]]:
         self._close()
@@ -227,5 +230,5 @@ class _Content:
     def _close(self) -> None:
         if self._text:
             thought = {"thought": True} if self._thought else {}
-            self._parts.append({"text": self._text.decode(), **thought})
+            self._parts.append({"text": self._text.decode("utf-8", "surrogatepass"), **thought})
             self._text.clear()

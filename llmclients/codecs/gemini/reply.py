@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmclients.codecs.base import ReplyDecoder, decode_json, is_json
+from llmclients.codecs.base import decode_json, is_json
+from llmclients.codecs.bodies import ReplyDecoder, last_chunks
 from llmclients.codecs.errors import (
     STATUS_BY_CODE,
     error_event,
@@ -115,7 +116,7 @@ def _payload(data: bytes, what: str) -> dict[str, Any]:
 
 def make_decoder(content_type: str) -> EventDecoder | ReplyDecoder:
     """The decoder for a stream's reply: a plain JSON body is an error, or of a server that cannot stream."""
-    return ReplyDecoder(decode_reply) if is_json(content_type) else EventDecoder()
+    return ReplyDecoder(decode_reply, EventDecoder()) if is_json(content_type) else EventDecoder()
 
 
 class EventDecoder:
@@ -143,18 +144,21 @@ class EventDecoder:
                 yield chunk(_payload(event, "event of the stream"))
 
     def finish(self) -> Iterator[Chunk]:
-        unfinished, bare = self._events.rest()
-        rest = bare or unfinished
+        events = self._events
+        yield from last_chunks(self, events, decode_reply)
+        if self.done:
+            return
+        unfinished, outside = events.rest()
+        rest = outside if events.no_events else unfinished
         if rest:
             try:
                 _payload(rest, "end of the stream")  # raises the error that it most probably is
             except APIResponseError:  # not JSON, or only its beginning
                 raise StreamInterruptedError(f"the stream broke off with {excerpt(rest)}") from None
-        if bare:
-            raise APIResponseError(f"the stream ends with JSON outside of an event: {excerpt(bare)}")
+        if events.no_events:
+            raise APIResponseError(f"the stream ends with JSON outside of an event: {excerpt(rest)}")
         if unfinished:
             raise StreamInterruptedError("the stream ended inside an event")
         if not self._answer.finished:
             raise StreamInterruptedError("the stream ended without a finish reason")
         self.done = True
-        return iter(())

@@ -84,6 +84,11 @@ class OllamaCodec(Codec):
     def decode(self, body: bytes) -> Chunk:
         return decode_reply(body)
 
+    def is_stream(self, body: bytes) -> bool:
+        """Whether a plain reply is lines that go on, or events made of them."""
+        first, _, rest = body.strip().partition(b"\n")
+        return super().is_stream(body) or (bool(rest) and first.startswith(b"{") and first.rstrip().endswith(b"}"))
+
     def stream_decoder(self, content_type: str) -> StreamDecoder:
         return LineStreamDecoder()  # one plain reply is a stream of one line
 

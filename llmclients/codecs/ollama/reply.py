@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmclients.codecs.base import decode_json
+from llmclients.codecs.bodies import is_beginning
 from llmclients.codecs.errors import error_event
-from llmclients.codecs.framing import LineDecoder
+from llmclients.codecs.framing import MAX_EVENT_BYTES, LineDecoder
 from llmclients.codecs.json_fields import (
     get_int,
     get_list,
@@ -18,7 +19,7 @@ from llmclients.codecs.json_fields import (
     parse_logprob,
     unexpected_type,
 )
-from llmclients.errors import APIResponseError, StreamInterruptedError
+from llmclients.errors import APIResponseError, ResponseTooLargeError, StreamInterruptedError
 from llmclients.types.response import (
     Chunk,
     FinishReason,
@@ -125,17 +126,26 @@ class _Reader:
 
 
 class LineStreamDecoder:
-    """Lines of JSON to chunks: one for each line."""
+    """Lines of JSON to chunks: one for each line.
+
+    Some proxies make events of the lines: `data:` before a line is dropped, and so are the other lines of an event. A
+    body whose first line is no JSON by itself is read as a whole: a page, or one value on several lines.
+    """
 
     def __init__(self) -> None:
         self.done = False
         self._lines = LineDecoder()
         self._reader = _Reader()
+        self._begun = False
+        self._whole: list[bytes] | None = None  # the lines of a body that is no stream
+        self._size = 0
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         for line in () if self.done else self._lines.feed(data):
             if line and not line.isspace():
-                payload = decode_json(line, "line")
+                payload = self._payload(line)
+                if payload is None:
+                    continue
                 chunk = self._reader.read(payload)
                 if payload.get("done") is True:
                     self.done = True
@@ -146,18 +156,43 @@ class LineStreamDecoder:
     def finish(self) -> Iterator[Chunk]:
         """The last line may have no end. Only the beginning of one is a cut, not garbage."""
         last = self._lines.unfinished
-        if not self.done and last and not last.isspace():
-            try:
-                payload = decode_json(last, "line")
-            except APIResponseError:
-                if not last.lstrip().startswith(b"{"):
-                    raise
-            else:
+        if not self.done and last and not last.isspace() and not is_beginning(last.removeprefix(b"data:")):
+            payload = self._payload(last)
+            if payload is not None:
                 chunk = self._reader.read(payload)
                 self.done = payload.get("done") is True
                 yield chunk
+        if self._whole is not None and not is_beginning(body := b"\n".join(self._whole)):
+            chunk = decode_reply(body)
+            self.done = True
+            yield chunk
         if not self.done:
             raise StreamInterruptedError('the stream ended without its end mark, "done": true')
+
+    def _payload(self, line: bytes) -> dict[str, Any] | None:
+        """The object on a line; None for a line that brings none."""
+        if self._whole is None and line[:1] != b"{":
+            if line.startswith(b"data:"):
+                line = line[5:]
+                if line.strip() == b"[DONE]":
+                    return None
+            elif line.startswith((b":", b"event:", b"id:", b"retry:")):
+                return None
+        if self._whole is None:
+            try:
+                payload = decode_json(line, "line")
+            except APIResponseError:
+                if self._begun or line.lstrip()[:1] not in (b"{", b"[", b"<"):
+                    raise
+                self._whole = []
+            else:
+                self._begun = True
+                return payload
+        self._size += len(line)
+        if self._size > MAX_EVENT_BYTES:
+            raise ResponseTooLargeError(f"a reply is larger than {MAX_EVENT_BYTES} bytes")
+        self._whole.append(line)
+        return None
 
 
 def _parse_usage(payload: dict[str, Any]) -> Usage | None:

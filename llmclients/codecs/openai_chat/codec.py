@@ -9,16 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llmclients.codecs.base import (
-    Codec,
-    Context,
-    EncodedRequest,
-    ReplyDecoder,
-    StreamDecoder,
-    bearer_headers,
-    is_json,
-    model_names,
-)
+from llmclients.codecs.base import Codec, Context, EncodedRequest, StreamDecoder, bearer_headers, is_json, model_names
+from llmclients.codecs.bodies import ReplyDecoder
 from llmclients.codecs.errors import status_error
 from llmclients.codecs.openai_chat.dialect import Dialect
 from llmclients.codecs.openai_chat.provider_data import CODEC_NAME
@@ -62,20 +54,19 @@ class OpenAICodec(Codec):
             "messages": [message_payload(message, index, dialect) for index, message in enumerate(request.messages)],
             **field_payload(request, dialect, is_default_endpoint=context.is_default_endpoint),
         }
-        if context.stream:
-            payload["stream"] = True
-            if dialect.stream_options:
-                payload["stream_options"] = {"include_usage": True}
+        payload["stream"] = context.stream  # left out, some gateways stream
+        if context.stream and dialect.stream_options:
+            payload["stream_options"] = {"include_usage": True}
         return EncodedRequest.from_payload(self._path(context), payload, request, self._headers(context))
 
     def decode(self, body: bytes) -> Chunk:
         return decode_reply(body, self.dialect.provider_data_field)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        if is_json(content_type):  # some servers answer a request for a stream with one plain reply
-            return ReplyDecoder(self.decode)
         dialect = self.dialect
-        return EventDecoder(done_required=dialect.done_required, provider_data_field=dialect.provider_data_field)
+        events = EventDecoder(done_required=dialect.done_required, provider_data_field=dialect.provider_data_field)
+        # Some servers answer a request for a stream with one plain reply.
+        return ReplyDecoder(self.decode, events) if is_json(content_type) else events
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
         error = status_error(status, headers, body)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmclients.codecs.json_fields import get_int, get_optional_str, parse_logprob, unexpected_type
+from llmclients.codecs.json_fields import get_int, get_object, get_optional_str, parse_logprob, unexpected_type
 from llmclients.codecs.openai_chat.old_logprobs import parse_old_logprobs
 from llmclients.errors import OverloadedError
 from llmclients.types.response import FinishReason, OtherPart, TokenLogprob, Usage, make_usage
 
 __all__ = [
     "first_choice",
+    "get_message",
     "is_error",
     "other_parts",
     "parse_finish_reason",
@@ -72,6 +73,24 @@ def first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def get_message(choice: dict[str, Any], *places: str) -> dict[str, Any] | None:
+    """The message of a choice, or a piece of one, in the first of these members that has it; else in `text`.
+
+    Some servers have `message` in a stream's chunks, or `delta` in a whole reply; `text` is of older completions.
+
+    Raises:
+        APIResponseError: one of the places has something else.
+    """
+    for place in places:
+        message = choice.get(place)
+        if type(message) is dict:
+            return message
+        if message is not None:
+            raise unexpected_type(f"choices[0].{place}", message)
+    text = choice.get("text")
+    return {"content": text} if type(text) is str else None
+
+
 def parse_text(message: dict[str, Any]) -> tuple[str, str | None, bool]:
     """Text, reasoning, and whether the model declined (then the text is its refusal), of a message or delta.
 
@@ -82,9 +101,11 @@ def parse_text(message: dict[str, Any]) -> tuple[str, str | None, bool]:
         text, thoughts = _parse_parts(text)
     if type(text) is not str:
         raise unexpected_type("content", text)
-    reasoning = message.get("reasoning_content") or message.get("reasoning") or thoughts
-    if reasoning is not None and type(reasoning) is not str:
-        raise unexpected_type("reasoning", reasoning)
+    reasoning = thoughts
+    for found in (message.get("reasoning_content"), message.get("reasoning")):
+        if found and type(found) is str:
+            reasoning = found
+            break
     declined = message.get("refusal")
     if declined:
         if type(declined) is not str:
@@ -152,24 +173,37 @@ def parse_finish_reason(choice: dict[str, Any], *, called: bool, declined: bool)
     return reason
 
 
-def parse_usage(usage: Any) -> Usage | None:
-    """The token counts.
+def parse_usage(payload: dict[str, Any]) -> Usage | None:
+    """The token counts of a reply or an event, wherever the server has them; None where they are nowhere.
 
-    Raises:
-        APIResponseError: one is none.
+    The places: docs/protocols/shared.md, "Token counts".
     """
-    if usage is None:
-        return None
+    usage = payload.get("usage")
     if type(usage) is not dict:
-        raise unexpected_type("usage", usage)
-    output, input = usage.get("completion_tokens_details"), usage.get("prompt_tokens_details")
+        usage = get_object(payload, "x_groq").get("usage")
+    if type(usage) is not dict:
+        choices = payload.get("choices")  # Moonshot has them in the choice
+        first = choices[0] if type(choices) is list and choices else None
+        usage = first.get("usage") if type(first) is dict else None
+    if type(usage) is not dict:
+        return None
+    output, input = get_object(usage, "completion_tokens_details"), get_object(usage, "prompt_tokens_details")
     return make_usage(
         input_tokens=get_int(usage, "prompt_tokens"),
         output_tokens=get_int(usage, "completion_tokens"),
         total_tokens=get_int(usage, "total_tokens"),
-        reasoning_tokens=get_int(output, "reasoning_tokens") if isinstance(output, dict) else None,
-        cached_tokens=get_int(input, "cached_tokens") if isinstance(input, dict) else None,
+        reasoning_tokens=get_int(output, "reasoning_tokens"),
+        cached_tokens=_first_count(input, "cached_tokens", usage, "prompt_cache_hit_tokens", "cached_tokens"),
+        cache_write_tokens=_first_count(input, "cache_write_tokens", usage, "cache_creation_input_tokens"),
     )
+
+
+def _first_count(details: dict[str, Any], name: str, usage: dict[str, Any], *others: str) -> int | None:
+    """A count that OpenAI has among the details, and others in the usage itself, by their own names."""
+    count = get_int(details, name)
+    for other in others:
+        count = get_int(usage, other) if count is None else count
+    return count
 
 
 def parse_logprobs(logprobs: Any) -> list[TokenLogprob]:

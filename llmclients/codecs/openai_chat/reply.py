@@ -10,12 +10,14 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from llmclients.codecs.base import decode_json
+from llmclients.codecs.base import decode_json, read_torn_event
+from llmclients.codecs.bodies import last_chunks
 from llmclients.codecs.errors import error_event, excerpt
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.codecs.json_fields import get_list, get_optional_str, unexpected_type
+from llmclients.codecs.json_fields import get_list, get_object, get_optional_str, optional, unexpected_type
 from llmclients.codecs.openai_chat.fields import (
     first_choice,
+    get_message,
     is_error,
     other_parts,
     parse_finish_reason,
@@ -60,9 +62,9 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
         raise APIResponseError(f"the reply has no choices: {excerpt(body)}")
     if choice.get("error"):
         raise error_event(choice)
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        raise unexpected_type("choices[0].message", message)
+    message = get_message(choice, "message", "delta")
+    if message is None:
+        raise unexpected_type("choices[0].message", None)
     text, reasoning, declined = parse_text(message)
     calls = ToolCalls()
     deltas = [  # each entry is a whole call, whatever index it has
@@ -79,11 +81,11 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
         reasoning,
         deltas,
         reason or ("tool_calls" if deltas else None),  # some servers give an empty one
-        parse_usage(payload.get("usage")),
+        parse_usage(payload),
         get_optional_str(payload, "model"),
         get_optional_str(payload, "id"),
         payload,
-        parse_logprobs(choice.get("logprobs")),
+        optional(parse_logprobs, choice.get("logprobs")) or (),
         None if kept is None else kept.provider_data(),
         other_parts(message),
     )
@@ -112,6 +114,9 @@ class EventDecoder:
         self._finished = False
         self._declined = False
         self._calls: ToolCalls | None = None
+        self._place: str | None = None  # of the pieces in a choice, once one has come
+        self._misplaced: list[str] = []  # the text that came in another place than `delta`
+        self._provider_data_field = provider_data_field
         self._kept = KeptEntries(provider_data_field) if provider_data_field else None
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
@@ -134,26 +139,29 @@ class EventDecoder:
                 return
 
     def _chunks(self, data: bytes) -> Iterator[Chunk]:
+        """The chunks of a read that is not plain, as the first one never is."""
         for event_type, event in self._events.feed(data):
             chunk = self._chunk(event, event_type)
+            if self._place is None and chunk is not None and chunk.text:
+                self._place = "delta"  # a piece that is nothing but text never gets to `_is_repeated`
             if chunk is not None:
                 yield chunk
             if self.done:
                 return
 
     def finish(self) -> Iterator[Chunk]:
+        yield from last_chunks(self, self._events, lambda body: decode_reply(body, self._provider_data_field))
         if not self.done:
             if self._done_required or not self._finished:
                 raise StreamInterruptedError("the stream ended without its end mark, data: [DONE]")
             self.done = True
-        return iter(())
 
     def _chunk(self, event: bytes, event_type: str = "message") -> Chunk | None:
         """The chunk of an event; None for an empty one, and for an end mark after a finish reason."""
         try:
             payload = from_json(event, cache_strings="keys")
         except ValueError as error:
-            return self._no_json(event, error)
+            return self._no_json(event, error, event_type)
         # Nearly every event of every stream is new text and nothing else. The types on the way to it need no look: JSON
         # has no other values that bear all three steps.
         try:
@@ -179,8 +187,8 @@ class EventDecoder:
             model, id = get_optional_str(payload, "model"), get_optional_str(payload, "id")
         return make_text_chunk(text, model or None, id or None, payload)
 
-    def _no_json(self, event: bytes, error: ValueError) -> Chunk | None:
-        """What an event means that is not JSON: the end, or nothing, or it is an error."""
+    def _no_json(self, event: bytes, error: ValueError, event_type: str) -> Chunk | None:
+        """What an event means that is not JSON to the fast parser: the end, or nothing, or something odd."""
         if event.startswith(b"[DONE]"):
             if self._finish_reason_required and not self._finished:
                 raise StreamInterruptedError(
@@ -189,7 +197,7 @@ class EventDecoder:
             self.done = True
             return None if self._finished else make_chunk(finish_reason="tool_calls" if self._calls else "stop")
         if event:
-            raise APIResponseError(f"an event of the stream is not JSON ({error}): {excerpt(event)}") from None
+            return self._other_chunk(read_torn_event(event, error), event, event_type)
         return None
 
     def _other_chunk(self, payload: Any, event: bytes, event_type: str) -> Chunk:
@@ -198,26 +206,26 @@ class EventDecoder:
             raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
         if payload.get("error") or event_type == "error" or ("choices" not in payload and is_error(payload)):
             raise error_event(payload)
+        if failure := get_object(payload, "x_groq").get("error"):  # "why a stream was stopped early", says its SDK
+            raise error_event(payload, {"message": failure})
         choice = first_choice(payload)
         text, role, reasoning, calls, reason = _NO_DELTA
         logprobs: Sequence[TokenLogprob] = ()
-        if choice is not None and choice.get("logprobs"):
-            logprobs = parse_logprobs(choice["logprobs"])
         if choice is not None:
+            logprobs = optional(parse_logprobs, choice.get("logprobs")) or ()
             text, role, reasoning, calls = self._read_delta(choice)
             if isinstance(choice.get("logprobs"), float | int):
                 logprobs = parse_one_logprob(text, choice)
             if choice.get("finish_reason") is not None:
                 reason = parse_finish_reason(choice, called=self._calls is not None, declined=self._declined)
                 self._finished = self._finished or reason is not None
-        usage = payload.get("usage")
         return make_chunk(
             text,
             role,
             reasoning,
             calls,
             reason,
-            None if usage is None else parse_usage(usage),
+            parse_usage(payload),
             get_optional_str(payload, "model"),
             get_optional_str(payload, "id"),
             payload,
@@ -230,11 +238,9 @@ class EventDecoder:
         """Text, role, reasoning and pieces of tool calls in a choice."""
         if choice.get("error"):
             raise error_event(choice)
-        delta = choice.get("delta")
-        if delta is None:
+        delta = get_message(choice, "delta", "message")
+        if delta is None or self._is_repeated(choice, delta):
             return "", None, None, ()
-        if type(delta) is not dict:
-            raise unexpected_type("choices[0].delta", delta)
         text, reasoning, declined = parse_text(delta)
         self._declined = self._declined or declined
         calls: Sequence[ToolCallDelta] = ()
@@ -244,3 +250,15 @@ class EventDecoder:
         if self._kept is not None:
             self._kept.add_delta(delta)
         return text, get_optional_str(delta, "role"), reasoning, calls
+
+    def _is_repeated(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
+        """Whether what stands in another place than `delta` is no new piece, but all that has come, once more."""
+        place = "delta" if choice.get("delta") is delta else "message"
+        self._place = self._place or place
+        if place == "delta":
+            return False
+        text = parse_text(delta)[0]
+        if self._place == "delta" or (text and choice.get("finish_reason") and text == "".join(self._misplaced)):
+            return True
+        self._misplaced.append(text)
+        return False

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from llmclients.codecs.base import (
-    Codec,
-    CodecOptions,
-    Context,
-    EncodedRequest,
-    ReplyDecoder,
-    StreamDecoder,
-    is_json,
-)
+from llmclients.codecs.base import Codec, CodecOptions, Context, EncodedRequest, StreamDecoder, is_json
+from llmclients.codecs.bodies import ReplyDecoder
 from llmclients.codecs.openai_chat.dialect import Dialect
 from llmclients.codecs.openai_chat.reply import EventDecoder, decode_reply
 from llmclients.codecs.openai_chat.request import field_payload, message_payload
@@ -68,6 +61,5 @@ class YlokhCodec(Codec):
         return decode_reply(body)
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
-        if is_json(content_type):
-            return ReplyDecoder(self.decode)
-        return EventDecoder(finish_reason_required=False)
+        events = EventDecoder(finish_reason_required=False)
+        return ReplyDecoder(self.decode, events) if is_json(content_type) else events

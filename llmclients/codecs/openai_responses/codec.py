@@ -14,13 +14,13 @@ from llmclients.codecs.base import (
     Context,
     EncodedRequest,
     PartRule,
-    ReplyDecoder,
     StreamDecoder,
     bearer_headers,
     given,
     is_json,
     model_names,
 )
+from llmclients.codecs.bodies import ReplyDecoder
 from llmclients.codecs.openai_responses.items import CODEC_NAME
 from llmclients.codecs.openai_responses.reply import EventDecoder, decode_reply
 from llmclients.codecs.payloads import file_name, schema_payload
@@ -101,7 +101,7 @@ class OpenAIResponsesCodec(Codec):
                 store=options.store,  # the provider's own default is to keep everything
                 previous_response_id=options.previous_response_id,
                 truncation=options.truncation,
-                stream=context.stream or None,
+                stream=context.stream,  # left out, some gateways stream
             ),
         }
         return EncodedRequest.from_payload("/responses", payload, request, bearer_headers(context))
@@ -111,7 +111,7 @@ class OpenAIResponsesCodec(Codec):
 
     def stream_decoder(self, content_type: str) -> StreamDecoder:
         if is_json(content_type):  # some servers answer a request for a stream with one plain reply
-            return ReplyDecoder(self.decode)
+            return ReplyDecoder(self.decode, EventDecoder())
         return EventDecoder()
 
     def encode_models(self, context: Context) -> EncodedRequest:

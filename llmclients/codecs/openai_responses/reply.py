@@ -10,13 +10,14 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from llmclients.codecs.base import decode_json
+from llmclients.codecs.base import decode_json, read_torn_event
+from llmclients.codecs.bodies import last_chunks
 from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_object, get_optional_str, unexpected_type
 from llmclients.codecs.openai_responses.fields import get_dict
 from llmclients.codecs.openai_responses.items import ENDED, Answer
-from llmclients.errors import APIError, APIResponseError, APIStatusError, StreamInterruptedError
+from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
 from llmclients.types.response import Chunk, make_text_chunk
 
 __all__ = ["EventDecoder", "decode_reply"]
@@ -93,7 +94,11 @@ class EventDecoder:
             try:
                 payload = from_json(event, cache_strings="keys")
             except ValueError as error:
-                raise _no_json(event, error) from None
+                if event.startswith(b"[DONE]"):  # the wire of chat completions ends so, this one does not
+                    raise StreamInterruptedError(
+                        "the stream says [DONE], but no response.completed came: the answer was cut"
+                    ) from None
+                payload = read_torn_event(event, error)
             if type(payload) is not dict:
                 raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
             event_type = payload.get("type") or sse_type
@@ -111,9 +116,9 @@ class EventDecoder:
                 yield chunk
 
     def finish(self) -> Iterator[Chunk]:
+        yield from last_chunks(self, self._events, decode_reply)
         if not self.done:
             raise StreamInterruptedError("the stream ended without its end mark, response.completed")
-        return iter(())
 
     def _chunk(self, event_type: Any, sse_type: str, payload: dict[str, Any]) -> Chunk | None:
         if "error" in (event_type, sse_type) or payload.get("error"):
@@ -153,10 +158,3 @@ def _failure(response: dict[str, Any]) -> APIStatusError:
     details = get_object(response, "incomplete_details")
     why = get_optional_str(details, "reason") or "it does not say why"
     return error_event(response, {"message": f"the answer failed ({why})"}, statuses=_STATUSES)
-
-
-def _no_json(event: bytes, error: ValueError) -> APIError:
-    """The error for an event that is not JSON: the wire of chat completions ends so, this one does not."""
-    if event.startswith(b"[DONE]"):
-        return StreamInterruptedError("the stream says [DONE], but no response.completed came: the answer was cut")
-    return APIResponseError(f"an event of the stream is not JSON ({error}): {excerpt(event)}")

@@ -59,4 +59,4 @@ class Ai365vipCodec(Codec):
         return EncodedRequest.from_payload("/api/chat", payload, request, _HEADERS)
 
     def stream_decoder(self, content_type: str) -> RawTextDecoder:
-        return RawTextDecoder()
+        return RawTextDecoder(content_type)

@@ -59,7 +59,7 @@ class YqcloudCodec(Codec):
         return EncodedRequest.from_payload("/api/generateStream", payload, request, _HEADERS)
 
     def stream_decoder(self, content_type: str) -> RawTextDecoder:
-        return RawTextDecoder(BLOCKED_NOTICE)
+        return RawTextDecoder(content_type, BLOCKED_NOTICE)
 
     def conversation_state(self, unix_time: float) -> dict[str, Any]:
         return {"userId": f"#/chat/{int(unix_time * 1000)}"}

@@ -52,4 +52,4 @@ class YqcloudLegacyCodec(Codec):
         return EncodedRequest.from_payload("/api/generateStream", payload, request, _HEADERS)
 
     def stream_decoder(self, content_type: str) -> RawTextDecoder:
-        return RawTextDecoder(BLOCKED_NOTICE)
+        return RawTextDecoder(content_type, BLOCKED_NOTICE)

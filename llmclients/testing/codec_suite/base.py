@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, ClassVar, TypeVar
 
 from llmclients.client import Client
-from llmclients.codecs.base import Codec, Context, EncodedRequest, StreamDecoder
+from llmclients.codecs.base import Codec, CodecOptions, Context, EncodedRequest, StreamDecoder
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import registered
 from llmclients.testing.codec_suite.recording import Recording, from_table, load_recordings
@@ -186,7 +186,7 @@ def missing_fields(suite: Checks) -> list[str]:
 
 def codec_options(suite: Checks) -> list[str]:
     """The codec's own options."""
-    return list(suite.codec.options.model_fields)
+    return [name for name in suite.codec.options.model_fields if name not in CodecOptions.model_fields]
 
 
 def parts(suite: Checks) -> list[str]:

@@ -140,7 +140,9 @@ def decode(decoder: StreamDecoder, pieces: Iterable[bytes]) -> Outcome:
         for piece in pieces:
             take(decoder.feed(piece))
         take(decoder.finish())
+        accumulator.finish()
     except APIError as error:
+        accumulator.finish()
         return Outcome.from_error(error, accumulator.response(), done=decoder.done)
     return Outcome(accumulator.response(), done=decoder.done)
 
@@ -157,7 +159,8 @@ def whole_reply(codec: Codec, body: bytes) -> ChatResponse:
     indexes = [call.index for call in chunk.tool_calls]
     assert indexes == [*range(len(indexes))], f"the calls of a whole reply have the indexes {indexes}"
     accumulator = Accumulator()
-    accumulator.add(chunk)
+    chunk = accumulator.add(chunk)
+    accumulator.finish()
     response = accumulator.response()
     response.raw = chunk.raw
     return response
