@@ -20,7 +20,9 @@ import llmclients
 ROOT = Path(llmclients.__file__).parent
 
 TYPES = ("types.*", "errors")
-SHARED_CODECS = ("codecs.base", "codecs.errors", "codecs.framing", "codecs.json_fields", "codecs.payloads")
+SHARED_CODECS = tuple(
+    f"codecs.{name}" for name in ("base", "call_arguments", "errors", "framing", "json_fields", "payloads")
+)
 VALUES = ("config.values", "config.environment")
 SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+from llmclients.types.limits import MAX_TOOL_CALLS, check_call_count
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import (
     ChatResponse,
@@ -42,7 +43,11 @@ class Accumulator:
         self._raw: Any = None
 
     def add(self, chunk: Chunk) -> None:
-        """Take the next chunk. One marked `restarted` discards what came before it."""
+        """Take the next chunk. One marked `restarted` discards what came before it.
+
+        Raises:
+            APIResponseError: the answer has more than `MAX_TOOL_CALLS` tool calls.
+        """
         found = chunk.__dict__  # ten attributes of each chunk of each stream: a dict's members take half the time
         if (
             found["restarted"]
@@ -70,7 +75,11 @@ class Accumulator:
             self._reasoning = self._reasoning or StringIO()
             self._reasoning.write(chunk.reasoning)
         for delta in chunk.tool_calls:
-            self._calls.setdefault(delta.index, _Call()).add(delta)
+            call = self._calls.get(delta.index)
+            if call is None:
+                check_call_count(len(self._calls) + 1, MAX_TOOL_CALLS)
+                call = self._calls[delta.index] = _Call()
+            call.add(delta)
         if chunk.finish_reason is not None:
             self._finish_reason, self._raw = chunk.finish_reason, chunk.raw
         if chunk.usage is not None:
@@ -102,11 +111,15 @@ class _Call:
         self._id = ""
         self._name = ""
         self._arguments = StringIO()
+        self._provider_data: dict[str, Any] | None = None
 
     def add(self, delta: ToolCallDelta) -> None:
         self._id = self._id or delta.id or ""
         self._name = self._name or delta.name or ""
         self._arguments.write(delta.arguments)
+        if delta.provider_data is not None:
+            self._provider_data = delta.provider_data
 
     def whole(self) -> ToolCall:
-        return ToolCall(id=self._id, name=self._name, arguments=self._arguments.getvalue() or "{}")
+        arguments = self._arguments.getvalue() or "{}"
+        return ToolCall(id=self._id, name=self._name, arguments=arguments, provider_data=self._provider_data)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmclients.errors import APIStatusError, status_error_class
+from llmclients.types.limits import has_too_many_values
 
 __all__ = ["STATUS_BY_CODE", "error_event", "error_message", "excerpt", "parse_error_body", "status_error"]
 
@@ -83,11 +84,13 @@ def status_error(
 
 
 def parse_error_body(body: bytes) -> Any:
-    """An error body as JSON whatever its Content-Type says, else as text."""
+    """An error body as JSON whatever its Content-Type says, else as text: also JSON of too many values."""
     try:
-        return from_json(body)
+        if not has_too_many_values(body):
+            return from_json(body)
     except ValueError:
-        return body.decode("utf-8", "replace")
+        pass
+    return body.decode("utf-8", "replace")
 
 
 def error_message(payload: Any) -> str:

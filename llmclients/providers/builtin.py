@@ -28,7 +28,7 @@ BUILT_IN: tuple[Provider, ...] = (
         key_required=True,
         base_url_variable="OPENAI_BASE_URL",
         header_variables={"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"},
-        dialect=chat_dialect(default_endpoint_max_tokens_field="max_completion_tokens"),
+        dialect=chat_dialect(default_endpoint_max_tokens_field="max_completion_tokens", strict_members=True),
         notes="OpenAI, and with `base_url` any server that speaks chat completions.",
     ),
     Provider(

@@ -73,7 +73,9 @@ PRESETS = (
         "https://api.groq.com/openai/v1",
         key_variables=("GROQ_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(unsupported=_LOGPROBS, parts=_IMAGES, named_roles=(), stream_options=False),
+        dialect=chat_dialect(
+            unsupported=_LOGPROBS, parts=_IMAGES, named_roles=(), strict_members=True, stream_options=False
+        ),
         notes="Groq.",
     ),
     Provider(
@@ -88,6 +90,7 @@ PRESETS = (
             unsupported=_LOGPROBS,
             parts=_IMAGES,
             named_roles=("tool",),
+            strict_members=True,
             short_call_ids=True,
             stream_options=False,
         ),
@@ -155,7 +158,9 @@ PRESETS = (
         "https://api.cerebras.ai/v1",
         key_variables=("CEREBRAS_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(unsupported=("presence_penalty", "frequency_penalty"), parts=(), stream_options=False),
+        dialect=chat_dialect(
+            unsupported=("presence_penalty", "frequency_penalty"), parts=(), strict_members=True, stream_options=False
+        ),
         notes="Cerebras.",
     ),
     Provider(

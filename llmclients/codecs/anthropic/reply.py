@@ -13,6 +13,7 @@ from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt, parse
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_optional_str, get_str, unexpected_type
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
+from llmclients.types.limits import MAX_UNCHECKED_BYTES, check_json_values
 from llmclients.types.response import Chunk, FinishReason, ToolCallDelta, make_chunk, make_text_chunk
 
 __all__ = ["decode_error", "decode_reply", "make_decoder"]
@@ -117,6 +118,8 @@ class EventDecoder:
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         for event_type, event in () if self.done else self._events.feed(data):
+            if len(event) > MAX_UNCHECKED_BYTES:
+                check_json_values(event, "event")
             try:
                 payload = from_json(event)
             except ValueError as error:

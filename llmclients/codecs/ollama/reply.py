@@ -10,7 +10,7 @@ from llmclients.codecs.base import decode_json
 from llmclients.codecs.errors import error_event
 from llmclients.codecs.framing import LineDecoder
 from llmclients.codecs.json_fields import get_int, get_list, get_optional_str, get_str, parse_logprob, unexpected_type
-from llmclients.errors import APIResponseError, StreamInterruptedError
+from llmclients.errors import APIResponseError, ResponseTooLargeError, StreamInterruptedError
 from llmclients.types.response import (
     Chunk,
     FinishReason,
@@ -134,6 +134,8 @@ class LineStreamDecoder:
         if not self.done and last and not last.isspace():
             try:
                 payload = decode_json(last, "line")
+            except ResponseTooLargeError:
+                raise
             except APIResponseError:
                 if not last.lstrip().startswith(b"{"):
                     raise

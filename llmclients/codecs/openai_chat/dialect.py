@@ -58,6 +58,8 @@ class Dialect:
         reasoning_field: the member in which an assistant message with tool calls brings its reasoning back.
         provider_data_field: the member of an assistant message that goes back as it came, a list: signed or encrypted
             reasoning.
+        strict_members: whether the provider's own service refuses members of messages and calls that it does not know.
+            Where not, those that came with a reply go back as they came.
         short_call_ids: whether ids of tool calls must be nine letters and digits. Others are replaced by such.
         stream_options: whether usage in a stream has to be asked for.
         done_required: whether a stream without `[DONE]` was cut. Where not, its finish reason is the end mark.
@@ -76,6 +78,7 @@ class Dialect:
     named_roles: Collection[str] = ("system", "developer", "user", "assistant", "tool")
     reasoning_field: str | None = None
     provider_data_field: str | None = None
+    strict_members: bool = False
     short_call_ids: bool = False
     stream_options: bool = True
     done_required: bool = True
@@ -120,6 +123,7 @@ class DialectOptions(TypedDict, total=False):
     named_roles: Collection[str]
     reasoning_field: str | None
     provider_data_field: str | None
+    strict_members: bool
     short_call_ids: bool
     stream_options: bool
     done_required: bool
