@@ -32,6 +32,8 @@ __all__ = ["CallArguments"]
 
 _OPENING = ("{", "[")
 _CLOSING = ("}", "]")
+_NOT_PLAIN = ("{", "[", " ", "\t", "\n", "\r", "")
+"""What a piece that needs a closer look may begin with: a blank may come before a bracket."""
 
 
 class _Scanner:
@@ -53,6 +55,13 @@ class _Scanner:
         self._pieces.append(piece)
         self.size += len(piece)
         self._end = piece.rstrip()[-1:] or self._end
+
+    def add_inside(self, piece: str) -> bool:
+        """Add a piece, if the text has begun and cannot be complete."""
+        if not self._end or self._end in _CLOSING:
+            return False
+        self.add(piece)
+        return True
 
     @property
     def is_blank(self) -> bool:
@@ -147,6 +156,10 @@ class CallArguments:
                 return piece
             return self._extend(piece)
         return self._add_to_complete(piece, opens)
+
+    def add_plain(self, piece: str) -> bool:
+        """Take a piece that can only be the next one. False: it may be something else, and `add` must take it."""
+        return piece[:1] not in _NOT_PLAIN and self._whole.add_inside(piece)
 
     def can_go_on_with(self, piece: str) -> bool:
         """Whether a piece may be the next of arguments that are not complete: an object or array not everywhere."""

@@ -1,16 +1,21 @@
-"""`read_piece`: one entry of a chat completion's `tool_calls`, checked, in whatever form a server writes it."""
+"""One entry of a chat completion's `tool_calls`, checked, in whatever form a server writes it; and a call under way."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, NamedTuple
 
+from llmclients.codecs.call_arguments import CallArguments
 from llmclients.codecs.json_fields import get_list, unexpected_type
+from llmclients.codecs.openai_chat.provider_data import CODEC_NAME
+from llmclients.errors import APIResponseError
+from llmclients.types.response import ToolCallDelta
 
-__all__ = ["Piece", "call_entries", "read_piece"]
+__all__ = ["Call", "Piece", "call_entries", "read_piece", "unclear"]
 
 _ENTRY_MEMBERS = frozenset({"index", "id", "type", "function"})
 _FUNCTION_MEMBERS = frozenset({"name", "arguments"})
+_USUAL_TYPES = ("function", None, "")
 _FLAT_MEMBERS = _ENTRY_MEMBERS | _FUNCTION_MEMBERS
 
 
@@ -83,9 +88,6 @@ def read_piece(entry: Any) -> Piece:
     return Piece(_read_index(entry.get("index")), id, name or "", text or "", members)
 
 
-_USUAL_TYPES = ("function", None, "")
-
-
 def _read_index(index: Any) -> int | None:
     """The index; None for what is none. Some servers write it as text."""
     if type(index) is int:
@@ -104,3 +106,58 @@ def _other_members(entry: dict[str, Any], function: dict[str, Any], known: froze
     if inner:
         members["function"] = inner
     return members or None
+
+
+class Call:
+    """A call under way.
+
+    Attributes:
+        index: ours.
+        id: the first id that came.
+        name: as far as it has come.
+        event: the number of the event in which it began.
+        came_whole: whether its first arguments were complete, and came with its name.
+        name_came_last: whether its arguments were complete before its name came.
+        named_again: whether, after its arguments were complete, its name came again without any id: `with` arguments,
+            `before` them, or "".
+        members: what else it has, and the server may want back.
+    """
+
+    def __init__(self, index: int, event: int) -> None:
+        self.index, self.event = index, event
+        self.id: str | None = None
+        self.name = ""
+        self.id_is_out = self.name_is_out = self.came_whole = self.has_new_members = False
+        self.name_came_last, self.named_again = False, ""
+        self.members: dict[str, Any] = {}
+        self.arguments = CallArguments()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments are complete."""
+        return self.arguments.is_complete
+
+    def add_name(self, name: str) -> None:
+        """A name, or the next piece of it, or all of it so far."""
+        if name == self.name:
+            return
+        if self.name_is_out:
+            raise unclear(f"a call of {self.name} has begun, and a piece of it has the name {name}")
+        self.name = name if name.startswith(self.name) else self.name + name
+
+    def delta(self, arguments: str) -> ToolCallDelta | None:
+        """What goes out now, with these arguments; None for nothing."""
+        id = None if self.id_is_out else self.id
+        name = None if self.name_is_out else self.name or None
+        if not (arguments or id or name or self.has_new_members):
+            return None
+        self.id_is_out, self.name_is_out = self.id_is_out or id is not None, self.name_is_out or name is not None
+        delta = ToolCallDelta(index=self.index, id=id, name=name, arguments=arguments)
+        if self.has_new_members:
+            delta.provider_data, self.has_new_members = {CODEC_NAME: self.members}, False
+        return delta
+
+
+def unclear(what: str) -> APIResponseError:
+    """The error for pieces that can be read in two ways."""
+    return APIResponseError(f"the tool calls of the provider's reply are not clear: {what}")

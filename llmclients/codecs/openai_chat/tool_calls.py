@@ -32,20 +32,20 @@ The wire: docs/protocols/openai-chat.md, "Tool calls in pieces".
 # arguments, does harm.
 #
 # What goes out, and when: the id and the name of a call once each, and each part of its arguments once. A name may go
-# on until arguments begin, so the first piece of a call goes out with the first of its arguments. What is held back by
-# then (of a call without arguments, its id and name; an id that never came; a bare `{}`) goes out with `finish`.
+# on until arguments begin, so the first piece of a call goes out with the first of its arguments, or with those of a
+# later call. What is held back by then (of a call without arguments, its id and name; an id that never came; a bare
+# `{}`) goes out with `finish`.
 #
 # State: `_calls`, by our index, which counts from 0 in the order in which calls begin; `_by_id` and `_by_index`, which
 # call an id or index of the wire means at present; `_last`, the call of the last piece; `_open`, the calls of which
-# something may be held back. One instance serves one answer. All of it is linear in the number of pieces.
+# something may be held back; `_begun`, below which all calls have gone out; `_events`, the number of the event. One
+# instance serves one answer. All of it is linear in the number of pieces.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from llmclients.codecs.call_arguments import CallArguments
-from llmclients.codecs.openai_chat.call_pieces import Piece, read_piece
+from llmclients.codecs.openai_chat.call_pieces import Call, Piece, read_piece, unclear
 from llmclients.codecs.openai_chat.provider_data import CODEC_NAME, merged
 from llmclients.errors import APIResponseError
 from llmclients.types.limits import check_call_count
@@ -59,84 +59,37 @@ CUT_REASONS: frozenset[FinishReason | None] = frozenset({"length", "content_filt
 _NAMELESS = "the provider's reply has a tool call without a name"
 
 
-class _Call:
-    """A call under way.
-
-    Attributes:
-        index: ours.
-        id: the first id that came.
-        name: as far as it has come.
-        event: the number of the event in which it began.
-        came_whole: whether its first arguments were complete, and came with its name.
-        name_came_last: whether its arguments were complete before its name came.
-        named_again: whether, after its arguments were complete, its name came again without any id: `with` arguments,
-            `before` them, or "".
-        members: what else it has, and the server may want back.
-    """
-
-    def __init__(self, index: int, event: int) -> None:
-        self.index, self.event = index, event
-        self.id: str | None = None
-        self.name = ""
-        self.id_is_out = self.name_is_out = self.came_whole = self.has_new_members = False
-        self.name_came_last, self.named_again = False, ""
-        self.members: dict[str, Any] = {}
-        self.arguments = CallArguments()
-
-    @property
-    def is_whole(self) -> bool:
-        return self.arguments.is_complete
-
-    def add_name(self, name: str) -> None:
-        """A name, or the next piece of it, or all of it so far."""
-        if name == self.name:
-            return
-        if self.name_is_out:
-            raise _unclear(f"a piece of a call of {self.name} has the name {name}, in the middle of its arguments")
-        self.name = name if name.startswith(self.name) else self.name + name
-
-    def delta(self, arguments: str) -> ToolCallDelta | None:
-        """What goes out now, with these arguments; None for nothing."""
-        id = None if self.id_is_out else self.id
-        name = None if self.name_is_out else self.name or None
-        if not (arguments or id or name or self.has_new_members):
-            return None
-        self.id_is_out, self.name_is_out = self.id_is_out or id is not None, self.name_is_out or name is not None
-        delta = ToolCallDelta(index=self.index, id=id, name=name, arguments=arguments)
-        if self.has_new_members:
-            delta.provider_data, self.has_new_members = {CODEC_NAME: self.members}, False
-        return delta
-
-
 class ToolCalls:
     """The tool calls of one answer, piece by piece."""
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._by_id: dict[str, _Call] = {}
-        self._by_index: dict[int, _Call] = {}
-        self._last: _Call | None = None
-        self._open: dict[int, _Call] = {}
+        self._calls: list[Call] = []
+        self._by_id: dict[str, Call] = {}
+        self._by_index: dict[int, Call] = {}
+        self._last: Call | None = None
+        self._open: dict[int, Call] = {}
         self._events = 0
+        self._begun = 0
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def add(self, entries: Iterable[Any]) -> list[ToolCallDelta]:
+    def add(self, entries: list[Any]) -> list[ToolCallDelta]:
         """The pieces of one event, the entries of its `tool_calls`. Returns what is new.
 
         Raises:
             APIResponseError: one is no piece of a tool call, or nothing tells which call it belongs to.
         """
         self._events += 1
-        found = []
+        if len(entries) == 1 and (plain := self._plain(entries[0])) is not None:
+            return [plain]
+        found: list[ToolCallDelta] = []
         for entry in entries:
             piece = read_piece(entry)
             call = self._find(piece)
-            if call is None and piece.is_empty:
-                continue
-            found.append(self._take(call or self._begin(), piece))
-        return [delta for delta in found if delta is not None]
+            if call is not None or not piece.is_empty:
+                found += self._take(call or self._begin(), piece)
+        return found
 
     def finish(self, *, cut: bool = False) -> list[ToolCallDelta]:
         """The answer has a finish reason: what was held back.
@@ -158,9 +111,24 @@ class ToolCalls:
         self._open.clear()
         return [delta for delta in found if delta is not None]
 
+    def _plain(self, entry: Any) -> ToolCallDelta | None:
+        """The delta of an index and more arguments, as nearly every piece is; None for what needs a closer look."""
+        try:
+            index, function = entry["index"], entry["function"]
+            text = function["arguments"]
+        except (LookupError, TypeError):
+            return None
+        if len(entry) != 2 or len(function) != 1 or type(index) is not int or type(text) is not str:
+            return None
+        call = self._by_index.get(index)
+        if call is None or not (call.id_is_out and call.name_is_out and call.arguments.add_plain(text)):
+            return None
+        self._last = call
+        return ToolCallDelta(index=call.index, arguments=text)
+
     # --- which call -------------------------------------------------------------------------------------------------
 
-    def _find(self, piece: Piece) -> _Call | None:
+    def _find(self, piece: Piece) -> Call | None:
         """The call that a piece belongs to; None for a new one."""
         current = self._last if piece.wire_index is None else self._by_index.get(piece.wire_index)
         known = None if piece.id is None else self._by_id.get(piece.id)
@@ -186,7 +154,7 @@ class ToolCalls:
             return False
         return piece.id is None and not piece.name and bool(piece.text.strip()) and not piece.opens
 
-    def _with_new_id(self, current: _Call, piece: Piece) -> _Call | None:
+    def _with_new_id(self, current: Call, piece: Piece) -> Call | None:
         """The call of a piece with an id that none has: a new one, or the current, if ids are new in each piece."""
         if not piece.name:
             return None if current.is_whole and piece.text.strip() else current
@@ -197,28 +165,26 @@ class ToolCalls:
         if current.arguments.is_empty:
             if current.event == self._events:
                 return None
-            raise _unclear(f"two pieces name {piece.name}, with an id each, and the first has no arguments")
+            raise unclear(f"two pieces name {piece.name}, with an id each, and the first has no arguments")
         if not piece.opens:
             return current
         if current.arguments.can_go_on_with(piece.text):
-            raise _unclear(f"inside the arguments of a call of {piece.name}, a piece with another id names it, too")
+            raise unclear(f"inside the arguments of a call of {piece.name}, a piece with another id names it, too")
         return None
 
-    def _with_new_name(self, current: _Call, piece: Piece) -> _Call | None:
+    def _with_new_name(self, current: Call, piece: Piece) -> Call | None:
         """The call of a piece with another name than the current has so far: a new one, or the name goes on."""
         if current.is_whole or current.event == self._events:
             return None
         if not current.arguments.is_empty:
-            raise _unclear(f"inside the arguments of a call of {current.name}, a piece has the name {piece.name}")
+            raise unclear(f"inside the arguments of a call of {current.name}, a piece has the name {piece.name}")
         if current.id is not None:
             return current
         if piece.id is not None:
             return None
-        raise _unclear(
-            f"{current.name} and {piece.name}, without ids or arguments, are two names, or one in two pieces"
-        )
+        raise unclear(f"{current.name} and {piece.name}, without ids or arguments, are two names, or one in two pieces")
 
-    def _with_same_name(self, current: _Call, piece: Piece) -> _Call | None:
+    def _with_same_name(self, current: Call, piece: Piece) -> Call | None:
         """The call of a piece with the current's name, and the beginning of arguments."""
         arguments, has_id = current.arguments, piece.id is not None
         if arguments.is_empty or (current.id is not None):
@@ -228,23 +194,23 @@ class ToolCalls:
                 return None
             is_same = arguments.is_placeholder or arguments.is_same(piece.text)
             if current.came_whole and is_same and len(self._by_index) < 2:
-                raise _unclear(f"a call of {current.name} comes twice, without ids: it is one call, or two")
+                raise unclear(f"a call of {current.name} comes twice, without ids: it is one call, or two")
             return current
         if has_id or not arguments.can_go_on_with(piece.text):
             return current if arguments.begins_like(piece.text) else None
         if piece.wire_index is None:
-            raise _unclear(f"inside the arguments of a call of {current.name}, a piece has its name, and no id")
+            raise unclear(f"inside the arguments of a call of {current.name}, a piece has its name, and no id")
         return current
 
     # --- what is new ------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> _Call:
+    def _begin(self) -> Call:
         check_call_count(len(self._calls) + 1)
-        call = _Call(len(self._calls), self._events)
+        call = Call(len(self._calls), self._events)
         self._calls.append(call)
         return call
 
-    def _take(self, call: _Call, piece: Piece) -> ToolCallDelta | None:
+    def _take(self, call: Call, piece: Piece) -> list[ToolCallDelta]:
         """Add a piece to its call."""
         arguments = call.arguments
         self._last = self._open[call.index] = call
@@ -270,22 +236,29 @@ class ToolCalls:
             new = arguments.add(piece.text) or ""
             if begins and piece.name:
                 call.came_whole = arguments.is_complete
-        return None if arguments.is_empty else call.delta(new)  # until then, the name may go on
+        return [] if arguments.is_empty else self._out(call, new)  # until then, the name may go on
 
-    def _take_more(self, call: _Call, piece: Piece) -> ToolCallDelta | None:
+    def _take_more(self, call: Call, piece: Piece) -> list[ToolCallDelta]:
         """Add a piece to a call whose arguments are complete: they come again, or others come."""
         new = call.arguments.add(piece.text)
         if new is None:
             text = call.arguments.take_others()
             if not call.named_again and not call.name_came_last:
-                raise _unclear(f"the arguments of a call of {call.name or 'a tool'} come twice, and are not the same")
+                raise unclear(f"the arguments of a call of {call.name or 'a tool'} come twice, and are not the same")
             name = call.name if call.named_again else ""
             return self._take(self._begin(), Piece(piece.wire_index, None, name, text, piece.members))
         if piece.text.strip() and not call.arguments.is_begun_again:
             if (call.name_came_last and not piece.name) or (call.named_again == "before" and len(self._by_index) < 2):
-                raise _unclear(f"a call of {call.name} has the same arguments twice: again, or of another call")
+                raise unclear(f"a call of {call.name} has the same arguments twice: again, or of another call")
             call.named_again = ""
-        return call.delta(new)
+        return self._out(call, new)
+
+    def _out(self, call: Call, arguments: str) -> list[ToolCallDelta]:
+        """What goes out of a call, after what is known of those before it: calls begin in their order."""
+        waiting = self._calls[self._begun : call.index]
+        self._begun = max(self._begun, call.index)
+        found = [*(other.delta("") for other in waiting), call.delta(arguments)]
+        return [delta for delta in found if delta is not None]
 
     def _new_id(self, number: int) -> str:
         """An id for a call that has none from the wire."""
@@ -295,15 +268,11 @@ class ToolCalls:
         return id
 
 
-def _is_another(known: _Call, piece: Piece) -> bool:
+def _is_another(known: Call, piece: Piece) -> bool:
     """Whether a piece with a call's id, and an index that is new, begins another call."""
     if not piece.name:
         return known.is_whole and bool(piece.text.strip())
     return piece.name != known.name or not (known.is_whole and known.arguments.is_same(piece.text))
-
-
-def _unclear(what: str) -> APIResponseError:
-    return APIResponseError(f"the tool calls of the provider's reply are not clear: {what}")
 
 
 def whole_calls(entries: list[Any], *, cut: bool) -> list[ToolCallDelta]:
