@@ -28,7 +28,7 @@ from pydantic_core import from_json
 from llmclients.errors import APIResponseError
 from llmclients.types.limits import has_too_many_values
 
-__all__ = ["CallArguments"]
+__all__ = ["CallArguments", "canonical_json"]
 
 _OPENING = ("{", "[")
 _CLOSING = ("}", "]")
@@ -125,6 +125,13 @@ class CallArguments:
         return self._whole.is_complete
 
     @property
+    def canonical(self) -> str:
+        """They, complete, as `canonical_json` writes them; "" if they are no JSON."""
+        if self._canonical is None:
+            self._canonical = canonical_json(self._whole.text) or ""
+        return self._canonical
+
+    @property
     def is_begun_again(self) -> bool:
         """Whether complete arguments are followed by the beginning of others."""
         return self._again is not None
@@ -165,6 +172,18 @@ class CallArguments:
         """Whether a piece may be the next of arguments that are not complete: an object or array not everywhere."""
         return piece.lstrip()[:1] not in _OPENING or self._whole.can_go_on_with(piece)
 
+    def fill(self, text: str) -> str | None:
+        """All of the arguments have come in one. Returns what of them is new; None if others came before."""
+        if not text.strip():
+            return ""
+        if self.begins_like(text):
+            return self._extend(text)
+        if self._held:
+            self._whole, self._canonical, self._held = _Scanner(), None, ""
+            self._whole.add(text)
+            return text
+        return "" if self.is_complete and self.is_same(text) else None
+
     def take_others(self) -> str:
         """The other arguments that have come, which are no longer expected to be these ones again."""
         again, self._again = self._again, None
@@ -187,11 +206,7 @@ class CallArguments:
 
     def is_same(self, text: str) -> bool:
         """Whether other arguments are the same as these, which are complete: as text, or as JSON."""
-        if text == self._whole.text:
-            return True
-        if self._canonical is None:
-            self._canonical = _canonical(self._whole.text) or ""
-        return bool(self._canonical) and self._canonical == _canonical(text)
+        return text == self._whole.text or (bool(self.canonical) and self.canonical == canonical_json(text))
 
     def begins_like(self, piece: str) -> bool:
         """Whether a piece is all of these so far, or begins with it."""
@@ -243,7 +258,7 @@ class CallArguments:
         return ""
 
 
-def _canonical(text: str) -> str | None:
+def canonical_json(text: str) -> str | None:
     """A JSON object or array, written in one way; None for what is none."""
     try:
         return None if has_too_many_values(text) else json.dumps(from_json(text), sort_keys=True)

@@ -66,7 +66,7 @@ def decode_reply(body: bytes) -> Chunk:
     if type(content) is not list:
         raise unexpected_type("content", content)
     blocks = Blocks()
-    started = [blocks.start(index, entry) for index, entry in enumerate(content)]
+    started = [block for index, entry in enumerate(content) if (block := blocks.start(index, entry))]
     calls = [
         ToolCallDelta(index=block.call_index, id=block.id, name=block.name, arguments=block.initial_input or "{}")
         for block in started
@@ -161,11 +161,11 @@ class EventDecoder:
         calls: Sequence[ToolCallDelta] = ()
         if delta_type == "input_json_delta":
             piece = get_str(delta, "partial_json")
-            block.add(piece)
+            new = block.add_input(piece)
             if block.is_answer:
-                text = piece
+                text = new
             elif block.is_call:
-                calls = (ToolCallDelta(index=block.call_index, arguments=piece),)
+                calls = (ToolCallDelta(index=block.call_index, arguments=new),)
         elif delta_type == "thinking_delta":
             reasoning = get_str(delta, "thinking")
             block.add(reasoning)
@@ -178,7 +178,8 @@ class EventDecoder:
     def _other(self, event_type: Any, payload: dict[str, Any]) -> Chunk | None:
         """The chunk of an event that is no delta of a block, where it brings something."""
         if event_type == "content_block_start":
-            return self._started(self._blocks.start(payload.get("index"), payload.get("content_block")), payload)
+            block = self._blocks.start(payload.get("index"), payload.get("content_block"))
+            return None if block is None else self._started(block, payload)
         if event_type == "content_block_stop":
             return self._ended(self._blocks.at(payload.get("index")), payload)
         if event_type == "message_start":

@@ -48,6 +48,9 @@ ENDED = ("completed", "incomplete", "cancelled")
 """The statuses of an answer that will not go on, besides `failed`."""
 
 _WHY_INCOMPLETE: Mapping[Any, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_CALL_MEMBERS = frozenset({"type", "id", "call_id", "name", "arguments", "status", "parsed_arguments", "index"})
+"""Those of a call that can be written anew: one with others goes back as it came."""
+
 _TEXT_TYPES = ("output_text", "refusal", "summary_text", "reasoning_text")
 
 _Part = tuple[str, int | str | None, int]
@@ -132,7 +135,9 @@ class Answer:
         for place, item in enumerate(output):
             if type(item) is not dict:
                 raise unexpected_type("item", item)
-            self._write_item(delta, item, f"end {place}", None, written_types)
+            if item.get("type") != "function_call":
+                self._write_item(delta, item, f"end {place}", None, written_types)
+        delta.tool_calls += self._calls.end_all([item for item in output if item.get("type") == "function_call"])
         items = output if len(output) > len(self._items) else self._items
         return make_chunk(
             delta.text,
@@ -231,5 +236,5 @@ def _provider_data(items: list[dict[str, Any]], *, stored: bool) -> dict[str, An
         elif item_type == "message":
             wanted = wanted or item.get("phase") is not None
         else:
-            wanted = wanted or item_type != "function_call"
+            wanted = wanted or item_type != "function_call" or not item.keys() <= _CALL_MEMBERS
     return {CODEC_NAME: items} if wanted else None
