@@ -214,7 +214,7 @@ class CallArguments:
 
     def _is_snapshot(self, piece: str) -> bool:
         """Whether a piece is all of the arguments so far, and more, rather than their next piece."""
-        if not self.begins_like(piece):
+        if not self.begins_like(piece) or not _can_be_json(piece):
             return False
         if self._whole.can_go_on_with(piece):
             raise APIResponseError(
@@ -264,3 +264,12 @@ def canonical_json(text: str) -> str | None:
         return None if has_too_many_values(text) else json.dumps(from_json(text), sort_keys=True)
     except ValueError:
         return None
+
+
+def _can_be_json(text: str) -> bool:
+    """Whether a text may be the beginning of JSON: false only if it cannot."""
+    try:
+        from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        return False
+    return True

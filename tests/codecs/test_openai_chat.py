@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from helpers import Outcome, chunks_of, cut_at, decode, every_split, plain, whole_reply
+from helpers import Outcome, argument_pieces, chunks_of, cut_at, decode, every_split, plain, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,9 +54,7 @@ def streams(draw: st.DrawFn) -> Generated:
     reasoning_name = draw(st.sampled_from(["reasoning", "reasoning_content"]))
     deltas += [{"content": None, reasoning_name: thought} for thought in thoughts]
     deltas += [{"content": text} for text in texts]
-    calls = draw(
-        st.lists(st.tuples(WORDS, WORDS, st.lists(TEXTS, max_size=3)), max_size=3, unique_by=lambda call: call[0])
-    )
+    calls = draw(st.lists(st.tuples(WORDS, WORDS, argument_pieces()), max_size=3, unique_by=lambda call: call[0]))
     for index, (call_id, name, pieces) in enumerate(calls):
         deltas.append({"tool_calls": [{"index": index, "id": call_id, "function": {"name": name, "arguments": ""}}]})
         deltas += [{"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in pieces]
