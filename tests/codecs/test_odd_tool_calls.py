@@ -171,6 +171,21 @@ HABITS: dict[str, tuple[list[Any], list[tuple[str, str, str]]]] = {
         [*(calls := [piece(0, None, "f", '{"q":1}'), piece(1, None, "g", "{}")]), calls],
         [call("f", '{"q":1}', "call_0"), call("g", "{}", "call_1")],
     ),
+    "all calls come again without ids and indexes": (
+        [
+            *(piece(0, "a", "f"), piece(0, arguments='{"q":1}'), piece(0, "b", "g"), piece(0, arguments="{}")),
+            [piece(None, None, "f", '{"q": 1}'), piece(None, None, "g", "{}")],
+        ],
+        [call("f", '{"q":1}', "a"), call("g", "{}", "b")],
+    ),
+    "the id is another in each piece, and all pieces come again": (
+        [piece(id=str(number), name="f", arguments=text) for number, text in enumerate(['{"q"', ":1}"] * 2)],
+        [call("f", '{"q":1}', "0")],
+    ),
+    "the id is another in each piece, after a place-holder": (
+        [piece(id="a", name="f", arguments="{}"), piece(id="b", arguments='{"q"'), piece(id="c", arguments=":1}")],
+        [call("f", '{"q":1}', "a")],
+    ),
     "all calls come again with other indexes": (
         [*(piece(0, id, id, "{}") for id in "fg"), [piece(0, "f", "f", "{}"), piece(1, "g", "g", "{}")]],
         [call("f", "{}", "f"), call("g", "{}", "g")],
@@ -205,6 +220,11 @@ UNCLEAR: dict[str, tuple[list[Any], str]] = {
     ),
     "an equal call without an id": ([piece(name="f", arguments='{"q":1}')] * 2, "one call, or two"),
     "an equal call without id and index": ([piece(None, name="f", arguments='{"q":1}')] * 2, "one call, or two"),
+    "two names, and an id with the second": ([piece(name="edit_ex"), piece(id="a", name="isting")], "two names"),
+    "a place-holder, and then an id": (
+        [piece(name="f", arguments="{}"), piece(id="a", name="f", arguments='{"q":1}')],
+        "one call, or two",
+    ),
     "an id each, and arguments in the second only": (
         [FIRST, piece(id="b", name="f", arguments='{"q":1}')],
         "with an id each",

@@ -38,8 +38,9 @@ The wire: docs/protocols/openai-chat.md, "Tool calls in pieces".
 #
 # State: `_calls`, by our index, which counts from 0 in the order in which calls begin; `_by_id` and `_by_index`, which
 # call an id or index of the wire means at present; `_last`, the call of the last piece; `_open`, the calls of which
-# something may be held back; `_begun`, below which all calls have gone out; `_events`, the number of the event. One
-# instance serves one answer. All of it is linear in the number of pieces.
+# something may be held back; `_begun`, below which all calls have gone out; `_events`, the number of the event;
+# `_ids_change`, whether a call has gone on with another id than it began with, so that ids no longer tell calls apart.
+# One instance serves one answer. All of it is linear in the number of pieces.
 
 from __future__ import annotations
 
@@ -70,6 +71,7 @@ class ToolCalls:
         self._open: dict[int, Call] = {}
         self._events = 0
         self._begun = 0
+        self._ids_change = False
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -84,8 +86,10 @@ class ToolCalls:
         if len(entries) == 1 and (plain := self._plain(entries[0])) is not None:
             return [plain]
         found: list[ToolCallDelta] = []
-        for entry in entries:
-            piece = read_piece(entry)
+        pieces = [read_piece(entry) for entry in entries]
+        if len(pieces) > 1 and self._are_all_again(pieces):
+            return []
+        for piece in pieces:
             call = self._find(piece)
             if call is not None or not piece.is_empty:
                 found += self._take(call or self._begin(), piece)
@@ -126,6 +130,13 @@ class ToolCalls:
         self._last = call
         return ToolCallDelta(index=call.index, arguments=text)
 
+    def _are_all_again(self, pieces: list[Piece]) -> bool:
+        """Whether the pieces are all calls so far, whole and in their order: some servers end with them."""
+        return len(pieces) == len(self._calls) and all(
+            piece.name == call.name and call.is_whole and call.arguments.is_same(piece.text)
+            for piece, call in zip(pieces, self._calls, strict=True)
+        )
+
     # --- which call -------------------------------------------------------------------------------------------------
 
     def _find(self, piece: Piece) -> Call | None:
@@ -139,8 +150,10 @@ class ToolCalls:
                 current = known
         if current is None:
             return self._last if self._goes_on_elsewhere(piece) else None
-        if piece.id is not None and known is None and current.id is not None:
-            return self._with_new_id(current, piece)
+        if piece.id is not None and known is None and current.id is not None and not self._ids_change:
+            found = self._with_new_id(current, piece)
+            self._ids_change = found is current and bool(piece.text.strip())
+            return found
         if not piece.name or not current.name:
             return current
         if piece.name != current.name:
@@ -157,7 +170,8 @@ class ToolCalls:
     def _with_new_id(self, current: Call, piece: Piece) -> Call | None:
         """The call of a piece with an id that none has: a new one, or the current, if ids are new in each piece."""
         if not piece.name:
-            return None if current.is_whole and piece.text.strip() else current
+            begins = current.is_whole and bool(piece.text.strip()) and (current.name_came_last or not current.name)
+            return None if begins else current
         if not current.name:
             return current
         if piece.name != current.name or current.is_whole or not piece.text.strip():
@@ -168,7 +182,7 @@ class ToolCalls:
             raise unclear(f"two pieces name {piece.name}, with an id each, and the first has no arguments")
         if not piece.opens:
             return current
-        if current.arguments.can_go_on_with(piece.text):
+        if current.arguments.can_go_on_with(piece.text) or current.arguments.begins_like(piece.text):
             raise unclear(f"inside the arguments of a call of {piece.name}, a piece with another id names it, too")
         return None
 
@@ -180,9 +194,7 @@ class ToolCalls:
             raise unclear(f"inside the arguments of a call of {current.name}, a piece has the name {piece.name}")
         if current.id is not None:
             return current
-        if piece.id is not None:
-            return None
-        raise unclear(f"{current.name} and {piece.name}, without ids or arguments, are two names, or one in two pieces")
+        raise unclear(f"{current.name} and {piece.name}, without arguments between, are two names, or one in pieces")
 
     def _with_same_name(self, current: Call, piece: Piece) -> Call | None:
         """The call of a piece with the current's name, and the beginning of arguments."""
@@ -190,12 +202,12 @@ class ToolCalls:
         if arguments.is_empty or (current.id is not None):
             return current
         if current.is_whole:
-            if has_id or current.event == self._events:
+            if current.event == self._events:
                 return None
             is_same = arguments.is_placeholder or arguments.is_same(piece.text)
-            if current.came_whole and is_same and len(self._by_index) < 2:
-                raise unclear(f"a call of {current.name} comes twice, without ids: it is one call, or two")
-            return current
+            if is_same and (has_id or (current.came_whole and len(self._by_index) < 2)):
+                raise unclear(f"a call of {current.name} comes twice, first without an id: it is one call, or two")
+            return None if has_id else current
         if has_id or not arguments.can_go_on_with(piece.text):
             return current if arguments.begins_like(piece.text) else None
         if piece.wire_index is None:
@@ -228,7 +240,7 @@ class ToolCalls:
             call.has_new_members = True
         new = ""
         if arguments.is_complete:
-            if piece.name and was_named and call.id is None and not arguments.is_begun_again:
+            if piece.name and was_named and (call.id is None or self._ids_change) and not arguments.is_begun_again:
                 call.named_again = "with" if piece.text.strip() else "before"
             return self._take_more(call, piece)
         if piece.text:
