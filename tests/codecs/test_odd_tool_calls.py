@@ -151,6 +151,24 @@ HABITS: dict[str, tuple[list[Any], list[tuple[str, str, str]]]] = {
         [piece(0, "a", "f", '{"q"'), piece(1, arguments=":"), piece(2, arguments="1}")],
         [call("f", '{"q":1}', "a")],
     ),
+    "the head of a second call has the index of the first": (
+        [
+            *(piece(0, "a", "f", ""), piece(0, arguments='{"q":1}'), piece(0, "b", "g", "")),
+            *(piece(1, arguments='{"q"'), piece(1, arguments=":2}")),
+        ],
+        [call("f", '{"q":1}', "a"), call("g", '{"q":2}', "b")],
+    ),
+    "three calls have one index, no ids, and one of them its name twice": (
+        [piece(id=" ", name=name, arguments=f'{{"p":{number}}}') for number, name in enumerate("fgf")],
+        [call(name, f'{{"p":{number}}}', f"call_{number}") for number, name in enumerate("fgf")],
+    ),
+    "pieces of one call share an event": (
+        [
+            [piece(id="a", name="f", arguments=""), piece(arguments='{"q"')],
+            [piece(arguments=":"), piece(arguments="1}")],
+        ],
+        [call("f", '{"q":1}', "a")],
+    ),
     "arguments are empty in every form": (
         [
             piece(0, "a", "f", ""),
@@ -221,6 +239,10 @@ UNCLEAR: dict[str, tuple[list[Any], str]] = {
     "an equal call without an id": ([piece(name="f", arguments='{"q":1}')] * 2, "one call, or two"),
     "an equal call without id and index": ([piece(None, name="f", arguments='{"q":1}')] * 2, "one call, or two"),
     "two names, and an id with the second": ([piece(name="edit_ex"), piece(id="a", name="isting")], "two names"),
+    "arguments with an index of their own, and then a name": (
+        [piece(0, "a", "f", ""), piece(1, arguments="{}"), piece(1, name="g")],
+        "names arguments that came after",
+    ),
     "a place-holder, and then an id": (
         [piece(name="f", arguments="{}"), piece(id="a", name="f", arguments='{"q":1}')],
         "one call, or two",

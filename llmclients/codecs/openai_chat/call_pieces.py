@@ -80,7 +80,7 @@ def read_piece(entry: Any) -> Piece:
     if not isinstance(name, str | None) or not isinstance(text, str | None):
         raise unexpected_type("tool_calls[].function", function)
     id = entry.get("id")
-    if type(id) is not str or id in ("", "null"):
+    if type(id) is not str or id.strip() in ("", "null"):
         id = None
     members = None
     if not (entry.keys() <= known and function.keys() <= _FUNCTION_MEMBERS and entry.get("type") in _USUAL_TYPES):
@@ -120,6 +120,7 @@ class Call:
         name_came_last: whether its arguments were complete before its name came.
         named_again: whether, after its arguments were complete, its name came again without any id: `with` arguments,
             `before` them, or "".
+        goes_elsewhere: whether its arguments began under an index that no call had.
         members: what else it has, and the server may want back.
     """
 
@@ -128,7 +129,7 @@ class Call:
         self.id: str | None = None
         self.name = ""
         self.id_is_out = self.name_is_out = self.came_whole = self.has_new_members = False
-        self.name_came_last, self.named_again = False, ""
+        self.name_came_last, self.named_again, self.goes_elsewhere = False, "", False
         self.members: dict[str, Any] = {}
         self.arguments = CallArguments()
 

@@ -163,9 +163,12 @@ class ToolCalls:
     def _goes_on_elsewhere(self, piece: Piece) -> bool:
         """Whether a piece with an index of its own only goes on with the last call: it has arguments, and no more."""
         last = self._last
-        if last is None or last.is_whole or last.arguments.is_empty:
+        if last is None or last.is_whole or piece.id is not None or piece.name or not piece.text.strip():
             return False
-        return piece.id is None and not piece.name and bool(piece.text.strip()) and not piece.opens
+        if last.arguments.is_empty:
+            last.goes_elsewhere = bool(last.name)
+            return last.goes_elsewhere
+        return not piece.opens
 
     def _with_new_id(self, current: Call, piece: Piece) -> Call | None:
         """The call of a piece with an id that none has: a new one, or the current, if ids are new in each piece."""
@@ -188,6 +191,8 @@ class ToolCalls:
 
     def _with_new_name(self, current: Call, piece: Piece) -> Call | None:
         """The call of a piece with another name than the current has so far: a new one, or the name goes on."""
+        if current.goes_elsewhere and not piece.text.strip():
+            raise unclear(f"{piece.name} names arguments that came after the name {current.name}")
         if current.is_whole or current.event == self._events:
             return None
         if not current.arguments.is_empty:
