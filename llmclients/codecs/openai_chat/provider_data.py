@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmclients.errors import APIResponseError
+
 __all__ = ["CODEC_NAME", "KeptMembers", "kept_call_members", "kept_members", "merged"]
 
 CODEC_NAME = "openai"
@@ -30,6 +32,9 @@ _OPAQUE = ("signature", "data")
 _TEXTS = ("text", "summary")
 _MAX_VALUES = 100
 """Of a member in a stream; with more, it belongs to the deltas."""
+
+_MAX_MEMBERS = 1_000
+"""That are not known, in a message."""
 
 _REPLY_MEMBERS = frozenset(
     {
@@ -77,10 +82,16 @@ class KeptMembers:
         self._entries: list[Any] = []
         self._open: dict[Any, dict[str, Any]] = {}
         self._unknown: dict[str, list[Any]] = {}
+        self._is_opaque = False
+        self._kept: dict[str, Any] | None = None  # as it was last put together
+        self._is_changed = False
 
     def add_message(self, message: Mapping[str, Any]) -> None:
         """Take the members of a whole message."""
-        self._entries += self._listed(message)
+        entries = self._listed(message)
+        self._entries += entries
+        for entry in entries:
+            self._look_at(entry)
         self._add_unknown(message)
 
     def add_delta(self, delta: Mapping[str, Any]) -> None:
@@ -93,26 +104,37 @@ class KeptMembers:
 
     def provider_data(self) -> dict[str, Any] | None:
         """What an assistant message is to keep; None if its text and its calls say as much."""
-        kept: dict[str, Any] = {}
-        if self._field and any(isinstance(entry, dict) and any(map(entry.get, _OPAQUE)) for entry in self._entries):
-            kept[self._field] = self._entries
-        if unknown := {name: merged(values) for name, values in self._unknown.items() if len(values) <= _MAX_VALUES}:
-            kept[_UNKNOWN] = unknown
-        return {CODEC_NAME: kept} if kept else None
+        if self._is_changed:
+            self._is_changed = False
+            unknown = {name: merged(values) for name, values in self._unknown.items() if len(values) <= _MAX_VALUES}
+            kept: dict[str, Any] = {self._field: self._entries} if self._field and self._is_opaque else {}
+            if unknown:
+                kept[_UNKNOWN] = unknown
+            self._kept = {CODEC_NAME: kept} if kept else None
+        return self._kept
+
+    def _look_at(self, entry: Any) -> None:
+        """Note what a new entry, or a piece of one, has."""
+        self._is_changed = True
+        self._is_opaque = self._is_opaque or (isinstance(entry, dict) and any(map(entry.get, _OPAQUE)))
 
     def _add_unknown(self, holder: Mapping[str, Any]) -> None:
         for name, value in holder.items():
             if name in _REPLY_MEMBERS or name == self._field or value is None:
                 continue
             values = self._unknown.setdefault(name, [])
+            if len(self._unknown) > _MAX_MEMBERS:
+                raise APIResponseError(f"a message has more than {_MAX_MEMBERS:,} members that are not known")
             if not values or (len(values) <= _MAX_VALUES and values[-1] != value):
                 values.append(value)
+                self._is_changed = True
 
     def _listed(self, holder: Mapping[str, Any]) -> list[Any]:
         entries = holder.get(self._field) if self._field else None
         return entries if isinstance(entries, list) else []
 
     def _add_piece(self, piece: Any) -> None:
+        self._look_at(piece)
         if not isinstance(piece, dict):
             self._entries.append(piece)
             return
