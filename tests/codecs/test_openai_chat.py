@@ -26,7 +26,9 @@ from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta
 TEXTS = st.text(
     st.one_of(st.characters(codec="utf-8"), st.sampled_from('\u2028\u2029\x85\r\n🌊👩‍🚀河:{}[]"\\')), max_size=12
 )
-WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6).filter(lambda word: word != "null")
+WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6).filter(
+    lambda word: word.strip() not in ("", "null")
+)
 
 
 @dataclass
