@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+
+from hypothesis import strategies as st
 
 from llmclients.codecs.base import Codec
 from llmclients.providers.registry import find_provider, provider_names
@@ -26,6 +30,7 @@ __all__ = [
     "WIRE",
     "Outcome",
     "Recording",
+    "argument_pieces",
     "chunks_of",
     "cut_at",
     "decode",
@@ -38,6 +43,19 @@ __all__ = [
     "recordings_of_wire",
     "whole_reply",
 ]
+
+
+@st.composite
+def argument_pieces(draw: st.DrawFn) -> list[str]:
+    """The arguments of a tool call as JSON text, cut into pieces; none, for a call without any."""
+    texts = st.text(st.characters(codec="utf-8"), max_size=8)
+    values = st.dictionaries(
+        st.text("abc_", min_size=1, max_size=3), texts | st.integers() | st.lists(texts, max_size=2)
+    )
+    text = draw(st.just("") | values.map(json.dumps))
+    places = [0, *sorted(draw(st.lists(st.integers(0, len(text)), max_size=3))), len(text)]
+    return [text[begin:end] for begin, end in pairwise(places)]
+
 
 WIRE = Path(__file__).parent / "wire"
 

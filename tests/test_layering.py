@@ -22,7 +22,9 @@ ROOT = Path(llmclients.__file__).parent
 TYPES = ("types.*", "errors")
 SHARED_CODECS = tuple(
     f"codecs.{name}"
-    for name in ("addresses", "base", "bodies", "errors", "framing", "json_fields", "json_text", "payloads")
+    for name in (
+        *("addresses", "base", "bodies", "call_arguments", "errors", "framing", "json_fields", "json_text", "payloads"),
+    )
 )
 VALUES = ("config.values", "config.environment", "config.certificates")
 SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from llmclients.types.base import make_model
 from llmclients.types.halves import Halves, cleaned, has_halves, is_torn
+from llmclients.types.limits import MAX_TOOL_CALLS, check_call_count
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import (
     ChatResponse,
@@ -54,6 +55,9 @@ class Accumulator:
         """Take the next chunk. One marked `restarted` discards what came before it.
 
         Returns the chunk to hand out: nearly always the same.
+
+        Raises:
+            APIResponseError: the answer has more than `MAX_TOOL_CALLS` tool calls.
         """
         found = chunk.__dict__  # ten attributes of each chunk of each stream: a dict's members take half the time
         text = found["text"]
@@ -106,7 +110,11 @@ class Accumulator:
             self._reasoning = self._reasoning or StringIO()
             self._reasoning.write(reasoning)
         for delta in found["tool_calls"]:
-            self._calls.setdefault(delta.index, _Call()).add(delta)
+            call = self._calls.get(delta.index)
+            if call is None:
+                check_call_count(len(self._calls) + 1, MAX_TOOL_CALLS)
+                call = self._calls[delta.index] = _Call()
+            call.add(delta)
         if found["finish_reason"] is not None:
             # Even where no text of the answer has a half, another member may.
             self._finish_reason, self._raw = found["finish_reason"], cleaned(found["raw"])
@@ -145,11 +153,15 @@ class _Call:
         self._id = ""
         self._name = ""
         self._arguments = StringIO()
+        self._provider_data: dict[str, Any] | None = None
 
     def add(self, delta: ToolCallDelta) -> None:
         self._id = self._id or delta.id or ""
         self._name = self._name or delta.name or ""
         self._arguments.write(delta.arguments)
+        if delta.provider_data is not None:
+            self._provider_data = delta.provider_data
 
     def whole(self) -> ToolCall:
-        return ToolCall(id=self._id, name=self._name, arguments=self._arguments.getvalue() or "{}")
+        arguments = self._arguments.getvalue() or "{}"
+        return ToolCall(id=self._id, name=self._name, arguments=arguments, provider_data=self._provider_data)

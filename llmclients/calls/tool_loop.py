@@ -142,7 +142,7 @@ class ToolLoop:
     def add(self, response: ChatResponse, results: Sequence[Message]) -> None:
         """The model's calls and their results are part of the chat."""
         calls = [
-            call if call.is_readable else ToolCall(id=call.id, name=call.name, arguments="{}")
+            call if call.is_readable else call.model_copy(update={"arguments_text": "{}"})
             for call in response.tool_calls  # some wires cannot carry what is no JSON, and its result says what it was
         ]
         self._intermediate += [response.message.model_copy(update={"tool_calls": calls or None}), *results]

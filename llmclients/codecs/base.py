@@ -23,6 +23,7 @@ from llmclients.codecs.json_text import load_json, load_torn
 from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
 from llmclients.types.base import Model
 from llmclients.types.content import MAX_PART_BYTES
+from llmclients.types.limits import check_json_values
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import Chunk
 
@@ -254,7 +255,9 @@ def decode_json(data: bytes, what: str = "reply") -> dict[str, Any]:
 
     Raises:
         APIResponseError: not JSON, or not an object; the message shows how it begins, or a page's title.
+        ResponseTooLargeError: it has too many values.
     """
+    check_json_values(data, what)
     try:
         value = from_json(data, cache_strings="keys")
     except ValueError as error:

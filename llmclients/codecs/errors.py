@@ -9,6 +9,7 @@ from typing import Any
 
 from llmclients.codecs.json_text import load_json
 from llmclients.errors import APIStatusError, status_error_class
+from llmclients.types.limits import has_too_many_values
 
 __all__ = ["STATUS_BY_CODE", "error_event", "error_message", "excerpt", "parse_error_body", "status_error"]
 
@@ -92,11 +93,13 @@ def status_error(
 
 
 def parse_error_body(body: bytes) -> Any:
-    """An error body as JSON whatever its Content-Type says, else as text."""
+    """An error body as JSON whatever its Content-Type says, else as text: also JSON of too many values."""
     try:
-        return load_json(body, goes_on=False)
+        if not has_too_many_values(body):
+            return load_json(body, goes_on=False)
     except ValueError:
-        return body.decode("utf-8", "replace")
+        pass
+    return body.decode("utf-8", "replace")
 
 
 def error_message(payload: Any) -> str:

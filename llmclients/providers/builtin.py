@@ -31,6 +31,7 @@ BUILT_IN: tuple[Provider, ...] = (
         dialect=chat_dialect(
             default_endpoint_max_tokens_field="max_completion_tokens",
             strict_rules=None,
+            strict_members=True,
             default_endpoint_strict_rules="openai",
         ),
         notes="OpenAI, and with `base_url` any server that speaks chat completions.",

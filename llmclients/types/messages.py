@@ -12,6 +12,7 @@ from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text, make_model
 from llmclients.types.content import MediaPart, Part, TextPart, as_part
 from llmclients.types.json_text import load_json
+from llmclients.types.limits import has_too_many_values
 
 __all__ = ["Message", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
 
@@ -21,12 +22,15 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 class ToolCall(Model):
     """A call of a function that the model asks for.
 
-    The nested form of chat completions, `{"id", "type", "function": {"name", "arguments"}}`, is read as well.
+    The nested form of chat completions, `{"id", "type", "function": {"name", "arguments"}}`, is read as well; its other
+    members become `provider_data`, for a provider with that wire.
 
     Args:
         id: what the result refers to.
         name: the function's.
         arguments: JSON text as the model wrote it, or a mapping.
+        provider_data: by codec, members of the call that its wire has and the library does not know, such as a
+            signature. They go back unchanged to a provider with that wire.
 
     Attributes:
         arguments_text: the arguments as JSON text, as the model wrote it: whole only if the answer is.
@@ -35,10 +39,13 @@ class ToolCall(Model):
     id: Text
     name: Text
     arguments_text: Text
+    provider_data: dict[str, Any] | None = None
 
     if TYPE_CHECKING:
 
-        def __init__(self, id: str, name: str, arguments: str | Mapping[str, Any]) -> None: ...
+        def __init__(
+            self, id: str, name: str, arguments: str | Mapping[str, Any], provider_data: dict[str, Any] | None = None
+        ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
@@ -46,10 +53,8 @@ class ToolCall(Model):
         if not isinstance(value, Mapping):
             return value
         fields = dict(value)
-        if isinstance(function := fields.get("function"), Mapping):
-            del fields["function"]
-            fields.pop("type", None)
-            fields.update(function)
+        if isinstance(fields.get("function"), Mapping):
+            fields = _from_chat_completions(fields)
         if "arguments" in fields:
             fields["arguments_text"] = fields.pop("arguments")
         if isinstance(arguments := fields.get("arguments_text"), Mapping):
@@ -57,16 +62,20 @@ class ToolCall(Model):
         return fields
 
     @model_serializer
-    def _as_it_is_given(self) -> dict[str, str]:
-        return {"id": self.id, "name": self.name, "arguments": self.arguments_text}
+    def _as_it_is_given(self) -> dict[str, Any]:
+        given = {"id": self.id, "name": self.name, "arguments": self.arguments_text}
+        return given if self.provider_data is None else {**given, "provider_data": self.provider_data}
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments, parsed anew by every access.
 
         Raises:
-            APIResponseError: the text is not a JSON object: the model was cut off, or erred.
+            APIResponseError: the text is not a JSON object: the model was cut off, or erred. Or it has millions of
+                values.
         """
+        if has_too_many_values(self.arguments_text):
+            raise APIResponseError(f"the arguments of the call of {self.name} have too many values")
         try:
             arguments = load_json(self.arguments_text or "{}")
         except ValueError as error:
@@ -82,6 +91,23 @@ class ToolCall(Model):
             return isinstance(self.arguments, dict)
         except APIResponseError:
             return False
+
+
+def _from_chat_completions(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a call in the nested form."""
+    fields, members, inner = dict[str, Any](), dict[str, Any](), dict[str, Any]()
+    for name, value in call["function"].items():
+        (fields if name in ("name", "arguments") else inner)[name] = value
+    for name, value in call.items():
+        if name in ("id", "provider_data"):
+            fields[name] = value
+        elif name not in ("function", "index") and (name, value) != ("type", "function") and value is not None:
+            members[name] = value
+    if inner := {name: value for name, value in inner.items() if value is not None}:
+        members["function"] = inner
+    if members and fields.get("provider_data") is None:
+        fields["provider_data"] = {"openai": members}
+    return fields
 
 
 class Message(Model):

@@ -32,12 +32,21 @@ that the library has no word for.
 
 
 class ToolCallDelta(Model):
-    """A piece of a tool call in a stream: `arguments` is the next part of the JSON text."""
+    """A piece of a tool call in a stream.
+
+    Attributes:
+        index: which call it is, from 0.
+        id: the call's, in one of its pieces.
+        name: the function's, in one of its pieces, and whole.
+        arguments: the next part of the JSON text.
+        provider_data: what `ToolCall.provider_data` is to hold; of several, the last one counts.
+    """
 
     index: int = 0
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    provider_data: dict[str, Any] | None = None
 
 
 class Usage(Model):

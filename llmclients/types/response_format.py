@@ -21,6 +21,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
 from llmclients.types.json_text import check_json_numbers, load_json
+from llmclients.types.limits import has_too_many_values
 from llmclients.types.schema_check import describe_misfits
 from llmclients.types.schema_refs import References
 from llmclients.types.schema_rules import OPENAI, SchemaRules
@@ -102,8 +103,10 @@ class ResponseFormat(Model):
         """The answer's text as a value of the adapter's type; without one, as a dict.
 
         Raises:
-            ValueError: it is not JSON, or does not fit; the message says where.
+            ValueError: it is not JSON, or does not fit; the message says where. Or it has millions of values.
         """
+        if has_too_many_values(text):
+            raise ValueError("it has too many values")
         if self.adapter is None:
             value = load_json(text)
             if not isinstance(value, dict):

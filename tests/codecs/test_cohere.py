@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from helpers import Outcome, chunks_of, cut_at, decode, whole_reply
+from helpers import Outcome, argument_pieces, chunks_of, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -240,16 +240,14 @@ def streams(draw: st.DrawFn) -> tuple[bytes, str, str, list[tuple[str, str, str]
             events.append(content(index, **{block_type: piece}))
             text, thinking = text + (not thinks) * piece, thinking + thinks * piece
         events.append(event({"type": "content-end", "index": index}))
-    calls = draw(st.lists(st.tuples(words, words, st.lists(words, min_size=1, max_size=3)), max_size=3))
+    calls = draw(st.lists(st.tuples(words, words, argument_pieces()), max_size=3))
     for index, (id, name, pieces) in enumerate(calls, start=5):
         call = {"id": id, "type": "function", "function": {"name": name, "arguments": ""}}
         events.append(event({"type": "tool-call-start", "index": index, "delta": {"message": {"tool_calls": call}}}))
         for piece in pieces:
             more = {"message": {"tool_calls": {"function": {"arguments": piece}}}}
             events.append(event({"type": "tool-call-delta", "index": index, "delta": more}))
-    found = [
-        (id or f"llmclients_{index}", name, "".join(pieces) or "{}") for index, (id, name, pieces) in enumerate(calls)
-    ]
+    found = [(id or f"call_{index}", name, "".join(pieces) or "{}") for index, (id, name, pieces) in enumerate(calls)]
     return b"".join([*events, end()]), text, thinking, found
 
 

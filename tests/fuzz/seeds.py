@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from pathlib import Path
+from typing import Any
 
 WIRE = Path(__file__).parents[1] / "wire"
 CORPUS = Path(__file__).parent / "corpus"
@@ -18,7 +19,8 @@ WORDS = (
     "insufficient_quota", "sorry, 您的ip已由于触发防滥用检测而被封禁", "<!doctype html>", "<title>", "0\r\n\r\n",
     "content_block_delta", "message_stop", '"partial_json"', '"content_block"', '"candidates"', '"parts"', '"finishReason"',
     '"functionCall"', '"args"', '"thought"', "content-delta", "message-end", "tool-call-delta", '"done":true',
-    "response.output_text.delta", "response.completed", '"item"', '"output"', '"status"',
+    "response.output_text.delta", "response.completed", '"item"', '"output"', '"status"', '"function_call"', '"extra_content"',
+    "response.function_call_arguments.delta",
     '"\\ud83d"', '"\\ude00"', "<think>", "</think>", '"x_groq"', '"prompt_cache_hit_tokens"', "<html>", "upstream error",
     "Retry-After", "Wed, 21 Oct 2099 07:28:00 GMT", "socks5h://", "http://", "https://", "@", "[::1]", "%0d%0a",
 )  # fmt: skip
@@ -49,6 +51,8 @@ def seeds(target: str) -> list[bytes]:
     if target.startswith("stream-"):
         recorded = _recorded(target.removeprefix("stream-"), "streams")
         found += [b"\0\7\3\1" + _bytes for body in recorded for _bytes in (body, *_as_odd_servers_send(body))]
+        if target == "stream-openai":
+            found += [b"\0\7\3\1" + _bytes for _bytes in _odd_calls()]
     elif target in ("lines", "sse"):
         found += [b"\0\7\3\1" + _bytes for _bytes in _recorded("*", "streams")[:60]]
     elif target == "text":
@@ -77,6 +81,26 @@ def _as_odd_servers_send(body: bytes) -> list[bytes]:
 def regressions(target: str) -> list[bytes]:
     """Inputs that once did not do."""
     return [path.read_bytes() for path in sorted((CORPUS / target).glob("*"))]
+
+
+def _odd_calls() -> list[bytes]:
+    """Streams of the tool calls of odd servers: each habit of one piece after another of any other."""
+    forms: list[dict[str, Any]] = [
+        {"index": 0, "id": "a", "function": {"name": "edit", "arguments": ""}},
+        {"index": 0, "id": "b", "function": {"name": "_file", "arguments": '{"q":1}'}},
+        {"index": 0, "function": {"arguments": '{"q"'}},
+        {"index": "1", "function": {"name": "edit", "arguments": "{}"}},
+        {"id": "a", "name": "edit", "arguments": {"q": 1}, "extra_content": {"google": {"thought_signature": "s"}}},
+        {"function": {"arguments": ':{"x":[]}}'}},
+    ]
+    found = []
+    for first in forms:
+        for second in forms:
+            choices = [{"delta": {"tool_calls": [entry]}} for entry in (first, second, *forms[2:3], *forms[5:])]
+            events = [*choices, {"delta": {}, "finish_reason": "tool_calls"}]
+            data = "".join(f"data: {json.dumps({'choices': [event]})}\n\n" for event in events)
+            found.append(f"{data}data: [DONE]\n\n".encode())
+    return found
 
 
 def _recorded(provider: str, kind: str) -> list[bytes]:

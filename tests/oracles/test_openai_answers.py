@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from helpers import cut_at, decode, whole_reply
+from helpers import argument_pieces, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ParsedChatCompletion
@@ -30,7 +30,7 @@ TOP = st.fixed_dictionaries({"token": TEXT, "logprob": LOGPROB, "bytes": st.none
 TOKEN = st.builds(lambda token, top: {**token, "top_logprobs": top}, TOP, st.lists(TOP, max_size=2))
 REASONS = st.sampled_from(["stop", "length", "tool_calls", "content_filter", "function_call"])
 LONE_CALLS = st.lists(
-    st.tuples(WORDS.filter(lambda word: word != "null"), NAMES, st.lists(TEXT, max_size=3)),
+    st.tuples(WORDS.filter(lambda word: word.strip() not in ("", "null")), NAMES, argument_pieces()),
     max_size=3,
     unique_by=lambda call: call[0],
 )

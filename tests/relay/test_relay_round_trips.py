@@ -73,7 +73,6 @@ def test_a_stream_is_the_same_through_each_wire(recording: Recording, wire: str)
 
 
 EXCEPTIONS = {
-    ("openai/calls-equal-ids-with-their-own-index.sse", "openai-responses"),  # nothing else tells its calls apart
     (
         "openai/finish-reason-function_call.sse",
         "openai-responses",

@@ -19,10 +19,12 @@
 #
 # What always holds:
 #
-# - An index stands for the block that last started with it. A delta of a block that never started is an error.
+# - An index stands for the block that last started with it; without one, the last block is meant. A delta of a block
+#   that never started is an error. A call that starts again with its index and id is the same block, told twice.
 # - `call_index` counts the calls of the caller's tools only, in the order in which they start. It never changes.
-# - The input of a call that starts is a place-holder, `{}`. Its deltas are the JSON text that takes its place. Some
-#   servers send the input with the start, and no delta: then `end` hands it out, once.
+# - The input of a call that starts is a place-holder, `{}`. Its deltas are the JSON text that takes its place; what of
+#   it they tell twice is told once (`CallArguments`). Some servers send the input with the start, and no delta: then
+#   `end` hands it out, once.
 # - A call of `JSON_TOOL` is no call for the caller: its input is the answer's text.
 # - Text and thinking go on after what they started with: their deltas are added to it.
 # - Thinking is signed by its last delta. Unsigned, it was cut off, and the provider would reject it: it stays out.
@@ -39,9 +41,11 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmclients.codecs.anthropic.names import CODEC_NAME, JSON_TOOL
+from llmclients.codecs.call_arguments import CallArguments
 from llmclients.codecs.json_fields import get_int, get_object, get_optional_str, get_str, unexpected_type
 from llmclients.errors import APIResponseError
 from llmclients.types.halves import joined
+from llmclients.types.limits import check_call_count
 from llmclients.types.response import OtherPart, Usage, make_usage
 
 __all__ = ["Block", "Blocks", "TokenCounts"]
@@ -56,6 +60,7 @@ _NO_CONTENT = frozenset(
     }
 )
 """The types of block that are read, or tell how the answer came about. Any other is a part of the answer."""
+_CALL_MEMBERS = frozenset({"type", "id", "name", "input", "index"})
 
 _MAX_PIECES = 4096
 """Until they are joined: a long answer takes the memory of its text, not that of its pieces."""
@@ -94,6 +99,8 @@ class Block:
         self.name = get_str(entry, "name") if self.is_call else ""
         self._entry = entry
         self._added: list[str] = []
+        self._arguments = CallArguments() if self.is_call else None
+        self._citations: list[Any] | None = None
         self._ended = False
 
     # --- what it started with: in a whole reply, all of it ----------------------------------------------------------
@@ -131,6 +138,18 @@ class Block:
 
     # --- its deltas -------------------------------------------------------------------------------------------------
 
+    def add_input(self, piece: str) -> str:
+        """What a delta adds to the input: the piece, as far as it is new.
+
+        Raises:
+            APIResponseError: it does not go together with what came before.
+        """
+        new = piece if self._arguments is None else self._arguments.add(piece)
+        if new is None:
+            raise APIResponseError(f"the input of a call of {self.name} comes twice, and is not the same")
+        self.add(new)
+        return new
+
     def add(self, text: str) -> None:
         """What a delta adds to the text, the thinking or the input."""
         self._added.append(text)
@@ -143,15 +162,26 @@ class Block:
 
     def cite(self, citation: Any) -> None:
         """One more citation of the text has come."""
-        before = self._entry.get("citations")
-        self._entry = self._entry | {"citations": [*(before if type(before) is list else ()), citation]}
+        if self._citations is None:
+            before = self._entry.get("citations")
+            self._citations = list(before) if type(before) is list else []
+            self._entry = self._entry | {"citations": self._citations}
+        self._citations.append(citation)
 
     def end(self) -> str:
-        """The block is complete. Returns what a call started with, if no delta took its place; "" the second time."""
-        if self._ended or any(self._added) or self.type != "tool_use":
+        """The block is complete. Returns what a call started with, if no delta took its place; "" the second time.
+
+        Raises:
+            APIResponseError: its input began again, and that did not end.
+        """
+        if self._ended or self.type != "tool_use":
             return ""
         self._ended = True
-        return self.initial_text if self.is_answer else self.initial_input
+        held = "" if self._arguments is None else self._arguments.end()
+        if not any(self._added) and not held:
+            return self.initial_text if self.is_answer else self.initial_input
+        self.add(held)
+        return held
 
     # --- going back -------------------------------------------------------------------------------------------------
 
@@ -162,8 +192,13 @@ class Block:
 
     @property
     def is_opaque(self) -> bool:
-        """Whether the provider wants it back as it is: text and calls can be written anew, and so can open thinking."""
-        return self.type not in ("text", "tool_use") and not self.is_unsigned
+        """Whether the provider wants it back as it is: text and calls can be written anew, and so can open thinking.
+
+        But not a call with members that are not known here: they go back as they came.
+        """
+        if self.type == "tool_use":
+            return any(value is not None for name, value in self._entry.items() if name not in _CALL_MEMBERS)
+        return self.type != "text" and not self.is_unsigned
 
     def whole(self) -> dict[str, Any]:
         """The block as a whole reply would have it.
@@ -190,19 +225,28 @@ class Blocks:
 
     def __init__(self) -> None:
         self._by_index: dict[Any, Block] = {}
+        self._started: list[tuple[int, Block]] = []
         self._calls = 0
         self._is_whole = True
 
-    def start(self, index: Any, entry: Any) -> Block:
-        """A new block.
+    def start(self, index: Any, entry: Any) -> Block | None:
+        """A new block; None for one that has started already.
 
         Raises:
             APIResponseError: it is none.
         """
+        if index is None:
+            index = len(self._started)
         if type(index) is not int:
             raise unexpected_type("a content block's index", index)
-        block = self._by_index[index] = Block(entry, self._calls)
+        before = self._by_index.get(index)
+        block = Block(entry, self._calls)
+        if before is not None and block.is_call and block.id and (before.id, before.name) == (block.id, block.name):
+            return None
+        self._by_index[index] = block
+        self._started.append((index, block))
         self._calls += block.is_call
+        check_call_count(self._calls)
         return block
 
     def at(self, index: Any) -> Block:
@@ -212,7 +256,7 @@ class Blocks:
             APIResponseError: none has.
         """
         try:
-            return self._by_index[index]
+            return self._by_index[index] if index is not None or not self._started else self._started[-1][1]
         except (KeyError, TypeError):
             raise APIResponseError(f"a delta of content block {index!r}, which never started") from None
 
@@ -234,15 +278,18 @@ class Blocks:
     @property
     def has_answer(self) -> bool:
         """Whether the answer came as a tool's input."""
-        return any(block.is_answer for block in self._by_index.values())
+        return any(block.is_answer for _, block in self._started)
 
     def provider_data(self) -> dict[str, Any] | None:
         """The whole content, if there is something in it that the provider wants back, and nothing of it is lost."""
-        is_wanted = not self.has_answer and any(block.is_opaque for block in self._by_index.values())
+        is_wanted = not self.has_answer and any(block.is_opaque for _, block in self._started)
         if not is_wanted or not self._is_whole:
             return None
         try:
-            whole = [block.whole() for _, block in sorted(self._by_index.items()) if not block.is_unsigned]
+            blocks = self._started
+            if len(self._by_index) == len(blocks):  # no index was used twice: they tell the order
+                blocks = sorted(blocks, key=lambda started: started[0])
+            whole = [block.whole() for _, block in blocks if not block.is_unsigned]
         except ValueError:  # an input that was cut off
             return None
         return {CODEC_NAME: whole}

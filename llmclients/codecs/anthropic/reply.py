@@ -14,6 +14,7 @@ from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt, parse
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_optional_str, get_str, unexpected_type
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
+from llmclients.types.limits import MAX_UNCHECKED_BYTES, check_json_values
 from llmclients.types.response import Chunk, FinishReason, ToolCallDelta, make_chunk, make_text_chunk
 
 __all__ = ["decode_error", "decode_reply", "make_decoder"]
@@ -67,7 +68,7 @@ def decode_reply(body: bytes) -> Chunk:
     if type(content) is not list:
         raise unexpected_type("content", content)
     blocks = Blocks()
-    started = [blocks.start(index, entry) for index, entry in enumerate(content)]
+    started = [block for index, entry in enumerate(content) if (block := blocks.start(index, entry))]
     calls = [
         ToolCallDelta(index=block.call_index, id=block.id, name=block.name, arguments=block.initial_input or "{}")
         for block in started
@@ -125,6 +126,8 @@ class EventDecoder:
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         for event_type, event in () if self.done else self._events.feed(data):
+            if len(event) > MAX_UNCHECKED_BYTES:
+                check_json_values(event, "event")
             try:
                 payload = from_json(event)
             except ValueError as error:
@@ -166,11 +169,11 @@ class EventDecoder:
         calls: Sequence[ToolCallDelta] = ()
         if delta_type == "input_json_delta":
             piece = get_str(delta, "partial_json")
-            block.add(piece)
+            new = block.add_input(piece)
             if block.is_answer:
-                text = piece
+                text = new
             elif block.is_call:
-                calls = (ToolCallDelta(index=block.call_index, arguments=piece),)
+                calls = (ToolCallDelta(index=block.call_index, arguments=new),)
         elif delta_type == "thinking_delta":
             reasoning = get_optional_str(delta, "thinking") or ""
             block.add(reasoning)
@@ -183,7 +186,8 @@ class EventDecoder:
     def _other(self, event_type: Any, payload: dict[str, Any]) -> Chunk | None:
         """The chunk of an event that is no delta of a block, where it brings something."""
         if event_type == "content_block_start":
-            return self._started(self._blocks.start(payload.get("index"), payload.get("content_block")), payload)
+            block = self._blocks.start(payload.get("index"), payload.get("content_block"))
+            return None if block is None else self._started(block, payload)
         if event_type == "content_block_stop":
             return self._ended(self._blocks.at(payload.get("index")), payload)
         if event_type == "message_start":

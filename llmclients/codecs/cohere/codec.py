@@ -16,11 +16,12 @@ from llmclients.codecs.base import (
     given,
     model_names,
 )
+from llmclients.codecs.cohere.names import CODEC_NAME
 from llmclients.codecs.cohere.reply import decode_error, decode_reply, make_decoder
 from llmclients.codecs.payloads import tool_payload
 from llmclients.errors import APIStatusError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.content import ImagePart, Part, TextPart
-from llmclients.types.messages import Message
+from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import TOOL_CHOICES, ChatRequest, Positive
 from llmclients.types.response import Chunk
 from llmclients.types.schema_rules import COHERE
@@ -50,7 +51,7 @@ class CohereOptions(CodecOptions):
 class CohereCodec(Codec):
     """Messages like chat completions', replies in typed blocks; a failed answer is an error, not a finish reason."""
 
-    name: ClassVar[str] = "cohere"
+    name: ClassVar[str] = CODEC_NAME
     address_endings: ClassVar[str] = "/v2(/chat)?|/v1(/chat|/models)?|/compatibility/v1(/chat/completions)?"
     fields = frozenset(
         {*_SAME_NAMES, "top_p", "stop", "tools", "tool_choice", "response_format", "reasoning_effort"},
@@ -129,11 +130,15 @@ def _assistant(index: int, message: Message) -> dict[str, Any]:
             [_block(index, message, part) for part in content] if isinstance(content, list) else content
         )
     if message.tool_calls:
-        payload["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
-            for call in message.tool_calls
-        ]
+        payload["tool_calls"] = [_call(call) for call in message.tool_calls]
     return payload
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    """A call, with the members that came with it and are not known here."""
+    members = (call.provider_data or {}).get(CODEC_NAME)
+    known = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
+    return {**members, **known} if isinstance(members, dict) else known
 
 
 def _text(index: int, message: Message, part: Part) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from llmclients.codecs.base import decode_json, is_json
 from llmclients.codecs.bodies import ReplyDecoder, last_chunks
+from llmclients.codecs.call_arguments import CallArguments
+from llmclients.codecs.cohere.names import CODEC_NAME
 from llmclients.codecs.errors import STATUS_BY_CODE, error_event, error_message, status_error
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import (
@@ -20,6 +22,7 @@ from llmclients.codecs.json_fields import (
     unexpected_type,
 )
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
+from llmclients.types.limits import check_call_count
 from llmclients.types.response import (
     Chunk,
     FinishReason,
@@ -42,6 +45,8 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "ERROR_TOXIC": "content_filter",
 }
 """Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`."""
+
+_CALL_MEMBERS = frozenset({"id", "type", "function", "index"})
 
 _FAILURES = {"ERROR": 500, "TIMEOUT": 504}
 """The finish reasons of an answer that failed, and the HTTP status that each would have been."""
@@ -117,6 +122,12 @@ def _other_parts(block: dict[str, Any]) -> list[OtherPart]:
     return [OtherPart(kind=kind, raw=block)] if kind not in ("text", "thinking", None) else []
 
 
+def _whole_calls(entries: list[Any]) -> list[ToolCallDelta]:
+    """The calls of a whole reply."""
+    check_call_count(len(entries))
+    return [_call(entry, index, no_arguments="{}") for index, entry in enumerate(entries)]
+
+
 def _call(entry: Any, index: int, *, no_arguments: str = "") -> ToolCallDelta:
     """A call, or the start of one, which has no arguments yet."""
     if type(entry) is not dict:
@@ -124,9 +135,19 @@ def _call(entry: Any, index: int, *, no_arguments: str = "") -> ToolCallDelta:
     function = entry.get("function")
     if type(function) is not dict:
         raise unexpected_type("tool_calls.function", function)
-    arguments = get_str(function, "arguments") or no_arguments
-    id = get_optional_str(entry, "id") or f"llmclients_{index}"
-    return ToolCallDelta(index=index, id=id, name=get_str(function, "name"), arguments=arguments)
+    return ToolCallDelta(
+        index=index,
+        id=get_optional_str(entry, "id") or f"call_{index}",
+        name=get_str(function, "name"),
+        arguments=get_str(function, "arguments") or no_arguments,
+        provider_data=_unknown_members(entry),
+    )
+
+
+def _unknown_members(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """What a call has that is not known here: it goes back as it came."""
+    members = {name: value for name, value in entry.items() if name not in _CALL_MEMBERS and value is not None}
+    return {CODEC_NAME: members} if members else None
 
 
 def _finish_reason(holder: dict[str, Any], payload: dict[str, Any], *, called: bool) -> FinishReason:
@@ -193,7 +214,7 @@ class EventDecoder:
     def __init__(self) -> None:
         self.done = False
         self._events = SSEDecoder()
-        self._calls = 0
+        self._calls: list[tuple[ToolCallDelta, CallArguments]] = []
         self._call_indexes: dict[int | None, int] = {}  # by the wire's index, which may go on from that of the content
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
@@ -223,10 +244,9 @@ class EventDecoder:
         if event_type == "tool-call-delta":
             return self._more_of_a_call(payload)
         if event_type == "tool-call-start":
-            delta = _call(_inside(payload, "tool_calls"), self._calls)
-            self._call_indexes[_wire_index(payload)] = self._calls
-            self._calls += 1
-            return make_chunk(tool_calls=[delta], raw=payload)
+            return self._start_of_a_call(payload)
+        if event_type == "tool-call-end":
+            return self._end_of_a_call(payload)
         if event_type == "tool-plan-delta":
             plan = _inside(payload, "tool_plan")
             return make_chunk(reasoning=plan if type(plan) is str else None, raw=payload)
@@ -237,7 +257,7 @@ class EventDecoder:
             if type(end) is not dict:
                 raise unexpected_type("delta", end)
             chunk = make_chunk(
-                finish_reason=_finish_reason(end, payload, called=self._calls > 0),
+                finish_reason=_finish_reason(end, payload, called=bool(self._calls)),
                 usage=_parse_usage(end.get("usage")),
                 id=get_optional_str(payload, "id"),
                 raw=payload,
@@ -246,15 +266,43 @@ class EventDecoder:
             return chunk
         return None
 
-    def _more_of_a_call(self, payload: dict[str, Any]) -> Chunk:
+    def _start_of_a_call(self, payload: dict[str, Any]) -> Chunk | None:
+        """A call starts. One that starts again, with its index, id and name, is the same call, told twice."""
+        index = len(self._calls)
+        delta = _call(_inside(payload, "tool_calls"), index)
+        before = self._call_indexes.get(_wire_index(payload))
+        if before is not None:
+            started = self._calls[before][0]
+            if (started.id, started.name) == (delta.id, delta.name):
+                return self._more(before, delta.arguments, payload)
+        check_call_count(index + 1)
+        self._calls.append((delta, CallArguments()))
+        self._call_indexes[_wire_index(payload)] = index
+        delta.arguments = self._calls[index][1].add(delta.arguments) or ""
+        return make_chunk(tool_calls=[delta], raw=payload)
+
+    def _more_of_a_call(self, payload: dict[str, Any]) -> Chunk | None:
         """The next piece of a call's arguments."""
         entry = _inside(payload, "tool_calls")
         function = entry.get("function") if type(entry) is dict else None
         index = self._call_indexes.get(_wire_index(payload))
         if type(function) is not dict or index is None:
             raise APIResponseError("a tool-call-delta belongs to no call: not what the protocol says")
-        arguments = get_str(function, "arguments")
-        return make_chunk(tool_calls=[ToolCallDelta(index=index, arguments=arguments)], raw=payload)
+        return self._more(index, get_str(function, "arguments"), payload)
+
+    def _end_of_a_call(self, payload: dict[str, Any]) -> Chunk | None:
+        """What was held back of a call's arguments."""
+        index = self._call_indexes.get(_wire_index(payload))
+        rest = "" if index is None else self._calls[index][1].end()
+        return make_chunk(tool_calls=[ToolCallDelta(index=index or 0, arguments=rest)], raw=payload) if rest else None
+
+    def _more(self, index: int, arguments: str, payload: dict[str, Any]) -> Chunk | None:
+        new = self._calls[index][1].add(arguments)
+        if new is None:
+            raise APIResponseError(
+                f"the arguments of a call of {self._calls[index][0].name} come twice, and are not the same"
+            )
+        return make_chunk(tool_calls=[ToolCallDelta(index=index, arguments=new)], raw=payload)
 
 
 def _content(payload: dict[str, Any]) -> Chunk | None:

@@ -37,6 +37,7 @@ from llmclients.codecs.gemini.fields import (
 )
 from llmclients.codecs.gemini.names import CODEC_NAME, INVENTED_ID
 from llmclients.codecs.json_fields import get_optional_str, unexpected_type
+from llmclients.types.limits import check_call_count
 from llmclients.types.response import (
     Chunk,
     FinishReason,
@@ -64,6 +65,7 @@ class Answer:
         self.begun = False
         self.finished = False
         self._calls = 0
+        self._seen_calls: set[str] = set()  # calls that can be told from all others
         self._response_id = ""
         self._content = _Content()
 
@@ -154,6 +156,8 @@ class Answer:
         for part in parts:
             if type(part) is not dict:
                 raise unexpected_type("content.parts[]", part)
+            if part.get("functionCall") is not None and self._is_repeated(part):
+                continue
             piece = part.get("text")
             if piece is None:
                 if part.get("functionCall") is not None:
@@ -169,6 +173,18 @@ class Answer:
             self._content.add(part)
         return text, thoughts or None, calls or ()
 
+    def _is_repeated(self, part: dict[str, Any]) -> bool:
+        """Whether a call is the same as one before: only an id or a signature tells, for a model may call twice."""
+        call = part["functionCall"]
+        has_id = type(call) is dict and bool(call.get("id"))
+        if not has_id and not part.get("thoughtSignature"):
+            return False
+        text = json.dumps(call if has_id else part, sort_keys=True)
+        if text in self._seen_calls:
+            return True
+        self._seen_calls.add(text)
+        return False
+
     def _call(self, call: Any) -> ToolCallDelta:
         if type(call) is not dict:
             raise unexpected_type("functionCall", call)
@@ -179,6 +195,7 @@ class Answer:
             raise unexpected_type("functionCall.args", arguments)
         index = self._calls
         self._calls += 1
+        check_call_count(self._calls)
         return ToolCallDelta(
             index=index,
             id=get_optional_str(call, "id") or self._invented_id(index),

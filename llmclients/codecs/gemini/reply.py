@@ -17,7 +17,13 @@ from llmclients.codecs.errors import (
 )
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.gemini.answer import Answer
-from llmclients.errors import APIResponseError, APIStatusError, AuthenticationError, StreamInterruptedError
+from llmclients.errors import (
+    APIResponseError,
+    APIStatusError,
+    AuthenticationError,
+    ResponseTooLargeError,
+    StreamInterruptedError,
+)
 from llmclients.types.response import Chunk
 
 __all__ = ["decode_error", "decode_reply", "make_decoder"]
@@ -153,6 +159,8 @@ class EventDecoder:
         if rest:
             try:
                 _payload(rest, "end of the stream")  # raises the error that it most probably is
+            except ResponseTooLargeError:
+                raise
             except APIResponseError:  # not JSON, or only its beginning
                 raise StreamInterruptedError(f"the stream broke off with {excerpt(rest)}") from None
         if events.no_events:

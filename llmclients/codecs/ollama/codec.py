@@ -19,6 +19,7 @@ from llmclients.codecs.base import (
     given,
     model_names,
 )
+from llmclients.codecs.ollama.names import CODEC_NAME
 from llmclients.codecs.ollama.reply import LineStreamDecoder, decode_reply
 from llmclients.codecs.payloads import tool_payload
 from llmclients.errors import APIResponseError, InvalidRequestError
@@ -55,7 +56,7 @@ class OllamaOptions(CodecOptions):
 class OllamaCodec(Codec):
     """Sampling options apart from the rest, images beside the text, arguments as objects, lines of JSON back."""
 
-    name: ClassVar[str] = "ollama"
+    name: ClassVar[str] = CODEC_NAME
     address_endings: ClassVar[str] = "/api(/chat|/generate|/tags)?|/v1(/chat/completions|/completions|/models)?"
     fields = frozenset(
         {"temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty"}
@@ -136,7 +137,9 @@ def _call(index: int, call: ToolCall) -> dict[str, Any]:
         arguments = call.arguments
     except APIResponseError as error:  # an answer that was cut, sent back
         raise InvalidRequestError(f"messages[{index}]: {error}", argument="messages") from None
-    return {"id": call.id, "function": {"name": call.name, "arguments": arguments}}
+    members = (call.provider_data or {}).get(CODEC_NAME)
+    known = {"id": call.id, "function": {"name": call.name, "arguments": arguments}}
+    return {**members, **known} if isinstance(members, dict) else known
 
 
 def _options(request: ChatRequest, options: OllamaOptions) -> dict[str, Any]:

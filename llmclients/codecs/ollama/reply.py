@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmclients.codecs.base import decode_json
@@ -19,7 +20,9 @@ from llmclients.codecs.json_fields import (
     parse_logprob,
     unexpected_type,
 )
+from llmclients.codecs.ollama.names import CODEC_NAME
 from llmclients.errors import APIResponseError, ResponseTooLargeError, StreamInterruptedError
+from llmclients.types.limits import check_call_count
 from llmclients.types.response import (
     Chunk,
     FinishReason,
@@ -44,6 +47,8 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
 So are `load` and `unload`: the model was only loaded, or removed, and has not answered.
 """
 
+_CALL_MEMBERS = frozenset({"id", "type", "function", "index"})
+
 _PLAIN_MEMBERS = {"model", "created_at", "message", "done"}
 """Those of a line that has new text and nothing else."""
 
@@ -59,11 +64,58 @@ def decode_reply(body: bytes) -> Chunk:
     return chunk.model_copy(update={"role": "assistant"})  # which some servers leave out
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call as it came; the same call twice is equal.
+
+    Attributes:
+        id: the server's; None where it has none.
+        place: `index` of its function, where the server has one.
+        name: the function's.
+        canonical: its arguments as JSON text, the members in order.
+        arguments: as they came.
+        members: what else it has.
+    """
+
+    id: str | None
+    place: Any
+    name: str
+    canonical: str
+    arguments: str = field(compare=False)
+    members: dict[str, Any] = field(compare=False)
+
+    @classmethod
+    def read(cls, entry: Any) -> _Call:
+        """The call that an entry is.
+
+        Raises:
+            APIResponseError: it is none.
+        """
+        function = entry.get("function") if type(entry) is dict else None
+        if type(function) is not dict:
+            raise unexpected_type("tool_calls[].function", function)
+        arguments = function.get("arguments")
+        if arguments is None:
+            arguments = {}
+        if type(arguments) is not dict:
+            raise unexpected_type("tool_calls[].function.arguments", arguments)
+        place = function.get("index")
+        return cls(
+            id=get_optional_str(entry, "id"),
+            place=place if type(place) is int else None,
+            name=get_str(function, "name"),
+            canonical=json.dumps(arguments, sort_keys=True),
+            arguments=json.dumps(arguments, ensure_ascii=False),
+            members={name: value for name, value in entry.items() if name not in _CALL_MEMBERS and value is not None},
+        )
+
+
 class _Reader:
     """Objects of one answer to chunks: a whole reply is one of them, a stream has one on each line."""
 
     def __init__(self) -> None:
-        self._ids: set[str] = set()  # of the calls so far
+        self._calls: list[_Call] = []
+        self._ids: set[str] = set()  # that have gone out
 
     def read(self, payload: dict[str, Any]) -> Chunk:
         """The chunk that an object is.
@@ -81,9 +133,10 @@ class _Reader:
             text = message.get("content")
             if type(text) is str and payload["done"] is False:  # nearly every line of every stream
                 return make_chunk(text, "assistant", None, (), None, None, model, None, payload)
-        calls = [self._call(entry) for entry in get_list(message, "tool_calls")]
         finished = payload.get("done") is True
         images = message.get("images")
+        entries = get_list(message, "tool_calls")
+        calls = self._new_calls(entries, last=finished) if entries else ()
         return make_chunk(
             get_str(message, "content"),
             get_optional_str(message, "role"),
@@ -98,24 +151,30 @@ class _Reader:
             other_parts=[OtherPart(kind="image", raw=image) for image in images] if type(images) is list else (),
         )
 
-    def _call(self, entry: Any) -> ToolCallDelta:
-        """A call, which comes whole. Older servers give it no id; whoever answers needs one, and no two the same."""
-        function = entry.get("function") if type(entry) is dict else None
-        if type(function) is not dict:
-            raise unexpected_type("tool_calls[].function", function)
-        arguments = function.get("arguments")
-        if arguments is None:
-            arguments = {}
-        if type(arguments) is not dict:
-            raise unexpected_type("tool_calls[].function.arguments", arguments)
+    def _new_calls(self, entries: list[Any], *, last: bool) -> list[ToolCallDelta]:
+        """The calls of an object, without those that have come before.
+
+        Calls come whole. One with the id, the name and the arguments of one before is that one. Without ids, nothing
+        tells; but some servers end with all calls of the answer again, which are then exactly those before.
+        """
+        check_call_count(len(self._calls) + len(entries))
+        found = [_Call.read(entry) for entry in entries]
+        if last and found and found == self._calls:
+            return []
+        seen = {call for call in self._calls if call.id is not None}
+        return [self._begin(call) for call in found if call not in seen]
+
+    def _begin(self, call: _Call) -> ToolCallDelta:
+        """A new call. Older servers give it no id; whoever answers needs one, and no two the same."""
         index = number = len(self._ids)
-        id = get_optional_str(entry, "id")
+        id = call.id
         while id is None or id in self._ids:
             id = f"call_{number}"
             number += 1
         self._ids.add(id)
-        text = json.dumps(arguments, ensure_ascii=False)
-        return ToolCallDelta(index=index, id=id, name=get_str(function, "name"), arguments=text)
+        self._calls.append(call)
+        members = {CODEC_NAME: call.members} if call.members else None
+        return ToolCallDelta(index=index, id=id, name=call.name, arguments=call.arguments, provider_data=members)
 
     def _finish_reason(self, payload: dict[str, Any]) -> FinishReason:
         """Why the answer ended. Calls count for more than a `stop`."""

@@ -51,7 +51,10 @@ class OpenAICodec(Codec):
         dialect = self.dialect
         payload: dict[str, Any] = {
             "model": context.model,
-            "messages": [message_payload(message, index, dialect) for index, message in enumerate(request.messages)],
+            "messages": [
+                message_payload(message, index, dialect, is_default_endpoint=context.is_default_endpoint)
+                for index, message in enumerate(request.messages)
+            ],
             **field_payload(request, dialect, is_default_endpoint=context.is_default_endpoint),
         }
         payload["stream"] = context.stream  # left out, some gateways stream

@@ -73,6 +73,8 @@ class Dialect:
         strict_rules: whose rules a strict schema keeps, a key of `llmclients.types.schema_rules.MAKERS`; None: nobody
             knows them, and what claims to be strict goes out as it is.
         default_endpoint_strict_rules: those of the provider's own service, if they are others.
+        strict_members: whether the provider's own service refuses members of messages and calls that it does not know.
+            Where not, those that came with a reply go back as they came.
         short_call_ids: whether ids of tool calls must be nine letters and digits. Others are replaced by such.
         stream_options: whether usage in a stream has to be asked for.
         done_required: whether a stream without `[DONE]` was cut. Where not, its finish reason is the end mark.
@@ -95,6 +97,7 @@ class Dialect:
     provider_data_field: str | None = None
     strict_rules: str | None = "openai"
     default_endpoint_strict_rules: str | None = None
+    strict_members: bool = False
     short_call_ids: bool = False
     stream_options: bool = True
     done_required: bool = True
@@ -159,6 +162,7 @@ class DialectOptions(TypedDict, total=False):
     provider_data_field: str | None
     strict_rules: str | None
     default_endpoint_strict_rules: str | None
+    strict_members: bool
     short_call_ids: bool
     stream_options: bool
     done_required: bool

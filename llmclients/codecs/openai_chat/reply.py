@@ -14,7 +14,8 @@ from llmclients.codecs.base import decode_json, read_torn_event
 from llmclients.codecs.bodies import last_chunks
 from llmclients.codecs.errors import error_event, excerpt
 from llmclients.codecs.framing import SSEDecoder
-from llmclients.codecs.json_fields import get_list, get_object, get_optional_str, optional, unexpected_type
+from llmclients.codecs.json_fields import get_object, get_optional_str, optional, unexpected_type
+from llmclients.codecs.openai_chat.call_pieces import call_entries
 from llmclients.codecs.openai_chat.fields import (
     first_choice,
     get_message,
@@ -26,9 +27,10 @@ from llmclients.codecs.openai_chat.fields import (
     parse_usage,
 )
 from llmclients.codecs.openai_chat.old_logprobs import parse_one_logprob
-from llmclients.codecs.openai_chat.provider_data import KeptEntries
-from llmclients.codecs.openai_chat.tool_calls import ToolCalls
+from llmclients.codecs.openai_chat.provider_data import KeptMembers
+from llmclients.codecs.openai_chat.tool_calls import CUT_REASONS, ToolCalls, whole_calls
 from llmclients.errors import APIResponseError, StreamInterruptedError
+from llmclients.types.limits import MAX_UNCHECKED_BYTES, check_json_values
 from llmclients.types.response import (
     Chunk,
     FinishReason,
@@ -66,15 +68,11 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
     if message is None:
         raise unexpected_type("choices[0].message", None)
     text, reasoning, declined = parse_text(message)
-    calls = ToolCalls()
-    deltas = [  # each entry is a whole call, whatever index it has
-        calls.add({**entry, "index": place} if type(entry) is dict else entry)
-        for place, entry in enumerate(get_list(message, "tool_calls"))
-    ]
-    reason = parse_finish_reason(choice, called=bool(deltas), declined=declined)
-    kept = KeptEntries(provider_data_field) if provider_data_field else None
-    if kept is not None:
-        kept.add_message(message)
+    entries = call_entries(message)
+    reason = parse_finish_reason(choice, called=bool(entries), declined=declined)
+    deltas = whole_calls(entries, cut=reason in CUT_REASONS)
+    kept = KeptMembers(provider_data_field)
+    kept.add_message(message)
     return make_chunk(
         text,
         "assistant",
@@ -86,7 +84,7 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
         get_optional_str(payload, "id"),
         payload,
         optional(parse_logprobs, choice.get("logprobs")) or (),
-        None if kept is None else kept.provider_data(),
+        kept.provider_data(),
         other_parts(message),
     )
 
@@ -117,7 +115,7 @@ class EventDecoder:
         self._place: str | None = None  # of the pieces in a choice, once one has come
         self._misplaced: list[str] = []  # the text that came in another place than `delta`
         self._provider_data_field = provider_data_field
-        self._kept = KeptEntries(provider_data_field) if provider_data_field else None
+        self._kept = KeptMembers(provider_data_field)
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         if self.done:
@@ -158,6 +156,8 @@ class EventDecoder:
 
     def _chunk(self, event: bytes, event_type: str = "message") -> Chunk | None:
         """The chunk of an event; None for an empty one, and for an end mark after a finish reason."""
+        if len(event) > MAX_UNCHECKED_BYTES:
+            check_json_values(event, "event")
         try:
             payload = from_json(event, cache_strings="keys")
         except ValueError as error:
@@ -195,7 +195,10 @@ class EventDecoder:
                     "the stream says [DONE], but no finish reason came: the answer was cut"
                 ) from None
             self.done = True
-            return None if self._finished else make_chunk(finish_reason="tool_calls" if self._calls else "stop")
+            if self._finished:
+                return None
+            calls = self._calls.finish() if self._calls else ()
+            return make_chunk(tool_calls=calls, finish_reason="tool_calls" if self._calls else "stop")
         if event:
             return self._other_chunk(read_torn_event(event, error), event, event_type)
         return None
@@ -219,6 +222,8 @@ class EventDecoder:
             if choice.get("finish_reason") is not None:
                 reason = parse_finish_reason(choice, called=self._calls is not None, declined=self._declined)
                 self._finished = self._finished or reason is not None
+            if self._finished and self._calls is not None:
+                calls = [*calls, *self._calls.finish(cut=reason in CUT_REASONS)]
         return make_chunk(
             text,
             role,
@@ -230,7 +235,7 @@ class EventDecoder:
             get_optional_str(payload, "id"),
             payload,
             logprobs,
-            self._kept.provider_data() if self._kept is not None and self._finished else None,
+            self._kept.provider_data() if self._finished else None,
             () if choice is None else other_parts(choice.get("delta")),
         )
 
@@ -244,11 +249,10 @@ class EventDecoder:
         text, reasoning, declined = parse_text(delta)
         self._declined = self._declined or declined
         calls: Sequence[ToolCallDelta] = ()
-        if delta.get("tool_calls"):
+        if delta.get("tool_calls") or delta.get("function_call"):
             self._calls = self._calls or ToolCalls()
-            calls = [self._calls.add(entry) for entry in get_list(delta, "tool_calls")]
-        if self._kept is not None:
-            self._kept.add_delta(delta)
+            calls = self._calls.add(call_entries(delta))
+        self._kept.add_delta(delta)
         return text, get_optional_str(delta, "role"), reasoning, calls
 
     def _is_repeated(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmclients.codecs.openai_chat.dialect import FIELDS, Dialect
-from llmclients.codecs.openai_chat.provider_data import kept_member
+from llmclients.codecs.openai_chat.provider_data import kept_call_members, kept_members
 from llmclients.codecs.payloads import file_name, schema_payload, tool_payload
 from llmclients.errors import UnsupportedOptionError
 from llmclients.types.content import AudioPart, FilePart, ImagePart, MediaPart, Part
-from llmclients.types.messages import Message
+from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import TOOL_CHOICES, ChatRequest
 
 if TYPE_CHECKING:
@@ -30,13 +30,16 @@ _SHORT_ID = re.compile("[a-zA-Z0-9]{9}")
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
-def message_payload(message: Message, index: int, dialect: Dialect) -> dict[str, Any]:
+def message_payload(
+    message: Message, index: int, dialect: Dialect, *, is_default_endpoint: bool = False
+) -> dict[str, Any]:
     """A message: only what is set, `role` and `content` first.
 
     Args:
         message: the message.
         index: its place among the request's messages, for errors.
         dialect: the server's.
+        is_default_endpoint: whether it is the provider's own.
 
     Raises:
         UnsupportedOptionError: the server has no place for something in it.
@@ -48,22 +51,15 @@ def message_payload(message: Message, index: int, dialect: Dialect) -> dict[str,
             payload["name"] = message.name
         elif message.role != "tool":  # there it is the function's, and its call has it
             raise _unsupported(index, f"this server takes no name on a message of the role {message.role}")
+    unknown = not (dialect.strict_members and is_default_endpoint)
     if message.tool_calls:
-        payload["tool_calls"] = [
-            {
-                "id": _call_id(call.id, dialect),
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments_text},
-            }
-            for call in message.tool_calls
-        ]
+        payload["tool_calls"] = [_call(call, dialect, unknown=unknown) for call in message.tool_calls]
     if message.tool_call_id is not None:
         payload["tool_call_id"] = _call_id(message.tool_call_id, dialect)
     if dialect.reasoning_field and message.reasoning and message.tool_calls:
         payload[dialect.reasoning_field] = message.reasoning
-    if dialect.provider_data_field:
-        payload |= kept_member(message.provider_data, dialect.provider_data_field)
-    return payload
+    kept = kept_members(message.provider_data, dialect.provider_data_field, unknown=unknown)
+    return payload | {name: value for name, value in kept.items() if name not in payload}
 
 
 def _content(message: Message, index: int) -> str | list[dict[str, Any]] | None:
@@ -84,6 +80,14 @@ def _part(part: Part) -> dict[str, Any]:
         name = file_name(part) if part.data is not None else part.name
         return {"type": "file", "file": {**({} if name is None else {"filename": name}), "file_data": part.any_url}}
     return {"type": "text", "text": part.text}
+
+
+def _call(call: ToolCall, dialect: Dialect, *, unknown: bool) -> dict[str, Any]:
+    """A tool call; with the members that came with it and nobody knows, where the server takes them."""
+    kept = kept_call_members(call.provider_data) if unknown else {}
+    inner = kept.pop("function", None)
+    function = {**(inner if isinstance(inner, dict) else {}), "name": call.name, "arguments": call.arguments_text}
+    return {"id": _call_id(call.id, dialect), "type": "function", "function": function, **kept}
 
 
 def _call_id(call_id: str, dialect: Dialect) -> str:

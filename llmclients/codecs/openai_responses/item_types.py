@@ -23,6 +23,9 @@ _ASKING = frozenset(
 )
 """The types of item for the caller to do something. They come only where `extra=` has asked for such tools."""
 
+_CALL_MEMBERS = frozenset({"type", "id", "call_id", "name", "arguments", "status", "parsed_arguments", "index"})
+"""Those of a call that can be written anew: one with others goes back as it came."""
+
 
 def kind_of_item(item: dict[str, Any]) -> str:
     """What part of an answer an item is that is neither a message nor a call: `image`, or its type; "" for none."""
@@ -52,5 +55,5 @@ def are_wanted(items: list[dict[str, Any]], *, stored: bool) -> bool:
         elif item_type == "message":
             wanted = wanted or item.get("phase") is not None
         else:
-            wanted = wanted or item_type != "function_call"
+            wanted = wanted or item_type != "function_call" or not item.keys() <= _CALL_MEMBERS
     return wanted

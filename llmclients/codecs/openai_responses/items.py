@@ -74,7 +74,6 @@ _TEXT_TYPES = {
 }
 """The types of the parts of a message, as they are read here. Of a part of any other type the text is not known."""
 _REASONING = ("summary_text", "reasoning_text")
-
 _Part = tuple[str, int | str | None, int]
 """A text's type, its item, and its place in it."""
 
@@ -168,7 +167,9 @@ class Answer:
         for place, item in enumerate(output):
             if type(item) is not dict:
                 raise unexpected_type("item", item)
-            self._write_item(delta, item, f"end {place}", None, written_types)
+            if item.get("type") != "function_call":
+                self._write_item(delta, item, f"end {place}", None, written_types)
+        delta.tool_calls += self._calls.end_all([item for item in output if item.get("type") == "function_call"])
         items = output if len(output) > len(self._items) else self._items
         return make_chunk(
             delta.text,

@@ -18,6 +18,7 @@ from llmclients.codecs.json_fields import get_object, get_optional_str, unexpect
 from llmclients.codecs.openai_responses.fields import get_dict
 from llmclients.codecs.openai_responses.items import ENDED, Answer
 from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
+from llmclients.types.limits import MAX_UNCHECKED_BYTES, check_json_values
 from llmclients.types.response import Chunk, make_text_chunk
 
 __all__ = ["EventDecoder", "decode_reply"]
@@ -91,6 +92,8 @@ class EventDecoder:
                 return
             if not event:
                 continue
+            if len(event) > MAX_UNCHECKED_BYTES:
+                check_json_values(event, "event")
             try:
                 payload = from_json(event, cache_strings="keys")
             except ValueError as error:

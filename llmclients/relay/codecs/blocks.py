@@ -68,9 +68,11 @@ class PendingCall:
     id: str = ""
     name: str = ""
     pieces: list[str] = field(default_factory=list)
+    provider_data: dict[str, Any] | None = None
 
     def add(self, delta: ToolCallDelta) -> bool:
         """Add the next piece. Whether the call can begin."""
+        self.provider_data = delta.provider_data or self.provider_data
         self.id = self.id or delta.id or ""
         self.name = self.name or delta.name or ""
         self.pieces.append(delta.arguments)
@@ -79,7 +81,11 @@ class PendingCall:
     def whole(self) -> ToolCallDelta:
         """All of it, as one delta. A call that has never got an id gets one here."""
         return ToolCallDelta(
-            index=self.index, id=self.id or f"call_{self.index}", name=self.name, arguments="".join(self.pieces)
+            index=self.index,
+            id=self.id or f"call_{self.index}",
+            name=self.name,
+            arguments="".join(self.pieces),
+            provider_data=self.provider_data,
         )
 
 

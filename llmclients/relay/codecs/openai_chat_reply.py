@@ -61,7 +61,12 @@ def reply_body(response: ChatResponse, meta: ReplyMeta) -> bytes:
     if response.tool_calls:
         message["content"] = response.text or None
         message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments_text},
+                **_call_members(call.provider_data),
+            }
             for call in response.tool_calls
         ]
     message |= _provider_data_fields(response.provider_data)
@@ -87,6 +92,12 @@ def _provider_data_fields(provider_data: dict[str, Any] | None) -> dict[str, Any
     """What another server of this wire wants back with the next turn: signed or encrypted reasoning."""
     fields = (provider_data or {}).get(PROVIDER_DATA_KEY)
     return {"reasoning_details": fields["reasoning_details"]} if fields and "reasoning_details" in fields else {}
+
+
+def _call_members(provider_data: dict[str, Any] | None) -> dict[str, Any]:
+    """What another server of this wire wants back with a call."""
+    members = (provider_data or {}).get(PROVIDER_DATA_KEY)
+    return {name: members[name] for name in members if name != "function"} if isinstance(members, dict) else {}
 
 
 def _logprobs(entries: Sequence[TokenLogprob]) -> dict[str, Any]:
@@ -179,7 +190,7 @@ class EventEncoder:
     def _ready(self, delta: ToolCallDelta) -> Iterator[ToolCallDelta]:
         """What can go out: the delta, or with it what had to wait for the call's id and name, or nothing."""
         if delta.index in self._begun_calls:
-            yield ToolCallDelta(index=delta.index, arguments=delta.arguments)
+            yield ToolCallDelta(index=delta.index, arguments=delta.arguments, provider_data=delta.provider_data)
         elif self._pending_calls.setdefault(delta.index, PendingCall(delta.index)).add(delta):
             self._begun_calls.add(delta.index)
             yield self._pending_calls.pop(delta.index).whole()
@@ -206,7 +217,7 @@ def _call_delta(delta: ToolCallDelta) -> dict[str, Any]:
     if delta.name is not None:
         function = {"name": delta.name, **function}
     opening = {} if delta.id is None else {"id": delta.id, "type": "function"}
-    return {"index": delta.index, **opening, "function": function}
+    return {"index": delta.index, **opening, "function": function, **_call_members(delta.provider_data)}
 
 
 def _data(payload: dict[str, Any]) -> bytes:
