@@ -47,7 +47,7 @@ from llmclients.providers.registry import provider_names, register_provider
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse, Chunk, TokenLogprob, ToolCallDelta, Usage
+from llmclients.types.response import ChatResponse, Chunk, PartialToolCall, TokenLogprob, ToolCallDelta, Usage
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream
@@ -88,6 +88,7 @@ __all__ = [
     "MissingAPIKeyError",
     "NotFoundError",
     "OverloadedError",
+    "PartialToolCall",
     "PermissionDeniedError",
     "Provider",
     "ProviderWarning",

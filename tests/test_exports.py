@@ -42,6 +42,7 @@ PUBLIC = [
     "MissingAPIKeyError",
     "NotFoundError",
     "OverloadedError",
+    "PartialToolCall",
     "PermissionDeniedError",
     "Provider",
     "ProviderWarning",
