@@ -217,7 +217,7 @@ class _AsyncObjects(AsyncIterator[Any]):
     def __init__(self, stream: AsyncStream, objects: Objects) -> None:
         self._stream = stream
         self._objects = objects
-        self._ready = objects.complete()
+        self._ready = iter(objects.complete())
         self._ended = False
 
     async def __anext__(self) -> Any:
@@ -229,7 +229,7 @@ class _AsyncObjects(AsyncIterator[Any]):
                     raise StopAsyncIteration
                 try:
                     await self._stream.__anext__()
-                    self._ready = self._objects.complete()
+                    self._ready = iter(self._objects.complete())
                 except StopAsyncIteration:
                     self._ended = True
                     self._ready = self._objects.rest()

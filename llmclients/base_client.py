@@ -135,7 +135,7 @@ class BaseStream:
         Raises:
             InvalidRequestError: the stream was not asked for with `response_format`.
         """
-        return self._partial().value()
+        return (self._partial_answer or self._partial()).value()
 
     @property
     def partial_tool_calls(self) -> list[PartialToolCall]:

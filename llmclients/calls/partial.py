@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from llmclients.errors import InvalidRequestError, StructuredOutputError
 from llmclients.types.partial_json import PartialJSON
 from llmclients.types.response import ChatResponse, PartialToolCall
 from llmclients.types.response_format import ResponseFormat
-from llmclients.types.wrapped_answer import WRAPPER_KEY
+from llmclients.types.wrapped_answer import WRAPPER_KEY, unwrap
 
 __all__ = ["Objects", "PartialAnswer"]
 
@@ -76,6 +76,8 @@ class PartialAnswer:
     def __init__(self, call: _Call) -> None:
         self._call = call
         self._text = _GrowingJSON()
+        self._format: ResponseFormat | None = None
+        self._is_wrapped = False
         self._arguments: dict[int, _GrowingJSON] = {}
 
     def value(self) -> Any:
@@ -84,8 +86,13 @@ class PartialAnswer:
         Raises:
             InvalidRequestError: no JSON was asked for.
         """
-        response_format = _required_format(self._call, "partial")
-        return response_format.unwrap(self._text.value(self._call.accumulator.text_buffer))
+        call = self._call
+        response_format = call.response_format
+        if response_format is not self._format or response_format is None:  # each provider's call has its own
+            self._format = _required_format(call, "partial")
+            self._is_wrapped = self._format.is_wrapped
+        value = self._text.value(call.accumulator.text_buffer)
+        return unwrap(value) if self._is_wrapped else value
 
     def tool_calls(self) -> list[PartialToolCall]:
         """The tool calls so far, in their order."""
@@ -115,19 +122,25 @@ class Objects:
     def __init__(self, call: _Call, response_format: ResponseFormat, text: _GrowingJSON) -> None:
         self._call = call
         self._format = response_format
+        self._is_list = response_format.is_list
         self._text = text
         self._count = 0
 
-    def complete(self) -> Iterator[Any]:
+    def complete(self) -> Iterable[Any]:
         """The items that are complete by now and were not given yet.
 
         Raises:
-            StructuredOutputError: the next one does not fit, or what follows is no JSON.
+            StructuredOutputError: while they are gone through: the next does not fit, or what follows is no JSON.
         """
-        if not self._format.is_list:
-            return
+        if not self._is_list:
+            return ()
         failure = self._text.read(self._call.accumulator.text_buffer)
         reader = self._text.reader
+        if failure is None and len(reader.item_ends) == self._count:
+            return ()
+        return self._items(reader, failure)
+
+    def _items(self, reader: PartialJSON, failure: str | None) -> Iterator[Any]:
         ends = reader.item_ends
         while self._count < len(ends):
             start = ends[self._count - 1] if self._count else reader.items_begin
@@ -146,7 +159,7 @@ class Objects:
         """What remains when the answer has come to its end."""
         yield from self.complete()
         response = self._call.response()
-        if not self._format.is_list and response.finish_reason != "tool_calls":
+        if not self._is_list and response.finish_reason != "tool_calls":
             yield response.parsed
 
 

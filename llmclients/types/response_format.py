@@ -137,9 +137,10 @@ class ResponseFormat(Model):
             self._item_adapter = TypeAdapter(self._item[0])
         return _validate(self._item_adapter, text, (index,))
 
-    def unwrap(self, value: Any) -> Any:
-        """The answer in what has come of the JSON: without the object around it, where the type is none."""
-        return unwrap(value) if self._is_wrapped else value
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether the answer is a property of an object, which `wrapped_answer.unwrap` takes off: its type is none."""
+        return self._is_wrapped
 
 
 def _validate(adapter: TypeAdapter[Any], text: str, place: tuple[int, ...] = ()) -> Any:
