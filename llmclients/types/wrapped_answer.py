@@ -17,7 +17,10 @@ _LISTS = (list, Sequence, MutableSequence)
 
 def is_object(schema: Mapping[str, Any]) -> bool:
     """Whether a type's schema says that its values are objects, and nothing else."""
-    if isinstance(ref := schema.get("$ref"), str):  # of a recursive type
+    entries = schema.get("allOf")
+    if isinstance(entries, list) and len(entries) == 1:  # so pydantic writes a recursive type before 2.9
+        schema = {**schema, **entries[0]}
+    if isinstance(ref := schema.get("$ref"), str):  # and so from then on
         schema = References(schema).resolve(ref)
     return schema.get("type") == "object"
 

@@ -18,6 +18,13 @@ DOCUMENTS = settings().max_examples * 20
 """500 in `make test`, 10,000 in `make fuzz`."""
 
 
+def has_trailing_strings() -> bool:
+    try:
+        return bool(from_json('["a', allow_partial="trailing-strings") == ["a"])
+    except (TypeError, ValueError):
+        return False
+
+
 def partly(text: str) -> Any:
     """What pydantic's reader makes of a prefix; None, as ours, where it is too short for anything."""
     try:
@@ -33,6 +40,7 @@ def read(text: str, size: int = 1, *, items_key: str | None = None) -> PartialJS
     return reader
 
 
+@pytest.mark.skipif(not has_trailing_strings(), reason="pydantic has it from 2.9 on")
 @pytest.mark.hypothesis
 def test_each_prefix_is_what_pydantic_s_reader_makes_of_it() -> None:
     for seed in range(DOCUMENTS):
@@ -232,6 +240,7 @@ def test_the_work_grows_with_the_text_and_no_faster(unit: str) -> None:
     assert few < 80 * (len(unit) * 100 / 4), "lines for a piece of four characters"
 
 
+@pytest.mark.skipif(sys.gettrace() is not None, reason="an interpreter that traces lengthens no string in place")
 def test_a_long_string_is_not_copied_at_each_piece() -> None:
     """A copy of each would be a new object, each time at another place or of another size."""
     reader = PartialJSON()
@@ -244,4 +253,4 @@ def test_a_long_string_is_not_copied_at_each_piece() -> None:
         moved += place != before
         before = place
     assert reader.value == {"a": "abcd" * 50_000}
-    assert moved < 25_000
+    assert moved < 2_500

@@ -19,7 +19,7 @@ from llmclients.types.request import ChatRequest
 from llmclients.types.response_format import ResponseFormat, as_response_format
 from llmclients.types.schema_check import describe_misfits
 from llmclients.types.schema_rules import OPENAI
-from llmclients.types.wrapped_answer import unwrap
+from llmclients.types.wrapped_answer import is_object, unwrap
 
 
 class Colour(enum.Enum):
@@ -242,6 +242,9 @@ def test_a_type_that_is_an_object_goes_out_as_it_is(type_: Any) -> None:
     assert response_format is not None
     assert response_format.type_schema == TypeAdapter(type_).json_schema()
     assert not response_format.is_wrapped
+    assert response_format.type_schema is not None
+    assert is_object(response_format.type_schema)
+    assert is_object({"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"type": "object"}}})
 
 
 @pytest.mark.parametrize(
