@@ -47,7 +47,15 @@ from llmclients.providers.registry import provider_names, register_provider
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse, Chunk, OtherPart, TokenLogprob, ToolCallDelta, Usage
+from llmclients.types.response import (
+    ChatResponse,
+    Chunk,
+    OtherPart,
+    PartialToolCall,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream
@@ -89,6 +97,7 @@ __all__ = [
     "NotFoundError",
     "OtherPart",
     "OverloadedError",
+    "PartialToolCall",
     "PermissionDeniedError",
     "Provider",
     "ProviderWarning",

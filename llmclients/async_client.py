@@ -13,7 +13,7 @@ from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
 from llmclients.calls.listing import ModelListing
 from llmclients.calls.tracebacks import clear_locals
-from llmclients.errors import APIError
+from llmclients.errors import APIError, StructuredOutputError
 from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse, async_transport
 from llmclients.transports.base import running_loop
 from llmclients.types.messages import Messages, as_messages
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
+    from llmclients.calls.partial import Objects
     from llmclients.conversation import AsyncConversation
     from llmclients.transports.mock import MockTransport
 
@@ -182,6 +183,19 @@ class AsyncStream(BaseStream, AsyncIterator[Chunk]):
         self._tell_completion()
         raise StopAsyncIteration
 
+    def objects(self) -> AsyncIterator[Any]:
+        """The objects of the answer, read as `response_format` asks for: of `list[T]` each T as soon as it is complete.
+
+        Of a type that is no list, it is the one object at the end. The stream is read for them; each call begins with
+        the first. Of an answer that calls tools instead, there are none more.
+
+        Raises:
+            InvalidRequestError: the stream was not asked for with `response_format`, or with `restart`.
+            StructuredOutputError: an object does not fit; the stream is closed then. The whole answer does not.
+            APIError: the call failed, or the answer broke off; its `partial` has what came.
+        """
+        return _AsyncObjects(self, self._objects())
+
     async def close(self) -> None:
         """Free the connection. Idempotent; may be called from another task, which ends a wait for the next chunk."""
         await self._driver.close()
@@ -200,6 +214,33 @@ class AsyncStream(BaseStream, AsyncIterator[Chunk]):
     def __del__(self) -> None:
         if hasattr(self, "_driver"):  # a constructor that failed leaves none behind
             self._driver.abort()
+
+
+class _AsyncObjects(AsyncIterator[Any]):
+    # Not a generator: one that is left early is closed by the event loop, some time later.
+
+    def __init__(self, stream: AsyncStream, objects: Objects) -> None:
+        self._stream = stream
+        self._objects = objects
+        self._ready = iter(objects.complete())
+        self._ended = False
+
+    async def __anext__(self) -> Any:
+        try:
+            while True:
+                for value in self._ready:
+                    return value
+                if self._ended:
+                    raise StopAsyncIteration
+                try:
+                    await self._stream.__anext__()
+                    self._ready = iter(self._objects.complete())
+                except StopAsyncIteration:
+                    self._ended = True
+                    self._ready = self._objects.rest()
+        except StructuredOutputError:
+            await self._stream.close()
+            raise
 
 
 class _AsyncDriver(Generic[T]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import Self, Unpack
 
@@ -15,7 +15,10 @@ from llmclients.calls.tracebacks import clear_locals
 from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Messages, as_messages
-from llmclients.types.response import ChatResponse
+from llmclients.types.response import ChatResponse, PartialToolCall
+
+if TYPE_CHECKING:
+    from llmclients.calls.partial import Objects, PartialAnswer
 
 __all__ = ["BaseClient", "BaseStream"]
 
@@ -154,11 +157,40 @@ class BaseStream:
         self._call = call
         self._run = Run(call.stream())
         self._on_complete = on_complete
+        self._partial_answer: PartialAnswer | None = None
+
+    @property
+    def partial(self) -> Any:
+        """What the answer that `response_format` asks for is so far, as plain JSON values; None before anything.
+
+        A list or dict is the same object each time and grows with the stream: look at it, and copy it (`deepcopy`) to
+        keep how it was. A text is there as far as it has come, a key once it has a value. Nothing is validated before
+        the end, where `response.parsed` is. An answer that turns out to be no JSON leaves it as it was.
+
+        Raises:
+            InvalidRequestError: the stream was not asked for with `response_format`.
+        """
+        return (self._partial_answer or self._partial()).value()
+
+    @property
+    def partial_tool_calls(self) -> list[PartialToolCall]:
+        """The tool calls so far, with their arguments as far as they have come: as `partial` is of the answer."""
+        return self._partial().tool_calls()
 
     @property
     def response(self) -> ChatResponse:
         """The chunks so far as one response; complete once the stream has ended."""
         return self._call.response()
+
+    def _partial(self) -> PartialAnswer:
+        if self._partial_answer is None:
+            from llmclients.calls.partial import PartialAnswer
+
+            self._partial_answer = PartialAnswer(self._call)
+        return self._partial_answer
+
+    def _objects(self) -> Objects:
+        return self._partial().objects()
 
     def _tell_completion(self) -> None:
         """Tell the whole answer to who waits for it, once."""

@@ -12,7 +12,7 @@ from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
 from llmclients.calls.listing import ModelListing
 from llmclients.calls.tracebacks import clear_locals
-from llmclients.errors import APIError
+from llmclients.errors import APIError, StructuredOutputError
 from llmclients.transports import Response, Transport, sync_transport
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.response import ChatResponse, Chunk
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import requests
     from typing_extensions import Self
 
+    from llmclients.calls.partial import Objects
     from llmclients.conversation import Conversation
     from llmclients.transports.mock import MockTransport
 
@@ -170,6 +171,28 @@ class Stream(BaseStream, Iterator[Chunk]):
                     break
             yield step
         self._tell_completion()
+
+    def objects(self) -> Iterator[Any]:
+        """The objects of the answer, read as `response_format` asks for: of `list[T]` each T as soon as it is complete.
+
+        Of a type that is no list, it is the one object at the end. The stream is read for them; each call begins with
+        the first. Of an answer that calls tools instead, there are none more.
+
+        Raises:
+            InvalidRequestError: the stream was not asked for with `response_format`, or with `restart`.
+            StructuredOutputError: an object does not fit; the stream is closed then. The whole answer does not.
+            APIError: the call failed, or the answer broke off; its `partial` has what came.
+        """
+        return self._each_object(self._objects())
+
+    def _each_object(self, objects: Objects) -> Iterator[Any]:
+        try:
+            for _ in self:
+                yield from objects.complete()
+            yield from objects.rest()
+        except StructuredOutputError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""

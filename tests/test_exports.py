@@ -43,6 +43,7 @@ PUBLIC = [
     "NotFoundError",
     "OtherPart",
     "OverloadedError",
+    "PartialToolCall",
     "PermissionDeniedError",
     "Provider",
     "ProviderWarning",

@@ -60,7 +60,10 @@ def test_both_have_the_same_public_names(sync: type[Any], mirror: type[Any]) -> 
 
 def test_the_names_are_the_documented_ones() -> None:
     assert set(public(Client)) == {"chat", "stream", "conversation", "models", "close", "__enter__", "__exit__"}
-    assert set(public(Stream)) == {"response", "close", "__enter__", "__exit__", "__iter__", "__next__"}
+    assert set(public(Stream)) == {
+        *("response", "objects", "partial", "partial_tool_calls", "close"),
+        *("__enter__", "__exit__", "__iter__", "__next__"),
+    }
     assert {"chat", "stream", "bind"} <= set(public(Conversation))
     assert set(Conversation.model_fields) == {"provider", "model", "system", "messages", "state"}
 

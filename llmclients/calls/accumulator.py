@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -128,6 +129,16 @@ class Accumulator:
             self._other_parts.extend(found["other_parts"])
         return chunk
 
+    @property
+    def text_buffer(self) -> StringIO:
+        """The text so far, to be read where it stands. Who reads in it leaves its position at its end."""
+        return self._text
+
+    def open_calls(self) -> Iterator[tuple[int, str, str, StringIO]]:
+        """The tool calls so far, in their order: index, id, name, and the arguments, as `text_buffer` is the text."""
+        for index, call in sorted(self._calls.items()):
+            yield index, call.id, call.name, call.arguments
+
     def response(self) -> ChatResponse:
         """The response so far."""
         return make_model(
@@ -150,18 +161,18 @@ class _Call:
     """A tool call under assembly: id and name come once, arguments piece by piece."""
 
     def __init__(self) -> None:
-        self._id = ""
-        self._name = ""
-        self._arguments = StringIO()
+        self.id = ""
+        self.name = ""
+        self.arguments = StringIO()
         self._provider_data: dict[str, Any] | None = None
 
     def add(self, delta: ToolCallDelta) -> None:
-        self._id = self._id or delta.id or ""
-        self._name = self._name or delta.name or ""
-        self._arguments.write(delta.arguments)
+        self.id = self.id or delta.id or ""
+        self.name = self.name or delta.name or ""
+        self.arguments.write(delta.arguments)
         if delta.provider_data is not None:
             self._provider_data = delta.provider_data
 
     def whole(self) -> ToolCall:
-        arguments = self._arguments.getvalue() or "{}"
-        return ToolCall(id=self._id, name=self._name, arguments=arguments, provider_data=self._provider_data)
+        arguments = self.arguments.getvalue() or "{}"
+        return ToolCall(id=self.id, name=self.name, arguments=arguments, provider_data=self._provider_data)

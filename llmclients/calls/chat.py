@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from llmclients.calls.accumulator import Accumulator
 from llmclients.calls.base import RNG, BaseCall, reading_reply
@@ -19,6 +19,9 @@ from llmclients.transports.base import Clock
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse, Chunk
+
+if TYPE_CHECKING:
+    from llmclients.types.response_format import ResponseFormat
 
 __all__ = ["Backend", "ChatArguments", "ChatCall", "OnComplete", "prepare"]
 
@@ -144,6 +147,30 @@ class ChatCall(BaseCall):
     def stream(self) -> Flow[ChatResponse]:
         """The flow of `stream`, with the chunks among its steps. Once one is out, a break is the caller's to know."""
         return self._with_retries(lambda: self._streamed_reply(deliver=True))
+
+    @property
+    def accumulator(self) -> Accumulator:
+        """What gathers the answer, of the attempt that counts."""
+        return self.state.accumulator
+
+    @property
+    def response_format(self) -> ResponseFormat | None:
+        """What the answer was asked to be."""
+        return self._request.response_format
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the answer may begin anew after a chunk of it was handed out."""
+        return self._restart
+
+    def misfit(self, reason: str) -> StructuredOutputError:
+        """The error of an answer of which can be told, before its end, that it is not what was asked for."""
+        response = self.response()
+        message = f"the answer is not what response_format asks for ({reason})"
+        error = StructuredOutputError(message, text=response.text, partial=response)
+        located = self._located(error, self.state.errors)
+        assert isinstance(located, StructuredOutputError)
+        return located
 
     def response(self) -> ChatResponse:
         """What has come of the answer so far."""

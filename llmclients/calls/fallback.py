@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from llmclients.calls.accumulator import Accumulator
 from llmclients.calls.flow import CallState, Flow
-from llmclients.errors import APIError, APITimeoutError
+from llmclients.errors import APIError, APITimeoutError, StructuredOutputError
 from llmclients.types.response import ChatResponse
+
+if TYPE_CHECKING:
+    from llmclients.types.response_format import ResponseFormat
 
 __all__ = ["FallbackCall"]
 
@@ -20,7 +24,12 @@ class _Call(Protocol):
     def reply(self) -> Flow[ChatResponse]: ...
     def stream(self) -> Flow[ChatResponse]: ...
     def response(self) -> ChatResponse: ...
+    def misfit(self, reason: str) -> StructuredOutputError: ...
     def is_final(self) -> bool: ...
+    @property
+    def response_format(self) -> ResponseFormat | None: ...
+    @property
+    def restarts(self) -> bool: ...
 
 
 class FallbackCall:
@@ -45,6 +54,25 @@ class FallbackCall:
     def response(self) -> ChatResponse:
         """What has come of the answer so far."""
         return self._current.response()
+
+    @property
+    def accumulator(self) -> Accumulator:
+        """What gathers the answer, of the attempt that counts."""
+        return self._current.state.accumulator
+
+    @property
+    def response_format(self) -> ResponseFormat | None:
+        """What the answer was asked to be."""
+        return self._current.response_format
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the answer may begin anew after a chunk of it was handed out."""
+        return self._current.restarts
+
+    def misfit(self, reason: str) -> StructuredOutputError:
+        """The error of an answer of which can be told, before its end, that it is not what was asked for."""
+        return self._current.misfit(reason)
 
     def _first_answer(self, flow: Callable[[_Call], Flow[ChatResponse]]) -> Flow[ChatResponse]:
         for call in self._calls[:-1]:

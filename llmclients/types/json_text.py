@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-__all__ = ["check_json_numbers", "load_json"]
+__all__ = ["check_json_numbers", "json_float", "json_int", "load_json"]
 
 _MAX_DIGITS = 308
 """So many digits always fit into a float."""
@@ -39,17 +39,19 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def _whole(digits: str) -> int:
+def json_int(digits: str) -> int:
+    """The whole number; ValueError if no float holds it."""
     if len(digits) > _MAX_DIGITS:
-        _finite(digits)
+        json_float(digits)
     return int(digits)
 
 
-def _finite(digits: str) -> float:
+def json_float(digits: str) -> float:
+    """The number; ValueError if it is too large for a float."""
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError(f"{digits[:20]} is too large a number")
     return number
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=json_float, parse_int=json_int)

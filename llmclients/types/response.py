@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
 
@@ -15,6 +15,7 @@ __all__ = [
     "Chunk",
     "FinishReason",
     "OtherPart",
+    "PartialToolCall",
     "TokenLogprob",
     "ToolCallDelta",
     "Usage",
@@ -47,6 +48,21 @@ class ToolCallDelta(Model):
     name: str | None = None
     arguments: str = ""
     provider_data: dict[str, Any] | None = None
+
+
+class PartialToolCall(NamedTuple):
+    """A tool call while it streams.
+
+    Attributes:
+        id: what the result will refer to; empty until it has come.
+        name: the function's; empty until it has come.
+        arguments: what has come of them, as plain JSON values; None before anything. Of arguments that turn out to be
+            no JSON, what came before that.
+    """
+
+    id: str
+    name: str
+    arguments: Any
 
 
 class Usage(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from llmclients.types.schema_check import describe_misfits
 from llmclients.types.schema_refs import References
 from llmclients.types.schema_rules import OPENAI, SchemaRules
 from llmclients.types.strict_schema import strict_schema
+from llmclients.types.wrapped_answer import is_object, list_item, unwrap, wrap_schema
 
 __all__ = ["ResponseFormat", "as_response_format"]
 
@@ -39,7 +41,8 @@ class ResponseFormat(Model):
 
     Args:
         name: the schema's name, for the model to see.
-        json_schema: of an object; None for any JSON object. Of a type, it is made strict where it can be.
+        json_schema: of an object; None for any JSON object. Of a type, it is made strict where it can be; a type whose
+            values are no objects, such as a list, is the property `value` of one.
         description: what the answer is for.
         strict: whether the provider must keep the answer to the schema. Of a type whose schema cannot be strict, False.
         adapter: the pydantic `TypeAdapter` that validates the answer; None: it stays plain JSON values. Never sent.
@@ -51,6 +54,9 @@ class ResponseFormat(Model):
     strict: StrictBool | None = None
     adapter: Any = Field(default=None, exclude=True, repr=False)
     _type_schema: dict[str, Any] | None = PrivateAttr(default=None)
+    _is_wrapped: bool = PrivateAttr(default=False)
+    _item: tuple[Any, ...] = PrivateAttr(default=())  # what its list is one of, if it is of a list
+    _item_adapter: Any = PrivateAttr(default=None)
 
     if TYPE_CHECKING:
 
@@ -66,8 +72,13 @@ class ResponseFormat(Model):
 
     @property
     def type_schema(self) -> dict[str, Any] | None:
-        """The schema as pydantic gives it, of a format that was made of a type."""
+        """The schema as pydantic gives it, of a format that was made of a type; in its object, where that is none."""
         return self._type_schema
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the answer is a list whose items can be read one by one: it was made of a type `list[T]`."""
+        return bool(self._item)
 
     def type_schema_for(self, rules: SchemaRules) -> dict[str, Any] | None:
         """The schema of its type, rewritten into what a maker takes as far as it can be; None: it has no type."""
@@ -113,27 +124,50 @@ class ResponseFormat(Model):
                 raise ValueError("it is not a JSON object")
             return value
         check_json_numbers(text)
-        try:
-            return self.adapter.validate_json(text)
-        except ValidationError as error:
-            findings = error.errors(include_url=False, include_context=False, include_input=False)
-            raise ValueError(
-                "; ".join(
-                    f"{'.'.join(map(str, finding['loc']))}: {finding['msg']}".lstrip(": ")
-                    for finding in findings[:_MAX_FINDINGS]
-                )
-            ) from None
+        if self._is_wrapped:
+            whole = load_json(text)
+            if (inner := unwrap(whole)) is not whole:
+                text = json.dumps(inner)  # pydantic reads JSON otherwise than Python's values
+        return _validate(self.adapter, text)
+
+    def parse_item(self, text: str, index: int) -> Any:
+        """The text of one item of the list, at this index, as a value of the items' type.
+
+        Raises:
+            ValueError: it does not fit; the message says where.
+        """
+        if self._item_adapter is None:
+            self._item_adapter = TypeAdapter(self._item[0])
+        return _validate(self._item_adapter, text, (index,))
+
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether the answer is a property of an object, which `wrapped_answer.unwrap` takes off: its type is none."""
+        return self._is_wrapped
+
+
+def _validate(adapter: TypeAdapter[Any], text: str, place: tuple[int, ...] = ()) -> Any:
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        findings = error.errors(include_url=False, include_context=False, include_input=False)
+        raise ValueError(
+            "; ".join(
+                f"{'.'.join(map(str, (*place, *finding['loc'])))}: {finding['msg']}".lstrip(": ")
+                for finding in findings[:_MAX_FINDINGS]
+            )
+        ) from None
 
 
 def as_response_format(value: Any) -> ResponseFormat | None:
     """A response format from what a caller may give as `response_format`; None for plain text.
 
     Args:
-        value: a `ResponseFormat`, which is returned as it is; a type or a `TypeAdapter`; a JSON Schema; the dict that
-            chat completions or the Responses API take; `"json"`, `"json_object"` or `"text"`.
+        value: a `ResponseFormat`, which is returned as it is; a type or a `TypeAdapter`; a JSON Schema of an object;
+            the dict that chat completions or the Responses API take; `"json"`, `"json_object"` or `"text"`.
 
     Raises:
-        ValueError: it is none of these, or its schema is not that of an object.
+        ValueError: it is none of these.
     """
     if isinstance(value, ResponseFormat):
         return value
@@ -166,17 +200,22 @@ def _from_dict(value: Mapping[str, Any]) -> ResponseFormat | None:
 def _from_type(value: Any) -> ResponseFormat:
     try:
         adapter = value if isinstance(value, TypeAdapter) else TypeAdapter(value)
-        schema = _check_object(adapter.json_schema())
+        schema = adapter.json_schema()
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
         raise ValueError(f"{value!r} has no JSON Schema: {str(error).partition(chr(10))[0]}") from None
     is_model = isinstance(value, type) and issubclass(value, BaseModel)
     name = value.__name__ if is_model else str(schema.get("title", "answer"))
+    is_wrapped = not is_object(schema)
+    if is_wrapped:
+        schema = wrap_schema(schema)
     strict = strict_schema(schema)
     is_strict = describe_misfits(strict, OPENAI) is None
     response_format = ResponseFormat(
         name=_schema_name(name), json_schema=strict if is_strict else schema, strict=is_strict, adapter=adapter
     )
     response_format._type_schema = schema
+    response_format._is_wrapped = is_wrapped
+    response_format._item = list_item(value) if is_wrapped else ()
     return response_format
 
 
@@ -186,11 +225,11 @@ def _schema_name(title: str) -> str:
 
 
 def _check_object(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema itself, if it is not one of something else than an object."""
+    """The caller's own schema, which is never rewritten, if it is one of an object."""
     outermost: Mapping[str, Any] = schema
     if isinstance(ref := schema.get("$ref"), str):  # of a recursive type
         outermost = References(schema).resolve(ref)
     type_ = outermost.get("type", "a choice of several" if outermost.keys() & {"anyOf", "oneOf"} else "object")
     if type_ != "object":
-        raise ValueError(f"an answer must be a JSON object, not {type_!r}: put it in a field of a model")
+        raise ValueError(f"a schema must be of a JSON object, not {type_!r}: put it in a property of one")
     return schema

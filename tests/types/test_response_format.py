@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from openai.lib._pydantic import to_strict_json_schema
@@ -14,6 +17,9 @@ from typing_extensions import TypedDict
 from llmclients.errors import InvalidRequestError
 from llmclients.types.request import ChatRequest
 from llmclients.types.response_format import ResponseFormat, as_response_format
+from llmclients.types.schema_check import describe_misfits
+from llmclients.types.schema_rules import OPENAI
+from llmclients.types.wrapped_answer import is_object, unwrap
 
 
 class Colour(enum.Enum):
@@ -139,12 +145,9 @@ def test_a_format_may_be_given_by_name_as_a_schema_or_as_chat_completions_take_i
     ("given", "message"),
     [
         ("xml", "there is no format 'xml'"),
-        (list[int], "an answer must be a JSON object, not 'array'"),
-        (RootModel[list[int]], "an answer must be a JSON object, not 'array'"),
-        ({"type": "array"}, "not 'array'"),
-        (int, "not 'integer'"),
+        ({"type": "array"}, "a schema must be of a JSON object, not 'array': put it in a property of one"),
+        ({"anyOf": [{"type": "object"}]}, "not 'a choice of several'"),
         (object(), "has no JSON Schema"),
-        (Line | None, "not 'a choice of several'"),
         ({"type": "json_schema", "json_schema": {"name": "n", "scheme": {}}}, "a json_schema needs its schema"),
         ({"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "strikt": True}}, "strikt: Extra inputs"),
         ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "array"}}}, "not 'array'"),
@@ -182,12 +185,108 @@ def test_an_answer_is_read_as_what_was_asked_for(given: Any, text: str, parsed: 
     assert type(response_format.parse(text)) is type(parsed)
 
 
+Words = Annotated[list[str], Field(min_length=2, description="words of a text")]
+
+
+@pytest.mark.parametrize(
+    ("type_", "schema", "answer", "parsed"),
+    [
+        (list[int], {"type": "array", "items": {"type": "integer"}}, [1, 2], [1, 2]),
+        (RootModel[list[int]], {"type": "array", "items": {"type": "integer"}}, [1], RootModel[list[int]]([1])),
+        (Words, {"items": {"type": "string"}, "type": "array", "minItems": 2}, ["a", "b"], ["a", "b"]),
+        (
+            list[Line],
+            {"items": {"$ref": "#/$defs/Line"}},
+            [{"what": "a", "price": 1, "colour": "red"}],
+            [Line(what="a", price=1)],
+        ),
+        (tuple[int, ...], {"type": "array"}, [1, 2], (1, 2)),
+        (int, {"type": "integer"}, 7, 7),
+        (str, {"type": "string"}, "né", "né"),
+        (bool, {"type": "boolean"}, False, False),
+        (type(None), {"type": "null"}, None, None),
+        (Literal["a", "b"], {"enum": ["a", "b"], "type": "string"}, "b", "b"),
+        (Literal["a", 1], {"enum": ["a", 1]}, 1, 1),
+        (Colour, {"enum": ["red"]}, "red", Colour.RED),
+        (datetime.date, {"format": "date"}, "2026-11-05", datetime.date(2026, 11, 5)),
+        (Line | None, {"anyOf": [{"$ref": "#/$defs/Line"}, {"type": "null"}]}, None, None),
+        (Point | Town, {"anyOf": [{"$ref": "#/$defs/Point"}, {"$ref": "#/$defs/Town"}]}, {"x": 1, "y": 2}, Point(1, 2)),
+        (list[Tree], {"items": {"$ref": "#/$defs/Tree"}}, [{"value": 1, "children": []}], [Tree(value=1)]),
+        (TypeAdapter(list[Point]), {"items": {"$ref": "#/$defs/Point"}}, [{"x": 1, "y": 2}], [Point(1, 2)]),
+    ],
+)
+def test_a_type_that_is_no_object_is_the_property_of_one(type_: Any, schema: Any, answer: Any, parsed: Any) -> None:
+    response_format = as_response_format(type_)
+
+    assert response_format is not None
+    assert response_format.json_schema is not None
+    sent = dict(response_format.json_schema)
+    sent.pop("$defs", None)
+    inner = sent["properties"]["value"]
+    assert (sent["type"], sent["required"], sent["additionalProperties"]) == ("object", ["value"], False)
+    assert schema.items() <= inner.items()
+    assert "$defs" not in inner
+    assert response_format.strict is (describe_misfits(response_format.json_schema, OPENAI) is None)
+    for text in (json.dumps({"value": answer}), f" {json.dumps(answer)}\n"):  # the model may leave the object out
+        found = response_format.parse(text)
+        assert (found, type(found)) == (parsed, type(parsed))
+    assert response_format.is_wrapped
+    assert unwrap({"value": answer}) == unwrap(answer) == answer
+    assert unwrap({}) is None
+
+
+@pytest.mark.parametrize("type_", [Line, Point, Town, dict[str, int], Tree])
+def test_a_type_that_is_an_object_goes_out_as_it_is(type_: Any) -> None:
+    response_format = as_response_format(type_)
+
+    assert response_format is not None
+    assert response_format.type_schema == TypeAdapter(type_).json_schema()
+    assert not response_format.is_wrapped
+    assert response_format.type_schema is not None
+    assert is_object(response_format.type_schema)
+    assert is_object({"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"type": "object"}}})
+
+
+@pytest.mark.parametrize(
+    ("type_", "is_list"),
+    [
+        *((list[int], True), (Words, True), (Sequence[Line], True), (tuple[int, ...], True), (list, True)),
+        *((list[None], True), (tuple[int, int], False), (set[int], False), (Line, False), (int, False)),
+        *((list[int] | None, False), (dict[str, list[int]], False), (TypeAdapter(list[int]), False)),
+    ],
+)
+def test_which_types_are_lists_to_be_read_item_by_item(type_: Any, is_list: bool) -> None:
+    response_format = as_response_format(type_)
+
+    assert response_format is not None
+    assert response_format.is_list is is_list
+    if type_ == list[None]:
+        assert response_format.parse_item("null", 0) is None
+
+
+def test_an_item_is_read_as_the_whole_list_would_be_and_says_which_does_not_fit() -> None:
+    response_format = as_response_format(list[Line])
+
+    assert response_format is not None
+    assert response_format.parse_item('{"what": "a"}', 3) == Line(what="a")
+    with pytest.raises(ValueError, match=r"^3\.price: Input should be a valid number"):
+        response_format.parse_item('{"what": "a", "price": "b"}', 3)
+    with pytest.raises(ValueError, match=r"^1\.price: Input should be a valid number"):
+        response_format.parse('{"value": [{"what": "a"}, {"what": "a", "price": "b"}]}')
+
+
 @pytest.mark.parametrize(
     ("given", "text", "message"),
     [
         (Line, "{}", "what: Field required"),
         (Line, '{"what":"a', "Invalid JSON: EOF"),
         (Point, '{"x":"a","y":2}', "x: Input should be a valid integer"),
+        (list[int], '{"value": [1', "Expecting ',' delimiter"),
+        (list[int], '{"values": [1]}', "Input should be a valid array"),
+        (list[int], '{"value": [1], "more": 2}', "Input should be a valid array"),
+        (list[float], '{"value": [NaN]}', "NaN is no number in JSON"),
+        (int, '{"value": "a"}', "Input should be a valid integer"),
+        (Words, '{"value": ["a"]}', "at least 2 items"),
         ("json", "[1]", "it is not a JSON object"),
         ("json", "Here you are: {}", "Expecting value"),
         ("json", '{"a":' + "[" * 100_000, "nested too deeply"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from llmclients import (
     Conversation,
     LLMClientError,
     Message,
+    PartialToolCall,
     Provider,
     Proxy,
     RateLimitError,
@@ -81,6 +82,9 @@ def read(client: Client) -> None:
         assert_type(next(stream), Chunk)
         assert_type(list(stream), list[Chunk])
     assert_type(stream.response, ChatResponse)
+    assert_type(stream.objects(), Iterator[Any])
+    assert_type(stream.partial_tool_calls, list[PartialToolCall])
+    assert_type(stream.partial, Any)
     stream.close()
 
 
@@ -108,6 +112,7 @@ async def ask_async() -> None:
             assert_type(stream, AsyncStream)
             assert_type(await stream.__anext__(), Chunk)
         assert_type(stream.response, ChatResponse)
+        assert_type(stream.objects(), AsyncIterator[Any])
         await stream.close()
         assert_type(await client.models(), list[str])
         conversation = client.conversation()
