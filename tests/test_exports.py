@@ -62,6 +62,7 @@ PUBLIC = [
     "ToolCallDelta",
     "ToolLoopError",
     "Transport",
+    "Turn",
     "UnknownProviderError",
     "UnprocessableEntityError",
     "UnsupportedOptionError",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import StrictBool, field_validator, model_serializer, model_validator
 
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text, make_model
-from llmclients.types.content import MediaPart, Part, TextPart, as_part
+from llmclients.types.content import MediaPart, Part, TextPart, as_part, is_part
 from llmclients.types.json_text import load_json
+from llmclients.types.printing import Pairs
+from llmclients.types.text_model import TextModel
 
 __all__ = ["Message", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
 
@@ -56,6 +58,9 @@ class ToolCall(Model):
             fields["arguments_text"] = json.dumps(arguments, ensure_ascii=False)
         return fields
 
+    def _shown(self) -> Pairs:
+        yield from (("id", self.id), ("name", self.name), ("arguments", self.arguments_text))
+
     @model_serializer
     def _as_it_is_given(self) -> dict[str, str]:
         return {"id": self.id, "name": self.name, "arguments": self.arguments_text}
@@ -84,12 +89,12 @@ class ToolCall(Model):
             return False
 
 
-class Message(Model):
-    """One message of a chat.
+class Message(TextModel):
+    """One message of a chat. `str(message)` is its text, and `"Rome" in message` and the like mean that.
 
     Args:
         role: `system`, `developer`, `user`, `assistant` or `tool`.
-        content: text, or a list of parts; None only for an assistant message that consists of tool calls.
+        content: text, or a list of parts and texts; None only for an assistant message that consists of tool calls.
         name: the author's name, where the wire has one; of a `tool` message, the function's.
         tool_calls: what an assistant message asked for.
         tool_call_id: in a `tool` message, the call it answers.
@@ -102,6 +107,8 @@ class Message(Model):
     Raises:
         InvalidRequestError: naming the field that is wrong.
     """
+
+    _instead: ClassVar[str] = "its text is in `.text`, its parts are in `.parts`"
 
     role: Role
     content: Text | list[Part] | None = None
@@ -126,7 +133,7 @@ class Message(Model):
         def __init__(
             self,
             role: Role,
-            content: str | Sequence[Part | Mapping[str, Any]] | None = None,
+            content: str | Sequence[str | Part | Mapping[str, Any]] | None = None,
             name: str | None = None,
             tool_calls: Sequence[ToolCall | Mapping[str, Any]] | None = None,
             tool_call_id: str | None = None,
@@ -134,6 +141,13 @@ class Message(Model):
             reasoning: str | None = None,
             provider_data: dict[str, Any] | None = None,
         ) -> None: ...
+
+    def _shown(self) -> Pairs:
+        yield None, self.role
+        yield None, self.content
+        for name in ("name", "tool_calls", "tool_call_id", "is_error"):
+            if (value := getattr(self, name)) is not None:
+                yield name, value
 
     @property
     def text(self) -> str:
@@ -148,9 +162,6 @@ class Message(Model):
         if isinstance(self.content, list):
             return self.content
         return [TextPart(text=self.content)] if self.content else []
-
-    def __str__(self) -> str:
-        return self.text
 
 
 MessageLike: TypeAlias = str | Message | Mapping[str, Any]
@@ -188,7 +199,8 @@ def _as_message(item: Any, where: str) -> Message:
         elif isinstance(item, Mapping):
             message = Message.model_validate(dict(item))
         else:
-            raise InvalidRequestError(f"expected text, a Message or a dict, not {type(item).__name__}")
+            hint = f": for parts, Message('user', ['…', {type(item).__name__}(…)])" if is_part(item) else ""
+            raise InvalidRequestError(f"expected text, a Message or a dict, not {type(item).__name__}{hint}")
     except (InvalidRequestError, TypeError) as error:  # TypeError: a dict whose names are no strings
         raise InvalidRequestError(f"{where}: {error}", argument="messages") from None
     # An assistant, or a tool, may have had nothing to say; nobody else sends nothing.

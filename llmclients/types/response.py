@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from llmclients.types.base import Model
 from llmclients.types.messages import Message, ToolCall
+from llmclients.types.printing import Pairs, Verbatim
+from llmclients.types.text_model import TextModel
 
 __all__ = [
     "ChatResponse",
@@ -43,6 +45,8 @@ class ToolCallDelta(Model):
 class Usage(Model):
     """Token counts as the provider reports them; None where it does not. Never an estimate.
 
+    Two of them, and `sum()` of several, add up count by count. What one of them does not tell, the sum does not tell.
+
     Attributes:
         input_tokens: of the request, those read from a cache and written to one included.
         output_tokens: of the answer, its reasoning included.
@@ -58,6 +62,27 @@ class Usage(Model):
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+
+    def __add__(self, other: Usage | None) -> Usage:
+        if other is None:  # the usage of an answer that has none
+            return make_usage()
+        if not isinstance(other, Usage):
+            return NotImplemented
+        counts = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
+        return make_usage(*(None if one is None or two is None else one + two for one, two in counts))
+
+    def __radd__(self, other: Literal[0] | None) -> Usage:
+        if type(other) is int and other == 0:  # where `sum()` begins
+            return make_usage(*self.__dict__.values())
+        return make_usage() if other is None else NotImplemented
+
+    @property
+    def _tokens(self) -> Verbatim | None:
+        """The counts as other reprs show them: those of the request, and those of the answer."""
+        if self.input_tokens is None and self.output_tokens is None:
+            return None if self.total_tokens is None else Verbatim(f"{self.total_tokens} tokens")
+        counts = ("?" if count is None else str(count) for count in (self.input_tokens, self.output_tokens))
+        return Verbatim(f"{'+'.join(counts)} tokens")
 
 
 class TokenLogprob(Model):
@@ -77,11 +102,11 @@ class OtherPart(Model):
     """
 
     kind: str
-    raw: Any = None
+    raw: Any = Field(default=None, repr=False)
 
 
-class Chunk(Model):
-    """One piece of a streamed answer. `str(chunk)` is its new text.
+class Chunk(TextModel):
+    """One piece of a streamed answer. `str(chunk)` is its new text, and `text + chunk` and the like mean that.
 
     Attributes:
         text: new text, often a word; may be empty.
@@ -100,6 +125,7 @@ class Chunk(Model):
     """
 
     model_config = ConfigDict(frozen=True)
+    _instead: ClassVar[str] = "its new text is in `.text`"
 
     text: str = ""
     role: str | None = None
@@ -115,12 +141,22 @@ class Chunk(Model):
     restarted: bool = False
     other_parts: Sequence[OtherPart] = ()
 
-    def __str__(self) -> str:
-        return self.text
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def _shown(self) -> Pairs:
+        yield None, self.text
+        yield from _set_members(
+            self, "role", "reasoning", "tool_calls", "other_parts", "finish_reason", "model", "usage"
+        )
+        if self.restarted:
+            yield "restarted", True
 
 
-class ChatResponse(Model):
-    """A whole answer. `str(response)` is its text.
+class ChatResponse(TextModel):
+    """A whole answer. `str(response)` is its text; `"Rome" in response`, `response == "Rome"` and the like mean that.
+
+    In a notebook, and printed by rich, it is shown as Markdown.
 
     Attributes:
         text: the answer.
@@ -140,6 +176,8 @@ class ChatResponse(Model):
         other_parts: what of the answer is not text, such as images. Of an answer without any text, the error's
             `partial` has them.
     """
+
+    _instead: ClassVar[str] = "its text is in `.text`; pieces, as they come, are what a client's stream() gives"
 
     text: str = ""
     reasoning: str | None = None
@@ -174,8 +212,33 @@ class ChatResponse(Model):
         """All that the call adds to its conversation: `intermediate_messages`, and `message`."""
         return [*self.intermediate_messages, self.message]
 
-    def __str__(self) -> str:
-        return self.text
+    def _shown(self) -> Pairs:
+        yield None, self.text
+        if not self.text:
+            yield from _set_members(self, "reasoning")
+        yield from _set_members(self, "tool_calls", "other_parts", "finish_reason", "provider", "model", "usage")
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: the text, and a small line with whom it is from, how it ended, and its tokens."""
+        from llmclients.types.rendering import as_markdown
+
+        return as_markdown(self)
+
+    def __rich__(self) -> Any:
+        """What rich prints: the same."""
+        from llmclients.types.rendering import as_rich
+
+        return as_rich(self)
+
+
+def _set_members(answer: Chunk | ChatResponse, *names: str) -> Pairs:
+    """The members that are set."""
+    for name in names:
+        value = getattr(answer, name)
+        if isinstance(value, Usage):
+            value = value._tokens
+        if value:
+            yield name, value
 
 
 # --- the fast way to a chunk ----------------------------------------------------------------------------------------
