@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -106,6 +107,9 @@ class SavedConversation(Model):
     def copy(self) -> Self:  # type: ignore[override]  # pydantic's is deprecated, and takes what `model_copy` does
         """A second conversation that goes on from here by itself, through the same client."""
         return deepcopy(self)
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), "copy"]
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo

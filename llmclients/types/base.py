@@ -21,7 +21,7 @@ _BUILT_ON_FIRST_USE = tuple(map(int, VERSION.split(".")[:2])) >= (2, 14)
 
 # What `dir()` of an instance lists of pydantic's names. The others are for who writes models, and are there as ever.
 _LISTED = {"model_copy", "model_dump", "model_dump_json", "__copy__", "__deepcopy__", "__iter__", "__replace__"}
-_UNLISTED = {"keys", *dir(BaseModel)} - {*dir(object), *_LISTED}
+_UNLISTED = {"keys", *vars(BaseModel), *dir(BaseModel)} - {*dir(object), *_LISTED}
 
 
 class Model(ShortRepr, BaseModel):

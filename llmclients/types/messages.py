@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import StrictBool, field_validator, model_serializer, model_validator
 
@@ -108,8 +108,6 @@ class Message(TextModel):
         InvalidRequestError: naming the field that is wrong.
     """
 
-    _instead: ClassVar[str] = "its text is in `.text`, its parts are in `.parts`"
-
     role: Role
     content: Text | list[Part] | None = None
     name: Text | None = None
@@ -141,6 +139,9 @@ class Message(TextModel):
             reasoning: str | None = None,
             provider_data: dict[str, Any] | None = None,
         ) -> None: ...
+
+    def _instead(self) -> str:
+        return "its text is in `.text`, its parts are in `.parts`"
 
     def _shown(self) -> Pairs:
         yield None, self.role

@@ -21,7 +21,7 @@ LIMIT = 200
 """Characters."""
 
 _ELLIPSIS = "…"
-_SMALLEST = 8  # no value is cut further
+_SMALLEST = 8  # no text is cut further
 
 
 class Verbatim:
@@ -123,6 +123,8 @@ def _show_text(text: str, limit: int) -> str:
 
 def _show_items(items: Iterable[list[Any]], count: int, brackets: str, limit: int) -> str:
     """The first items, each one value or a key and its value, and how many more there are."""
+    if limit < 2 * _SMALLEST and count:
+        return f"{brackets[0]}{_ELLIPSIS}{brackets[1]}"
     shown: list[str] = []
     room = limit - len(f"{brackets}{_ELLIPSIS} {count} more")
     for values in items:

@@ -2,13 +2,14 @@
 
 # A notebook runs the HTML that it finds in Markdown, scripts included, and an answer may repeat what a stranger wrote.
 # So HTML is shown, never handed on: each `<` that could begin a tag is written as `&lt;`, wherever it stands. Inside
-# code Markdown would show those four letters; a code block or span that has such a `<` is therefore written as HTML of
+# code, Markdown would show those four letters; a code block or span that has such a `<` is therefore written as HTML of
 # our own, its whole content escaped. Were a block's borders misread, the text would look odd, but nothing would run.
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["as_markdown", "as_rich"]
 
 _CODE = re.compile(
-    r"^(?P<fence>```+)[^`\n]*\n(?P<block>(?:.*\n)*?)(?:(?P=fence)`*[ \t]*$|\Z)"
+    r"^(?P<fence>```+)[^`\n]*\n(?P<block>(?:.*\n)*?)(?:(?P<end>(?P=fence)`*[ \t]*$)|\Z)"
     r"|(?<![`\\])(?P<marks>`+)(?P<span>[^`\n]+)(?P=marks)(?!`)",
     re.MULTILINE,
 )
@@ -31,45 +32,51 @@ def facts(response: ChatResponse) -> str:
     """Whom it is from, how it ended, and its tokens, as far as they are known."""
     usage = response.usage
     calls = [call.name for call in response.tool_calls]
-    known = [
+    members = [
         response.provider,
         response.model,
         response.finish_reason,
         f"calls {', '.join(calls)}" if calls else None,
         repr(usage._tokens).replace("+", " + ") if usage is not None and usage._tokens is not None else None,
     ]
-    return " · ".join(filter(None, known))
+    return " · ".join(filter(None, members))
 
 
 def as_markdown(response: ChatResponse) -> str:
     """The answer as Markdown that runs nothing, and the facts below."""
-    text = f"{response.text}\n"
-    written, end = [], 0
-    for code in _CODE.finditer(text):
-        written += [_TAG.sub("&lt;", text[end : code.start()]), _code(code)]
-        end = code.end()
-    written.append(_TAG.sub("&lt;", text[end:]))
-    small = _MARKUP.sub(lambda mark: f"&#{ord(mark[0])};", html.escape(facts(response)))
-    return f"{''.join(written).rstrip()}\n\n<small>{small}</small>"
-
-
-def _code(found: re.Match[str]) -> str:
-    """A code block, closed, or a code span."""
-    block = found["block"]
-    if block is not None:
-        if _TAG.search(found[0]):
-            return f"<pre><code>{html.escape(block)}</code></pre>\n"
-        closed = found[0].rstrip().endswith(found["fence"]) and found[0].count("\n") > block.count("\n")
-        return found[0] if closed else f"{found[0]}{found['fence']}"
-    if _TAG.search(found[0]):
-        return f"<code>{_MARKUP.sub(lambda mark: f'&#{ord(mark[0])};', html.escape(found['span']))}</code>"
-    return found[0]
+    small = _escape_markup(facts(response))
+    return f"{_shown_tags(response.text, _code_as_html)}\n\n<small>{small}</small>"
 
 
 def as_rich(response: ChatResponse) -> Any:
     """The same for rich, which is at work when this is called. Control characters are for nobody's terminal."""
-    markdown, text, group = (import_module(f"rich.{name}") for name in ("markdown", "text", "console"))
-    return group.Group(
-        markdown.Markdown(response.text.translate(_CONTROLS)),
+    markdown, text, console = (import_module(f"rich.{name}") for name in ("markdown", "text", "console"))
+    return console.Group(
+        markdown.Markdown(_shown_tags(response.text, lambda code: code[0]).translate(_CONTROLS)),
         text.Text(facts(response).translate(_CONTROLS), style="dim"),
     )
+
+
+def _shown_tags(text: str, write_code: Callable[[re.Match[str]], str]) -> str:
+    """Markdown that shows the tags in its text, with its code as `write_code` writes it."""
+    text = text.rstrip("\n") + "\n"
+    written, end = [], 0
+    for code in _CODE.finditer(text):
+        written += [_TAG.sub("&lt;", text[end : code.start()]), write_code(code)]
+        end = code.end()
+    written.append(_TAG.sub("&lt;", text[end:]))
+    return "".join(written).rstrip()
+
+
+def _code_as_html(code: re.Match[str]) -> str:
+    """A code block or span without a tag as it is, but closed; another one as HTML."""
+    block = code["block"]
+    if block is None:
+        return f"<code>{_escape_markup(code['span'])}</code>" if _TAG.search(code[0]) else code[0]
+    if _TAG.search(code[0]):
+        return f"<pre><code>{html.escape(block)}</code></pre>\n"
+    return code[0] if code["end"] else f"{code[0]}{code['fence']}"
+
+
+def _escape_markup(text: str) -> str:
+    return _MARKUP.sub(lambda mark: f"&#{ord(mark[0])};", html.escape(text))

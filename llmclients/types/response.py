@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -125,7 +125,6 @@ class Chunk(TextModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    _instead: ClassVar[str] = "its new text is in `.text`"
 
     text: str = ""
     role: str | None = None
@@ -143,6 +142,9 @@ class Chunk(TextModel):
 
     def __hash__(self) -> int:
         return hash(self.text)
+
+    def _instead(self) -> str:
+        return "its new text is in `.text`"
 
     def _shown(self) -> Pairs:
         yield None, self.text
@@ -177,8 +179,6 @@ class ChatResponse(TextModel):
             `partial` has them.
     """
 
-    _instead: ClassVar[str] = "its text is in `.text`; pieces, as they come, are what a client's stream() gives"
-
     text: str = ""
     reasoning: str | None = None
     tool_calls: list[ToolCall] = Field(default=[])  # a copy for each; to look through a factory takes 60 µs
@@ -211,6 +211,9 @@ class ChatResponse(TextModel):
     def messages(self) -> list[Message]:
         """All that the call adds to its conversation: `intermediate_messages`, and `message`."""
         return [*self.intermediate_messages, self.message]
+
+    def _instead(self) -> str:
+        return "its text is in `.text`; pieces, as they come, are what a client's stream() gives"
 
     def _shown(self) -> Pairs:
         yield None, self.text

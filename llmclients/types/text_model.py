@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, KeysView
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from llmclients.types.base import Model
 
@@ -19,9 +19,6 @@ __all__ = ["TextModel"]
 
 class TextModel(Model):
     """A `Model` with a `text`."""
-
-    _instead: ClassVar[str] = ""
-    """What to write where one might try to iterate."""
 
     if TYPE_CHECKING:
 
@@ -72,5 +69,9 @@ class TextModel(Model):
             return self.__dict__[name]
         raise self._not_a_sequence(f"has no {name!r} to look up" if isinstance(name, str) else "has no items")
 
+    def _instead(self) -> str:
+        """What to write where one may try to iterate. (As a class variable, old pydantic would keep it by instance.)"""
+        raise NotImplementedError
+
     def _not_a_sequence(self, what: str) -> TypeError:
-        return TypeError(f"a {type(self).__name__} {what}: {self._instead}")
+        return TypeError(f"a {type(self).__name__} {what}: {self._instead()}")
