@@ -144,8 +144,8 @@ class BaseStream:
         state = "open" if begun else "nothing yet"
         if self._run.ended or self._run.closed:
             state = "complete" if self._run.ended else "closed"
-        said = (pair for pair in response._shown() if pair[1] != "")
-        return short_repr(type(self).__name__, [(None, Verbatim(state)), *said])
+        shown = (pair for pair in response._shown() if pair[1] != "")
+        return short_repr(type(self).__name__, [(None, Verbatim(state)), *shown])
 
     def _tell_completion(self) -> None:
         """Tell the whole answer to who waits for it, once."""
