@@ -99,8 +99,7 @@ def _show(value: Any, limit: int) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, ShortRepr):
-        shown = value._short(limit)
-        return shown if len(shown) <= limit else f"{type(value).__name__}(…)"
+        return value._short(limit)
     if isinstance(value, Mapping):
         return _show_items(([name, item] for name, item in value.items()), len(value), "{}", limit)
     if isinstance(value, list | tuple):
@@ -126,14 +125,15 @@ def _show_items(items: Iterable[list[Any]], count: int, brackets: str, limit: in
     if limit < 2 * _SMALLEST and count:
         return f"{brackets[0]}{_ELLIPSIS}{brackets[1]}"
     shown: list[str] = []
-    room = limit - len(f"{brackets}{_ELLIPSIS} {count} more")
-    for values in items:
-        text = ": ".join(_show(value, limit - 4) for value in values)
-        if len(text) + 2 > room:
-            if shown or count > 1:
-                shown.append(f"{_ELLIPSIS} {count - len(shown)} more")
-            else:  # there is just this one
-                shown.append(": ".join(_show(value, (limit - 4) // len(values)) for value in values))
+    reserve = len(f", {_ELLIPSIS} {count} more")
+    room = limit - len(brackets) - reserve
+    for *key, value in items:
+        if len(shown) == count - 1:  # nothing has to follow the last one
+            room += reserve
+        name = f"{_show(key[0], room // 2)}: " if key else ""
+        text = name + _show(value, room - len(name))
+        if len(text) > room:
+            shown.append(f"{_ELLIPSIS} {count - len(shown)} more")
             break
         shown.append(text)
         room -= len(text) + 2

@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, KeysView
-from typing import TYPE_CHECKING, Any
+from collections.abc import KeysView
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from llmclients.types.base import Model
 
@@ -57,7 +57,7 @@ class TextModel(Model):
             return other + self.text
         return NotImplemented
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # pydantic's gives names and values
+    def __iter__(self) -> NoReturn:  # pydantic's gives names and values
         raise self._not_a_sequence("is not iterable")
 
     def keys(self) -> KeysView[str]:
