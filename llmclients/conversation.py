@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from llmclients.calls.chat import Backend, ChatArguments
 from llmclients.errors import ConfigurationError
-from llmclients.types.base import Model
+from llmclients.types.base import Model, make_model
 from llmclients.types.messages import Message, Messages, as_messages
 from llmclients.types.printing import Pairs, Verbatim
 from llmclients.types.response import ChatResponse, FinishReason, Usage, make_usage
@@ -182,7 +182,8 @@ class _Turn:
         conversation = self._conversation
         conversation.messages.extend([*self._messages, *response.intermediate_messages, message])
         conversation.turns.append(
-            Turn(
+            make_model(
+                Turn,
                 provider=response.provider,
                 model=response.model,
                 finish_reason=response.finish_reason,

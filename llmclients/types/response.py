@@ -9,8 +9,9 @@ from pydantic import ConfigDict, Field
 
 from llmclients.types.base import Model
 from llmclients.types.messages import Message, ToolCall
-from llmclients.types.printing import Pairs, Verbatim
+from llmclients.types.printing import Pairs
 from llmclients.types.text_model import TextModel
+from llmclients.types.usage import Usage, make_usage
 
 __all__ = [
     "ChatResponse",
@@ -40,49 +41,6 @@ class ToolCallDelta(Model):
     id: str | None = None
     name: str | None = None
     arguments: str = ""
-
-
-class Usage(Model):
-    """Token counts as the provider reports them; None where it does not. Never an estimate.
-
-    Two of them, and `sum()` of several, add up count by count. What one of them does not tell, the sum does not tell.
-
-    Attributes:
-        input_tokens: of the request, those read from a cache and written to one included.
-        output_tokens: of the answer, its reasoning included.
-        total_tokens: of both.
-        reasoning_tokens: of the reasoning.
-        cached_tokens: of the request, those that were read from the provider's cache.
-        cache_write_tokens: of the request, those that were written to it.
-    """
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-    def __add__(self, other: Usage | None) -> Usage:
-        if other is None:  # the usage of an answer that has none
-            return make_usage()
-        if not isinstance(other, Usage):
-            return NotImplemented
-        counts = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
-        return make_usage(*(None if one is None or two is None else one + two for one, two in counts))
-
-    def __radd__(self, other: Literal[0] | None) -> Usage:
-        if type(other) is int and other == 0:  # where `sum()` begins
-            return make_usage(*self.__dict__.values())
-        return make_usage() if other is None else NotImplemented
-
-    @property
-    def _tokens(self) -> Verbatim | None:
-        """The counts as other reprs show them: those of the request, and those of the answer."""
-        if self.input_tokens is None and self.output_tokens is None:
-            return None if self.total_tokens is None else Verbatim(f"{self.total_tokens} tokens")
-        counts = ("?" if count is None else str(count) for count in (self.input_tokens, self.output_tokens))
-        return Verbatim(f"{'+'.join(counts)} tokens")
 
 
 class TokenLogprob(Model):
@@ -308,42 +266,3 @@ def make_chunk(
     members["provider_data"] = provider_data
     members["other_parts"] = other_parts
     return chunk
-
-
-# --- and to its token counts ----------------------------------------------------------------------------------------
-
-_ALL_COUNTS = set(Usage.model_fields)
-
-
-class _OpenUsage(Usage):
-    """Counts under construction, as `_OpenChunk` is a chunk."""
-
-    model_config = ConfigDict(defer_build=True)
-
-    __setattr__ = object.__setattr__
-    __delattr__ = object.__delattr__
-
-
-def make_usage(
-    input_tokens: int | None = None,
-    output_tokens: int | None = None,
-    total_tokens: int | None = None,
-    reasoning_tokens: int | None = None,
-    cached_tokens: int | None = None,
-    cache_write_tokens: int | None = None,
-) -> Usage:
-    """A `Usage` of counts that a codec has already checked: some wires send them with every event of a stream."""
-    usage = _new(_OpenUsage)
-    usage.__dict__ = {
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "total_tokens": total_tokens,
-        "reasoning_tokens": reasoning_tokens,
-        "cached_tokens": cached_tokens,
-        "cache_write_tokens": cache_write_tokens,
-    }
-    usage.__pydantic_fields_set__ = _ALL_COUNTS
-    usage.__pydantic_extra__ = None
-    usage.__pydantic_private__ = None
-    usage.__class__ = Usage  # type: ignore[assignment]
-    return usage
