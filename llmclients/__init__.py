@@ -60,7 +60,7 @@ from llmclients.types.response import (
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient, AsyncStream
     from llmclients.client import Client, Stream
-    from llmclients.conversation import AsyncConversation, Conversation
+    from llmclients.conversation import AsyncConversation, Conversation, Turn
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
     from llmclients.types.response_format import ResponseFormat
@@ -117,6 +117,7 @@ __all__ = [
     "ToolCallDelta",
     "ToolLoopError",
     "Transport",
+    "Turn",
     "UnknownProviderError",
     "UnprocessableEntityError",
     "UnsupportedOptionError",
@@ -138,6 +139,7 @@ _LAZY = {
     "Stream": "llmclients.client",
     "Tool": "llmclients.types.tools",
     "Transport": "llmclients.transports",
+    "Turn": "llmclients.conversation",
     "tune_gc": "llmclients.tuning",
 }
 

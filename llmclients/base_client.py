@@ -15,6 +15,7 @@ from llmclients.calls.tracebacks import clear_locals
 from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Messages, as_messages
+from llmclients.types.printing import Verbatim, short_repr
 from llmclients.types.response import ChatResponse, PartialToolCall
 
 if TYPE_CHECKING:
@@ -128,8 +129,19 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         """
         return self._stream(ChatArguments(as_messages(messages), model, options, restart=restart))
 
-    def conversation(self, system: str | None = None, model: str | None = None) -> ConversationT:
-        """A new conversation: keeps its history, so that each turn is one message."""
+    def conversation(
+        self, system: str | None = None, model: str | None = None, messages: Messages | None = None
+    ) -> ConversationT:
+        """A new conversation: keeps its history, so that each turn is one message.
+
+        Args:
+            system: the system text, sent before the messages in every turn.
+            model: the model of its turns.
+            messages: the history to begin with.
+
+        Raises:
+            InvalidRequestError: one of the messages cannot be sent.
+        """
         settings, clock = self._settings, self._transport.clock
         return self._conversation_type()(
             Backend(
@@ -140,11 +152,12 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             ),
             system=system,
             model=model,
+            messages=messages,
         )
 
     def __repr__(self) -> str:
         made = hasattr(self, "_settings")  # who shows a traceback's locals asks one whose constructor has failed, too
-        return f"{type(self).__name__}({self._settings.label if made else ''!r})"
+        return short_repr(type(self).__name__, [(None, self._settings.label if made else "")])
 
     def _prepare(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
         return prepare(self._settings, self._transport.clock, arguments, stream=stream)
@@ -191,6 +204,15 @@ class BaseStream:
 
     def _objects(self) -> Objects:
         return self._partial().objects()
+
+    def __repr__(self) -> str:
+        response = self.response
+        begun = response.text or response.reasoning or response.tool_calls
+        state = "open" if begun else "nothing yet"
+        if self._run.ended or self._run.closed:
+            state = "complete" if self._run.ended else "closed"
+        shown = (pair for pair in response._shown() if pair[1] != "")
+        return short_repr(type(self).__name__, [(None, Verbatim(state)), *shown])
 
     def _tell_completion(self) -> None:
         """Tell the whole answer to who waits for it, once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from llmclients import (
     Conversation,
     InvalidRequestError,
     Message,
+    Usage,
 )
 from llmclients.transports.mock import Cut, MockTransport, Reply
 
@@ -165,7 +167,7 @@ def test_a_conversation_saves_and_loads_whole() -> None:
     conversation.chat("Q")
     loaded = Conversation.model_validate_json(conversation.model_dump_json())
     assert loaded.model_dump() == conversation.model_dump()
-    assert set(loaded.model_dump()) == {"provider", "model", "system", "messages", "state"}
+    assert set(loaded.model_dump()) == {"provider", "model", "system", "messages", "state", "turns"}
 
 
 def test_a_conversation_without_a_client_says_how_to_get_one() -> None:
@@ -219,3 +221,178 @@ def test_a_conversation_is_bound_to_a_client_and_to_nothing_else() -> None:
         conversation = client.conversation()
     with pytest.raises(ConfigurationError, match=r"bind\(\) takes a client, not object"):
         conversation.bind(object())  # type: ignore[arg-type]
+
+
+# --- what a turn took, and saving it ----------------------------------------------------------------------------------
+
+FIRST = {"prompt_tokens": 24, "completion_tokens": 8, "total_tokens": 32}
+SECOND = {"prompt_tokens": 40, "completion_tokens": 5, "total_tokens": 45}
+
+
+def answered(text: str, usage: dict[str, int] | None, model: str = "gpt-x-1") -> Reply:
+    choice = {"message": {"content": text}, "finish_reason": "stop"}
+    return Reply(json={"choices": [choice], "model": model, "usage": usage})
+
+
+def test_a_conversation_adds_up_what_its_turns_took() -> None:
+    made, _ = client(
+        answered("a", FIRST), answered("b", SECOND, "gpt-x-2"), answered("c", None), provider="openai", model="m"
+    )
+    conversation = made.conversation()
+    assert conversation.usage == Usage(0, 0, 0, 0, 0, 0)
+    first, second = conversation.chat("1"), conversation.chat("2")
+    assert first.usage is not None
+    assert conversation.usage == first.usage + second.usage == Usage(64, 13, 77)
+    assert [(turn.provider, turn.model, turn.finish_reason, turn.usage) for turn in conversation.turns] == [
+        ("openai", "gpt-x-1", "stop", Usage(24, 8, 32)),
+        ("openai", "gpt-x-2", "stop", Usage(40, 5, 45)),
+    ]
+    del conversation.messages[:2]
+    assert conversation.usage == Usage(64, 13, 77), "shortening the history changes no bill"
+    conversation.chat("3")
+    assert conversation.usage == Usage(), "one turn's counts are not told"
+
+
+def test_an_async_one_and_streams_do_as_well() -> None:
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": FIRST, "model": "gpt-x-1"}
+    events = [f"data: {json.dumps({'choices': [{'delta': {'content': 'a'}}]})}\n\n", f"data: {json.dumps(end)}\n\n"]
+
+    async def main() -> AsyncConversation:
+        mock = MockTransport([Reply(chunks=[*events, "data: [DONE]\n\n"]), answered("b", SECOND)])
+        conversation = AsyncClient("openai", model="m", base_url=URL, transport=mock).conversation()
+        async for _ in conversation.stream("1"):
+            assert conversation.turns == []
+        await conversation.chat("2")
+        return conversation
+
+    conversation = asyncio.run(main())
+    assert conversation.usage == Usage(64, 13, 77)
+    assert [turn.model for turn in conversation.turns] == ["gpt-x-1", "gpt-x-1"]
+
+
+def test_a_saved_conversation_has_no_nulls_and_keeps_what_its_turns_took() -> None:
+    made, _ = client(answered("Rome.", FIRST), provider="openai", model="m")
+    conversation = made.conversation(system="Be brief.")
+    conversation.chat("Capital of Italy?")
+    conversation.state["kept"] = {"null": None}
+
+    saved = conversation.model_dump_json()
+
+    assert json.loads(saved) == {
+        "provider": "openai",
+        "system": "Be brief.",
+        "messages": [{"role": "user", "content": "Capital of Italy?"}, {"role": "assistant", "content": "Rome."}],
+        "state": {"kept": {"null": None}},
+        "turns": [
+            {
+                "provider": "openai",
+                "model": "gpt-x-1",
+                "finish_reason": "stop",
+                "usage": {"input_tokens": 24, "output_tokens": 8, "total_tokens": 32},
+            }
+        ],
+    }
+    loaded = Conversation.model_validate_json(saved)
+    assert loaded.model_dump() == conversation.model_dump()
+    assert loaded.bind(made).usage == conversation.usage
+    assert json.loads(conversation.model_dump_json(exclude_none=False))["model"] is None
+
+
+def test_what_is_kept_of_a_turn_is_not_sent() -> None:
+    made, mock = client(answered("a", FIRST), answered("b", SECOND), provider="openai", model="m")
+    conversation = made.conversation(system="S")
+    conversation.chat("1")
+    Conversation.model_validate_json(conversation.model_dump_json()).bind(made).chat("2")
+    assert bodies(mock)[1] == {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": "1"},
+            {"role": "assistant", "content": "a"},
+            {"role": "user", "content": "2"},
+        ],
+    }
+
+
+SAVED_BEFORE_TURNS = """{"provider":"yqcloud","model":null,"system":"S","messages":[{"role":"user","content":"Q","name":null,
+"tool_calls":null,"tool_call_id":null,"is_error":null,"reasoning":null,"provider_data":null},{"role":"assistant","content":"Nile",
+"name":null,"tool_calls":null,"tool_call_id":null,"is_error":null,"reasoning":null,"provider_data":null}],
+"state":{"userId":"#/chat/1"}}"""
+
+
+def test_a_file_of_a_version_that_kept_no_turns_loads_and_its_tokens_are_not_told() -> None:
+    made, mock = client(Reply(body="Egypt"))
+    conversation = Conversation.model_validate_json(SAVED_BEFORE_TURNS).bind(made)
+    assert conversation.usage == Usage()
+    conversation.chat("Where?")
+    assert bodies(mock)[0]["prompt"] == "User: Q\nAssistant: Nile\nUser: Where?\nAssistant:"
+    assert conversation.usage == Usage()
+    assert Conversation.model_validate_json(conversation.model_dump_json()).model_dump() == conversation.model_dump()
+
+
+# --- beginning with messages, and copies ------------------------------------------------------------------------------
+
+
+def test_a_conversation_begins_with_the_messages_it_is_given() -> None:
+    example = ["Capital of Italy?", {"role": "assistant", "content": "Rome."}]
+    made, mock = client(answered("Paris.", FIRST), provider="openai", model="m")
+    conversation = made.conversation(system="S", messages=example)
+    assert conversation.usage == Usage(0, 0, 0, 0, 0, 0), "an example took nothing"
+    conversation.chat("Of France?")
+    assert [message["content"] for message in bodies(mock)[0]["messages"]] == [
+        *("S", "Capital of Italy?", "Rome.", "Of France?"),
+    ]
+    assert (len(example), len(conversation.messages), len(conversation.turns)) == (2, 4, 1)
+    assert made.conversation(messages=[]).messages == []
+    assert [message.text for message in made.conversation(messages="Hi").messages] == ["Hi"]
+    mine = Message("user", "mine")
+    assert made.conversation(messages=[mine]).messages[0] is not mine
+    for bad in ([""], [5], 5):
+        with pytest.raises(InvalidRequestError, match="messages"):
+            made.conversation(messages=bad)  # type: ignore[arg-type]
+    begun = AsyncClient("openai", transport=MockTransport(), api_key="k").conversation(messages=["Hi"])
+    assert isinstance(begun, AsyncConversation)
+    assert begun.messages == [Message("user", "Hi")]
+
+
+COPIES = {
+    "conversation.copy()": lambda conversation: conversation.copy(),
+    "copy.deepcopy": copy.deepcopy,
+    "model_copy(deep=True)": lambda conversation: conversation.model_copy(deep=True),
+    "of a copy": lambda conversation: copy.deepcopy([conversation.copy()])[0],
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_goes_on_by_itself_through_the_same_client(how: str) -> None:
+    made, mock = client(*[answered(text, FIRST) for text in "abc"], provider="openai", model="m")
+    conversation = made.conversation(system="S")
+    conversation.chat("1")
+    conversation.state["kept"] = []
+
+    second = COPIES[how](conversation)
+    assert type(second) is Conversation
+    assert second == conversation
+    second.chat("2")
+    second.messages[0].content = "changed"
+    second.state["kept"].append(1)
+
+    assert [message.text for message in conversation.messages] == ["1", "a"]
+    assert (len(conversation.turns), len(second.turns), conversation.state) == (1, 2, {"kept": []})
+    conversation.chat("3")
+    assert len(mock.requests) == 3
+
+
+def test_an_unbound_and_an_async_one_are_copied_too() -> None:
+    unbound = Conversation(provider="openai", messages=[Message("user", "Hi")])
+    assert unbound.copy() == copy.deepcopy(unbound) == unbound
+    with pytest.raises(ConfigurationError, match="has no client"):
+        unbound.copy().chat("x")
+
+    async def main() -> None:
+        mock = MockTransport([answered("a", FIRST)])
+        conversation = AsyncClient("openai", model="m", base_url=URL, transport=mock).conversation()
+        assert str(await copy.deepcopy(conversation).chat("Hi")) == "a"
+        assert conversation.messages == []
+
+    asyncio.run(main())

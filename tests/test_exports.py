@@ -63,6 +63,7 @@ PUBLIC = [
     "ToolCallDelta",
     "ToolLoopError",
     "Transport",
+    "Turn",
     "UnknownProviderError",
     "UnprocessableEntityError",
     "UnsupportedOptionError",

@@ -65,7 +65,7 @@ def test_the_names_are_the_documented_ones() -> None:
         *("__enter__", "__exit__", "__iter__", "__next__"),
     }
     assert {"chat", "stream", "bind"} <= set(public(Conversation))
-    assert set(Conversation.model_fields) == {"provider", "model", "system", "messages", "state"}
+    assert set(Conversation.model_fields) == {"provider", "model", "system", "messages", "state", "turns"}
 
 
 @pairs
@@ -104,7 +104,12 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
         "restart",
         "options",
     ]
-    assert [name for name, kind, _, _ in parameters(Client.conversation)] == ["self", "system", "model"]
+    assert [name for name, kind, _, _ in parameters(Client.conversation)] == [
+        "self",
+        "system",
+        "model",
+        "messages",
+    ]
 
 
 @pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -9,6 +10,7 @@ from pydantic import VERSION, AfterValidator, BaseModel, ConfigDict, StrictStr, 
 from typing_extensions import Self
 
 from llmclients.errors import InvalidRequestError
+from llmclients.types.printing import LIMIT, Pairs, ShortRepr, shorten
 
 __all__ = ["Model", "Text", "is_plain_text", "make_model"]
 
@@ -17,7 +19,12 @@ __all__ = ["Model", "Text", "is_plain_text", "make_model"]
 _BUILT_ON_FIRST_USE = tuple(map(int, VERSION.split(".")[:2])) >= (2, 14)
 
 
-class Model(BaseModel):
+# What `dir()` of an instance lists of pydantic's names. The others are for who writes models, and are there as ever.
+_LISTED = {"model_copy", "model_dump", "model_dump_json", "__copy__", "__deepcopy__", "__iter__", "__replace__"}
+_UNLISTED = {"keys", *vars(BaseModel), *dir(BaseModel)} - {*dir(object), *_LISTED}
+
+
+class Model(ShortRepr, BaseModel):
     """A pydantic model that takes its fields by position or by name, knows no others, and raises the library's error.
 
     Raises:
@@ -51,6 +58,34 @@ class Model(BaseModel):
             return super().model_validate_json(*args, **kwargs)
         except ValidationError as error:
             raise _invalid_request(cls.__name__, error) from None
+
+    def _shown(self) -> Pairs:
+        """Each field that is set to something else than its default."""
+        fields = type(self).model_fields
+        for name, value in self.__dict__.items():
+            field = fields.get(name)
+            if field is None or not field.repr:
+                continue
+            if field.is_required() or not _is_default(value, field.get_default(call_default_factory=True)):
+                yield name, value
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What pydantic, rich and devtools make their own forms of."""
+        return shorten(self._shown(), LIMIT - len(type(self).__name__) - 2)
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __dir__(self) -> Iterable[str]:
+        return (name for name in super().__dir__() if name not in _UNLISTED and "pydantic" not in name)
+
+
+_PLAIN = (str, int, float, list, tuple, dict)
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Whether they are the same, without asking other people's `__eq__`."""
+    return value is default or (type(value) is type(default) and isinstance(value, _PLAIN) and value == default)
 
 
 ModelT = TypeVar("ModelT", bound=Model)

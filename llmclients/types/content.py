@@ -17,9 +17,20 @@ from typing_extensions import Self, TypedDict, Unpack
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
 from llmclients.types.media_types import UNKNOWN_BYTES, looks_like_a_page, normalized, settled
+from llmclients.types.printing import Pairs
 from llmclients.types.sources import MAX_PART_BYTES, decode_base64, parse_data_url, read_file
 
-__all__ = ["MAX_PART_BYTES", "AudioPart", "FilePart", "ImagePart", "MediaPart", "Part", "TextPart", "as_part"]
+__all__ = [
+    "MAX_PART_BYTES",
+    "AudioPart",
+    "FilePart",
+    "ImagePart",
+    "MediaPart",
+    "Part",
+    "TextPart",
+    "as_part",
+    "is_part",
+]
 
 Source: TypeAlias = str | bytes | os.PathLike[str]
 
@@ -111,6 +122,13 @@ class MediaPart(Model):
                 raise ValueError(f"is {self.media_type}, not {self._media_type_prefix}…")
         return self
 
+    def _shown(self) -> Pairs:
+        for name, value in self.__dict__.items():
+            if name == "url" and value is not None:
+                yield "url", _without_secrets(value)
+            elif name != "type" and value is not None:
+                yield name, value
+
     def _settle_media_type(self, data: bytes, label: str | None) -> str:
         if label in UNKNOWN_BYTES:
             label = None
@@ -196,17 +214,17 @@ _PART_CLASSES: dict[str, type[Model]] = {"text": TextPart, "image": ImagePart, "
 
 
 def as_part(part: Any) -> Any:
-    """A part from what a caller may give in its place: itself, its fields as a dict, or the dict of chat completions.
+    """A part from what a caller may give in its place: itself, text, its fields as a dict, or chat completions' dict.
 
     Raises:
         ValueError: it is none of these.
     """
-    if isinstance(part, (TextPart, MediaPart)):
+    if is_part(part):
         return part
+    if isinstance(part, str):
+        return {"type": "text", "text": part}  # which the field's validator makes a part of
     if not isinstance(part, Mapping):
-        raise ValueError(
-            f"a part must be a TextPart, an ImagePart or another part, or a dict, not {type(part).__name__}"
-        )
+        raise ValueError(f"a part must be text, an ImagePart or another part, or a dict, not {type(part).__name__}")
     part_type = part.get("type", "text")
     inner = part.get(part_type)
     try:
@@ -224,6 +242,19 @@ def as_part(part: Any) -> Any:
     except InvalidRequestError as error:
         raise ValueError(str(error)) from None
     raise ValueError(f"there is no part of type {part_type!r}: the types are {', '.join(_PART_CLASSES)}")
+
+
+def is_part(value: Any) -> bool:
+    """Whether it is a part already."""
+    return isinstance(value, (TextPart, MediaPart))
+
+
+def _without_secrets(url: str) -> str:
+    """The address as it may be shown: what is signed has its key in the query."""
+    address, mark, _ = url.partition("?")
+    scheme, slashes, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}{mark and '?…'}"
 
 
 def _read_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:

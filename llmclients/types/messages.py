@@ -10,9 +10,11 @@ from pydantic import StrictBool, field_validator, model_serializer, model_valida
 
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text, make_model
-from llmclients.types.content import MediaPart, Part, TextPart, as_part
+from llmclients.types.content import MediaPart, Part, TextPart, as_part, is_part
 from llmclients.types.json_text import load_json
 from llmclients.types.limits import has_too_many_values
+from llmclients.types.printing import Pairs
+from llmclients.types.text_model import TextModel
 
 __all__ = ["Message", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
 
@@ -60,6 +62,9 @@ class ToolCall(Model):
         if isinstance(arguments := fields.get("arguments_text"), Mapping):
             fields["arguments_text"] = json.dumps(arguments, ensure_ascii=False)
         return fields
+
+    def _shown(self) -> Pairs:
+        yield from (("id", self.id), ("name", self.name), ("arguments", self.arguments_text))
 
     @model_serializer
     def _as_it_is_given(self) -> dict[str, Any]:
@@ -110,12 +115,12 @@ def _from_chat_completions(call: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-class Message(Model):
-    """One message of a chat.
+class Message(TextModel):
+    """One message of a chat. `str(message)` is its text, and `"Rome" in message` and the like mean that.
 
     Args:
         role: `system`, `developer`, `user`, `assistant` or `tool`.
-        content: text, or a list of parts; None only for an assistant message that consists of tool calls.
+        content: text, or a list of parts and texts; None only for an assistant message that consists of tool calls.
         name: the author's name, where the wire has one; of a `tool` message, the function's.
         tool_calls: what an assistant message asked for.
         tool_call_id: in a `tool` message, the call it answers.
@@ -152,7 +157,7 @@ class Message(Model):
         def __init__(
             self,
             role: Role,
-            content: str | Sequence[Part | Mapping[str, Any]] | None = None,
+            content: str | Sequence[str | Part | Mapping[str, Any]] | None = None,
             name: str | None = None,
             tool_calls: Sequence[ToolCall | Mapping[str, Any]] | None = None,
             tool_call_id: str | None = None,
@@ -160,6 +165,16 @@ class Message(Model):
             reasoning: str | None = None,
             provider_data: dict[str, Any] | None = None,
         ) -> None: ...
+
+    def _instead(self) -> str:
+        return "its text is in `.text`, its parts are in `.parts`"
+
+    def _shown(self) -> Pairs:
+        yield None, self.role
+        yield None, self.content
+        for name in ("name", "tool_calls", "tool_call_id", "is_error"):
+            if (value := getattr(self, name)) is not None:
+                yield name, value
 
     @property
     def text(self) -> str:
@@ -174,9 +189,6 @@ class Message(Model):
         if isinstance(self.content, list):
             return self.content
         return [TextPart(text=self.content)] if self.content else []
-
-    def __str__(self) -> str:
-        return self.text
 
 
 MessageLike: TypeAlias = str | Message | Mapping[str, Any]
@@ -214,7 +226,8 @@ def _as_message(item: Any, where: str) -> Message:
         elif isinstance(item, Mapping):
             message = Message.model_validate(dict(item))
         else:
-            raise InvalidRequestError(f"expected text, a Message or a dict, not {type(item).__name__}")
+            hint = f": for parts, Message('user', ['…', {type(item).__name__}(…)])" if is_part(item) else ""
+            raise InvalidRequestError(f"expected text, a Message or a dict, not {type(item).__name__}{hint}")
     except (InvalidRequestError, TypeError) as error:  # TypeError: a dict whose names are no strings
         raise InvalidRequestError(f"{where}: {error}", argument="messages") from None
     # An assistant, or a tool, may have had nothing to say; nobody else sends nothing.

@@ -9,6 +9,9 @@ from pydantic import ConfigDict, Field
 
 from llmclients.types.base import Model
 from llmclients.types.messages import Message, ToolCall
+from llmclients.types.printing import Pairs
+from llmclients.types.text_model import TextModel
+from llmclients.types.usage import Usage, make_usage
 
 __all__ = [
     "ChatResponse",
@@ -65,26 +68,6 @@ class PartialToolCall(NamedTuple):
     arguments: Any
 
 
-class Usage(Model):
-    """Token counts as the provider reports them; None where it does not. Never an estimate.
-
-    Attributes:
-        input_tokens: of the request, those read from a cache and written to one included.
-        output_tokens: of the answer, its reasoning included.
-        total_tokens: of both.
-        reasoning_tokens: of the reasoning.
-        cached_tokens: of the request, those that were read from the provider's cache.
-        cache_write_tokens: of the request, those that were written to it.
-    """
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
 class TokenLogprob(Model):
     """A token's natural log probability; `top`: the likeliest tokens in its place, as far as they were asked for."""
 
@@ -102,11 +85,11 @@ class OtherPart(Model):
     """
 
     kind: str
-    raw: Any = None
+    raw: Any = Field(default=None, repr=False)
 
 
-class Chunk(Model):
-    """One piece of a streamed answer. `str(chunk)` is its new text.
+class Chunk(TextModel):
+    """One piece of a streamed answer. `str(chunk)` is its new text, and `text + chunk` and the like mean that.
 
     Attributes:
         text: new text, often a word; may be empty.
@@ -140,12 +123,25 @@ class Chunk(Model):
     restarted: bool = False
     other_parts: Sequence[OtherPart] = ()
 
-    def __str__(self) -> str:
-        return self.text
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def _instead(self) -> str:
+        return "its new text is in `.text`"
+
+    def _shown(self) -> Pairs:
+        yield None, self.text
+        yield from _set_members(
+            self, "role", "reasoning", "tool_calls", "other_parts", "finish_reason", "model", "usage"
+        )
+        if self.restarted:
+            yield "restarted", True
 
 
-class ChatResponse(Model):
-    """A whole answer. `str(response)` is its text.
+class ChatResponse(TextModel):
+    """A whole answer. `str(response)` is its text; `"Rome" in response`, `response == "Rome"` and the like mean that.
+
+    In a notebook, and printed by rich, it is shown as Markdown.
 
     Attributes:
         text: the answer.
@@ -199,8 +195,36 @@ class ChatResponse(Model):
         """All that the call adds to its conversation: `intermediate_messages`, and `message`."""
         return [*self.intermediate_messages, self.message]
 
-    def __str__(self) -> str:
-        return self.text
+    def _instead(self) -> str:
+        return "its text is in `.text`; pieces, as they come, are what a client's stream() gives"
+
+    def _shown(self) -> Pairs:
+        yield None, self.text
+        if not self.text:
+            yield from _set_members(self, "reasoning")
+        yield from _set_members(self, "tool_calls", "other_parts", "finish_reason", "provider", "model", "usage")
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: the text, and a small line with whom it is from, how it ended, and its tokens."""
+        from llmclients.types.rendering import as_markdown
+
+        return as_markdown(self)
+
+    def __rich__(self) -> Any:
+        """What rich prints: the same."""
+        from llmclients.types.rendering import as_rich
+
+        return as_rich(self)
+
+
+def _set_members(answer: Chunk | ChatResponse, *names: str) -> Pairs:
+    """The members that are set."""
+    for name in names:
+        value = getattr(answer, name)
+        if isinstance(value, Usage):
+            value = value._tokens
+        if value:
+            yield name, value
 
 
 # --- the fast way to a chunk ----------------------------------------------------------------------------------------
@@ -267,42 +291,3 @@ def make_chunk(
     members["provider_data"] = provider_data
     members["other_parts"] = other_parts
     return chunk
-
-
-# --- and to its token counts ----------------------------------------------------------------------------------------
-
-_ALL_COUNTS = set(Usage.model_fields)
-
-
-class _OpenUsage(Usage):
-    """Counts under construction, as `_OpenChunk` is a chunk."""
-
-    model_config = ConfigDict(defer_build=True)
-
-    __setattr__ = object.__setattr__
-    __delattr__ = object.__delattr__
-
-
-def make_usage(
-    input_tokens: int | None = None,
-    output_tokens: int | None = None,
-    total_tokens: int | None = None,
-    reasoning_tokens: int | None = None,
-    cached_tokens: int | None = None,
-    cache_write_tokens: int | None = None,
-) -> Usage:
-    """A `Usage` of counts that a codec has already checked: some wires send them with every event of a stream."""
-    usage = _new(_OpenUsage)
-    usage.__dict__ = {
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "total_tokens": total_tokens,
-        "reasoning_tokens": reasoning_tokens,
-        "cached_tokens": cached_tokens,
-        "cache_write_tokens": cache_write_tokens,
-    }
-    usage.__pydantic_fields_set__ = _ALL_COUNTS
-    usage.__pydantic_extra__ = None
-    usage.__pydantic_private__ = None
-    usage.__class__ = Usage  # type: ignore[assignment]
-    return usage

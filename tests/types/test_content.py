@@ -311,7 +311,7 @@ def test_a_part_is_returned_as_it_is() -> None:
 
 
 def test_bytes_do_not_fill_a_repr() -> None:
-    assert repr(ImagePart(PNG)) == "ImagePart(type='image', url=None, media_type='image/png', detail=None)"
+    assert repr(ImagePart(PNG)) == "ImagePart(data=<13 bytes>, media_type='image/png')"
 
 
 def test_the_text_of_a_message_leaves_its_other_parts_out() -> None:

@@ -56,6 +56,11 @@ BAD_MESSAGES = [
     pytest.param([5], r"messages\[0\]: expected text", id="a number in the list"),
     pytest.param(["Hi", None], r"messages\[1\]: expected text", id="None in the list"),
     pytest.param(["Hi", b"Hi"], r"messages\[1\]: expected text", id="bytes in the list"),
+    pytest.param(
+        ["Look:", TextPart(text="Hi")],
+        r"messages\[1\]: expected text, a Message or a dict, not TextPart: for parts, Message\('user', \['…', TextPart",
+        id="a part in the list",
+    ),
     pytest.param([["user", "Hi"]], r"messages\[0\]: expected text", id="a list in the list"),
     pytest.param(["Hi", ""], r"messages\[1\]: the user message has no content", id="empty text in the list"),
     pytest.param({}, "role: Field required", id="an empty dict"),
@@ -78,10 +83,11 @@ BAD_MESSAGES = [
     pytest.param(user(5), "content: must be text or a list of parts, not int", id="a number as content"),
     pytest.param(user(b"Hi"), "not bytes", id="bytes as content"),
     pytest.param(user({"text": "Hi"}), "not dict", id="a dict as content"),
+    pytest.param(user([""]), "has no content", id="empty text as a part"),
+    pytest.param(user(["\ud800"]), "lone surrogate", id="a lone surrogate as a part"),
     pytest.param(
-        user(["Hi"]), "a part must be a TextPart, an ImagePart or another part, or a dict, not str", id="text as a part"
+        user([None]), "a part must be text, an ImagePart or another part, or a dict, not NoneType", id="None as a part"
     ),
-    pytest.param(user([None]), "a part must be", id="None as a part"),
     pytest.param(user([{"text": ""}, {"text": ""}]), "has no content", id="several empty parts"),
     pytest.param(user([{"type": "image_url"}]), "needs either a url or data", id="an image of nothing"),
     pytest.param(
@@ -203,6 +209,10 @@ def test_a_request_needs_messages_also_when_it_is_made_directly() -> None:
         ),
         (("a", "b"), [Message("user", "a"), Message("user", "b")]),
         (user([{"text": "a"}, TextPart(text="b")]), [Message("user", [TextPart(text="a"), TextPart(text="b")])]),
+        (
+            user(["a ", TextPart(text="b"), ImagePart("https://c.example/d.png")]),
+            [Message("user", [TextPart(text="a "), TextPart(text="b"), ImagePart(url="https://c.example/d.png")])],
+        ),
         (user(({"text": "a"},)), [Message("user", [TextPart(text="a")])]),
         (user("  \n"), [Message("user", "  \n")]),
         ({"role": "assistant", "content": ""}, [Message("assistant", "")]),

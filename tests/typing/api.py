@@ -35,6 +35,7 @@ from llmclients import (
     TextPart,
     Timeout,
     ToolCall,
+    Turn,
     Usage,
     provider_names,
     register_provider,
@@ -54,6 +55,13 @@ def ask() -> str:
     )
     if response.usage is not None:
         assert_type(response.usage.input_tokens, int | None)
+        assert_type(response.usage + response.usage, Usage)
+        assert_type(response.usage + None, Usage)
+    assert_type(response + "!", str)
+    assert_type("!" + response, str)
+    assert_type("hi" in response, bool)
+    assert_type(response == "hi", bool)
+    assert_type(len(response), int)
     return str(response)
 
 
@@ -67,6 +75,7 @@ def ask_in_every_way(client: Client) -> None:
     client.chat(("Hi", "again"), model="gpt-4", temperature=0.2, max_tokens=5, stop=["END"], extra={"n": 1})
     client.chat(5)  # type: ignore[arg-type]
     client.chat()  # type: ignore[call-arg]
+    Message("user", ["Look:", TextPart(text="Hi"), {"type": "image", "url": "https://a.example/b.png"}])
     Message("robot", "Hi")  # type: ignore[arg-type]
     Message("user", 5)  # type: ignore[arg-type]
 
@@ -94,6 +103,10 @@ def talk(client: Client) -> None:
     assert_type(conversation.chat("Hi"), ChatResponse)
     assert_type(conversation.stream("Hi"), Stream)
     assert_type(conversation.messages, list[Message])
+    assert_type(conversation.turns, list[Turn])
+    assert_type(conversation.usage, Usage)
+    assert_type(conversation.copy(), Conversation)
+    client.conversation(messages=["Hi", {"role": "assistant", "content": "Hello!"}])
     saved = conversation.model_dump_json()
     assert_type(saved, str)
     loaded = Conversation.model_validate_json(saved)
