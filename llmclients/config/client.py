@@ -33,6 +33,7 @@ from llmclients.errors import (
 from llmclients.providers.provider import Endpoint, Provider
 from llmclients.providers.registry import find_provider
 from llmclients.transports.base import TransportSettings
+from llmclients.transports.stand_in import is_mocked
 from llmclients.types.base import make_model
 from llmclients.types.content import MediaPart
 from llmclients.types.messages import Message
@@ -334,7 +335,7 @@ def _key(provider: Provider, api_key: str | None, *, needed: bool) -> str | None
         raise ConfigurationError("api_key must be a non-empty string", argument=argument)
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
         raise ConfigurationError(f"{argument} has a character that no header can carry", argument=argument)
-    if api_key is None and needed and provider.key_required and _token(provider) is None:
+    if api_key is None and needed and provider.key_required and _token(provider) is None and not is_mocked():
         variables = " or ".join(provider.key_variables + provider.token_variables)
         raise MissingAPIKeyError(f"{provider.name} needs a key: give api_key= or set {variables}", argument="api_key")
     return api_key
