@@ -121,6 +121,8 @@ class MockTransport:
             reply = self._next(came)
             if isinstance(reply, Reply):
                 reply = reply.to(came, len(self.requests))
+            elif not isinstance(reply, APIError):
+                raise TypeError(f"a script has replies and errors, not {type(reply).__name__}")
         exchange = _Exchange(self, reply, ErrorContext(request.url, None, timeout, deadline, self.clock))
         with self._lock:
             self.opened += 1
