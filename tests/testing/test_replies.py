@@ -182,7 +182,7 @@ def test_an_answer_that_breaks_off(ask: Ask) -> None:
     for name in provider_names():
         with pytest.raises(StreamInterruptedError) as caught:
             ask(name, Reply.stream("Once", " upon", Cut()), stream=True)
-        assert caught.value.partial is not None and caught.value.partial.text == "Once upon", name
+        assert str(caught.value.partial) == "Once upon", name
         with pytest.raises(StreamInterruptedError):
             ask(name, Reply.stream("Once", Cut()), stream=False)
 
@@ -215,7 +215,7 @@ def test_what_a_wire_cannot_say_is_an_error_of_the_test() -> None:
     for name, reply, message in cases:
         with pytest.raises(ScriptError, match=message):
             ask_sync(name, reply, stream=False)
-    with pytest.raises(ScriptError, match="use Reply.models"):
+    with pytest.raises(ScriptError, match=r"use Reply.models\(\)"):
         client("openai", Reply.text("Hi")).models()
     with pytest.raises(TypeError, match="at least one call"):
         Reply.tool_calls()
