@@ -31,6 +31,7 @@ class MockEndpoint(NamedTuple):
 
 
 _NO_SERVER = MockEndpoint()
+# Looked at before each request, so without a function of its own.
 _stand_ins: list[tuple[StandIn, Transport, AsyncTransport]] = []  # the last one counts
 
 
@@ -58,7 +59,7 @@ class SyncConnections:
 
     @property
     def clock(self) -> Clock:
-        return self._now().clock
+        return (_stand_ins[-1][1] if _stand_ins else self._connections).clock
 
     @property
     def endpoint(self) -> MockEndpoint | None:
@@ -66,13 +67,10 @@ class SyncConnections:
         return _NO_SERVER if _stand_ins else None
 
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
-        return self._now().open(request, timeout, deadline)
+        return (_stand_ins[-1][1] if _stand_ins else self._connections).open(request, timeout, deadline)
 
     def close(self) -> None:
         self._connections.close()
-
-    def _now(self) -> Transport:
-        return _stand_ins[-1][1] if _stand_ins else self._connections
 
 
 class AsyncConnections:
@@ -83,7 +81,7 @@ class AsyncConnections:
 
     @property
     def clock(self) -> Clock:
-        return self._now().clock
+        return (_stand_ins[-1][2] if _stand_ins else self._connections).clock
 
     @property
     def endpoint(self) -> MockEndpoint | None:
@@ -93,10 +91,9 @@ class AsyncConnections:
     def open(
         self, request: HTTPRequest, timeout: Timeout, deadline: float | None
     ) -> Coroutine[Any, Any, AsyncResponse]:
-        return self._now().open(request, timeout, deadline)  # not awaited here: one coroutine less
+        return (_stand_ins[-1][2] if _stand_ins else self._connections).open(
+            request, timeout, deadline
+        )  # not awaited here: one coroutine less
 
     async def close(self) -> None:
         await self._connections.close()
-
-    def _now(self) -> AsyncTransport:
-        return _stand_ins[-1][2] if _stand_ins else self._connections
