@@ -7,6 +7,7 @@ the whole process, threads and event loops included. A client that was given a t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Coroutine
 from typing import Any, NamedTuple, Protocol
 
@@ -31,8 +32,20 @@ class MockEndpoint(NamedTuple):
 
 
 _NO_SERVER = MockEndpoint()
-# Looked at before each request, so without a function of its own.
-_stand_ins: list[tuple[StandIn, Transport, AsyncTransport]] = []  # the last one counts
+_stand_ins: list[StandIn] = []  # the last one counts
+_lock = threading.Lock()
+
+
+class _Current:
+    """The last one's transports. A request reads one of them once: a block may end in another thread meanwhile."""
+
+    sync: Transport | None = None
+    asynchronous: AsyncTransport | None = None
+
+
+def _update() -> None:
+    _Current.sync = _stand_ins[-1].sync() if _stand_ins else None
+    _Current.asynchronous = _stand_ins[-1].asynchronous() if _stand_ins else None
 
 
 def is_mocked() -> bool:
@@ -42,13 +55,16 @@ def is_mocked() -> bool:
 
 def set_stand_in(stand_in: StandIn) -> None:
     """From now on it answers, in place of the one before."""
-    _stand_ins.append((stand_in, stand_in.sync(), stand_in.asynchronous()))
+    with _lock:
+        _stand_ins.append(stand_in)
+        _update()
 
 
 def remove_stand_in(stand_in: StandIn) -> None:
     """From now on the one before it answers, or the real connections do. They may end in any order."""
-    places = [place for place, entry in enumerate(_stand_ins) if entry[0] is stand_in]
-    del _stand_ins[places[-1]]
+    with _lock:
+        _stand_ins.remove(stand_in)
+        _update()
 
 
 class SyncConnections:
@@ -59,7 +75,7 @@ class SyncConnections:
 
     @property
     def clock(self) -> Clock:
-        return (_stand_ins[-1][1] if _stand_ins else self._connections).clock
+        return (_Current.sync or self._connections).clock
 
     @property
     def endpoint(self) -> MockEndpoint | None:
@@ -67,7 +83,7 @@ class SyncConnections:
         return _NO_SERVER if _stand_ins else None
 
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
-        return (_stand_ins[-1][1] if _stand_ins else self._connections).open(request, timeout, deadline)
+        return (_Current.sync or self._connections).open(request, timeout, deadline)
 
     def close(self) -> None:
         self._connections.close()
@@ -81,7 +97,7 @@ class AsyncConnections:
 
     @property
     def clock(self) -> Clock:
-        return (_stand_ins[-1][2] if _stand_ins else self._connections).clock
+        return (_Current.asynchronous or self._connections).clock
 
     @property
     def endpoint(self) -> MockEndpoint | None:
@@ -91,9 +107,7 @@ class AsyncConnections:
     def open(
         self, request: HTTPRequest, timeout: Timeout, deadline: float | None
     ) -> Coroutine[Any, Any, AsyncResponse]:
-        return (_stand_ins[-1][2] if _stand_ins else self._connections).open(
-            request, timeout, deadline
-        )  # not awaited here: one coroutine less
+        return (_Current.asynchronous or self._connections).open(request, timeout, deadline)  # its coroutine as it is
 
     async def close(self) -> None:
         await self._connections.close()
