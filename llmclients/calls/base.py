@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from llmclients.calls.flow import READ, CallState, Flow, Open, ResponseHead, Sleep, StartServer
@@ -17,7 +17,7 @@ from llmclients.calls.redaction import Mask, chained_errors
 from llmclients.calls.retry import Decision, Retries, parse_retry_after
 from llmclients.calls.secrets import find_secrets
 from llmclients.calls.tracebacks import clear_locals
-from llmclients.codecs.base import Context, EncodedRequest
+from llmclients.codecs.base import Codec, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
 from llmclients.config.environment import environment_proxy
 from llmclients.config.values import Proxy
@@ -30,9 +30,10 @@ from llmclients.errors import (
     one_line,
 )
 from llmclients.transports.base import Clock, HTTPRequest
+from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
 
-__all__ = ["RNG", "BaseCall", "reading_reply"]
+__all__ = ["RNG", "BaseCall", "CallView", "reading_reply"]
 
 T = TypeVar("T")
 
@@ -60,6 +61,24 @@ def reading_reply() -> Iterator[None]:
         raise
     except Exception as error:
         raise APIResponseError(f"the reply cannot be read: {type(error).__name__}: {error}") from error
+
+
+class CallView(NamedTuple):
+    """What a call is about, for a transport of tests: in the library's own words, whatever the wire makes of them.
+
+    Attributes:
+        provider: the provider's name.
+        codec: the codec that has written the request, and reads the reply.
+        context: what it wrote the request by.
+        request: what was asked; None of a call that asks which models there are.
+        errors: why the attempts before this one failed.
+    """
+
+    provider: str
+    codec: Codec
+    context: Context
+    request: ChatRequest | None
+    errors: Sequence[APIError]
 
 
 class BaseCall(ABC):
@@ -102,6 +121,15 @@ class BaseCall(ABC):
     @abstractmethod
     def _encode(self, context: Context) -> EncodedRequest:
         """What is sent. Called by the constructor, and again once a server that was started has told its key."""
+
+    def view(self) -> CallView:
+        """What the call is about."""
+        settings = self._settings
+        return CallView(settings.provider.name, settings.codec, self._context, self._chat_request(), self.state.errors)
+
+    def _chat_request(self) -> ChatRequest | None:
+        """What is asked of a model; None where none is asked."""
+        return None
 
     def is_final(self) -> bool:
         """Whether a failure can no longer be mended by another attempt."""
@@ -159,6 +187,7 @@ class BaseCall(ABC):
             _merged(encoded.headers, self._settings.headers),
             encoded.body,
             direct=self._settings.start is not None,
+            call=self,
         )
         self._request_id = None
         head: ResponseHead = yield Open(request, self._timeout, self.state.deadline)

@@ -176,6 +176,9 @@ class ChatCall(BaseCall):
         """What has come of the answer so far."""
         return self._final or self._named(self.state.accumulator.response())
 
+    def _chat_request(self) -> ChatRequest:
+        return self._request
+
     def _encode(self, context: Context) -> EncodedRequest:
         return self._settings.codec.encode(self._request, context)
 

@@ -24,6 +24,7 @@ from llmclients.errors import (
 from llmclients.providers.provider import Endpoint, Provider
 from llmclients.providers.registry import find_provider
 from llmclients.transports.base import TransportSettings
+from llmclients.transports.stand_in import is_mocked
 from llmclients.types.base import make_model
 from llmclients.types.content import MediaPart
 from llmclients.types.messages import Message
@@ -106,7 +107,7 @@ class ClientSettings(NamedTuple):
         if model_path is not None and start is None:
             raise ConfigurationError("model_path is for the local model only", argument="model_path")
         key = resolve_key(found, options.get("api_key"))
-        if key is None and is_default and (error := missing_key(found)) is not None:
+        if key is None and is_default and not is_mocked() and (error := missing_key(found)) is not None:
             raise error
         timeout = Timeout.coerce(options.get("timeout"))
         return cls(

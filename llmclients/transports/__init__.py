@@ -7,7 +7,7 @@ said in `llmclients.transports.base`.
 from __future__ import annotations
 
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from llmclients.errors import ConfigurationError
 from llmclients.transports.base import (
@@ -21,6 +21,7 @@ from llmclients.transports.base import (
     Transport,
     TransportSettings,
 )
+from llmclients.transports.stand_in import AsyncConnections, SyncConnections
 
 if TYPE_CHECKING:
     import httpx
@@ -69,7 +70,8 @@ def sync_transport(
         session = transport
     from llmclients.transports.requests.transport import RequestsTransport
 
-    return RequestsTransport(settings, session)
+    made = RequestsTransport(settings, session)
+    return cast(Transport, SyncConnections(made)) if session is None else made  # its clock is not to be set
 
 
 def async_transport(
@@ -98,7 +100,8 @@ def async_transport(
         client = transport
     from llmclients.transports.httpx.transport import HttpxTransport
 
-    return HttpxTransport(settings, client)
+    made = HttpxTransport(settings, client)
+    return cast(AsyncTransport, AsyncConnections(made)) if client is None else made
 
 
 class _UserTransport:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from llmclients.config.certificates import CertificateFiles
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, Timeout
@@ -67,6 +67,8 @@ class HTTPRequest(NamedTuple):
             missing, and nothing else.
         body: the whole body; empty for none.
         direct: whether to go past any proxy, because the server is on this machine and belongs to the client.
+        call: the client's call that it belongs to, for a transport of tests, which writes an answer that fits. Others
+            have no use for it.
     """
 
     method: str
@@ -74,6 +76,7 @@ class HTTPRequest(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     direct: bool = False
+    call: Any = None
 
     def __repr__(self) -> str:  # without the headers: they may hold a key
         return f"HTTPRequest(method={self.method!r}, url={self.url!r}, body={self.body!r}, direct={self.direct})"

@@ -2,7 +2,7 @@
 
 ```python
 mock = MockTransport([Reply(503), Reply(json={"choices": [...]})])
-client = Client("openai", base_url="http://mock/v1", api_key="none", transport=mock)
+client = Client("openai/gpt-4.1-mini", api_key="none", transport=mock)
 ```
 
 The same object serves `Client` and `AsyncClient`. Its own clock lets sleeps and delays pass at once.
@@ -10,23 +10,36 @@ The same object serves `Client` and `AsyncClient`. Its own clock lets sleeps and
 
 from __future__ import annotations
 
-import json as _json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Timeout
-from llmclients.errors import APIConnectionError, APIError, StreamInterruptedError
+from llmclients.errors import APIError
 from llmclients.transports.base import AsyncTransport, Clock, HTTPRequest, Transport, running_loop
 from llmclients.transports.content_encoding import BodyDecoder
 from llmclients.transports.errors import ErrorContext, closed_locally
+from llmclients.transports.mock_script import (
+    ConnectFault,
+    Cut,
+    Delay,
+    MockRequest,
+    Reply,
+    ScriptError,
+    ScriptExhausted,
+    Step,
+)
 
-__all__ = ["ConnectFault", "Cut", "Delay", "FakeClock", "MockTransport", "Reply", "ScriptExhausted"]
-
-
-class ScriptExhausted(AssertionError):
-    """A request came that the script has no reply for."""
+__all__ = [
+    "ConnectFault",
+    "Cut",
+    "Delay",
+    "FakeClock",
+    "MockRequest",
+    "MockTransport",
+    "Reply",
+    "ScriptError",
+    "ScriptExhausted",
+]
 
 
 class FakeClock:
@@ -55,63 +68,8 @@ class FakeClock:
         self.now += seconds
 
 
-@dataclass(frozen=True)
-class Delay:
-    """A step of a reply: silence. More of it than the timeouts allow ends the exchange, as from a real server."""
-
-    seconds: float
-
-
-class Cut(StreamInterruptedError):
-    """A step of a reply: the connection breaks off."""
-
-    def __init__(self, message: str = "the answer broke off: connection reset by peer") -> None:
-        super().__init__(message)
-
-
-class ConnectFault(APIConnectionError):
-    """In place of a reply: no connection."""
-
-    def __init__(self, message: str = "cannot connect: connection refused") -> None:
-        super().__init__(message)
-
-
-Step = bytes | str | Delay | APIError
-
-
-class Reply:
-    """One scripted response.
-
-    Args:
-        status: the HTTP status.
-        body: the whole body, as one piece.
-        chunks: the body's steps, in place of `body`: a piece of bytes or text is one `read`, a `Delay` is silence, an
-            error such as `Cut()` is raised. The end of the steps is the clean end of the body.
-        json: a value whose JSON is the body.
-        headers: the response's headers.
-        wait: seconds of silence before the response's head.
-    """
-
-    def __init__(
-        self,
-        status: int = 200,
-        body: bytes | str = b"",
-        *,
-        chunks: Iterable[Step] | None = None,
-        json: Any = None,
-        headers: Mapping[str, str] | None = None,
-        wait: float = 0.0,
-    ) -> None:
-        self.status = status
-        self.headers = {name.lower(): value for name, value in (headers or {}).items()}
-        if json is not None:
-            body = _json.dumps(json)
-            self.headers.setdefault("content-type", "application/json")
-        self.steps: tuple[Step, ...] = (body,) if chunks is None else tuple(chunks)
-        self.wait = wait
-
-
-Script = Iterable[Reply | APIError] | Callable[[HTTPRequest], Reply | APIError]
+Script = Iterable[Reply | APIError] | Callable[[MockRequest], Reply | APIError]
+"""Replies and errors in their order, or a function that has one for each request."""
 
 
 class MockTransport:
@@ -136,7 +94,7 @@ class MockTransport:
         clock: FakeClock | None = None,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> None:
-        self.requests: list[HTTPRequest] = []
+        self.requests: list[MockRequest] = []
         self.opened = self.closed = self.aborted = 0
         self.clock = clock or FakeClock()
         self._limit = max_response_bytes
@@ -157,27 +115,48 @@ class MockTransport:
         return _AsyncSide(self)
 
     def _open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> _Exchange:
+        came = MockRequest.from_request(request)
         with self._lock:
-            self.requests.append(request)
-            reply = self._next(request)
+            self.requests.append(came)
+            reply = self._next(came)
+            if isinstance(reply, Reply):
+                reply = reply.to(came, len(self.requests))
+            elif not isinstance(reply, APIError):
+                raise TypeError(f"a script has replies and errors, not {type(reply).__name__}")
         exchange = _Exchange(self, reply, ErrorContext(request.url, None, timeout, deadline, self.clock))
         with self._lock:
             self.opened += 1
         return exchange
 
 
-def _in_turn(script: Iterable[Reply | APIError]) -> Callable[[HTTPRequest], Reply | APIError]:
+def _in_turn(script: Iterable[Reply | APIError]) -> Callable[[MockRequest], Reply | APIError]:
     replies = iter(script)
     used = 0
 
-    def reply(request: HTTPRequest) -> Reply | APIError:
+    def reply(request: MockRequest) -> Reply | APIError:
         nonlocal used
         for found in replies:
             used += 1
             return found
-        raise ScriptExhausted(f"the script has no reply for {request.method} {request.url}: {used} were used")
+        replies_used = (
+            "its only reply was used" if used == 1 else f"its {used} replies were used" if used else "it is empty"
+        )
+        raise ScriptExhausted(
+            f"the script has no reply for {request.method} {request.url}: {replies_used}{_why_again(request)}"
+        )
 
     return reply
+
+
+def _why_again(request: MockRequest) -> str:
+    """The failure for which a call is tried once more; "" where this is its first attempt."""
+    if not request.errors:
+        return ""
+    error = request.errors[-1]
+    return (
+        f". The attempt before failed with {type(error).__name__}: {error}. Such a call is tried again: give a reply "
+        "for each attempt, or the client retry=None"
+    )
 
 
 class _Exchange:

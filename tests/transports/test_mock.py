@@ -81,7 +81,7 @@ def test_replies_in_order(side: str) -> None:
 def test_the_end_of_the_script_names_the_request(side: str) -> None:
     mock = MockTransport([Reply()])
     Played(side, mock)
-    with pytest.raises(ScriptExhausted, match=f"no reply for POST {URL}: 1 were used"):
+    with pytest.raises(ScriptExhausted, match=f"no reply for POST {URL}: its only reply was used"):
         Played(side, mock)
     assert issubclass(ScriptExhausted, AssertionError)
 
