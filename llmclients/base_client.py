@@ -44,6 +44,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             base_url: another server that speaks the provider's format.
             region: where the provider's service is asked, such as `us-east-1`, if it has an address for each region.
             model_path: the weights file (GGUF) of the local model.
+            context_size: the most tokens of a prompt and its answer together, at the local model. Default 2048.
+            threads: how many threads of the local model compute. Default: one less than there are processors.
             headers: further headers of every request; one of the provider's own name replaces it.
             timeout: a `Timeout`, or seconds to wait for the next bytes. Default: connect 10, read 120, no deadline.
             retry: a `RetryPolicy`, a number of attempts, or None for one attempt. Default: three attempts.

@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "config.values": ("errors",),
     "config.certificates": ("errors",),
     "config.environment": (*VALUES, "errors"),
+    "config.server": ("providers.*", "errors"),
     "config.client": ("config.*", "codecs.base", "providers.*", "transports.base", *TYPES),
     "codecs.*": (*SHARED_CODECS, *TYPES),
     "codecs.*.*": ("{own}.*", *SHARED_CODECS, *TYPES),

@@ -22,6 +22,7 @@ from llmclients.config.environment import (
     environ,
     regional_url,
 )
+from llmclients.config.server import SERVER_OPTIONS, other_model, server_on_demand
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
     ConfigurationError,
@@ -52,6 +53,8 @@ class ClientOptions(TypedDict, total=False):
     base_url: str | None
     region: str | None
     model_path: str | os.PathLike[str] | None
+    context_size: int | None
+    threads: int | None
     headers: Mapping[str, str] | None
     timeout: Timeout | float | None
     retry: RetryPolicy | int | None
@@ -63,14 +66,15 @@ class ClientOptions(TypedDict, total=False):
     max_response_bytes: int
 
 
-_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "region", "model_path", "headers", "fallback")
+_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "region", *SERVER_OPTIONS, "headers", "fallback")
 """What says nothing to the providers to fall back on: `headers` may hold a key, and that is for the first provider."""
 
 
 class ClientSettings(NamedTuple):
     """A client's arguments, resolved.
 
-    `base_url` and `api_key` are None until `start` has run for a provider whose server is started on demand.
+    `base_url` and `api_key` are None until `start` has run for a provider whose server is started on demand. `models`
+    are the only names that it takes; none: any.
     """
 
     provider: Provider
@@ -84,6 +88,7 @@ class ClientSettings(NamedTuple):
     retry: RetryPolicy
     transport: TransportSettings
     start: Callable[[], Endpoint] | None = None
+    models: tuple[str, ...] = ()
     fallbacks: tuple[ClientSettings, ...] = ()
 
     @classmethod
@@ -96,12 +101,11 @@ class ClientSettings(NamedTuple):
         _check_names(options)
         found, model = _provider_and_model(provider, options.get("model"))
         base_url, is_default = _base_url(found, options.get("base_url"), options.get("region"))
-        model_path = options.get("model_path")
-        start = _starter(found, model_path) if base_url is None else None
-        if model_path is not None and start is None:
-            raise ConfigurationError("model_path is for the local model only", argument="model_path")
+        start, models = server_on_demand(found, options, needed=base_url is None)
+        if start is not None and model is None and found.default_model not in models:
+            model = next(iter(models), None)
         key = _key(found, options.get("api_key"), needed=is_default)
-        return cls(
+        settings = cls(
             provider=found,
             codec=found.load_codec(),
             model=model,
@@ -118,8 +122,12 @@ class ClientSettings(NamedTuple):
             retry=RetryPolicy.coerce(options.get("retry", RetryPolicy())),
             transport=_transport_settings(options),
             start=start,
+            models=models,
             fallbacks=_fallbacks(cls, options),
         )
+        if start is not None and model:
+            settings.model_name(None)  # a name that no call can use is refused at once
+        return settings
 
     def __repr__(self) -> str:  # without the key, and the headers that may hold one
         return f"ClientSettings({self.label!r})"
@@ -190,11 +198,8 @@ class ClientSettings(NamedTuple):
         if not name or not isinstance(name, str):
             raise InvalidRequestError(f"{provider.name} needs a model: give model=", argument="model")
         name = provider.model_aliases.get(name, name)
-        if provider.only_listed_models and name not in provider.models:
-            raise InvalidRequestError(
-                f"{provider.name} has no model {name!r}: it answers with {' or '.join(provider.models)}",
-                argument="model",
-            )
+        if self.models and name not in self.models:
+            raise other_model(provider, self.models, name, is_started=self.start is not None)
         return name
 
 
@@ -248,14 +253,6 @@ def _base_url(provider: Provider, base_url: str | None, region: str | None) -> t
             _warn_if_dead(provider)
         return default, True
     return url, url == default
-
-
-def _starter(provider: Provider, model_path: str | os.PathLike[str] | None) -> Callable[[], Endpoint]:
-    """What starts the server of a provider that has no address."""
-    endpoint = provider.load_endpoint()
-    if endpoint is None:
-        raise provider.missing_address()
-    return lambda: endpoint(model_path)
 
 
 def _transport_settings(options: ClientOptions) -> TransportSettings:
