@@ -18,6 +18,7 @@ from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from llmclients.errors import ConfigurationError, LLMClientError
+from llmclients.local.gguf import context_length
 from llmclients.local.packages import ENGINE_PACKAGE, INSTALL_COMMAND
 from llmclients.local.weights import cached_weights
 
@@ -71,6 +72,7 @@ class EngineProcess:
             LLMClientError: the process ended, or does not answer.
         """
         _check_engine()
+        _check_context_size(self._order)
         self._process = process = _spawn()
         try:
             with _loading_notice():
@@ -131,33 +133,20 @@ class EngineProcess:
         return answer["address"]
 
     def _wait_until_ready(self) -> None:
-        """Return once the server answers a question that needs the model.
-
-        Raises:
-            ConfigurationError: the model takes fewer tokens than it was to take.
-        """
-        status, body = self._get("/slots")
-        if status != 200:
-            raise LLMClientError(f"the local model's server at {self.address} answers with HTTP status {status}")
-        wanted = self._order.context_size
-        if wanted is None:
-            return
-        has = min(slot["n_ctx"] for slot in json.loads(body))
-        if has < wanted:
-            raise ConfigurationError(
-                f"context_size: {self._order.name} takes at most {has} tokens, not {wanted}", argument="context_size"
-            )
-
-    def _get(self, path: str) -> tuple[int, bytes]:
+        """Return once the server answers a question that needs the model: of its health it would tell sooner."""
         connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=30)
         try:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {self.key}"})
+            connection.request("GET", "/slots", headers={"Authorization": f"Bearer {self.key}"})
             response = connection.getresponse()
-            return response.status, response.read()
+            response.read()
         except (OSError, http.client.HTTPException) as error:
             raise LLMClientError(f"the local model's server at {self.address} does not answer: {error}") from error
         finally:
             connection.close()
+        if response.status != 200:
+            raise LLMClientError(
+                f"the local model's server at {self.address} answers with HTTP status {response.status}"
+            )
 
 
 def _check_engine() -> None:
@@ -170,6 +159,16 @@ def _check_engine() -> None:
         raise ConfigurationError(f"the local model's engine is not installed; run: {INSTALL_COMMAND}")
     if not sys.executable or getattr(sys, "frozen", False):
         raise ConfigurationError("the local model needs a Python interpreter to run in, and sys.executable is none")
+
+
+def _check_context_size(order: Order) -> None:
+    """Raise ConfigurationError for more tokens than the model takes: the engine would give less, and say nothing."""
+    limit = None if order.context_size is None else context_length(order.weights)
+    if limit is not None and order.context_size is not None and order.context_size > limit:
+        raise ConfigurationError(
+            f"context_size: {order.name} takes at most {limit} tokens, not {order.context_size}",
+            argument="context_size",
+        )
 
 
 def _spawn() -> subprocess.Popen[bytes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from llmclients.config.environment import environ
 from llmclients.errors import ConfigurationError
+from llmclients.local.gguf import MAGIC
 from llmclients.local.packages import INSTALL_COMMAND, WEIGHTS_FILE, WEIGHTS_PACKAGE
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
 
 MODEL_PATH_VARIABLE = "LLMCLIENTS_MODEL_PATH"
 
-_MAGIC = b"GGUF"
 _HEADER_BYTES = 24  # magic, version, number of tensors, number of metadata entries
 
 
@@ -106,7 +106,7 @@ def _check_gguf(path: str | os.PathLike[str], argument: str) -> Path:
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a home that leads nowhere
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigurationError(f"{argument}: cannot read {path!s}: {reason}", argument=argument) from error
-    if not header.startswith(_MAGIC):
+    if not header.startswith(MAGIC):
         raise ConfigurationError(f"{argument}: not a GGUF file: {file}", argument=argument)
     if len(header) < _HEADER_BYTES:
         raise ConfigurationError(f"{argument}: cut short: {file}", argument=argument)

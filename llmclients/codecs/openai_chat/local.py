@@ -19,7 +19,7 @@ _LIMITS = {"max_tokens", "max_completion_tokens", "n_predict"}
 
 
 class LocalCodec(OpenAICodec):
-    """Chat completions with a default limit of tokens. It goes with the request: the server's own would cap larger ones."""
+    """Chat completions with a limit of tokens by default. Each request has it: one of the server's would cap others."""
 
     def encode(self, request: ChatRequest, context: Context) -> EncodedRequest:
         if request.max_tokens is None and not (request.extra and _LIMITS & request.extra.keys()):
