@@ -175,13 +175,13 @@ def test_context_size_and_threads_make_a_server_of_their_own(served):
     ],
 )
 def test_another_model_s_name_is_refused(arguments, hint):
-    with pytest.raises(InvalidRequestError, match="^local has no model '.*': it answers with ") as caught:
+    with pytest.raises(InvalidRequestError, match=r"^local has no model '.*': it answers with ") as caught:
         Client(**arguments)
     assert caught.value.argument == "model"
     assert str(caught.value).endswith(f". Did you mean Client({hint!r})?") == (hint is not None)
 
     if "model_path" not in arguments and "provider" not in arguments:
-        with pytest.raises(InvalidRequestError, match="^local has no model"):
+        with pytest.raises(InvalidRequestError, match=r"^local has no model"):
             Client().chat("Hi", **arguments)
 
 
@@ -232,7 +232,7 @@ def test_what_the_process_reports_is_an_error_in_words(tmp_path, report, expecte
 def test_weights_of_ours_that_are_damaged_are_to_be_fetched_again(tmp_path, monkeypatch):
     path = weights_file(tmp_path)
     monkeypatch.setattr(process, "cached_weights", lambda: path)
-    with pytest.raises(ConfigurationError, match="damaged; run: python -m llmclients local install$"):
+    with pytest.raises(ConfigurationError, match=r"damaged; run: python -m llmclients local install$"):
         raise process._failure({"error": "load", "detail": ""}, process.Order(path, "some"))
 
 
@@ -255,7 +255,7 @@ def test_a_process_that_fails_is_an_error_and_is_gone(tmp_path, monkeypatch, chi
 def test_no_interpreter_to_run_it_in_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    with pytest.raises(ConfigurationError, match="needs a Python interpreter"):
+    with pytest.raises(ConfigurationError, match=r"needs a Python interpreter"):
         local.endpoint(weights_file(tmp_path))
     monkeypatch.delattr(sys, "frozen")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
@@ -270,7 +270,7 @@ def test_a_file_that_the_engine_cannot_load_is_refused_in_silence(tmp_path, capf
     weights_file(tmp_path, "half.gguf", whole[: len(whole) // 2])
     weights_file(tmp_path, "noise.gguf", HEADER[:8] + b"\xff" * 5000)
     for name in ("half", "noise"):
-        with pytest.raises(ConfigurationError, match="^model_path: the engine cannot load"):
+        with pytest.raises(ConfigurationError, match=r"^model_path: the engine cannot load"):
             local.endpoint(tmp_path / f"{name}.gguf")
     assert capfd.readouterr() == ("", "")
 

@@ -127,13 +127,13 @@ def test_a_failed_install_ends_with_what_pip_said_last_and_leaves_nothing(python
 
 def test_a_cache_that_cannot_be_written_is_refused(python, cached):
     cached.parent.parent.write_text("a file where a folder should be")
-    with pytest.raises(ConfigurationError, match="^weights: cannot write .*: (Not a directory|File exists)$"):
+    with pytest.raises(ConfigurationError, match=r"^weights: cannot write .*: (Not a directory|File exists)$"):
         install.install()
 
 
 def test_a_user_without_a_home_is_told_what_to_set(python, monkeypatch):
     monkeypatch.setattr(install, "cached_weights", lambda: None)
-    with pytest.raises(ConfigurationError, match="set XDG_CACHE_HOME$"):
+    with pytest.raises(ConfigurationError, match=r"set XDG_CACHE_HOME$"):
         install.install()
 
 

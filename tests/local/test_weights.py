@@ -169,7 +169,7 @@ def test_more_tokens_than_the_model_takes_are_refused_before_memory_is_taken_for
     monkeypatch.setattr(process, "_spawn", None)
     monkeypatch.setattr(process, "_check_engine", lambda: None)
     order = process.Order(weights_file(tmp_path, content=gguf(CONTEXT)), "tiny", context_size=8193)
-    with pytest.raises(ConfigurationError, match="^context_size: tiny takes at most 8192 tokens, not 8193$") as caught:
+    with pytest.raises(ConfigurationError, match=r"^context_size: tiny takes at most 8192 tokens, not 8193$") as caught:
         process.EngineProcess(order).start()
     assert caught.value.argument == "context_size"
 
