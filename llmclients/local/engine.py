@@ -7,8 +7,9 @@ import os
 import threading
 from dataclasses import dataclass, field
 
+from llmclients.config.environment import environ
 from llmclients.local.process import EngineProcess, Order
-from llmclients.local.weights import find_weights, model_name
+from llmclients.local.weights import MODEL_PATH_VARIABLE, find_weights, model_name
 
 __all__ = ["Endpoint", "endpoint", "shutdown"]
 
@@ -44,6 +45,8 @@ class Endpoint:
 _lock = threading.Lock()
 _running: dict[Order, tuple[Endpoint, EngineProcess]] = {}
 _started: set[EngineProcess] = set()
+_orders: dict[tuple[str | None, str | None, int | None, int | None], Order] = {}
+"""By what was asked for, the variable that may name a file included."""
 
 
 def endpoint(
@@ -63,8 +66,7 @@ def endpoint(
         ConfigurationError: the engine or the weights are missing, or the engine cannot load the weights.
         LLMClientError: the server's process ended while it started, or does not answer.
     """
-    weights = find_weights(model_path)
-    order = Order(weights, model_name(weights), context_size, threads)
+    order = _order(model_path, context_size, threads)
     with _lock:
         if order in _running:
             found, process = _running[order]
@@ -82,6 +84,17 @@ def endpoint(
         started = Endpoint(f"{process.address}/v1", process.key)
         _running[order] = started, process
         return started
+
+
+def _order(model_path: str | os.PathLike[str] | None, context_size: int | None, threads: int | None) -> Order:
+    """What these arguments ask for. Files are looked at for a server that does not run yet alone: each call asks."""
+    path = os.fspath(model_path) if isinstance(model_path, os.PathLike) else model_path
+    asked = (None if path is None else os.path.abspath(str(path)), environ(MODEL_PATH_VARIABLE), context_size, threads)
+    order = _orders.get(asked)
+    if order is None or order not in _running:
+        weights = find_weights(model_path)
+        _orders[asked] = order = Order(weights, model_name(weights), context_size, threads)
+    return order
 
 
 def shutdown() -> None:

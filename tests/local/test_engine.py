@@ -299,3 +299,21 @@ def test_threads_that_come_first_together_start_one_server_and_shutdown_stops_al
     for stopped in (first, second):
         with pytest.raises(OSError, match="refused"):
             send(stopped, None, path="/models")
+
+
+def test_a_server_that_runs_is_found_without_looking_at_files_and_another_folder_s_file_is_another(
+    tmp_path, monkeypatch
+):
+    started = []
+    monkeypatch.setattr(process.EngineProcess, "start", lambda self: started.append(self._order.weights))
+    monkeypatch.setattr(process.EngineProcess, "is_running", True)
+    for name in ("_running", "_orders"):
+        monkeypatch.setattr(local, name, {})
+    monkeypatch.setattr(local, "_started", set())
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        first = local.endpoint(weights_file(folder, "m.gguf").name)
+        (folder / "m.gguf").unlink()
+        assert local.endpoint("m.gguf") is local.endpoint(folder / "m.gguf") is first
+    assert started == [tmp_path / "a" / "m.gguf", tmp_path / "b" / "m.gguf"]
