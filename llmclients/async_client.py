@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -302,7 +304,7 @@ class _AsyncDriver(Generic[T]):
         if mocked is not None:
             return mocked
         running_loop()
-        return await asyncio.to_thread(step.run)
+        return await _in_thread(step.run)
 
     async def _release(self) -> None:
         response, self._response, self.buffer = self._response, None, None
@@ -320,3 +322,29 @@ class _AsyncDriver(Generic[T]):
         response, self._response, self.buffer = self._response, None, None
         if response is not None:
             response.abort()
+
+
+async def _in_thread(run: Callable[[], T]) -> T:
+    """What `run` returns or raises, in a thread that a cancelled task, and a program's end, do not wait for."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if outcome.done():  # cancelled
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(cast(T, result))
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = run()
+        except Exception as error:  # noqa: BLE001 - raised where it is awaited
+            failure = error
+        with suppress(RuntimeError):  # the loop has been closed meanwhile
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, name="start server", daemon=True).start()
+    return await outcome

@@ -49,6 +49,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             base_url: another server that speaks the provider's format. What the wire appends itself may be at its end.
             region: where the provider's service is asked, such as `us-east-1`, if it has an address for each region.
             model_path: the weights file (GGUF) of the local model.
+            context_size: the most tokens of a prompt and its answer together, at the local model. Default 2048.
+            threads: how many threads of the local model compute. Default: one less than there are processors.
             headers: further headers of every request; one of the provider's own name replaces it.
             timeout: a `Timeout`, or seconds to wait for the next bytes. Default: 10 to connect, 600 to read (120 of
                 a stream), no deadline.

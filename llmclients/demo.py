@@ -141,7 +141,7 @@ def run() -> int:
     report = Report()
     print(f"llmclients {__version__}: every provider's own wire format, each answered by a real model")
     engine.endpoint()
-    print(f"The model runs in this process, up after {time.monotonic() - start:.1f} s. To each: {QUESTION!r}")
+    print(f"The model runs in a process of its own, up after {time.monotonic() - start:.1f} s. To each: {QUESTION!r}")
     with RelayServer("local", defaults=OPTIONS) as relay:
         for target in targets(relay.url):
             report.title(target.provider.partition("/")[0], target.wire)

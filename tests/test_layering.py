@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "config.credentials": ("config.environment", "providers.*", "errors"),
     "config.endpoint": ("config.environment", "codecs.addresses", "codecs.base", "providers.*", "errors"),
     "config.pickled": ("config.*", "providers.*", "errors"),
+    "config.server": ("providers.*", "errors"),
     "config.client": ("config.*", "codecs.base", "providers.*", "transports.base", "transports.stand_in", *TYPES),
     "codecs.*": (*SHARED_CODECS, *TYPES),
     "codecs.*.*": ("{own}.*", *SHARED_CODECS, *TYPES),

@@ -86,8 +86,8 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
 
     assert list(found) == ["provider", "transport", "options"]
     assert list(ClientOptions.__annotations__) == [
-        *("model", "api_key", "base_url", "region", "model_path", "headers", "timeout", "retry", "proxy", "fallback"),
-        *("trust_env", "verify", "cert", "max_response_bytes"),
+        *("model", "api_key", "base_url", "region", "model_path", "context_size", "threads", "headers", "timeout"),
+        *("retry", "proxy", "fallback", "trust_env", "verify", "cert", "max_response_bytes"),
     ]
     for name in ("provider", "transport", *ClientOptions.__annotations__):
         assert re.search(rf"^ +{name}: ", BaseClient.__init__.__doc__ or "", re.MULTILINE), name

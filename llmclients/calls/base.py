@@ -152,12 +152,13 @@ class BaseCall(ABC):
         settings, clock, state = self._settings, self._clock, self.state
         if settings.timeout.total is not None and state.deadline is None:
             state.deadline = clock.monotonic() + settings.timeout.total
-        if settings.start is not None:
-            endpoint = yield StartServer(settings.start)
-            self._base_url = endpoint.base_url
-            self._encoded = self._encode(replace(self._context, api_key=endpoint.api_key))
         retries = Retries(settings.retry, state.deadline, self._rng)
         while True:
+            if settings.start is not None:  # each time: a server that has ended is started again, at another address
+                endpoint = yield StartServer(settings.start)
+                if endpoint.base_url != self._base_url:
+                    self._base_url = endpoint.base_url
+                    self._encoded = self._encode(replace(self._context, api_key=endpoint.api_key))
             try:
                 return (yield from attempt())
             except APIError as error:

@@ -12,9 +12,10 @@ from typing_extensions import Unpack
 from llmclients.codecs.base import Codec, CodecOptions, PartRule
 from llmclients.config.certificates import ClientCertificate, client_certificate
 from llmclients.config.credentials import has_token, missing_key, request_headers, resolve_key
-from llmclients.config.endpoint import address_of, model_of_address, option_defaults, starter
+from llmclients.config.endpoint import address_of, model_of_address, option_defaults
 from llmclients.config.environment import ca_bundle
 from llmclients.config.pickled import KeySource, reduced
+from llmclients.config.server import SERVER_OPTIONS, other_model, server_on_demand
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
     ConfigurationError,
@@ -43,6 +44,8 @@ class ClientOptions(TypedDict, total=False):
     base_url: str | None
     region: str | None
     model_path: str | os.PathLike[str] | None
+    context_size: int | None
+    threads: int | None
     headers: Mapping[str, str] | None
     timeout: Timeout | float | None
     retry: RetryPolicy | int | None
@@ -54,7 +57,7 @@ class ClientOptions(TypedDict, total=False):
     max_response_bytes: int
 
 
-_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "region", "model_path", "headers", "fallback")
+_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "region", *SERVER_OPTIONS, "headers", "fallback")
 """What says nothing to the providers to fall back on: `headers` may hold a key, and that is for the first provider."""
 
 
@@ -64,6 +67,8 @@ class ClientSettings(NamedTuple):
     `base_url` and `api_key` are None until `start` has run for a provider whose server is started on demand.
 
     Attributes:
+        models: the only names that it takes; none: any.
+        server_options: what `start` is given, by name.
         timeout: the limits of a stream, and of all that is no chat; numbers all.
         chat_timeout: those of a plain chat.
         option_defaults: the wire's own options of calls that do not name them.
@@ -84,7 +89,8 @@ class ClientSettings(NamedTuple):
     retry: RetryPolicy
     transport: TransportSettings
     start: Callable[[], Endpoint] | None = None
-    model_path: str | os.PathLike[str] | None = None
+    server_options: Mapping[str, Any] = {}
+    models: tuple[str, ...] = ()
     fallbacks: tuple[ClientSettings, ...] = ()
     option_defaults: Mapping[str, Any] = {}
     key_source: KeySource = "none"
@@ -102,15 +108,14 @@ class ClientSettings(NamedTuple):
         found, model = _provider_and_model(provider, options.get("model"))
         codec = found.load_codec()
         address, is_default = address_of(found, codec, options.get("base_url"), options.get("region"))
-        model_path = options.get("model_path")
-        start = starter(found, model_path) if address is None else None
-        if model_path is not None and start is None:
-            raise ConfigurationError("model_path is for the local model only", argument="model_path")
+        start, models = server_on_demand(found, options, needed=address is None)
+        if start is not None and model is None and found.default_model not in models:
+            model = next(iter(models), None)
         key = resolve_key(found, options.get("api_key"))
         if key is None and is_default and not is_mocked() and (error := missing_key(found)) is not None:
             raise error
         timeout = Timeout.coerce(options.get("timeout"))
-        return cls(
+        settings = cls(
             provider=found,
             codec=codec,
             model=model_of_address(model, address),
@@ -125,12 +130,16 @@ class ClientSettings(NamedTuple):
             retry=RetryPolicy.coerce(options.get("retry", RetryPolicy())),
             transport=_transport_settings(options),
             start=start,
-            model_path=model_path,
+            server_options={name: options[name] for name in SERVER_OPTIONS if name in options},  # type: ignore[literal-required]
+            models=models,
             fallbacks=_fallbacks(cls, options),
             option_defaults=option_defaults(found, address),
             key_source=_key_source(found, options, key),
             has_caller_headers=bool(options.get("headers")),
         )
+        if start is not None and model:
+            settings.model_name(None)  # a name that no call can use is refused at once
+        return settings
 
     def __repr__(self) -> str:  # without the key, and the headers that may hold one
         return f"ClientSettings({self.label!r})"
@@ -206,11 +215,8 @@ class ClientSettings(NamedTuple):
         if not name or not isinstance(name, str):
             raise InvalidRequestError(f"{provider.name} needs a model: give model=", argument="model")
         name = provider.model_aliases.get(name, name)
-        if provider.only_listed_models and name not in provider.models:
-            raise InvalidRequestError(
-                f"{provider.name} has no model {name!r}: it answers with {' or '.join(provider.models)}",
-                argument="model",
-            )
+        if self.models and name not in self.models:
+            raise other_model(provider, self.models, name, is_started=self.start is not None)
         return name
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,9 +18,9 @@ from llmclients.config.environment import (
     same_address,
 )
 from llmclients.errors import ConfigurationError, ProviderWarning
-from llmclients.providers.provider import Endpoint, Provider
+from llmclients.providers.provider import Provider
 
-__all__ = ["address_of", "model_of_address", "option_defaults", "starter"]
+__all__ = ["address_of", "model_of_address", "option_defaults"]
 
 _warned: set[str] = set()
 
@@ -71,14 +68,6 @@ def option_defaults(provider: Provider, address: Address | None) -> dict[str, An
     values = {option: environ(variable) for option, variable in provider.option_variables.items()}
     chosen = {} if address is None else address.options
     return {option: value for option, value in values.items() if value is not None} | dict(chosen)
-
-
-def starter(provider: Provider, model_path: str | os.PathLike[str] | None) -> Callable[[], Endpoint]:
-    """What starts the server of a provider that has no address."""
-    endpoint = provider.load_endpoint()
-    if endpoint is None:
-        raise provider.missing_address()
-    return partial(endpoint, model_path)
 
 
 def _warn_if_dead(provider: Provider) -> None:

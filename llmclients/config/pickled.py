@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llmclients.config.credentials import has_token, request_headers, resolve_key
-from llmclients.config.endpoint import starter
+from llmclients.config.server import server_on_demand
 from llmclients.config.values import Proxy
 from llmclients.providers.registry import find_provider
 
@@ -70,7 +70,7 @@ def _restored(settings_type: type[ClientSettings], name: str, fields: dict[str, 
         headers=request_headers(
             provider, None, is_default_endpoint=is_default, has_key=key is not None or not looks_for_key
         ),
-        start=starter(provider, fields["model_path"]) if fields["base_url"] is None else None,
+        start=server_on_demand(provider, fields["server_options"], needed=fields["base_url"] is None)[0],
         unusable=unusable,
         **fields,
     )

@@ -10,15 +10,16 @@ __all__ = ["BUILT_IN"]
 BUILT_IN: tuple[Provider, ...] = (
     Provider(
         "local",
-        "llmclients.codecs.openai_chat.codec:OpenAICodec",
+        "llmclients.codecs.openai_chat.local:LocalCodec",
         endpoint="llmclients.local.engine:endpoint",
+        endpoint_models="llmclients.local.weights:model_names",
         models=("SmolLM2-135M-Instruct",),
         default_model="SmolLM2-135M-Instruct",
         model_aliases={"smollm2": "SmolLM2-135M-Instruct"},
         working=True,
         # Its prompt has no place for tools, and the engine drops what has none.
         dialect=chat_dialect(unsupported=("tools", "tool_choice", "parallel_tool_calls"), parts=(), strict_rules=None),
-        notes="A small model in this process. Needs the `local` extra.",
+        notes="A small model on this machine, in a process of its own. Needs the `local` extra.",
     ),
     Provider(
         "openai",

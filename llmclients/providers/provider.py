@@ -15,7 +15,7 @@ __all__ = ["Endpoint", "Provider"]
 
 
 class Endpoint(Protocol):
-    """Where a server in this process listens, and the key that it asks for: what `Provider.endpoint` returns."""
+    """Where a server of this program listens, and the key that it asks for: what `Provider.endpoint` returns."""
 
     @property
     def base_url(self) -> str: ...
@@ -57,7 +57,10 @@ class Provider:
             with the same wire format. A codec that is made already takes none. Chat completions take the attributes of
             `llmclients.codecs.openai_chat.dialect.Dialect`.
         think_tags: whether its models' reasoning may stand in `<think>` tags in front of the text.
-        endpoint: `"module:function"` of a function that starts a server in this process and returns its `Endpoint`.
+        endpoint: `"module:function"` of a function that starts a server on this machine and returns its `Endpoint`. Its
+            parameters are the client's arguments `model_path`, `context_size` and `threads`, each None by default.
+        endpoint_models: `"module:function"` of a function that tells, by `model_path` or None, what the model of that
+            server may be called, its own name first. Another one's name is refused. None: any name will do.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Provider:
     dialect: Mapping[str, Any] = field(default_factory=dict)
     think_tags: bool = False
     endpoint: str | None = None
+    endpoint_models: str | None = None
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.aliases):
@@ -125,6 +129,14 @@ class Provider:
             ConfigurationError: it cannot be imported.
         """
         return cast("Callable[..., Endpoint]", _load(self.endpoint)) if self.endpoint else None
+
+    def load_endpoint_models(self) -> Callable[..., tuple[str, ...]] | None:
+        """The function that tells the names of its model, if there is one; its module is imported now.
+
+        Raises:
+            ConfigurationError: it cannot be imported.
+        """
+        return cast("Callable[..., tuple[str, ...]]", _load(self.endpoint_models)) if self.endpoint_models else None
 
     def missing_address(self) -> ConfigurationError:
         """The error for a client that was told no address, where the provider has none of its own."""

@@ -65,7 +65,11 @@ class Upstream:
         return droppable | self._defaults | chosen
 
     def _model(self, call: RelayedCall) -> str | None:
-        """The model to ask for: of one that nobody chose, the client's own default, if it has a usable one."""
-        if call.model_is_droppable and self._client._settings.default_model is not None:
+        """The model to ask for: of one that nobody chose, the client's own default, if it has a usable one.
+
+        A server that was started for this client has one model, and programs in front of it name all sorts.
+        """
+        settings = self._client._settings
+        if settings.start is not None or (call.model_is_droppable and settings.default_model is not None):
             return None
         return call.model

