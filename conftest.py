@@ -12,6 +12,7 @@ import io
 import ipaddress
 import os
 import re
+import signal
 import socket
 import warnings
 from collections.abc import Callable, Iterator
@@ -76,7 +77,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set it."""
+    """Set it; and hear Ctrl-C: the background jobs of a shell, and all that they start, have SIGINT ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--loop") == "uvloop":
         import asyncio
 

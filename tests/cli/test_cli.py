@@ -217,15 +217,6 @@ def test_local_install_and_demo_are_passed_on(
     assert capsys.readouterr().err == "llmclients: the weights are missing\n"
 
 
-@pytest.fixture
-def _sigint_is_heard() -> Iterator[None]:
-    """A shell starts its background jobs with SIGINT ignored, and what those start inherits that: then nothing says 130."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_sigint_is_heard")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_the_relay_serves_until_it_is_interrupted() -> None:
     environment = {**os.environ, RELAY_KEY_VARIABLE: "sesame"}
