@@ -214,7 +214,8 @@ class BaseStream:
         if self._run.ended or self._run.closed:
             state = "complete" if self._run.ended else "closed"
         shown = (pair for pair in response._shown() if pair[1] != "")
-        return short_repr(type(self).__name__, [(None, Verbatim(state)), *shown])
+        text = short_repr(type(self).__name__, [(None, Verbatim(state)), *shown])
+        return self._call.without_secrets(text)  # a server may repeat the key, and tools show a traceback's locals
 
     def _tell_completion(self) -> None:
         """Tell the whole answer to who waits for it, once."""

@@ -242,6 +242,10 @@ class BaseCall(ABC):
         address, mark, _ = (self._base_url + self._encoded.path).partition("?")
         return f"{address}?…" if mark else address
 
+    def without_secrets(self, text: str) -> str:
+        """The text with stars in place of what this call has to keep secret."""
+        return self._mask()(text)
+
     def _mask(self) -> Mask:
         headers = _merged(self._encoded.headers, self._settings.headers)
         return Mask(find_secrets(headers, self._context.api_key, _proxy(self._settings, self._base_url)))

@@ -26,6 +26,7 @@ class _Call(Protocol):
     def response(self) -> ChatResponse: ...
     def misfit(self, reason: str) -> StructuredOutputError: ...
     def is_final(self) -> bool: ...
+    def without_secrets(self, text: str) -> str: ...
     @property
     def response_format(self) -> ResponseFormat | None: ...
     @property
@@ -54,6 +55,10 @@ class FallbackCall:
     def response(self) -> ChatResponse:
         """What has come of the answer so far."""
         return self._current.response()
+
+    def without_secrets(self, text: str) -> str:
+        """The text with stars in place of what the call to the current provider has to keep secret."""
+        return self._current.without_secrets(text)
 
     @property
     def accumulator(self) -> Accumulator:
