@@ -311,6 +311,7 @@ def test_what_is_kept_of_a_turn_is_not_sent() -> None:
             {"role": "assistant", "content": "a"},
             {"role": "user", "content": "2"},
         ],
+        "stream": False,
     }
 
 

@@ -14,7 +14,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
+import trio
 
 from llmclients import AsyncClient, Client, ConfigurationError, MissingAPIKeyError, StreamInterruptedError, Timeout
 from llmclients.testing import FaultServer, MockTransport, Reply
@@ -145,17 +147,17 @@ def test_a_copy_in_the_same_process_keeps_the_key_and_has_connections_of_its_own
 # --- loops ----------------------------------------------------------------------------------------------------------
 
 
-def test_without_a_loop_of_asyncio_the_async_client_says_so_in_words() -> None:
-    httpx = pytest.importorskip("httpx")
-    for options in ({}, {"transport": MockTransport()}, {"transport": httpx.AsyncClient()}):
+@pytest.mark.parametrize("options", [{}, {"transport": MockTransport()}, {"transport": httpx.AsyncClient()}])
+def test_under_trio_the_async_client_says_in_words_that_it_is_asyncio_s(options: dict[str, Any]) -> None:
+    async def main() -> None:
         client = AsyncClient("openai/m", api_key="k", base_url=SERVER, **options)
         stream = client.stream("x")
         for call in (client.chat("x"), client.models(), anext(stream), client.chat("x", run_tools=True)):
-            # As trio has it: a coroutine that is run, and no loop of asyncio around it.
             with pytest.raises(ConfigurationError, match=r"runs on asyncio only.*trio"):
-                call.send(None)
-        with pytest.raises(StopIteration):
-            client.close().send(None)
+                await call
+        await client.close()
+
+    trio.run(main)
 
 
 def answer_in_kind(request: ReceivedRequest) -> Script:

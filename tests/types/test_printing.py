@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from rich.console import Console
 
 from llmclients import (
     AsyncClient,
@@ -320,8 +321,7 @@ def test_rich_prints_an_answer_as_markdown_and_is_loaded_by_nothing_else(monkeyp
 
 
 def test_the_real_rich_prints_it() -> None:
-    console = pytest.importorskip("rich.console")
-    terminal = console.Console(width=80, record=True, file=io.StringIO())
+    terminal = Console(width=80, record=True, file=io.StringIO())
     terminal.print(answer("# Rome\n\n- one\n- two"))
     terminal.print([answer(LONG)])
     shown = terminal.export_text()
