@@ -266,6 +266,7 @@ SCRIPTS: dict[str, tuple[str, Script]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", SCRIPTS)

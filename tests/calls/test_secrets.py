@@ -80,6 +80,7 @@ def mask(*headers: tuple[str, str], api_key: str | None = None, proxy: str | Non
 # --- where a message is cut -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("provider", WIRES)
 def test_a_key_across_the_end_of_a_message_is_not_shown_but_for_its_last_character(provider: str) -> None:
     seen = 0
@@ -274,11 +275,12 @@ def test_no_attribute_of_an_error_from_elsewhere_shows_a_key() -> None:
 NASTY = "a\nforged line\x1b[2J\r\u2028\u202eb\x9b\ud800 \u200b\x00"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("provider", WIRES)
 def test_a_message_is_short_and_on_one_line_that_prints(provider: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "llmclients")
-    words = json.dumps(NASTY + "m" * 100_000)[1:-1]
-    text = (NASTY + "m" * 100_000).encode("utf-8", "replace").decode()
+    words = json.dumps(NASTY + "m" * 10_000)[1:-1]
+    text = (NASTY + "m" * 10_000).encode("utf-8", "replace").decode()
     bodies = [
         f'{{"error":{{"message":"{words}"}}}}',
         f'[{{"error":{{"message":"{words}"}}}}]',
@@ -363,6 +365,7 @@ def test_an_error_of_a_class_from_elsewhere_survives_a_pickle() -> None:
 # --- cost -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_masking_takes_no_more_time_whatever_is_in_a_body() -> None:
     hide = mask(("X-Key", "a" * 4000), ("X-Token", "ab" * 2000), api_key=KEY)
     size = 200_000

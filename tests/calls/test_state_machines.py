@@ -281,6 +281,7 @@ class ReplyMachine(CallMachine):
     streaming = False
 
 
+@pytest.mark.long
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("machine", [CallMachine, ReplyMachine])
 def test_a_call_keeps_its_rules_whatever_happens(machine: type[CallMachine]) -> None:

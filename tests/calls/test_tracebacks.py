@@ -14,10 +14,11 @@ import httpx
 import pytest
 import requests
 
-from llmclients import AsyncClient, Client, ConfigurationError, LLMClientError
+from llmclients import AsyncClient, Client, ConfigurationError, LLMClientError, RetryPolicy
 from llmclients.testing import MockTransport, Reply
 from llmclients.testing.fault_server import CHUNKED_HEAD, END, HOLD, RESET, FaultServer, Script, chunked, http
 
+SOON = RetryPolicy(attempts=2, initial_wait=0.001)
 SIDES = ("sync", "async", "requests.Session", "httpx.AsyncClient")
 
 
@@ -41,7 +42,7 @@ def shown(error: BaseException) -> set[str]:
 
 def raised_by(side: str, url: str, *, stream: bool = False) -> BaseException:
     """What a call to this server raises."""
-    made: dict[str, Any] = {"base_url": url, "trust_env": False, "retry": 2}
+    made: dict[str, Any] = {"base_url": url, "trust_env": False, "retry": SOON}
 
     async def asynchronously() -> None:
         async with httpx.AsyncClient(trust_env=False) as theirs:

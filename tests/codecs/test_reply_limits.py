@@ -22,6 +22,8 @@ from llmclients.testing import MockTransport, Reply
 from llmclients.types.limits import MAX_TOOL_CALLS, has_too_many_values
 from llmclients.types.response import Chunk, ToolCallDelta
 
+pytestmark = pytest.mark.long
+
 JSON_WIRES = ("openai", "openai-responses", "anthropic", "gemini", "cohere", "ollama", "ylokh")
 MANY = 1_100_000
 BOMBS: dict[str, bytes] = {

@@ -221,6 +221,7 @@ def run(site: Path, program: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_an_installed_package_brings_a_provider_that_works_like_the_others(site: Path) -> None:
     out = run(
         site,
@@ -246,6 +247,7 @@ def test_an_installed_package_brings_a_provider_that_works_like_the_others(site:
     assert out.strip() == 'HELLO echo e-1 https://echo.example/echo {"say":"HELLO"}'
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "message"),
     [
