@@ -367,6 +367,34 @@ def test_message_or_text_in_place_of_delta() -> None:
 NO_COUNTS: list[Any] = ["12", 37.25, -1, True, [], {}, float("inf"), float("nan"), 10**400]
 
 
+def test_a_message_beside_an_empty_delta_is_read_once() -> None:
+    """Gateways that only play a stream have the whole message in the last chunk, beside a delta with nothing in it."""
+    call_entry = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}
+    role = chat({"role": "assistant", "content": ""})
+    for before, calls in (
+        ([], []),
+        ([role], []),
+        ([role, chat({"content": "4"}), chat({"content": "2"})], [call_entry]),
+    ):
+        message = {"role": "assistant", "content": "42", "tool_calls": calls}
+        last = sse({"choices": [{"index": 0, "delta": {}, "message": message, "finish_reason": "stop"}]})
+        for outcome in outcomes("openai", stream_reply([*before, last, DONE])):
+            assert outcome.text == "42", outcome.error
+            assert outcome.response is not None
+            assert [call.name for call in outcome.response.tool_calls] == ["f" for _ in calls]
+    for choice in (
+        {"message": {"role": "assistant"}, "delta": {"content": "42"}},
+        {"message": {"content": ""}, "text": "42"},
+        {"index": 1, "message": {"content": "42"}},
+        {"index": "0", "message": {"content": "42"}},
+    ):
+        for outcome in outcomes("openai", Reply(json={"choices": [{**choice, "finish_reason": "stop"}]}), ("chat",)):
+            assert outcome.text == "42", outcome.error
+    texts = [sse({"choices": [{"index": "0", "delta": {"content": text}}]}) for text in "42"]
+    for outcome in outcomes("openai", stream_reply([*texts, chat({}, "stop"), DONE])):
+        assert outcome.text == "42", outcome.error
+
+
 @pytest.mark.parametrize("count", NO_COUNTS, ids=lambda count: str(count)[:9])
 def test_a_strange_count_does_not_cost_the_answer(count: Any) -> None:
     usage = {"prompt_tokens": 12, "completion_tokens": count, "prompt_tokens_details": {"cached_tokens": count}}

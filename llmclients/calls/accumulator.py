@@ -21,6 +21,9 @@ from llmclients.types.response import (
 
 __all__ = ["Accumulator"]
 
+_FINAL: tuple[FinishReason, ...] = ("length", "content_filter")
+"""What no later word takes back: some servers end each answer with a `stop` of their own."""
+
 
 class Accumulator:
     """Takes chunks one by one; `response()` is what they make together so far.
@@ -115,7 +118,7 @@ class Accumulator:
                 check_call_count(len(self._calls) + 1, MAX_TOOL_CALLS)
                 call = self._calls[delta.index] = _Call()
             call.add(delta)
-        if found["finish_reason"] is not None:
+        if found["finish_reason"] is not None and self._finish_reason not in _FINAL:
             # Even where no text of the answer has a half, another member may.
             self._finish_reason, self._raw = found["finish_reason"], cleaned(found["raw"])
         if found["usage"] is not None:
@@ -130,12 +133,13 @@ class Accumulator:
 
     def response(self) -> ChatResponse:
         """The response so far."""
+        reason = self._finish_reason
         return make_model(
             ChatResponse,
             text=self._text.getvalue(),
             reasoning=self._reasoning.getvalue() if self._reasoning else None,
             tool_calls=[call.whole() for _, call in sorted(self._calls.items())],
-            finish_reason=self._finish_reason,
+            finish_reason="tool_calls" if reason == "stop" and self._calls else reason,  # a call may come after it
             usage=self._usage,
             model=self._model,
             id=self._id,

@@ -68,7 +68,7 @@ def test_of_several_usages_the_last_counts_and_none_takes_nothing_away() -> None
 
 def test_of_several_finish_reasons_the_last_counts_with_its_own_event() -> None:
     response = folded(
-        Chunk(finish_reason="length", raw=1), Chunk(finish_reason="stop", raw=2), Chunk(finish_reason=None, raw=3)
+        Chunk(finish_reason="error", raw=1), Chunk(finish_reason="stop", raw=2), Chunk(finish_reason=None, raw=3)
     )
 
     assert (response.finish_reason, response.raw) == ("stop", 2)

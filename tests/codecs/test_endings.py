@@ -439,3 +439,44 @@ def test_a_response_that_failed_without_words_says_so_in_a_sentence(details: Any
         assert "the answer failed" in str(found)
         assert (details["reason"] if details else "does not say why") in str(found)
         assert "{" not in str(found)
+
+
+# --- what comes beside the ending, or after it ----------------------------------------------------------------------
+
+
+def of_deltas(*deltas: tuple[dict[str, Any], str | None]) -> Made:
+    choices = [{"index": 0, "delta": delta, "finish_reason": end} for delta, end in deltas]
+    body = {"choices": [{"message": deltas[0][0], "finish_reason": deltas[-1][1]}]}
+    return Made(body, sse(*({"choices": [choice]} for choice in choices), done=True))
+
+
+def test_a_tool_call_with_nothing_in_it_is_none_and_the_answer_ended_with_stop() -> None:
+    empty = {"name": "", "arguments": ""}
+    for nothing in ({"function_call": empty}, {"tool_calls": [{"index": 0, "id": "", "function": empty}]}):
+        for found in outcomes("openai", of_deltas(({"content": "Hi", **nothing}, None), ({}, "stop"))):
+            assert isinstance(found, ChatResponse), found
+            assert (found.text, found.tool_calls, found.finish_reason) == ("Hi", [], "stop")
+
+
+def test_a_call_after_the_ending_is_a_call_all_the_same() -> None:
+    call = {"index": 0, "id": "a", "function": FUNCTION}
+    gemini_end = gemini(TEXT["gemini"], "STOP").chunks
+    gemini_call = sse({"candidates": [{"content": {"role": "model", "parts": CALL["gemini"]}}]})
+    anthropic_text = anthropic(TEXT["anthropic"], "end_turn").chunks
+    anthropic_call = anthropic(CALL["anthropic"], "end_turn").chunks[1:3]
+    for provider, made in (
+        ("openai", of_deltas(({"content": "Hi"}, None), ({}, "stop"), ({"tool_calls": [call]}, None))),
+        ("gemini", Made(None, [*gemini_end, *gemini_call])),
+        ("anthropic", Made(None, [*anthropic_text[:-1], *anthropic_call, anthropic_text[-1]])),
+    ):
+        for found in outcomes(provider, made)[1::2]:
+            assert isinstance(found, ChatResponse), (provider, found)
+            assert [call.name for call in found.tool_calls] == ["weather"]
+            assert found.finish_reason == "tool_calls", provider
+
+
+def test_a_stop_that_a_gateway_adds_does_not_make_a_cut_answer_whole() -> None:
+    for word, reason in (("length", "length"), ("content_filter", "content_filter")):
+        for found in outcomes("openai", of_deltas(({"content": "Hi"}, None), ({}, word), ({}, "stop")))[1::2]:
+            assert isinstance(found, ChatResponse), found
+            assert (found.text, found.finish_reason) == ("Hi", reason)

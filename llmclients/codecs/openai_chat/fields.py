@@ -22,6 +22,7 @@ __all__ = [
     "parse_logprobs",
     "parse_text",
     "parse_usage",
+    "says_something",
 ]
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -56,8 +57,13 @@ def is_error(payload: dict[str, Any]) -> bool:
     return bool(payload.get("error") or payload.get("error_message")) or payload.get("object") == "error"
 
 
-def first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """The choice with index 0. With `n` above 1 the others stay in `raw`."""
+def first_choice(payload: dict[str, Any], *, whole: bool = False) -> dict[str, Any] | None:
+    """The choice with index 0. With `n` above 1 the others stay in `raw`.
+
+    Args:
+        payload: the reply, or an event.
+        whole: whether it is a reply: then a choice alone is it, whatever its index.
+    """
     choices = payload.get("choices")
     if not choices:
         if choices is None or type(choices) is list:
@@ -68,27 +74,39 @@ def first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
     for choice in choices:
         if type(choice) is not dict:
             raise unexpected_type("choices[]", choice)
-        if not choice.get("index"):
+        index = choice.get("index")
+        if not index or index == "0":
             return choice
-    return None
+    return choices[0] if whole and len(choices) == 1 else None
+
+
+def says_something(message: dict[str, Any]) -> bool:
+    """Whether a message or delta has more than its role."""
+    return any(value for name, value in message.items() if name != "role")
 
 
 def get_message(choice: dict[str, Any], *places: str) -> dict[str, Any] | None:
     """The message of a choice, or a piece of one, in the first of these members that has it; else in `text`.
+
+    One with nothing in it gives way to another.
 
     Some servers have `message` in a stream's chunks, or `delta` in a whole reply; `text` is of older completions.
 
     Raises:
         APIResponseError: one of the places has something else.
     """
+    found: dict[str, Any] | None = None
     for place in places:
         message = choice.get(place)
         if type(message) is dict:
-            return message
-        if message is not None:
+            if found is None or says_something(message):
+                found = message
+            if says_something(found):
+                return found
+        elif message is not None:
             raise unexpected_type(f"choices[0].{place}", message)
     text = choice.get("text")
-    return {"content": text} if type(text) is str else None
+    return {"content": text} if type(text) is str and (text or found is None) else found
 
 
 def parse_text(message: dict[str, Any]) -> tuple[str, str | None, bool]:

@@ -15,7 +15,7 @@ from llmclients.codecs.bodies import last_chunks
 from llmclients.codecs.errors import error_event, excerpt
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_object, get_optional_str, optional, unexpected_type
-from llmclients.codecs.openai_chat.call_pieces import call_entries
+from llmclients.codecs.openai_chat.call_pieces import call_entries, read_piece
 from llmclients.codecs.openai_chat.fields import (
     first_choice,
     get_message,
@@ -25,6 +25,7 @@ from llmclients.codecs.openai_chat.fields import (
     parse_logprobs,
     parse_text,
     parse_usage,
+    says_something,
 )
 from llmclients.codecs.openai_chat.old_logprobs import parse_one_logprob
 from llmclients.codecs.openai_chat.provider_data import KeptMembers
@@ -59,7 +60,7 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
     payload = decode_json(body)
     if is_error(payload):
         raise error_event(payload)
-    choice = first_choice(payload)
+    choice = first_choice(payload, whole=True)
     if choice is None:
         raise APIResponseError(f"the reply has no choices: {excerpt(body)}")
     if choice.get("error"):
@@ -69,7 +70,8 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
         raise unexpected_type("choices[0].message", None)
     text, reasoning, declined = parse_text(message)
     entries = call_entries(message)
-    reason = parse_finish_reason(choice, called=bool(entries), declined=declined)
+    called = any(not read_piece(entry).is_empty for entry in entries)  # some servers send one with nothing in it
+    reason = parse_finish_reason(choice, called=called, declined=declined)
     deltas = whole_calls(entries, cut=reason in CUT_REASONS)
     kept = KeptMembers(provider_data_field)
     kept.add_message(message)
@@ -140,8 +142,6 @@ class EventDecoder:
         """The chunks of a read that is not plain, as the first one never is."""
         for event_type, event in self._events.feed(data):
             chunk = self._chunk(event, event_type)
-            if self._place is None and chunk is not None and chunk.text:
-                self._place = "delta"  # a piece that is nothing but text never gets to `_is_repeated`
             if chunk is not None:
                 yield chunk
             if self.done:
@@ -182,6 +182,8 @@ class EventDecoder:
             or event_type == "error"
         ):
             return self._other_chunk(payload, event, event_type)
+        if text:
+            self._place = "delta"  # such a piece never gets to `_is_repeated`
         model, id = payload.get("model"), payload.get("id")
         if type(model) is not str or type(id) is not str:
             model, id = get_optional_str(payload, "model"), get_optional_str(payload, "id")
@@ -220,7 +222,7 @@ class EventDecoder:
             if isinstance(choice.get("logprobs"), float | int):
                 logprobs = parse_one_logprob(text, choice)
             if choice.get("finish_reason") is not None:
-                reason = parse_finish_reason(choice, called=self._calls is not None, declined=self._declined)
+                reason = parse_finish_reason(choice, called=bool(self._calls), declined=self._declined)
                 self._finished = self._finished or reason is not None
             if self._finished and self._calls is not None:
                 calls = [*calls, *self._calls.finish(cut=reason in CUT_REASONS)]
@@ -244,11 +246,16 @@ class EventDecoder:
         if choice.get("error"):
             raise error_event(choice)
         delta = get_message(choice, "delta", "message")
-        if delta is None or self._is_repeated(choice, delta):
+        if delta is None:
             return "", None, None, ()
+        calls: Sequence[ToolCallDelta] = ()
+        if self._is_repeated(choice, delta):
+            if not self._calls and (entries := call_entries(delta)):  # only the text came in pieces
+                self._calls = ToolCalls()
+                calls = self._calls.add(entries)
+            return "", None, None, calls
         text, reasoning, declined = parse_text(delta)
         self._declined = self._declined or declined
-        calls: Sequence[ToolCallDelta] = ()
         if delta.get("tool_calls") or delta.get("function_call"):
             self._calls = self._calls or ToolCalls()
             calls = self._calls.add(call_entries(delta))
@@ -257,10 +264,11 @@ class EventDecoder:
 
     def _is_repeated(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
         """Whether what stands in another place than `delta` is no new piece, but all that has come, once more."""
-        place = "delta" if choice.get("delta") is delta else "message"
-        self._place = self._place or place
-        if place == "delta":
+        if choice.get("delta") is delta:
+            if self._place is None and says_something(delta):
+                self._place = "delta"
             return False
+        self._place = self._place or "message"
         text = parse_text(delta)[0]
         if self._place == "delta" or (text and choice.get("finish_reason") and text == "".join(self._misplaced)):
             return True
