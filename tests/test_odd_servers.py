@@ -14,6 +14,7 @@ from llmclients import (
     APIStatusError,
     LLMClientError,
     NotFoundError,
+    RateLimitError,
     RetryPolicy,
     StreamInterruptedError,
 )
@@ -329,6 +330,41 @@ def test_a_proxy_s_words_are_not_lost(wire: str) -> None:
     for outcome in outcomes(wire, Reply(chunks=["upstream ", "died\n"], headers=EVENT_STREAM)):
         assert type(outcome.error) is APIResponseError
         assert "upstream died" in str(outcome.error)
+
+
+@pytest.mark.parametrize("wire", EVENT_WIRES)
+def test_a_whole_reply_may_have_the_end_mark_of_a_stream(wire: str) -> None:
+    body = f"{json.dumps(WHOLE[wire]('42'))}\n\n{DONE}"
+    for headers in (EVENT_STREAM, PLAIN_JSON, {}):
+        for outcome in outcomes(wire, Reply(body=body.encode(), headers=headers), ("stream", "chat")):
+            assert outcome.text == "42", (headers, outcome.error)
+
+
+@pytest.mark.parametrize("wire", EVENT_WIRES)
+def test_an_error_in_a_list_is_that_error(wire: str) -> None:
+    body = json.dumps([{"error": {"code": 429, "message": "the quota is used up", "status": "RESOURCE_EXHAUSTED"}}])
+    for headers in (EVENT_STREAM, PLAIN_JSON):
+        for outcome in outcomes(wire, Reply(body=body.encode(), headers=headers), ("stream", "chat"), retry=None):
+            assert isinstance(outcome.error, RateLimitError), outcome.error
+    for outcome in outcomes(wire, stream_reply([f"data: {body}\n\n"]), retry=None):
+        assert isinstance(outcome.error, RateLimitError), outcome.error
+        assert "the quota is used up" in str(outcome.error)
+
+
+def test_what_a_stream_says_in_place_of_choices_is_not_lost() -> None:
+    for payload in (
+        {"code": 401, "msg": "the token has expired"},
+        {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "the token has expired"}},
+        {"success": False, "message": "the token has expired"},
+    ):
+        for end in ([], [DONE]):
+            for outcome in outcomes("openai", stream_reply([sse(payload), *end]), ("stream", "chat")):
+                assert isinstance(outcome.error, APIResponseError | APIStatusError), outcome.error
+                assert "the token has expired" in str(outcome.error)
+                assert not outcome.error.retryable
+    good = sse({"choices": None, "base_resp": {"status_code": 0, "status_msg": ""}})
+    for outcome in outcomes("openai", stream_reply([good, *openai("42")])):
+        assert outcome.text == "42", outcome.error
 
 
 def test_an_error_between_events_is_said() -> None:

@@ -54,7 +54,9 @@ def is_error(payload: dict[str, Any]) -> bool:
 
     The ways: docs/protocols/openai-chat.md, "Errors".
     """
-    return bool(payload.get("error") or payload.get("error_message")) or payload.get("object") == "error"
+    if payload.get("error") or payload.get("error_message") or payload.get("object") == "error":
+        return True
+    return bool(payload.get("choices") is None and get_object(payload, "base_resp").get("status_code"))  # MiniMax's
 
 
 def first_choice(payload: dict[str, Any], *, whole: bool = False) -> dict[str, Any] | None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from llmclients.codecs.base import decode_json, read_torn_event
+from llmclients.codecs.base import decode_json, no_object, read_torn_event
 from llmclients.codecs.bodies import last_chunks
-from llmclients.codecs.errors import error_event, excerpt
+from llmclients.codecs.errors import error_event, error_message, excerpt
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_object, get_optional_str, optional, unexpected_type
 from llmclients.codecs.openai_chat.call_pieces import call_entries, read_piece
@@ -30,7 +30,7 @@ from llmclients.codecs.openai_chat.fields import (
 from llmclients.codecs.openai_chat.old_logprobs import parse_one_logprob
 from llmclients.codecs.openai_chat.provider_data import KeptMembers
 from llmclients.codecs.openai_chat.tool_calls import CUT_REASONS, ToolCalls, whole_calls
-from llmclients.errors import APIResponseError, StreamInterruptedError
+from llmclients.errors import APIError, APIResponseError, StreamInterruptedError
 from llmclients.types.limits import MAX_UNCHECKED_BYTES, check_json_values
 from llmclients.types.response import (
     Chunk,
@@ -116,6 +116,7 @@ class EventDecoder:
         self._calls: ToolCalls | None = None
         self._place: str | None = None  # of the pieces in a choice, once one has come
         self._misplaced: list[str] = []  # the text that came in another place than `delta`
+        self._words: str | None = None  # of an event without choices
         self._provider_data_field = provider_data_field
         self._kept = KeptMembers(provider_data_field)
 
@@ -151,8 +152,14 @@ class EventDecoder:
         yield from last_chunks(self, self._events, lambda body: decode_reply(body, self._provider_data_field))
         if not self.done:
             if self._done_required or not self._finished:
-                raise StreamInterruptedError("the stream ended without its end mark, data: [DONE]")
+                raise self._no_end("the stream ended without its end mark, data: [DONE]")
             self.done = True
+
+    def _no_end(self, what: str) -> APIError:
+        """The error for a stream that is over, and not at its end: what it said in place of an answer, if it did."""
+        if self._words is not None and self._place is None and not self._calls:
+            return APIResponseError(f"the stream has no choices: {self._words}")
+        return StreamInterruptedError(what)
 
     def _chunk(self, event: bytes, event_type: str = "message") -> Chunk | None:
         """The chunk of an event; None for an empty one, and for an end mark after a finish reason."""
@@ -193,9 +200,7 @@ class EventDecoder:
         """What an event means that is not JSON to the fast parser: the end, or nothing, or something odd."""
         if event.startswith(b"[DONE]"):
             if self._finish_reason_required and not self._finished:
-                raise StreamInterruptedError(
-                    "the stream says [DONE], but no finish reason came: the answer was cut"
-                ) from None
+                raise self._no_end("the stream says [DONE], but no finish reason came: the answer was cut") from None
             self.done = True
             if self._finished:
                 return None
@@ -208,12 +213,14 @@ class EventDecoder:
     def _other_chunk(self, payload: Any, event: bytes, event_type: str) -> Chunk:
         """The chunk of an event that may be anything."""
         if type(payload) is not dict:
-            raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
-        if payload.get("error") or event_type == "error" or ("choices" not in payload and is_error(payload)):
+            raise no_object(payload, event, "an event of the stream")
+        if payload.get("error") or event_type == "error" or (payload.get("choices") is None and is_error(payload)):
             raise error_event(payload)
         if failure := get_object(payload, "x_groq").get("error"):  # "why a stream was stopped early", says its SDK
             raise error_event(payload, {"message": failure})
         choice = first_choice(payload)
+        if self._words is None and payload.get("choices") is None and error_message(payload):
+            self._words = excerpt(event)
         text, role, reasoning, calls, reason = _NO_DELTA
         logprobs: Sequence[TokenLogprob] = ()
         if choice is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from llmclients.codecs.base import decode_json, read_torn_event
+from llmclients.codecs.base import decode_json, no_object, read_torn_event
 from llmclients.codecs.bodies import last_chunks
 from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt
 from llmclients.codecs.framing import SSEDecoder
@@ -103,7 +103,7 @@ class EventDecoder:
                     ) from None
                 payload = read_torn_event(event, error)
             if type(payload) is not dict:
-                raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
+                raise no_object(payload, event, "an event of the stream")
             event_type = payload.get("type") or sse_type
             if event_type == "response.output_text.delta":  # nearly every event of every stream
                 text = payload.get("delta")
