@@ -21,9 +21,6 @@ from llmclients.types.response import (
 
 __all__ = ["Accumulator"]
 
-_FINAL: tuple[FinishReason, ...] = ("length", "content_filter")
-"""What no later word takes back: some servers end each answer with a `stop` of their own."""
-
 
 class Accumulator:
     """Takes chunks one by one; `response()` is what they make together so far.
@@ -118,7 +115,7 @@ class Accumulator:
                 check_call_count(len(self._calls) + 1, MAX_TOOL_CALLS)
                 call = self._calls[delta.index] = _Call()
             call.add(delta)
-        if found["finish_reason"] is not None and self._finish_reason not in _FINAL:
+        if found["finish_reason"] is not None:
             # Even where no text of the answer has a half, another member may.
             self._finish_reason, self._raw = found["finish_reason"], cleaned(found["raw"])
         if found["usage"] is not None:

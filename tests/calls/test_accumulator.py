@@ -68,7 +68,7 @@ def test_of_several_usages_the_last_counts_and_none_takes_nothing_away() -> None
 
 def test_of_several_finish_reasons_the_last_counts_with_its_own_event() -> None:
     response = folded(
-        Chunk(finish_reason="error", raw=1), Chunk(finish_reason="stop", raw=2), Chunk(finish_reason=None, raw=3)
+        Chunk(finish_reason="length", raw=1), Chunk(finish_reason="stop", raw=2), Chunk(finish_reason=None, raw=3)
     )
 
     assert (response.finish_reason, response.raw) == ("stop", 2)
@@ -192,8 +192,7 @@ def test_a_fold_is_the_plain_sum_of_its_chunks(chunks: list[Chunk]) -> None:
     assert (response.reasoning or "") == "".join(chunk.reasoning or "" for chunk in live)
     assert response.usage == next((chunk.usage for chunk in reversed(live) if chunk.usage), None)
     reasons = [chunk.finish_reason for chunk in live if chunk.finish_reason]
-    cut = next((reason for reason in reasons if reason in ("length", "content_filter")), None)
-    reason = cut or (reasons[-1] if reasons else None)
+    reason = reasons[-1] if reasons else None
     assert response.finish_reason == ("tool_calls" if reason == "stop" and response.tool_calls else reason)
     assert (response.logprobs or []) == [token for chunk in live for token in chunk.logprobs]
     assert response.provider_data == next(

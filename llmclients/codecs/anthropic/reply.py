@@ -28,6 +28,9 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
     "refusal": "content_filter",
+    "stop": "stop",  # this word and the next two are of chat completions, from which some gateways translate
+    "length": "length",
+    "tool_calls": "tool_calls",
 }
 """Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`."""
 
@@ -98,7 +101,7 @@ def _finish_reason(value: Any, blocks: Blocks, *, whole: bool = False) -> Finish
         return "tool_calls" if whole and blocks.has_calls else None
     if type(value) is not str:
         raise unexpected_type("stop_reason", value)
-    reason = FINISH_REASONS.get(value, "error")
+    reason = FINISH_REASONS.get(value.lower(), "error")
     if reason == "tool_calls" and blocks.has_answer:
         return "stop"
     return "tool_calls" if reason == "stop" and blocks.has_calls and not blocks.has_answer else reason

@@ -39,6 +39,10 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {
     "tool_use": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "refusal": "content_filter",
+    "model_context_window_exceeded": "length",
+    "MAX_TOKENS": "length",  # this word and the next are Gemini's, which some gateways do not translate
+    **dict.fromkeys(("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"), "content_filter"),
 }
 """Any other is an `error`: an unknown ending must not pass for a good one. The server's own stays in `raw`."""
 
@@ -209,8 +213,8 @@ def parse_usage(payload: dict[str, Any]) -> Usage | None:
         return None
     output, input = get_object(usage, "completion_tokens_details"), get_object(usage, "prompt_tokens_details")
     return make_usage(
-        input_tokens=get_int(usage, "prompt_tokens"),
-        output_tokens=get_int(usage, "completion_tokens"),
+        input_tokens=_first_count(usage, "prompt_tokens", usage, "input_tokens"),
+        output_tokens=_first_count(usage, "completion_tokens", usage, "output_tokens"),
         total_tokens=get_int(usage, "total_tokens"),
         reasoning_tokens=get_int(output, "reasoning_tokens"),
         cached_tokens=_first_count(input, "cached_tokens", usage, "prompt_cache_hit_tokens", "cached_tokens"),

@@ -116,7 +116,7 @@ class EventDecoder:
         self._calls: ToolCalls | None = None
         self._place: str | None = None  # of the pieces in a choice, once one has come
         self._misplaced: list[str] = []  # the text that came in another place than `delta`
-        self._words: str | None = None  # of an event without choices
+        self._complaint: str | None = None  # of an event without choices
         self._provider_data_field = provider_data_field
         self._kept = KeptMembers(provider_data_field)
 
@@ -157,8 +157,8 @@ class EventDecoder:
 
     def _no_end(self, what: str) -> APIError:
         """The error for a stream that is over, and not at its end: what it said in place of an answer, if it did."""
-        if self._words is not None and self._place is None and not self._calls:
-            return APIResponseError(f"the stream has no choices: {self._words}")
+        if self._complaint is not None and self._place is None and not self._calls:
+            return APIResponseError(f"the stream has no choices: {self._complaint}")
         return StreamInterruptedError(what)
 
     def _chunk(self, event: bytes, event_type: str = "message") -> Chunk | None:
@@ -219,8 +219,8 @@ class EventDecoder:
         if failure := get_object(payload, "x_groq").get("error"):  # "why a stream was stopped early", says its SDK
             raise error_event(payload, {"message": failure})
         choice = first_choice(payload)
-        if self._words is None and payload.get("choices") is None and error_message(payload):
-            self._words = excerpt(event)
+        if self._complaint is None and payload.get("choices") is None and error_message(payload):
+            self._complaint = excerpt(event)
         text, role, reasoning, calls, reason = _NO_DELTA
         logprobs: Sequence[TokenLogprob] = ()
         if choice is not None:

@@ -127,6 +127,14 @@ class Answer:
         self._written.add((f"part {kind}", None, 0))
         return self._chunk(_Delta(other_parts=[OtherPart(kind=kind, raw=event)]), event)
 
+    def end_part(self, event: dict[str, Any]) -> Chunk | None:
+        """A part of a message as it ended. One of another type comes with its item."""
+        part, place, delta = event.get("part"), event.get("content_index"), _Delta()
+        if type(part) is dict and part.get("type") in ("output_text", "refusal") and not self._is_reasoning(event):
+            key = _item_key(event, event.get("item_id"))
+            self._write_part(delta, part, key, place if type(place) is int else 0, frozenset())
+        return self._chunk(delta, event)
+
     def add_arguments(self, event: dict[str, Any], arguments: Any, *, whole: bool) -> Chunk | None:
         """A piece of a call's arguments, or all of them at their end."""
         return self._call_chunk(self._calls.add_arguments(event, arguments, whole=whole), event)
@@ -169,6 +177,8 @@ class Answer:
                 raise unexpected_type("item", item)
             if item.get("type") != "function_call":
                 self._write_item(delta, item, f"end {place}", None, written_types)
+        if not output and not written_types and type(response.get("output_text")) is str:
+            self._write(delta, ("output_text", "end", 0), response["output_text"], whole=True)
         delta.tool_calls += self._calls.end_all([item for item in output if item.get("type") == "function_call"])
         items = output if len(output) > len(self._items) else self._items
         return make_chunk(

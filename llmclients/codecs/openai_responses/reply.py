@@ -69,7 +69,7 @@ def decode_reply(body: bytes) -> Chunk:
     status = payload.get("status")
     if payload.get("error") or payload.get("type") == "error" or status == "failed":
         raise _failure(payload)
-    if type(payload.get("output")) is not list:
+    if type(payload.get("output")) is not list and type(payload.get("output_text")) is not str:
         raise APIResponseError(f"the reply has no output: {excerpt(body)}")
     return Answer().end(payload, status, payload)
 
@@ -137,6 +137,8 @@ class EventDecoder:
             return self._answer.begin_item(payload)
         elif event_type == "response.output_item.done":
             return self._answer.end_item(payload)
+        elif event_type == "response.content_part.done":
+            return self._answer.end_part(payload)
         elif event_type == "response.function_call_arguments.delta":
             return self._answer.add_arguments(payload, payload.get("delta"), whole=False)
         elif event_type == "response.function_call_arguments.done":
