@@ -152,7 +152,7 @@ class Answer:
         )
 
     def _provider_data(self) -> dict[str, Any] | None:
-        """The parts so far; None where they are so many that they are sent at the end, for each chunk would copy all."""
+        """The parts so far; None where they are many, for each chunk would copy all: see `rest`."""
         parts = self._content.parts()
         self._are_late = self._has_sent and len(parts) > _MAX_REPEATED
         self._has_sent = True
