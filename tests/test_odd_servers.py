@@ -418,6 +418,15 @@ def test_a_message_beside_an_empty_delta_is_read_once() -> None:
             assert outcome.text == "42", outcome.error
             assert outcome.response is not None
             assert [call.name for call in outcome.response.tool_calls] == ["f" for _ in calls]
+    for delta in ({"reasoning_content": "hm"}, {"tool_calls": [call_entry]}):
+        last = sse(
+            {"choices": [{"index": 0, "delta": {}, "message": {"content": "42", **delta}, "finish_reason": "stop"}]}
+        )
+        for outcome in outcomes("openai", stream_reply([chat(delta), last, DONE])):
+            assert outcome.text == "42", outcome.error
+            assert outcome.response is not None
+            assert outcome.response.reasoning == delta.get("reasoning_content")
+            assert len(outcome.response.tool_calls) == len(delta.get("tool_calls", ()))
     for choice in (
         {"message": {"role": "assistant"}, "delta": {"content": "42"}},
         {"message": {"content": ""}, "text": "42"},

@@ -115,6 +115,7 @@ class EventDecoder:
         self._declined = False
         self._calls: ToolCalls | None = None
         self._place: str | None = None  # of the pieces in a choice, once one has come
+        self._has_text = False  # whether some has come
         self._misplaced: list[str] = []  # the text that came in another place than `delta`
         self._complaint: str | None = None  # of an event without choices
         self._provider_data_field = provider_data_field
@@ -157,7 +158,7 @@ class EventDecoder:
 
     def _no_end(self, what: str) -> APIError:
         """The error for a stream that is over, and not at its end: what it said in place of an answer, if it did."""
-        if self._complaint is not None and self._place is None and not self._calls:
+        if self._complaint is not None and not (self._has_text or self._place or self._calls):
             return APIResponseError(f"the stream has no choices: {self._complaint}")
         return StreamInterruptedError(what)
 
@@ -190,7 +191,7 @@ class EventDecoder:
         ):
             return self._other_chunk(payload, event, event_type)
         if text:
-            self._place = "delta"  # such a piece never gets to `_is_repeated`
+            self._has_text = True  # such a piece never gets to `_is_repeated`
         model, id = payload.get("model"), payload.get("id")
         if type(model) is not str or type(id) is not str:
             model, id = get_optional_str(payload, "model"), get_optional_str(payload, "id")
@@ -260,7 +261,9 @@ class EventDecoder:
             if not self._calls and (entries := call_entries(delta)):  # only the text came in pieces
                 self._calls = ToolCalls()
                 calls = self._calls.add(entries)
-            return "", None, None, calls
+            text = "" if self._has_text else parse_text(delta)[0]  # or only the reasoning, or the calls
+            self._has_text = self._has_text or bool(text)
+            return text, None, None, calls
         text, reasoning, declined = parse_text(delta)
         self._declined = self._declined or declined
         if delta.get("tool_calls") or delta.get("function_call"):
@@ -272,12 +275,14 @@ class EventDecoder:
     def _is_repeated(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
         """Whether what stands in another place than `delta` is no new piece, but all that has come, once more."""
         if choice.get("delta") is delta:
+            self._has_text = self._has_text or bool(delta.get("content"))
             if self._place is None and says_something(delta):
                 self._place = "delta"
             return False
-        self._place = self._place or "message"
+        self._place = self._place or ("delta" if self._has_text else "message")
         text = parse_text(delta)[0]
         if self._place == "delta" or (text and choice.get("finish_reason") and text == "".join(self._misplaced)):
             return True
         self._misplaced.append(text)
+        self._has_text = self._has_text or bool(text)
         return False
