@@ -14,6 +14,7 @@ from llmclients import (
     APIStatusError,
     LLMClientError,
     NotFoundError,
+    RateLimitError,
     RetryPolicy,
     StreamInterruptedError,
 )
@@ -331,6 +332,41 @@ def test_a_proxy_s_words_are_not_lost(wire: str) -> None:
         assert "upstream died" in str(outcome.error)
 
 
+@pytest.mark.parametrize("wire", EVENT_WIRES)
+def test_a_whole_reply_may_have_the_end_mark_of_a_stream(wire: str) -> None:
+    body = f"{json.dumps(WHOLE[wire]('42'))}\n\n{DONE}"
+    for headers in (EVENT_STREAM, PLAIN_JSON, {}):
+        for outcome in outcomes(wire, Reply(body=body.encode(), headers=headers), ("stream", "chat")):
+            assert outcome.text == "42", (headers, outcome.error)
+
+
+@pytest.mark.parametrize("wire", EVENT_WIRES)
+def test_an_error_in_a_list_is_that_error(wire: str) -> None:
+    body = json.dumps([{"error": {"code": 429, "message": "the quota is used up", "status": "RESOURCE_EXHAUSTED"}}])
+    for headers in (EVENT_STREAM, PLAIN_JSON):
+        for outcome in outcomes(wire, Reply(body=body.encode(), headers=headers), ("stream", "chat"), retry=None):
+            assert isinstance(outcome.error, RateLimitError), outcome.error
+    for outcome in outcomes(wire, stream_reply([f"data: {body}\n\n"]), retry=None):
+        assert isinstance(outcome.error, RateLimitError), outcome.error
+        assert "the quota is used up" in str(outcome.error)
+
+
+def test_what_a_stream_says_in_place_of_choices_is_not_lost() -> None:
+    for payload in (
+        {"code": 401, "msg": "the token has expired"},
+        {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "the token has expired"}},
+        {"success": False, "message": "the token has expired"},
+    ):
+        for end in ([], [DONE]):
+            for outcome in outcomes("openai", stream_reply([sse(payload), *end]), ("stream", "chat")):
+                assert isinstance(outcome.error, APIResponseError | APIStatusError), outcome.error
+                assert "the token has expired" in str(outcome.error)
+                assert not outcome.error.retryable
+    good = sse({"choices": None, "base_resp": {"status_code": 0, "status_msg": ""}})
+    for outcome in outcomes("openai", stream_reply([good, *openai("42")])):
+        assert outcome.text == "42", outcome.error
+
+
 def test_an_error_between_events_is_said() -> None:
     for error in ('{"error": {"message": "out of memory"}}', '{\n "error": {"message": "out of memory"}\n}\n'):
         for outcome in outcomes("openai", stream_reply([chat({"content": "a"}), error]), retry=None):
@@ -365,6 +401,43 @@ def test_message_or_text_in_place_of_delta() -> None:
 # --- side matters ---------------------------------------------------------------------------------------------------
 
 NO_COUNTS: list[Any] = ["12", 37.25, -1, True, [], {}, float("inf"), float("nan"), 10**400]
+
+
+def test_a_message_beside_an_empty_delta_is_read_once() -> None:
+    """Gateways that only play a stream have the whole message in the last chunk, beside a delta with nothing in it."""
+    call_entry = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}
+    role = chat({"role": "assistant", "content": ""})
+    for before, calls in (
+        ([], []),
+        ([role], []),
+        ([role, chat({"content": "4"}), chat({"content": "2"})], [call_entry]),
+    ):
+        message = {"role": "assistant", "content": "42", "tool_calls": calls}
+        last = sse({"choices": [{"index": 0, "delta": {}, "message": message, "finish_reason": "stop"}]})
+        for outcome in outcomes("openai", stream_reply([*before, last, DONE])):
+            assert outcome.text == "42", outcome.error
+            assert outcome.response is not None
+            assert [call.name for call in outcome.response.tool_calls] == ["f" for _ in calls]
+    for delta in ({"reasoning_content": "hm"}, {"tool_calls": [call_entry]}):
+        last = sse(
+            {"choices": [{"index": 0, "delta": {}, "message": {"content": "42", **delta}, "finish_reason": "stop"}]}
+        )
+        for outcome in outcomes("openai", stream_reply([chat(delta), last, DONE])):
+            assert outcome.text == "42", outcome.error
+            assert outcome.response is not None
+            assert outcome.response.reasoning == delta.get("reasoning_content")
+            assert len(outcome.response.tool_calls) == len(delta.get("tool_calls", ()))
+    for choice in (
+        {"message": {"role": "assistant"}, "delta": {"content": "42"}},
+        {"message": {"content": ""}, "text": "42"},
+        {"index": 1, "message": {"content": "42"}},
+        {"index": "0", "message": {"content": "42"}},
+    ):
+        for outcome in outcomes("openai", Reply(json={"choices": [{**choice, "finish_reason": "stop"}]}), ("chat",)):
+            assert outcome.text == "42", outcome.error
+    texts = [sse({"choices": [{"index": "0", "delta": {"content": text}}]}) for text in "42"]
+    for outcome in outcomes("openai", stream_reply([*texts, chat({}, "stop"), DONE])):
+        assert outcome.text == "42", outcome.error
 
 
 @pytest.mark.parametrize("count", NO_COUNTS, ids=lambda count: str(count)[:9])

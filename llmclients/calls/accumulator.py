@@ -141,12 +141,13 @@ class Accumulator:
 
     def response(self) -> ChatResponse:
         """The response so far."""
+        reason = self._finish_reason
         return make_model(
             ChatResponse,
             text=self._text.getvalue(),
             reasoning=self._reasoning.getvalue() if self._reasoning else None,
             tool_calls=[call.whole() for _, call in sorted(self._calls.items())],
-            finish_reason=self._finish_reason,
+            finish_reason="tool_calls" if reason == "stop" and self._calls else reason,  # a call may come after it
             usage=self._usage,
             model=self._model,
             id=self._id,

@@ -17,10 +17,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from pydantic_core import from_json
 
 from llmclients.codecs.addresses import Address, parse_address
-from llmclients.codecs.errors import error_message, excerpt, status_error
+from llmclients.codecs.errors import error_event, error_message, excerpt, status_error
 from llmclients.codecs.framing import begins_like_events, begins_like_page
 from llmclients.codecs.json_text import load_json, load_torn
-from llmclients.errors import APIResponseError, APIStatusError, InvalidRequestError
+from llmclients.errors import APIError, APIResponseError, APIStatusError, InvalidRequestError
 from llmclients.types.base import Model
 from llmclients.types.content import MAX_PART_BYTES
 from llmclients.types.limits import check_json_values
@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 _MARK = b"\xef\xbb\xbf"
+_END_MARK = b"data: [DONE]"
 _PAGE_HEAD = 64 * 1024
 """Bytes of a page in which its title is looked for."""
 
@@ -254,6 +255,7 @@ def decode_json(data: bytes, what: str = "reply") -> dict[str, Any]:
     """A JSON object.
 
     Raises:
+        APIStatusError: an error with a list around it, as Google's servers send.
         APIResponseError: not JSON, or not an object; the message shows how it begins, or a page's title.
         ResponseTooLargeError: it has too many values.
     """
@@ -263,8 +265,15 @@ def decode_json(data: bytes, what: str = "reply") -> dict[str, Any]:
     except ValueError as error:
         value = _second_try(data, error, f"the {what}")
     if type(value) is not dict:
-        raise APIResponseError(f"the {what} is not a JSON object: {excerpt(data)}")
+        raise no_object(value, data, f"the {what}")
     return value
+
+
+def no_object(value: Any, data: bytes, what: str) -> APIError:
+    """The error for JSON that is no object: the one that it has a list around, if it does."""
+    if type(value) is list and value and type(value[0]) is dict and value[0].get("error"):
+        return error_event(value[0])
+    return APIResponseError(f"{what} is not a JSON object: {excerpt(data)}")
 
 
 def read_torn_event(event: bytes, error: ValueError) -> Any:
@@ -281,6 +290,8 @@ def _second_try(data: bytes, error: ValueError, what: str) -> Any:
     try:
         if data.startswith(_MARK):
             return load_json(data[len(_MARK) :], goes_on=goes_on)
+        if data.rstrip().endswith(_END_MARK):  # some gateways end a whole reply as they end a stream
+            return load_json(data.rstrip().removesuffix(_END_MARK), goes_on=goes_on)
         return load_torn(data, error, goes_on=goes_on)
     except ValueError:
         if begins_like_page(data):

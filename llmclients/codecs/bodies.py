@@ -90,7 +90,9 @@ def is_beginning(body: bytes) -> bool:
         return False
     try:
         from_json(body)
-    except ValueError:
+    except ValueError as error:
+        if "trailing characters" in str(error):  # a whole one, and more behind it
+            return False
         with suppress(ValueError):
             from_json(body, allow_partial=True)
             return True

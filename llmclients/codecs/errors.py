@@ -119,7 +119,7 @@ def error_message(payload: Any) -> str:
         return message
     if isinstance(message, dict):
         return error_message(message)
-    for name in ("detail", "msg", "error_message"):
+    for name in ("detail", "msg", "error_message", "status_msg", "base_resp"):
         value = payload.get(name)
         if value:
             return error_message(value)

@@ -73,7 +73,7 @@ class ToolCall(Model):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments, parsed anew by every access.
+        """The arguments, parsed anew by every access. `null` is none.
 
         Raises:
             APIResponseError: the text is not a JSON object: the model was cut off, or erred. Or it has millions of
@@ -82,9 +82,11 @@ class ToolCall(Model):
         if has_too_many_values(self.arguments_text):
             raise APIResponseError(f"the arguments of the call of {self.name} have too many values")
         try:
-            arguments = load_json(self.arguments_text or "{}")
+            arguments = load_json(self.arguments_text.strip() or "{}")
         except ValueError as error:
             raise APIResponseError(f"the arguments of the call of {self.name} are not JSON: {error}") from None
+        if arguments is None:  # as models write that there are none
+            return {}
         if not isinstance(arguments, dict):
             raise APIResponseError(f"the arguments of the call of {self.name} are not a JSON object")
         return arguments

@@ -439,3 +439,95 @@ def test_a_response_that_failed_without_words_says_so_in_a_sentence(details: Any
         assert "the answer failed" in str(found)
         assert (details["reason"] if details else "does not say why") in str(found)
         assert "{" not in str(found)
+
+
+# --- what comes beside the ending, or after it ----------------------------------------------------------------------
+
+
+def of_deltas(*deltas: tuple[dict[str, Any], str | None]) -> Made:
+    choices = [{"index": 0, "delta": delta, "finish_reason": end} for delta, end in deltas]
+    body = {"choices": [{"message": deltas[0][0], "finish_reason": deltas[-1][1]}]}
+    return Made(body, sse(*({"choices": [choice]} for choice in choices), done=True))
+
+
+def test_a_tool_call_with_nothing_in_it_is_none_and_the_answer_ended_with_stop() -> None:
+    empty = {"name": "", "arguments": ""}
+    for nothing in ({"function_call": empty}, {"tool_calls": [{"index": 0, "id": "", "function": empty}]}):
+        for found in outcomes("openai", of_deltas(({"content": "Hi", **nothing}, None), ({}, "stop"))):
+            assert isinstance(found, ChatResponse), found
+            assert (found.text, found.tool_calls, found.finish_reason) == ("Hi", [], "stop")
+
+
+def test_a_call_after_the_ending_is_a_call_all_the_same() -> None:
+    call = {"index": 0, "id": "a", "function": FUNCTION}
+    gemini_end = gemini(TEXT["gemini"], "STOP").chunks
+    gemini_call = sse({"candidates": [{"content": {"role": "model", "parts": CALL["gemini"]}}]})
+    anthropic_text = anthropic(TEXT["anthropic"], "end_turn").chunks
+    anthropic_call = anthropic(CALL["anthropic"], "end_turn").chunks[1:3]
+    for provider, made in (
+        ("openai", of_deltas(({"content": "Hi"}, None), ({}, "stop"), ({"tool_calls": [call]}, None))),
+        ("gemini", Made(None, [*gemini_end, *gemini_call])),
+        ("anthropic", Made(None, [*anthropic_text[:-1], *anthropic_call, anthropic_text[-1]])),
+    ):
+        for found in outcomes(provider, made)[1::2]:
+            assert isinstance(found, ChatResponse), (provider, found)
+            assert [call.name for call in found.tool_calls] == ["weather"]
+            assert found.finish_reason == "tool_calls", provider
+
+
+def test_the_words_of_another_wire_are_understood() -> None:
+    for provider, word, reason in (
+        ("anthropic", "stop", "stop"),
+        ("anthropic", "length", "length"),
+        ("gemini", "stop", "stop"),
+        ("gemini", "max_tokens", "length"),
+        ("cohere", "complete", "stop"),
+        ("openai", "MAX_TOKENS", "length"),
+        ("openai", "SAFETY", "content_filter"),
+        ("openai", "refusal", "content_filter"),
+    ):
+        for found in outcomes(provider, MAKE[provider](TEXT[provider], word)):
+            assert isinstance(found, ChatResponse), (provider, word, found)
+            assert (found.text, found.finish_reason) == ("Hi", reason), (provider, word)
+
+
+def test_no_arguments_may_be_written_as_an_empty_list_or_as_null() -> None:
+    """PHP writes an empty object as a list; some models write `null`."""
+    for arguments in ([], "null", " "):
+        made = {
+            "openai": openai({"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": arguments}}]}, "stop"),
+        }
+        if arguments == []:
+            made["gemini"] = gemini([{"functionCall": {"name": "f", "args": arguments}}], "STOP")
+            made["ollama"] = ollama({"tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}, "stop")
+        for provider, reply in made.items():
+            for found in outcomes(provider, reply):
+                assert isinstance(found, ChatResponse), (provider, arguments, found)
+                assert [call.arguments for call in found.tool_calls] == [{}], (provider, arguments)
+
+
+def test_the_last_line_needs_no_message() -> None:
+    for end in ({}, {"message": None}):
+        lines = [{"message": {"content": "Hi"}, "done": False}, {**end, "done": True, "done_reason": "stop"}]
+        made = Made(None, [json.dumps(line) + "\n" for line in lines], "application/x-ndjson")
+        for found in outcomes("ollama", made)[1::2]:
+            assert isinstance(found, ChatResponse), found
+            assert (found.text, found.finish_reason) == ("Hi", "stop")
+
+
+def test_an_end_mark_that_gemini_does_not_have_is_no_garbage() -> None:
+    for found in outcomes("gemini", Made(None, [*gemini(TEXT["gemini"], "STOP").chunks, "data: [DONE]\n\n"]))[1::2]:
+        assert isinstance(found, ChatResponse), found
+        assert (found.text, found.finish_reason) == ("Hi", "stop")
+
+
+def test_text_that_a_response_has_in_one_place_only_is_not_lost() -> None:
+    completed = {"status": "completed", "output": [], "output_text": "Hi"}
+    part = {"type": "response.content_part.done", "output_index": 0, "content_index": 0}
+    parts = [{**part, "part": {"type": "output_text", "text": "Hi"}}]
+    pieces = [{"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "Hi"}]
+    for events in ([], parts, pieces, [*pieces, *parts]):
+        made = Made(completed, sse(*events, {"type": "response.completed", "response": completed}))
+        for found in outcomes("openai-responses", made):
+            assert isinstance(found, ChatResponse), (events, found)
+            assert (found.text, found.finish_reason) == ("Hi", "stop")

@@ -169,3 +169,14 @@ def test_pieces_of_arguments_cost_in_proportion_to_their_number(pieces: Callable
             arguments.add(piece)
 
     assert cpu(lambda: read(16_000)) < 10 * cpu(lambda: read(4_000))
+
+
+def test_reasoning_items_cost_in_proportion_to_their_number() -> None:
+    def read(count: int) -> None:
+        decoder = find_provider("openai-responses").load_codec().stream_decoder("text/event-stream")
+        for number in range(count):
+            item = {"type": "reasoning", "id": f"r{number}", "summary": [{"type": "summary_text", "text": "x"}]}
+            event = {"type": "response.output_item.done", "output_index": number, "item": item}
+            list(decoder.feed(b"data: " + json.dumps(event).encode() + b"\n\n"))
+
+    assert cpu(lambda: read(4_000)) < 10 * cpu(lambda: read(1_000))

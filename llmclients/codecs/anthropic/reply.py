@@ -8,12 +8,12 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmclients.codecs.anthropic.blocks import Block, Blocks, TokenCounts
-from llmclients.codecs.base import decode_json, is_json, read_torn_event
+from llmclients.codecs.base import decode_json, is_json, no_object, read_torn_event
 from llmclients.codecs.bodies import ReplyDecoder, last_chunks
-from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt, parse_error_body, status_error
+from llmclients.codecs.errors import STATUS_BY_CODE, error_event, parse_error_body, status_error
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_optional_str, get_str, unexpected_type
-from llmclients.errors import APIResponseError, APIStatusError, StreamInterruptedError
+from llmclients.errors import APIStatusError, StreamInterruptedError
 from llmclients.types.limits import MAX_UNCHECKED_BYTES, check_json_values
 from llmclients.types.response import Chunk, FinishReason, ToolCallDelta, make_chunk, make_text_chunk
 
@@ -28,6 +28,9 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
     "refusal": "content_filter",
+    "stop": "stop",  # this word and the next two are of chat completions, from which some gateways translate
+    "length": "length",
+    "tool_calls": "tool_calls",
 }
 """Whatever is not here is an `error`: an unknown ending must not pass for a good one. The value itself is in `raw`."""
 
@@ -98,7 +101,7 @@ def _finish_reason(value: Any, blocks: Blocks, *, whole: bool = False) -> Finish
         return "tool_calls" if whole and blocks.has_calls else None
     if type(value) is not str:
         raise unexpected_type("stop_reason", value)
-    reason = FINISH_REASONS.get(value, "error")
+    reason = FINISH_REASONS.get(value.lower(), "error")
     if reason == "tool_calls" and blocks.has_answer:
         return "stop"
     return "tool_calls" if reason == "stop" and blocks.has_calls and not blocks.has_answer else reason
@@ -135,7 +138,7 @@ class EventDecoder:
                     continue
                 payload = read_torn_event(event, error)
             if type(payload) is not dict:
-                raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
+                raise no_object(payload, event, "an event of the stream")
             if event_type == "error":
                 raise _error_event(payload)
             event_type = payload.get("type") or event_type

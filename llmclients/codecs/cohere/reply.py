@@ -164,10 +164,10 @@ def _finish_reason(holder: dict[str, Any], payload: dict[str, Any], *, called: b
     value, error = holder.get("finish_reason"), holder.get("error")
     if not isinstance(value, str | None):
         raise unexpected_type("finish_reason", value)
-    if error or value in _FAILURES:
-        failure = {"code": value, "error": value, "message": error_message(error)}
+    if error or (value and value.upper() in _FAILURES):
+        failure = {"code": value and value.upper(), "error": value, "message": error_message(error)}
         raise error_event(payload, failure, statuses=STATUS_BY_CODE | _FAILURES, default=500)
-    reason = FINISH_REASONS.get(value or "", "error")
+    reason = FINISH_REASONS.get((value or "").upper(), "error")
     return "tool_calls" if called and (not value or reason == "stop") else reason
 
 

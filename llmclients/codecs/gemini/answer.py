@@ -15,7 +15,8 @@ The wire: docs/protocols/gemini.md, "Whole replies".
 # - The parts so far, for `provider_data`. The API wants a part with a `thoughtSignature`, or of a type that has neither
 #   text nor a call, back where it stood. Text and calls alone can be written anew. So an answer has `provider_data` as
 #   soon as one part of it is opaque in this way, and then it is all parts: with the chunk of the finish reason, and
-#   again, for what it is by then, with every chunk after it.
+#   again, for what it is by then, with every chunk after it. Some servers give a finish reason with every object: of
+#   more than `_MAX_REPEATED` parts, only `rest` has them, at the end.
 #
 # Nearly every object of a stream is a piece of text with token counts. `Answer.chunk` reads it on a path of its own,
 # which gives way to `_other_chunk` at the first sign of anything else. Both must come to the same chunk.
@@ -50,6 +51,8 @@ from llmclients.types.response import (
 
 __all__ = ["Answer"]
 
+_MAX_REPEATED = 100
+"""The most parts that a chunk after the finish reason has."""
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -68,6 +71,7 @@ class Answer:
         self._seen_calls: set[str] = set()  # calls that can be told from all others
         self._response_id = ""
         self._content = _Content()
+        self._has_sent = self._are_late = False
 
     def chunk(self, payload: dict[str, Any]) -> Chunk:
         """The chunk of the next object.
@@ -143,9 +147,20 @@ class Answer:
             get_optional_str(payload, "responseId"),
             payload,
             logprobs,
-            {CODEC_NAME: self._content.parts()} if self.finished and self._content.is_opaque else None,
+            self._provider_data() if self.finished and self._content.is_opaque else None,
             others,
         )
+
+    def _provider_data(self) -> dict[str, Any] | None:
+        """The parts so far; None where they are many, for each chunk would copy all: see `rest`."""
+        parts = self._content.parts()
+        self._are_late = self._has_sent and len(parts) > _MAX_REPEATED
+        self._has_sent = True
+        return None if self._are_late else {CODEC_NAME: parts}
+
+    def rest(self) -> Chunk | None:
+        """The answer has ended: its parts, if the last chunk did not have them."""
+        return make_chunk(provider_data={CODEC_NAME: self._content.parts()}) if self._are_late else None
 
     def _read(self, parts: Any) -> tuple[str, str | None, Sequence[ToolCallDelta]]:
         """The new text, that of the reasoning, and the calls."""
@@ -191,7 +206,7 @@ class Answer:
         name, arguments = call.get("name"), call.get("args")
         if type(name) is not str or not name:
             raise unexpected_type("functionCall.name", name)
-        if arguments is not None and type(arguments) is not dict:
+        if arguments and type(arguments) is not dict:  # an empty list is an empty object, as PHP writes it
             raise unexpected_type("functionCall.args", arguments)
         index = self._calls
         self._calls += 1

@@ -89,7 +89,7 @@ def parse_finish_reason(value: Any, *, called: bool) -> FinishReason:
     """The finish reason. The wire has none for calls: `called` tells whether there were any."""
     if type(value) is not str:
         raise unexpected_type("finishReason", value)
-    reason = FINISH_REASONS.get(value, "error")
+    reason = FINISH_REASONS.get(value.upper(), "error")
     if called:
         return "tool_calls" if reason == "stop" else reason
     return "error" if reason == "tool_calls" else reason

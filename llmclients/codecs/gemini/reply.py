@@ -109,6 +109,8 @@ def _payload(data: bytes, what: str) -> dict[str, Any]:
     """
     if data[:1] != b"{":
         data = data.strip()
+        if data == b"[DONE]":  # some gateways end every stream so: it says nothing here
+            return {}
         if data[:1] == b"[" and data[-1:] == b"]":
             data = data[1:-1]
     payload = decode_json(data, what)
@@ -169,4 +171,6 @@ class EventDecoder:
             raise StreamInterruptedError("the stream ended inside an event")
         if not self._answer.finished:
             raise StreamInterruptedError("the stream ended without a finish reason")
+        if (last := self._answer.rest()) is not None:
+            yield last
         self.done = True

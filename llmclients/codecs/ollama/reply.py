@@ -95,7 +95,7 @@ class _Call:
         if type(function) is not dict:
             raise unexpected_type("tool_calls[].function", function)
         arguments = function.get("arguments")
-        if arguments is None:
+        if arguments is None or arguments == []:  # an empty object, as PHP writes it
             arguments = {}
         if type(arguments) is not dict:
             raise unexpected_type("tool_calls[].function.arguments", arguments)
@@ -116,6 +116,7 @@ class _Reader:
     def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._ids: set[str] = set()  # that have gone out
+        self._begun = False
 
     def read(self, payload: dict[str, Any]) -> Chunk:
         """The chunk that an object is.
@@ -127,8 +128,11 @@ class _Reader:
         message, model = payload.get("message"), get_optional_str(payload, "model")
         if payload.get("error"):  # newer servers may name its `status_code` beside it
             raise error_event(payload, default=500)
+        if message is None and self._begun and payload.get("done") is True:  # only the end
+            message = {}
         if type(message) is not dict:
             raise unexpected_type("message", message)
+        self._begun = True
         if len(message) == 2 and message.get("role") == "assistant" and payload.keys() == _PLAIN_MEMBERS:
             text = message.get("content")
             if type(text) is str and payload["done"] is False:  # nearly every line of every stream

@@ -75,10 +75,12 @@ def read_piece(entry: Any) -> Piece:
     if type(function) is not dict:
         raise unexpected_type("tool_calls[].function", function)
     name, text = function.get("name"), function.get("arguments")
-    if isinstance(text, dict):  # as Ollama's own wire has them
-        text = json.dumps(text, ensure_ascii=False)
-    if not isinstance(name, str | None) or not isinstance(text, str | None):
-        raise unexpected_type("tool_calls[].function", function)
+    if isinstance(text, dict) or text == []:  # an object, as on Ollama's own wire; empty, as PHP writes it
+        text = json.dumps(text or {}, ensure_ascii=False)
+    if not isinstance(name, str | None):
+        raise unexpected_type("tool_calls[].function.name", name)
+    if not isinstance(text, str | None):
+        raise unexpected_type("tool_calls[].function.arguments", text)
     id = entry.get("id")
     if type(id) is not str or id.strip() in ("", "null"):
         id = None

@@ -22,6 +22,7 @@ __all__ = [
     "parse_logprobs",
     "parse_text",
     "parse_usage",
+    "says_something",
 ]
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -38,6 +39,10 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {
     "tool_use": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "refusal": "content_filter",
+    "model_context_window_exceeded": "length",
+    "MAX_TOKENS": "length",  # this word and the next are Gemini's, which some gateways do not translate
+    **dict.fromkeys(("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"), "content_filter"),
 }
 """Any other is an `error`: an unknown ending must not pass for a good one. The server's own stays in `raw`."""
 
@@ -53,11 +58,18 @@ def is_error(payload: dict[str, Any]) -> bool:
 
     The ways: docs/protocols/openai-chat.md, "Errors".
     """
-    return bool(payload.get("error") or payload.get("error_message")) or payload.get("object") == "error"
+    if payload.get("error") or payload.get("error_message") or payload.get("object") == "error":
+        return True
+    return bool(payload.get("choices") is None and get_object(payload, "base_resp").get("status_code"))  # MiniMax's
 
 
-def first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """The choice with index 0. With `n` above 1 the others stay in `raw`."""
+def first_choice(payload: dict[str, Any], *, whole: bool = False) -> dict[str, Any] | None:
+    """The choice with index 0. With `n` above 1 the others stay in `raw`.
+
+    Args:
+        payload: the reply, or an event.
+        whole: whether it is a reply: then a choice alone is it, whatever its index.
+    """
     choices = payload.get("choices")
     if not choices:
         if choices is None or type(choices) is list:
@@ -68,27 +80,39 @@ def first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
     for choice in choices:
         if type(choice) is not dict:
             raise unexpected_type("choices[]", choice)
-        if not choice.get("index"):
+        index = choice.get("index")
+        if not index or index == "0":
             return choice
-    return None
+    return choices[0] if whole and len(choices) == 1 else None
+
+
+def says_something(message: dict[str, Any]) -> bool:
+    """Whether a message or delta has more than its role."""
+    return any(value for name, value in message.items() if name != "role")
 
 
 def get_message(choice: dict[str, Any], *places: str) -> dict[str, Any] | None:
     """The message of a choice, or a piece of one, in the first of these members that has it; else in `text`.
+
+    One with nothing in it gives way to another.
 
     Some servers have `message` in a stream's chunks, or `delta` in a whole reply; `text` is of older completions.
 
     Raises:
         APIResponseError: one of the places has something else.
     """
+    found: dict[str, Any] | None = None
     for place in places:
         message = choice.get(place)
         if type(message) is dict:
-            return message
-        if message is not None:
+            if found is None or says_something(message):
+                found = message
+            if says_something(found):
+                return found
+        elif message is not None:
             raise unexpected_type(f"choices[0].{place}", message)
     text = choice.get("text")
-    return {"content": text} if type(text) is str else None
+    return {"content": text} if type(text) is str and (text or found is None) else found
 
 
 def parse_text(message: dict[str, Any]) -> tuple[str, str | None, bool]:
@@ -189,8 +213,8 @@ def parse_usage(payload: dict[str, Any]) -> Usage | None:
         return None
     output, input = get_object(usage, "completion_tokens_details"), get_object(usage, "prompt_tokens_details")
     return make_usage(
-        input_tokens=get_int(usage, "prompt_tokens"),
-        output_tokens=get_int(usage, "completion_tokens"),
+        input_tokens=_first_count(usage, "prompt_tokens", usage, "input_tokens"),
+        output_tokens=_first_count(usage, "completion_tokens", usage, "output_tokens"),
         total_tokens=get_int(usage, "total_tokens"),
         reasoning_tokens=get_int(output, "reasoning_tokens"),
         cached_tokens=_first_count(input, "cached_tokens", usage, "prompt_cache_hit_tokens", "cached_tokens"),

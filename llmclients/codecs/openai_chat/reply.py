@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from llmclients.codecs.base import decode_json, read_torn_event
+from llmclients.codecs.base import decode_json, no_object, read_torn_event
 from llmclients.codecs.bodies import last_chunks
-from llmclients.codecs.errors import error_event, excerpt
+from llmclients.codecs.errors import error_event, error_message, excerpt
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.json_fields import get_object, get_optional_str, optional, unexpected_type
-from llmclients.codecs.openai_chat.call_pieces import call_entries
+from llmclients.codecs.openai_chat.call_pieces import call_entries, read_piece
 from llmclients.codecs.openai_chat.fields import (
     first_choice,
     get_message,
@@ -25,11 +25,12 @@ from llmclients.codecs.openai_chat.fields import (
     parse_logprobs,
     parse_text,
     parse_usage,
+    says_something,
 )
 from llmclients.codecs.openai_chat.old_logprobs import parse_one_logprob
 from llmclients.codecs.openai_chat.provider_data import KeptMembers
 from llmclients.codecs.openai_chat.tool_calls import CUT_REASONS, ToolCalls, whole_calls
-from llmclients.errors import APIResponseError, StreamInterruptedError
+from llmclients.errors import APIError, APIResponseError, StreamInterruptedError
 from llmclients.types.limits import MAX_UNCHECKED_BYTES, check_json_values
 from llmclients.types.response import (
     Chunk,
@@ -59,7 +60,7 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
     payload = decode_json(body)
     if is_error(payload):
         raise error_event(payload)
-    choice = first_choice(payload)
+    choice = first_choice(payload, whole=True)
     if choice is None:
         raise APIResponseError(f"the reply has no choices: {excerpt(body)}")
     if choice.get("error"):
@@ -69,7 +70,8 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
         raise unexpected_type("choices[0].message", None)
     text, reasoning, declined = parse_text(message)
     entries = call_entries(message)
-    reason = parse_finish_reason(choice, called=bool(entries), declined=declined)
+    called = any(not read_piece(entry).is_empty for entry in entries)  # some servers send one with nothing in it
+    reason = parse_finish_reason(choice, called=called, declined=declined)
     deltas = whole_calls(entries, cut=reason in CUT_REASONS)
     kept = KeptMembers(provider_data_field)
     kept.add_message(message)
@@ -113,7 +115,9 @@ class EventDecoder:
         self._declined = False
         self._calls: ToolCalls | None = None
         self._place: str | None = None  # of the pieces in a choice, once one has come
+        self._has_text = False  # whether some has come
         self._misplaced: list[str] = []  # the text that came in another place than `delta`
+        self._complaint: str | None = None  # of an event without choices
         self._provider_data_field = provider_data_field
         self._kept = KeptMembers(provider_data_field)
 
@@ -140,8 +144,6 @@ class EventDecoder:
         """The chunks of a read that is not plain, as the first one never is."""
         for event_type, event in self._events.feed(data):
             chunk = self._chunk(event, event_type)
-            if self._place is None and chunk is not None and chunk.text:
-                self._place = "delta"  # a piece that is nothing but text never gets to `_is_repeated`
             if chunk is not None:
                 yield chunk
             if self.done:
@@ -151,8 +153,14 @@ class EventDecoder:
         yield from last_chunks(self, self._events, lambda body: decode_reply(body, self._provider_data_field))
         if not self.done:
             if self._done_required or not self._finished:
-                raise StreamInterruptedError("the stream ended without its end mark, data: [DONE]")
+                raise self._no_end("the stream ended without its end mark, data: [DONE]")
             self.done = True
+
+    def _no_end(self, what: str) -> APIError:
+        """The error for a stream that is over, and not at its end: what it said in place of an answer, if it did."""
+        if self._complaint is not None and not (self._has_text or self._place or self._calls):
+            return APIResponseError(f"the stream has no choices: {self._complaint}")
+        return StreamInterruptedError(what)
 
     def _chunk(self, event: bytes, event_type: str = "message") -> Chunk | None:
         """The chunk of an event; None for an empty one, and for an end mark after a finish reason."""
@@ -182,6 +190,8 @@ class EventDecoder:
             or event_type == "error"
         ):
             return self._other_chunk(payload, event, event_type)
+        if text:
+            self._has_text = True  # such a piece never gets to `_is_repeated`
         model, id = payload.get("model"), payload.get("id")
         if type(model) is not str or type(id) is not str:
             model, id = get_optional_str(payload, "model"), get_optional_str(payload, "id")
@@ -191,9 +201,7 @@ class EventDecoder:
         """What an event means that is not JSON to the fast parser: the end, or nothing, or something odd."""
         if event.startswith(b"[DONE]"):
             if self._finish_reason_required and not self._finished:
-                raise StreamInterruptedError(
-                    "the stream says [DONE], but no finish reason came: the answer was cut"
-                ) from None
+                raise self._no_end("the stream says [DONE], but no finish reason came: the answer was cut") from None
             self.done = True
             if self._finished:
                 return None
@@ -206,12 +214,14 @@ class EventDecoder:
     def _other_chunk(self, payload: Any, event: bytes, event_type: str) -> Chunk:
         """The chunk of an event that may be anything."""
         if type(payload) is not dict:
-            raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
-        if payload.get("error") or event_type == "error" or ("choices" not in payload and is_error(payload)):
+            raise no_object(payload, event, "an event of the stream")
+        if payload.get("error") or event_type == "error" or (payload.get("choices") is None and is_error(payload)):
             raise error_event(payload)
         if failure := get_object(payload, "x_groq").get("error"):  # "why a stream was stopped early", says its SDK
             raise error_event(payload, {"message": failure})
         choice = first_choice(payload)
+        if self._complaint is None and payload.get("choices") is None and error_message(payload):
+            self._complaint = excerpt(event)
         text, role, reasoning, calls, reason = _NO_DELTA
         logprobs: Sequence[TokenLogprob] = ()
         if choice is not None:
@@ -220,7 +230,7 @@ class EventDecoder:
             if isinstance(choice.get("logprobs"), float | int):
                 logprobs = parse_one_logprob(text, choice)
             if choice.get("finish_reason") is not None:
-                reason = parse_finish_reason(choice, called=self._calls is not None, declined=self._declined)
+                reason = parse_finish_reason(choice, called=bool(self._calls), declined=self._declined)
                 self._finished = self._finished or reason is not None
             if self._finished and self._calls is not None:
                 calls = [*calls, *self._calls.finish(cut=reason in CUT_REASONS)]
@@ -244,11 +254,18 @@ class EventDecoder:
         if choice.get("error"):
             raise error_event(choice)
         delta = get_message(choice, "delta", "message")
-        if delta is None or self._is_repeated(choice, delta):
+        if delta is None:
             return "", None, None, ()
+        calls: Sequence[ToolCallDelta] = ()
+        if self._is_repeated(choice, delta):
+            if not self._calls and (entries := call_entries(delta)):  # only the text came in pieces
+                self._calls = ToolCalls()
+                calls = self._calls.add(entries)
+            text = "" if self._has_text else parse_text(delta)[0]  # or only the reasoning, or the calls
+            self._has_text = self._has_text or bool(text)
+            return text, None, None, calls
         text, reasoning, declined = parse_text(delta)
         self._declined = self._declined or declined
-        calls: Sequence[ToolCallDelta] = ()
         if delta.get("tool_calls") or delta.get("function_call"):
             self._calls = self._calls or ToolCalls()
             calls = self._calls.add(call_entries(delta))
@@ -257,12 +274,15 @@ class EventDecoder:
 
     def _is_repeated(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
         """Whether what stands in another place than `delta` is no new piece, but all that has come, once more."""
-        place = "delta" if choice.get("delta") is delta else "message"
-        self._place = self._place or place
-        if place == "delta":
+        if choice.get("delta") is delta:
+            self._has_text = self._has_text or bool(delta.get("content"))
+            if self._place is None and says_something(delta):
+                self._place = "delta"
             return False
+        self._place = self._place or ("delta" if self._has_text else "message")
         text = parse_text(delta)[0]
         if self._place == "delta" or (text and choice.get("finish_reason") and text == "".join(self._misplaced)):
             return True
         self._misplaced.append(text)
+        self._has_text = self._has_text or bool(text)
         return False

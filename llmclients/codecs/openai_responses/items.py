@@ -14,8 +14,8 @@ The wire: docs/protocols/openai-responses.md, "OpenAI Responses".
 # means depends on where the whole comes from:
 #
 # - A part's `.done` event, and an item in `output_item.done`: a *part* is a text of one type at one place of one item,
-#   and `_written` has the parts of which something has gone out. The item is told by its `output_index`, or by its id
-#   where a server (llama.cpp) sends no index.
+#   and `_written` has the parts of which something has gone out, `_types_by_item` their types. The item is told by its
+#   `output_index`, or by its id where a server (llama.cpp) sends no index.
 # - The last event: its items need not be at the places that the events before it gave them, nor have the same ids. So
 #   here a type of text is left out altogether if anything of this type has gone out.
 # - Calls have names of their own: see `tool_calls`.
@@ -97,6 +97,7 @@ class Answer:
         self._id: str | None = None
         self._begun = False
         self._written: set[_Part] = set()
+        self._types_by_item: dict[int | str | None, set[str]] = {}
         self._reasoning_part: _Part | None = None
         self._declined = False
         self._calls = ToolCalls()
@@ -126,6 +127,14 @@ class Answer:
         """A piece of a part that is not text."""
         self._written.add((f"part {kind}", None, 0))
         return self._chunk(_Delta(other_parts=[OtherPart(kind=kind, raw=event)]), event)
+
+    def end_part(self, event: dict[str, Any]) -> Chunk | None:
+        """A part of a message as it ended. One of another type comes with its item."""
+        part, place, delta = event.get("part"), event.get("content_index"), _Delta()
+        if type(part) is dict and part.get("type") in ("output_text", "refusal") and not self._is_reasoning(event):
+            key = _item_key(event, event.get("item_id"))
+            self._write_part(delta, part, key, place if type(place) is int else 0, frozenset())
+        return self._chunk(delta, event)
 
     def add_arguments(self, event: dict[str, Any], arguments: Any, *, whole: bool) -> Chunk | None:
         """A piece of a call's arguments, or all of them at their end."""
@@ -169,6 +178,8 @@ class Answer:
                 raise unexpected_type("item", item)
             if item.get("type") != "function_call":
                 self._write_item(delta, item, f"end {place}", None, written_types)
+        if not output and not written_types and type(response.get("output_text")) is str:
+            self._write(delta, ("output_text", "end", 0), response["output_text"], whole=True)
         delta.tool_calls += self._calls.end_all([item for item in output if item.get("type") == "function_call"])
         items = output if len(output) > len(self._items) else self._items
         return make_chunk(
@@ -253,9 +264,10 @@ class Answer:
         self, delta: _Delta, item: dict[str, Any], key: int | str | None, written_types: frozenset[str]
     ) -> None:
         """Add the texts of a reasoning item that have not come yet, whatever their type. What is no text has none."""
-        written_here = {
-            text_type for text_type, its_item, _ in self._written if its_item in (key, item.get("id"))
-        } | written_types
+        id = item.get("id")
+        written_here = self._types_by_item.get(key, set()) | written_types
+        if is_key(id):
+            written_here |= self._types_by_item.get(id, set())
         for member, usual_type in (("summary", "summary_text"), ("content", "reasoning_text")):
             parts = item.get(member)
             for place, part in enumerate(parts if type(parts) is list else ()):
@@ -293,6 +305,7 @@ class Answer:
             delta.text += text
             self._declined = self._declined or part[0] == "refusal"
         self._written.add(part)
+        self._types_by_item.setdefault(part[1], set()).add(part[0])
         return True
 
     def _call_chunk(self, call: ToolCallDelta | None, raw: dict[str, Any]) -> Chunk | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from llmclients.codecs.base import decode_json, read_torn_event
+from llmclients.codecs.base import decode_json, no_object, read_torn_event
 from llmclients.codecs.bodies import last_chunks
 from llmclients.codecs.errors import STATUS_BY_CODE, error_event, excerpt
 from llmclients.codecs.framing import SSEDecoder
@@ -69,7 +69,7 @@ def decode_reply(body: bytes) -> Chunk:
     status = payload.get("status")
     if payload.get("error") or payload.get("type") == "error" or status == "failed":
         raise _failure(payload)
-    if type(payload.get("output")) is not list:
+    if type(payload.get("output")) is not list and type(payload.get("output_text")) is not str:
         raise APIResponseError(f"the reply has no output: {excerpt(body)}")
     return Answer().end(payload, status, payload)
 
@@ -103,7 +103,7 @@ class EventDecoder:
                     ) from None
                 payload = read_torn_event(event, error)
             if type(payload) is not dict:
-                raise APIResponseError(f"an event of the stream is not a JSON object: {excerpt(event)}")
+                raise no_object(payload, event, "an event of the stream")
             event_type = payload.get("type") or sse_type
             if event_type == "response.output_text.delta":  # nearly every event of every stream
                 text = payload.get("delta")
@@ -137,6 +137,8 @@ class EventDecoder:
             return self._answer.begin_item(payload)
         elif event_type == "response.output_item.done":
             return self._answer.end_item(payload)
+        elif event_type == "response.content_part.done":
+            return self._answer.end_part(payload)
         elif event_type == "response.function_call_arguments.delta":
             return self._answer.add_arguments(payload, payload.get("delta"), whole=False)
         elif event_type == "response.function_call_arguments.done":
