@@ -10,13 +10,21 @@ import base64
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 from typing_extensions import Self, TypedDict, Unpack
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
-from llmclients.types.media_types import UNKNOWN_BYTES, looks_like_a_page, normalized, settled
+from llmclients.types.media_types import (
+    UNKNOWN_BYTES,
+    is_media_type,
+    looks_like_a_page,
+    normalized,
+    settled,
+    sniff_media_type,
+)
 from llmclients.types.sources import MAX_PART_BYTES, decode_base64, parse_data_url, read_file
 
 __all__ = ["MAX_PART_BYTES", "AudioPart", "FilePart", "ImagePart", "MediaPart", "Part", "TextPart", "as_part"]
@@ -99,8 +107,10 @@ class MediaPart(Model):
             raise ValueError("needs either a url or data")
         if self.url is not None and not self.url.lower().startswith(("http://", "https://", "gs://")):
             raise ValueError("the url must begin with https:// (or http://, gs://); give bytes or a pathlib.Path else")
+        if self.url is not None and not _is_url(self.url):
+            raise ValueError("the url has no host, or a line end or the like in it")
         if self.media_type is not None:
-            self.media_type = normalized(self.media_type)
+            self.media_type = self._checked_label(normalized(self.media_type))
         if self.data is not None:
             if not self.data:
                 raise ValueError("data is empty")
@@ -110,6 +120,15 @@ class MediaPart(Model):
             if not self.media_type.startswith(self._media_type_prefix):
                 raise ValueError(f"is {self.media_type}, not {self._media_type_prefix}…")
         return self
+
+    def _checked_label(self, label: str) -> str:
+        """The label, or what the bytes show in place of one that says nothing."""
+        if is_media_type(label):
+            return label
+        shown = None if self.data is None else sniff_media_type(self.data)
+        if shown is None:
+            raise ValueError(f"media_type: {label!r} is no media type, such as image/png")
+        return shown
 
     def _settle_media_type(self, data: bytes, label: str | None) -> str:
         if label in UNKNOWN_BYTES:
@@ -208,13 +227,16 @@ def as_part(part: Any) -> Any:
             f"a part must be a TextPart, an ImagePart or another part, or a dict, not {type(part).__name__}"
         )
     part_type = part.get("type", "text")
+    if not isinstance(part_type, str):
+        raise ValueError(f"a part's type is one of {', '.join(_PART_CLASSES)}, not {type(part_type).__name__}")
     inner = part.get(part_type)
     try:
         if part_type == "image_url":
             image = inner if isinstance(inner, Mapping) else {"url": inner}
             return ImagePart(image.get("url"), detail=image.get("detail"))
         if part_type == "input_audio" and isinstance(inner, Mapping):
-            return AudioPart(data=decode_base64(inner.get("data")), media_type=f"audio/{inner.get('format')}")
+            label = None if inner.get("format") is None else f"audio/{inner['format']}"
+            return AudioPart(data=decode_base64(inner.get("data")), media_type=label)
         if part_type == "file" and isinstance(inner, Mapping):
             if "file_id" in inner:
                 raise ValueError("a file at the provider (file_id) cannot be sent: give its bytes")
@@ -226,6 +248,15 @@ def as_part(part: Any) -> Any:
     raise ValueError(f"there is no part of type {part_type!r}: the types are {', '.join(_PART_CLASSES)}")
 
 
+def _is_url(url: str) -> bool:
+    """Whether it has a host, and no character that would end a line."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return False
+    return bool(host) and all(ord(character) >= 32 and character != "\x7f" for character in url)
+
+
 def _read_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that a source stands for. `given` are the fields that the caller has named beside it."""
     if given.get("url") is not None or given.get("data") is not None:
@@ -233,7 +264,11 @@ def _read_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, bytes | bytearray | memoryview):
         return {"data": bytes(source)}
     if isinstance(source, os.PathLike):
-        return {"data": read_file(os.fspath(source))}
+        try:
+            path = os.fspath(source)
+        except TypeError as error:  # its `__fspath__` returns something else
+            raise InvalidRequestError(f"a part's source is no path: {error}", argument="source") from None
+        return {"data": read_file(path)}
     if not isinstance(source, str):
         raise InvalidRequestError(
             f"a part's source is bytes, a path or a URL, not {type(source).__name__}", argument="source"
