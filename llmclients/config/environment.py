@@ -259,7 +259,8 @@ def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None)
             or not name
             or not all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name)
         ):
-            raise ConfigurationError(f"headers: {name!r} is not a header name", argument="headers")
+            shown = repr(name.partition(":")[0]) if isinstance(name, str) else f"a {type(name).__name__}"
+            raise ConfigurationError(f"headers: {shown} is not a header name", argument="headers")
         if not isinstance(value, str):
             raise ConfigurationError(f"headers: the value of {name} must be a string", argument="headers")
         if any((ord(c) < 32 and c != "\t") or ord(c) >= 127 for c in value):
