@@ -52,7 +52,7 @@ def address_of(
             _warn_if_dead(provider)
         return None if default is None else Address(default), True
     if isinstance(base_url, str):
-        base_url = completed_url(base_url.strip(), provider.base_url_path)
+        base_url = completed_url(base_url.strip(" \t\r\n"), provider.base_url_path)
     address = codec.parse_address(base_url) if isinstance(base_url, str) else Address(base_url)
     address = address._replace(base_url=_with_known_path(check_base_url(address.base_url, argument), default))
     return address, default is not None and same_address(address.base_url, default)
