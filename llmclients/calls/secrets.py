@@ -123,10 +123,10 @@ def _spellings(secret: str) -> set[str]:
 
 def _by_numbers(secret: str) -> Iterator[str]:
     """Each character by its number, as logs of bytes and escapes of everything have it."""
-    for form in ("&#{};", "&#x{:x};", "\\u{:04x}"):
-        yield "".join(form.format(ord(character)) for character in secret)
-    for form in ("{:02x}", "%{:02x}", "\\x{:02x}"):
-        yield "".join(map(form.format, secret.encode()))
+    for pattern in ("&#{};", "&#x{:x};", "\\u{:04x}"):
+        yield "".join(pattern.format(ord(character)) for character in secret)
+    for pattern in ("{:02x}", "%{:02x}", "\\x{:02x}"):
+        yield "".join(map(pattern.format, secret.encode()))
 
 
 def _in_base64(secret: bytes) -> set[str]:
