@@ -8,7 +8,8 @@
 # read. With what stands before them (`Token x`, `session=abc`) they are looked for as phrases: not inside of words.
 #
 # A server says them percent-encoded, as JSON, as HTML, in base64; and our own messages quote by `repr`, which doubles
-# backslashes. Each such spelling is one more value to look for. Most secrets are letters and digits, and have few.
+# backslashes. Some write each character by its number. Each such spelling is one more value to look for. Most secrets
+# are letters and digits, and have few.
 
 from __future__ import annotations
 
@@ -113,10 +114,19 @@ def _spellings(secret: str) -> set[str]:
     spellings = {secret, " ".join(secret.split()), json.dumps(secret)[1:-1]}
     spellings.update((quote(secret), quote(secret, safe=""), quote_plus(secret)))
     spellings.update(secret.translate(table) for table in (*_HTML, *_JSON))
+    spellings.update(_by_numbers(secret))
     for spelling in tuple(spellings):
         doubled = spelling.replace("\\", "\\\\")  # as `repr` quotes it
         spellings.update((doubled, doubled.replace("'", "\\'")))
     return spellings | _in_base64(secret.encode())
+
+
+def _by_numbers(secret: str) -> Iterator[str]:
+    """Each character by its number, as logs of bytes and escapes of everything have it."""
+    for pattern in ("&#{};", "&#x{:x};", "\\u{:04x}"):
+        yield "".join(pattern.format(ord(character)) for character in secret)
+    for pattern in ("{:02x}", "%{:02x}", "\\x{:02x}"):
+        yield "".join(map(pattern.format, secret.encode()))
 
 
 def _in_base64(secret: bytes) -> set[str]:

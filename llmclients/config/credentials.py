@@ -67,6 +67,8 @@ def _checked(key: str | None, argument: str) -> str:
         raise ConfigurationError(
             f"{argument} has a character that no header can carry, such as a line end inside it", argument=argument
         )
+    if key[:1] in ("'", '"') or key[-1:] in ("'", '"'):
+        raise ConfigurationError(f"{argument} has quotes around it: give it without them", argument=argument)
     if " " in key:
         hint = ": give it without 'Bearer'" if key.lower().startswith("bearer ") else ""
         raise ConfigurationError(f"{argument} has a blank inside it{hint}", argument=argument)

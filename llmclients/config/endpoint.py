@@ -49,10 +49,17 @@ def address_of(
             _warn_if_dead(provider)
         return None if default is None else Address(default), True
     if isinstance(base_url, str):
-        base_url = completed_url(base_url, provider.base_url_path)
+        base_url = completed_url(base_url.strip(" \t\r\n"), provider.base_url_path)
     address = codec.parse_address(base_url) if isinstance(base_url, str) else Address(base_url)
-    address = address._replace(base_url=check_base_url(address.base_url, argument))
+    address = address._replace(base_url=_with_known_path(check_base_url(address.base_url, argument), default))
     return address, default is not None and same_address(address.base_url, default)
+
+
+def _with_known_path(base_url: str, default: str | None) -> str:
+    """The provider's own host without a path, as its page names it, gets the path that is known of it."""
+    path = urlsplit(default or "").path
+    is_makers = default is not None and not urlsplit(base_url).path and same_address(base_url + path, default)
+    return base_url + path if is_makers else base_url
 
 
 def model_of_address(model: str | None, address: Address | None) -> str | None:

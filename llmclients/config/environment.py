@@ -70,6 +70,7 @@ def _bypassed(host: str, port: int, no_proxy: str) -> bool:
         except ValueError:
             return None
 
+    host = host.removesuffix(".")  # as the root of all names, curl leaves it out on both sides
     ip_address = address(host)
     for entry in re.split(r"[\s,]+", no_proxy.lower()):
         if not entry:
@@ -89,7 +90,7 @@ def _bypassed(host: str, port: int, no_proxy: str) -> bool:
             except (ValueError, TypeError):
                 continue
         else:
-            domain = entry.removeprefix("*").removeprefix(".")
+            domain = entry.removeprefix("*").removeprefix(".").removesuffix(".")
             if domain and (host.lower() == domain or host.lower().endswith("." + domain)):
                 return True
     return False
@@ -144,7 +145,30 @@ def check_base_url(url: Any, argument: str = "base_url") -> str:
         raise ConfigurationError(f"{argument} must not hold credentials: use api_key= or headers=", argument=argument)
     if parts.query or parts.fragment:
         raise ConfigurationError(f"{argument} must not have a query or a fragment", argument=argument)
+    if not _is_host(parts.hostname or "", is_literal=parts.netloc.startswith("[")) or not _is_text(url):
+        raise ConfigurationError(f"{argument} has no valid host, or a character that no URL has", argument=argument)
     return url.rstrip("/?#")
+
+
+def _is_host(host: str, *, is_literal: bool) -> bool:
+    """Whether it is a name, or an address of IPv4; or, in brackets, one of IPv6, with its zone.
+
+    Libraries differ in what they make of anything else: one reads `%31` as `1`, and would send the key there.
+    """
+    import ipaddress
+
+    if is_literal:
+        try:
+            return bool(ipaddress.IPv6Address(host.partition("%")[0]))
+        except ValueError:
+            return False
+    labels = host.removesuffix(".").split(".")
+    return all(0 < len(label) < 64 and re.fullmatch(r"[\w-]+", label) for label in labels)
+
+
+def _is_text(url: str) -> bool:
+    """Whether UTF-8 has all of its characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in url)
 
 
 def completed_url(url: str, path: str) -> str:
@@ -235,7 +259,8 @@ def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None)
             or not name
             or not all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name)
         ):
-            raise ConfigurationError(f"headers: {name!r} is not a header name", argument="headers")
+            shown = repr(name.partition(":")[0]) if isinstance(name, str) else f"a {type(name).__name__}"
+            raise ConfigurationError(f"headers: {shown} is not a header name", argument="headers")
         if not isinstance(value, str):
             raise ConfigurationError(f"headers: the value of {name} must be a string", argument="headers")
         if any((ord(c) < 32 and c != "\t") or ord(c) >= 127 for c in value):

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from llmclients.async_client import AsyncClient
+from llmclients.errors import ConfigurationError
 from llmclients.relay.access import check_key
 from llmclients.relay.asgi import ASGIExchange
 from llmclients.relay.codecs.ai365vip import Ai365vipServerCodec
@@ -66,6 +67,10 @@ def create_app(
     Raises:
         ConfigurationError: naming the argument that is wrong.
     """
+    if defaults is not None and not isinstance(defaults, Mapping):
+        raise ConfigurationError(f"defaults must be a mapping, not {type(defaults).__name__}", argument="defaults")
+    if isinstance(max_request_bytes, bool) or not isinstance(max_request_bytes, int) or max_request_bytes < 1:
+        raise ConfigurationError("max_request_bytes must be a positive whole number", argument="max_request_bytes")
     closes_client = not isinstance(client, AsyncClient)
     upstream_client = client if isinstance(client, AsyncClient) else AsyncClient(client, retry=None)
     relay = Relay(Upstream(upstream_client, defaults or {}), check_key(api_key), max_request_bytes)

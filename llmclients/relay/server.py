@@ -31,7 +31,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from llmclients.async_client import AsyncClient
-from llmclients.errors import LLMClientError
+from llmclients.errors import ConfigurationError, LLMClientError
 from llmclients.relay.access import check_bind, check_key
 from llmclients.relay.app import DEFAULT_MAX_REQUEST_BYTES, create_app
 from llmclients.relay.connections import Connections
@@ -81,6 +81,10 @@ class RelayServer:
         max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
         limits: ConnectionLimits | None = None,
     ) -> None:
+        if not isinstance(host, str):
+            raise ConfigurationError(f"host must be a name or an address, not {type(host).__name__}", argument="host")
+        if isinstance(port, bool) or not isinstance(port, int):
+            raise ConfigurationError(f"port must be a whole number, not {port!r}", argument="port")
         check_bind(host, check_key(api_key))
         self._host, self._port, self._limits = host, port, limits or ConnectionLimits()
         self._create_app = functools.partial(

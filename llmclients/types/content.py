@@ -10,13 +10,21 @@ import base64
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 from typing_extensions import Self, TypedDict, Unpack
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
-from llmclients.types.media_types import UNKNOWN_BYTES, looks_like_a_page, normalized, settled
+from llmclients.types.media_types import (
+    UNKNOWN_BYTES,
+    is_media_type,
+    looks_like_a_page,
+    normalized,
+    settled,
+    sniff_media_type,
+)
 from llmclients.types.printing import Pairs
 from llmclients.types.sources import MAX_PART_BYTES, decode_base64, parse_data_url, read_file
 
@@ -110,8 +118,10 @@ class MediaPart(Model):
             raise ValueError("needs either a url or data")
         if self.url is not None and not self.url.lower().startswith(("http://", "https://", "gs://")):
             raise ValueError("the url must begin with https:// (or http://, gs://); give bytes or a pathlib.Path else")
+        if self.url is not None and not _is_url(self.url):
+            raise ValueError("the url has no host, or a line end or the like in it")
         if self.media_type is not None:
-            self.media_type = normalized(self.media_type)
+            self.media_type = self._checked_label(normalized(self.media_type))
         if self.data is not None:
             if not self.data:
                 raise ValueError("data is empty")
@@ -128,6 +138,15 @@ class MediaPart(Model):
                 yield "url", _without_secrets(value)
             elif name != "type" and value is not None:
                 yield name, value
+
+    def _checked_label(self, label: str) -> str:
+        """The label, or what the bytes show in place of one that says nothing."""
+        if is_media_type(label):
+            return label
+        shown = None if self.data is None else sniff_media_type(self.data)
+        if shown is None:
+            raise ValueError(f"media_type: {label!r} is no media type, such as image/png")
+        return shown
 
     def _settle_media_type(self, data: bytes, label: str | None) -> str:
         if label in UNKNOWN_BYTES:
@@ -226,13 +245,16 @@ def as_part(part: Any) -> Any:
     if not isinstance(part, Mapping):
         raise ValueError(f"a part must be text, an ImagePart or another part, or a dict, not {type(part).__name__}")
     part_type = part.get("type", "text")
+    if not isinstance(part_type, str):
+        raise ValueError(f"a part's type is one of {', '.join(_PART_CLASSES)}, not {type(part_type).__name__}")
     inner = part.get(part_type)
     try:
         if part_type == "image_url":
             image = inner if isinstance(inner, Mapping) else {"url": inner}
             return ImagePart(image.get("url"), detail=image.get("detail"))
         if part_type == "input_audio" and isinstance(inner, Mapping):
-            return AudioPart(data=decode_base64(inner.get("data")), media_type=f"audio/{inner.get('format')}")
+            label = None if inner.get("format") is None else f"audio/{inner['format']}"
+            return AudioPart(data=decode_base64(inner.get("data")), media_type=label)
         if part_type == "file" and isinstance(inner, Mapping):
             if "file_id" in inner:
                 raise ValueError("a file at the provider (file_id) cannot be sent: give its bytes")
@@ -257,6 +279,15 @@ def _without_secrets(url: str) -> str:
     return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}{mark and '?…'}"
 
 
+def _is_url(url: str) -> bool:
+    """Whether it has a host, and no character that would end a line."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return False
+    return bool(host) and all(ord(character) >= 32 and character != "\x7f" for character in url)
+
+
 def _read_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that a source stands for. `given` are the fields that the caller has named beside it."""
     if given.get("url") is not None or given.get("data") is not None:
@@ -264,7 +295,11 @@ def _read_source(source: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, bytes | bytearray | memoryview):
         return {"data": bytes(source)}
     if isinstance(source, os.PathLike):
-        return {"data": read_file(os.fspath(source))}
+        try:
+            path = os.fspath(source)
+        except TypeError as error:  # its `__fspath__` returns something else
+            raise InvalidRequestError(f"a part's source is no path: {error}", argument="source") from None
+        return {"data": read_file(path)}
     if not isinstance(source, str):
         raise InvalidRequestError(
             f"a part's source is bytes, a path or a URL, not {type(source).__name__}", argument="source"

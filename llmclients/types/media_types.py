@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["UNKNOWN_BYTES", "looks_like_a_page", "normalized", "settled", "sniff_media_type"]
+__all__ = ["UNKNOWN_BYTES", "is_media_type", "looks_like_a_page", "normalized", "settled", "sniff_media_type"]
 
 
 class _Magic(NamedTuple):
@@ -33,6 +33,7 @@ class _Magic(NamedTuple):
 
 
 _MPEG = ("audio/mp3", "audio/x-mp3", "audio/mpeg3", "audio/x-mpeg", "audio/x-mpeg-3", "audio/mpga")
+_AAC = ("audio/x-aac", "audio/aacp", "audio/x-hx-aac-adts")
 _OGG = ("audio/opus", "audio/vorbis", "audio/speex", "audio/x-ogg", "application/ogg", "video/ogg")
 _MP4 = ("audio/m4a", "audio/x-m4a", "audio/aac", "video/mp4")
 _HEIF = ("image/heif", "image/heic", "image/avif", "image/heif-sequence", "image/heic-sequence")
@@ -53,8 +54,12 @@ _MAGIC_NUMBERS = (
     _Magic(None, 0, b"BM", "image/bmp", is_text=True),
     _Magic(None, 0, b"ID3", "audio/mpeg", _MPEG, is_text=True),
     _Magic(None, 0, b"\xff\xfb", "audio/mpeg", _MPEG),
+    _Magic(None, 0, b"\xff\xfa", "audio/mpeg", _MPEG),
     _Magic(None, 0, b"\xff\xf3", "audio/mpeg", _MPEG),
     _Magic(None, 0, b"\xff\xf2", "audio/mpeg", _MPEG),
+    _Magic(None, 0, b"\xff\xf1", "audio/aac", _AAC),
+    _Magic(None, 0, b"\xff\xf9", "audio/aac", _AAC),
+    _Magic(b"FORM", 8, b"AIFF", "audio/aiff", ("audio/x-aiff",)),
     _Magic(None, 0, b"fLaC", "audio/flac", ("audio/x-flac",)),
     _Magic(None, 0, b"OggS", "audio/ogg", _OGG),
     _Magic(None, 4, b"ftypM4A", "audio/mp4", _MP4),
@@ -75,7 +80,9 @@ UNKNOWN_BYTES = ("application/octet-stream", "binary/octet-stream")
 """Labels that say nothing."""
 
 _USUAL_CHARSET = re.compile(r"charset *= *\"?(utf-?8|us-ascii|binary)\"?", re.IGNORECASE)
-_PAGE = re.compile(rb"\s*<(!doctype html|html[\s>])", re.IGNORECASE)
+_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]{0,200}>\s*)?<(!doctype html|html[\s>])", re.IGNORECASE)
+_NAME = "[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"  # RFC 6838, 4.2
+_MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}(; [ -~]+)*")
 
 
 def sniff_media_type(data: bytes) -> str | None:
@@ -98,6 +105,11 @@ def normalized(label: str) -> str:
         return name
     kept = [text for text in map(str.strip, parameters) if text and not _USUAL_CHARSET.fullmatch(text)]
     return "; ".join([name, *kept])
+
+
+def is_media_type(label: str) -> bool:
+    """Whether a normalized label has the form of a media type, as `png`, `image/*`, `undefined` have not."""
+    return _MEDIA_TYPE.fullmatch(label) is not None
 
 
 def settled(label: str | None, data: bytes, *, is_document: bool) -> str | None:

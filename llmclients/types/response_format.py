@@ -24,6 +24,7 @@ from llmclients.types.base import Model, Text
 from llmclients.types.json_text import check_json_numbers, load_json
 from llmclients.types.limits import has_too_many_values
 from llmclients.types.schema_check import describe_misfits
+from llmclients.types.schema_numbers import finite_schema
 from llmclients.types.schema_refs import References
 from llmclients.types.schema_rules import OPENAI, SchemaRules
 from llmclients.types.strict_schema import strict_schema
@@ -200,7 +201,7 @@ def _from_dict(value: Mapping[str, Any]) -> ResponseFormat | None:
 def _from_type(value: Any) -> ResponseFormat:
     try:
         adapter = value if isinstance(value, TypeAdapter) else TypeAdapter(value)
-        schema = adapter.json_schema()
+        schema = finite_schema(adapter.json_schema())
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
         raise ValueError(f"{value!r} has no JSON Schema: {str(error).partition(chr(10))[0]}") from None
     is_model = isinstance(value, type) and issubclass(value, BaseModel)

@@ -15,6 +15,7 @@ from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
 from llmclients.types.docstrings import parse_docstring
 from llmclients.types.schema_check import describe_misfits
+from llmclients.types.schema_numbers import finite_schema
 from llmclients.types.schema_rules import SchemaRules
 from llmclients.types.signatures import evaluate_signature, parameters_schema, validate_arguments
 from llmclients.types.strict_schema import strict_schema
@@ -89,7 +90,7 @@ class Tool(Model):
             return cls._from_dict(tool)
         if isinstance(tool, type) and issubclass(tool, BaseModel):
             with _schema_errors(tool.__name__):
-                schema = tool.model_json_schema()
+                schema = finite_schema(tool.model_json_schema())
             return cls(tool.__name__, inspect.getdoc(tool) if tool.__doc__ else None, schema)._made_of_type()
         if callable(tool) and not isinstance(tool, type):
             return cls._from_function(tool)
@@ -125,7 +126,7 @@ class Tool(Model):
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
                 raise InvalidRequestError(f"{name}: a model gives arguments by name: {parameter}", argument="tools")
         with _schema_errors(name):
-            schema = parameters_schema(function)
+            schema = finite_schema(parameters_schema(function))
         docstring = parse_docstring(inspect.getdoc(inner) or "")
         properties = schema.get("properties", {})
         for parameter_name, description in docstring.parameters.items():

@@ -128,6 +128,12 @@ def test_a_secret_is_found_however_the_server_writes_it(secret: str) -> None:
         "in JSON, quoted by repr": repr(json.dumps(secret)[1:-1])[1:-1],
         "in HTML": in_html.replace("'", "&#x27;"),
         "in HTML, by numbers": in_html.replace("'", "&#39;").replace("&quot;", "&#34;"),
+        "as bytes in hex": secret.encode().hex(),
+        "percent-encoded throughout": "".join(f"%{byte:02X}" for byte in secret.encode()),
+        "escaped throughout, as in JSON": "".join(f"\\u{ord(character):04x}" for character in secret),
+        "escaped throughout, as in C": "".join(f"\\x{byte:02x}" for byte in secret.encode()),
+        "in HTML, by numbers throughout": "".join(f"&#{ord(character)};" for character in secret),
+        "in HTML, by numbers in hex": "".join(f"&#x{ord(character):X};" for character in secret),
     }
     for name, spelling in spellings.items():
         assert hide(f"{{{spelling}}}") == "{***}", name

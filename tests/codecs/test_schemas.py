@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -234,6 +235,22 @@ def test_arguments_that_are_no_json_are_told_to_the_model_and_the_loop_goes_on()
         told = json.loads(mock.requests[1].body)["messages"][-1]
         assert (told["role"], told["tool_call_id"]) == ("tool", "c")
         assert f"the arguments of the call of double are not JSON: {reason}" in told["content"]
+
+
+class Limits(BaseModel):
+    top: float = Field(math.inf, description="how many", le=math.inf)
+
+
+def search(top: float = math.inf) -> None:
+    """Search."""
+
+
+@pytest.mark.parametrize("provider", ["openai", "openai-responses", "anthropic", "gemini", "cohere", "mistral"])
+def test_a_default_that_json_has_not_is_told_in_words(provider: str) -> None:
+    strict = Tool.coerce(search).model_copy(update={"strict": True})
+    for options in ({"tools": [search]}, {"tools": [Limits]}, {"tools": [strict]}, {"response_format": Limits}):
+        body, _ = asked(provider, '{"top": 1}', **options)
+        assert "default: inf" in json.dumps(body, allow_nan=False)
 
 
 def test_every_preset_s_rules_are_in_the_table() -> None:

@@ -219,6 +219,34 @@ def test_a_secret_in_the_url_is_not_named() -> None:
     assert error.endswith(f"(POST {HOST}/***/v1/chat/completions)")
 
 
+def test_an_address_loses_the_blanks_around_it() -> None:
+    assert asked("openai", base_url=f" {HOST}/v1\n") == f"{HOST}/v1/chat/completions"
+
+
+def test_a_page_s_address_of_the_chats_is_one() -> None:
+    assert asked("openai", base_url=f"{HOST}/v1/chat") == f"{HOST}/v1/chat/completions"
+    assert asked("openai-responses", base_url=f"{HOST}/v1/chat/") == f"{HOST}/v1/responses"
+
+
+def test_a_provider_s_own_host_alone_gets_the_path_that_is_known_of_it() -> None:
+    for provider, host, path in (
+        ("openai", "https://api.openai.com", "/v1"),
+        ("openai", "HTTPS://API.OpenAI.com:443/", "/v1"),
+        ("mistral", "https://api.mistral.ai", "/v1"),
+        ("groq", "https://api.groq.com/", "/openai/v1"),
+        ("openai", HOST, ""),  # of another server nobody knows
+    ):
+        assert asked(provider, base_url=host) == f"{host.rstrip('/')}{path}/chat/completions"
+
+
+@pytest.mark.parametrize(
+    "host", ["%31", "*:11434", "h,b:1", "x..y", ".", "[v1.x]:9", "a\u200bb", "a" * 64, "h/\ud800"], ids=ascii
+)
+def test_a_host_that_libraries_read_in_two_ways_is_refused_before_anything_is_sent(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="no valid host"):
+        Client("openai/m", api_key="sk-secret", base_url=f"http://{host}")
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +277,8 @@ def test_a_key_loses_the_blanks_around_it(monkeypatch: pytest.MonkeyPatch, where
         ("\ufeffsk-secret", "no header can carry"),
         ("sk-s\u0435cret", "no header can carry"),
         ("“sk-secret”", "no header can carry"),
+        ('"sk-secret"', "quotes around it"),
+        ("'sk-secret'", "quotes around it"),
     ],
     ids=ascii,
 )
@@ -316,6 +346,11 @@ def test_an_address_from_the_environment_has_its_endings_too(monkeypatch: pytest
         ("azure", "AZURE_OPENAI_ENDPOINT", "/openai/v1/", "/openai/v1/chat/completions"),
         ("gemini", "GOOGLE_GEMINI_BASE_URL", "/v1beta", "/v1beta/models/m:generateContent"),
         ("cohere", "CO_API_URL", "/v2", "/v2/chat"),
+        ("groq", "GROQ_BASE_URL", "", "/openai/v1/chat/completions"),  # its SDK appends more than others do
+        ("groq", "GROQ_BASE_URL", "/openai/v1", "/openai/v1/chat/completions"),
+        ("together", "TOGETHER_BASE_URL", "", "/v1/chat/completions"),
+        ("cerebras", "CEREBRAS_BASE_URL", "", "/v1/chat/completions"),
+        ("perplexity", "PERPLEXITY_BASE_URL", "", "/chat/completions"),
     ):
         monkeypatch.setenv(variable, f" {HOST}{value}\n")
         assert asked(provider) == HOST + path

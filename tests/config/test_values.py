@@ -314,6 +314,8 @@ def test_the_environment_s_proxy(
 @pytest.mark.parametrize(
     ("no_proxy", "url", "bypassed"),
     [
+        ("example.com.", "https://example.com/", True),
+        ("example.com", "https://example.com./", True),
         ("", "http://example.com", False),
         ("*", "http://anything.example", True),
         ("example.com", "http://example.com", True),

@@ -242,9 +242,19 @@ def test_a_port_that_is_taken_is_a_configuration_error(url: str) -> None:
         ({"defaults": {"surprise": 5}}, "defaults"),
         ({"defaults": {"model": "m"}}, "defaults"),
         ({"defaults": {"self": 1}}, "defaults"),
+        ({"defaults": 3}, "defaults"),
+        ({"max_request_bytes": 0}, "max_request_bytes"),
+        ({"max_request_bytes": "1000"}, "max_request_bytes"),
     ],
 )
 def test_a_relay_that_cannot_work_is_not_made(arguments: dict[str, Any], argument: str) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
         create_app(**arguments)
     assert caught.value.argument == argument
+
+
+@pytest.mark.parametrize("arguments", [{"port": "80"}, {"port": True}, {"host": None}, {"host": b"127.0.0.1"}])
+def test_an_address_of_another_type_is_refused_by_its_name(arguments: dict[str, Any]) -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        RelayServer(**arguments)
+    assert caught.value.argument in arguments

@@ -103,6 +103,13 @@ OGG = b"OggS rest"
         (FilePart, b"BM\x00\x00", "text/plain", "image/bmp"),
         (FilePart, b"text", "application/octet-stream", "application/octet-stream"),
         (FilePart, b"<html></html>", "text/html", "text/html"),
+        (ImagePart, PNG, "undefined", "image/png"),
+        (ImagePart, PNG, "image/*", "image/png"),
+        (ImagePart, PNG, "png", "image/png"),
+        (ImagePart, PNG, "image/png\r\nX: y", "image/png"),
+        (AudioPart, b"\xff\xf1P", "audio/wav", "audio/aac"),
+        (AudioPart, b"\xff\xfa\x90", "audio/wav", "audio/mpeg"),
+        (AudioPart, b"FORM\0\0\0\0AIFF", "audio/wav", "audio/aiff"),
     ],
 )
 def test_the_bytes_overrule_the_label_where_they_show_what_they_are(
@@ -115,7 +122,12 @@ def test_the_bytes_overrule_the_label_where_they_show_what_they_are(
 
 
 def test_a_page_in_place_of_an_image_is_refused() -> None:
-    for page in (b"<!DOCTYPE html><title>404</title>", b"\n <html lang='en'>"):
+    for page in (
+        b"<!DOCTYPE html><title>404</title>",
+        b"\n <html lang='en'>",
+        b"\xef\xbb\xbf<!doctype html>",
+        b"<?xml version='1.0'?>\n<html>",
+    ):
         for label in (None, "image/png"):
             with pytest.raises(InvalidRequestError, match="is an HTML page, not image/"):
                 ImagePart(page, media_type=label)
@@ -222,6 +234,11 @@ def test_sound_has_a_short_name(media_type: str, name: str) -> None:
     assert AudioPart(b"bytes", media_type=media_type).format == name
 
 
+class NoPath(os.PathLike[str]):
+    def __fspath__(self) -> Any:
+        return 5
+
+
 @pytest.mark.parametrize(
     ("part", "source", "fields", "message"),
     [
@@ -234,6 +251,14 @@ def test_sound_has_a_short_name(media_type: str, name: str) -> None:
         (AudioPart, PNG, {}, "is image/png, not audio/"),
         (ImagePart, PNG, {"media_type": "text/plain"}, "is text/plain, not image/"),
         (ImagePart, 5, {}, "bytes, a path or a URL, not int"),
+        (ImagePart, NoPath(), {}, "no path"),
+        (ImagePart, b"no magic", {"media_type": "image/png\r\nX: y"}, "is no media type"),
+        (ImagePart, b"no magic", {"media_type": 'image/p"ng'}, "is no media type"),
+        (FilePart, "data:text/csv\r\nX: y;base64,YSxi", {}, "is no media type"),
+        (FilePart, b"a,b", {"media_type": "csv"}, "is no media type"),
+        (ImagePart, "https://", {}, "no host"),
+        (ImagePart, "https://a.example/b\nc", {}, "line end"),
+        (ImagePart, "https://[::1", {}, "no host"),
         (ImagePart, "data:image/png,abc", {}, "must be in base64"),
         (ImagePart, "data:image/png;base64,%%", {}, "is not base64"),
         (ImagePart, Path("nowhere/cat.png"), {}, "cat.png cannot be read: No such file"),
@@ -290,6 +315,9 @@ def test_a_dict_may_have_the_fields_of_a_part_or_be_what_chat_completions_take(g
         ({"type": "input_audio", "input_audio": {"data": 5, "format": "wav"}}, "is not base64"),
         ({"type": "image_url", "image_url": {"url": 5}}, "bytes, a path or a URL, not int"),
         ({"type": "refusal", "refusal": "no"}, "there is no part of type 'refusal'"),
+        ({"type": ["text"], "text": "a"}, "not list"),
+        ({"type": "input_audio", "input_audio": {"data": "eHh4"}}, "give media_type="),
+        ({"type": "input_audio", "input_audio": {"data": "eHh4", "format": "wa v"}}, "is no media type"),
     ],
 )
 def test_a_dict_that_is_no_part_is_refused(given: Any, message: str) -> None:

@@ -299,7 +299,12 @@ PARTS = st.one_of(
     st.builds(TextPart, text=TEXT),
     st.builds(ImagePart, data=DATA, media_type=st.just("image/png"), detail=st.sampled_from([None, "auto", "low"])),
     st.builds(AudioPart, data=DATA, media_type=st.just("audio/wav")),
-    st.builds(FilePart, url=st.just("https://a.example/b"), media_type=NAMES, name=NAMES),
+    st.builds(
+        FilePart,
+        url=st.just("https://a.example/b"),
+        media_type=st.sampled_from(["text/plain", "text/csv; header=x", "x-a/b+c"]),
+        name=NAMES,
+    ),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | TEXT,

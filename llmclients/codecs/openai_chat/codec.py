@@ -36,7 +36,7 @@ class OpenAICodec(Codec):
     """
 
     name: ClassVar[str] = CODEC_NAME
-    address_endings: ClassVar[str] = "/chat/completions|(?<=/v1)/(completions|models|responses)"
+    address_endings: ClassVar[str] = "/chat/completions|(?<=/v1)/(chat|completions|models|responses)"
     request_id_headers: ClassVar[tuple[str, ...]] = (
         *Codec.request_id_headers,
         *("mistral-correlation-id", "x-generation-id", "apim-request-id"),

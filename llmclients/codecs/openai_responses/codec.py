@@ -74,7 +74,7 @@ class OpenAIResponsesCodec(Codec):
     """The Responses API. System messages stay where they are among the others: `instructions` is for `extra`."""
 
     name: ClassVar[str] = CODEC_NAME
-    address_endings: ClassVar[str] = "/responses|/chat/completions|(?<=/v1)/(completions|models)"
+    address_endings: ClassVar[str] = "/responses|/chat/completions|(?<=/v1)/(chat|completions|models)"
     fields = frozenset(
         (*_WIRE_NAMES, "tools", "tool_choice", "response_format", "reasoning_effort", "logprobs"),
     )
