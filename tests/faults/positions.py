@@ -55,7 +55,7 @@ IN_THE_LAST_EVENT: Harmless = {
 IN_A_REPLY: Harmless = {
     **DESCRIPTIONS,
     **USAGE,
-    "choices[0].index": ((EMPTY, TEXT),),
+    "choices[0].index": ((EVERYTHING, TEXT),),
     "choices[0].message": ((({},), ""),),
     "choices[0].message.role": ((EVERYTHING, TEXT),),
     "choices[0].message.content": ((EMPTY, ""),),
