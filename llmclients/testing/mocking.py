@@ -16,13 +16,7 @@ ScriptItem = Reply | APIError | Callable[[MockRequest], Reply | APIError]
 
 @contextmanager
 def mock_clients(*script: ScriptItem) -> Iterator[MockTransport]:
-    """In this block, every client is answered from the script, and nothing is sent.
-
-    ```python
-    with mock_clients(Reply.text("Hello!")) as mock:
-        my_program()
-    assert mock.requests[0].prompt == "Hi"
-    ```
+    """In this block, every client is answered from the script, and nothing is sent: docs/testing.md shows it.
 
     It holds for the whole process, in all threads and event loops: for clients that are made in the block, and for
     those that were made before. They need no key, and no server is started for the local model. Waits take no time. A
