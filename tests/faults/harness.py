@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from helpers import open_descriptors
-
 from llmclients import AsyncClient, Client
 from llmclients.config.values import Timeout
 from llmclients.errors import APIError
 from llmclients.testing import FaultServer
 from llmclients.testing.script import Forever, steps_of
 from llmclients.types.response import ChatResponse
+from tests.helpers import open_descriptors
 
 from .expect import MODELS, POLICY, Case
 

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from helpers import open_descriptors
 
 from llmclients import AsyncClient, Client
 from llmclients.config.values import Timeout
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import CHUNKED_HEAD, ReceivedRequest, Script, chunked, wait_until
+from tests.helpers import open_descriptors
 
 OPTIONS: dict[str, Any] = {"trust_env": False, "retry": 1, "timeout": Timeout(connect=10, read=20)}
 
