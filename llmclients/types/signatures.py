@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import collections.abc
 import contextlib
 import functools
 import inspect
+import sys
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,10 +49,10 @@ def evaluate_signature(function: Callable[..., Any]) -> inspect.Signature:
         for name, parameter in signature.parameters.items()
         if parameter.annotation is not parameter.empty
     }
-    types = _evaluate(given, _innermost(function))
+    evaluated = _evaluate(given, _innermost(function))
     return signature.replace(
         parameters=[
-            parameter.replace(annotation=types[name]) if name in types else parameter
+            parameter.replace(annotation=evaluated[name]) if name in evaluated else parameter
             for name, parameter in signature.parameters.items()
         ]
     )
@@ -63,13 +66,40 @@ def _evaluate(annotations: dict[str, Any], function: Any) -> dict[str, Any]:
 
     def holder() -> None: ...
 
-    holder.__annotations__ = annotations
     module: dict[str, Any] = getattr(function, "__globals__", {})
-    try:
-        return typing.get_type_hints(holder, module, _closure_of(function), include_extras=True)
-    except NameError:
-        names = {**_class_names(function, module), **vars(builtins), **module}
-        return typing.get_type_hints(holder, names, _closure_of(function), include_extras=True)
+    names, found = module, annotations
+    for _ in range(1 if _EVALUATES_ALL else _MAX_DEPTH):
+        holder.__annotations__ = found
+        try:
+            found = typing.get_type_hints(holder, names, _closure_of(function), include_extras=True)
+        except NameError:
+            names = {**_class_names(function, module), **vars(builtins), **module}
+            found = typing.get_type_hints(holder, names, _closure_of(function), include_extras=True)
+        if not _EVALUATES_ALL:
+            referring = {name: _with_references(annotation) for name, annotation in found.items()}
+            if referring == found:
+                break
+            found = referring
+    return found
+
+
+_EVALUATES_ALL = sys.version_info >= (3, 11)
+"""Before, `typing.get_type_hints` leaves the string in `list["Item"]` a string; it knows the one in `List["Item"]`."""
+_MAX_DEPTH = 20
+
+
+def _with_references(annotation: Any) -> Any:
+    """The annotation with a `ForwardRef` for each string among its arguments."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is None or origin is typing.Literal or origin is collections.abc.Callable:
+        return annotation
+    if origin is typing.Annotated:
+        parts = (_with_references(arguments[0]), *annotation.__metadata__)
+        return typing.Annotated[parts]
+    referring = tuple(typing.ForwardRef(one) if isinstance(one, str) else _with_references(one) for one in arguments)
+    if referring == arguments:
+        return annotation
+    return typing.Union[referring] if origin in (typing.Union, types.UnionType) else origin[referring]  # noqa: UP007
 
 
 def _innermost(function: Any) -> Any:
