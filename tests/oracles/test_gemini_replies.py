@@ -59,12 +59,25 @@ def events(draw: st.DrawFn) -> list[dict[str, Any]]:
     return found
 
 
+def _without_repeated_calls(parts: list[types.Part]) -> list[types.Part]:
+    """A call with an id or a signature that comes again is told again: it is one call."""
+    kept, seen = [], []
+    for part in parts:
+        call = part.function_call
+        if call is not None and (mark := call.id or part.thought_signature):
+            if (told := (mark, call.name, call.args or {})) in seen:
+                continue
+            seen.append(told)
+        kept.append(part)
+    return kept
+
+
 def check(ours: ChatResponse, chunks: list[types.GenerateContentResponse]) -> None:
     """What the SDK found in the chunks, against what we made of them all."""
-    parts = [part for chunk in chunks for part in chunk.parts or ()]
+    parts = _without_repeated_calls([part for chunk in chunks for part in chunk.parts or ()])
     assert ours.text == "".join(part.text for part in parts if part.text and not part.thought)
     assert (ours.reasoning or "") == "".join(part.text for part in parts if part.text and part.thought)
-    calls = [call for chunk in chunks for call in chunk.function_calls or ()]
+    calls = [part.function_call for part in parts if part.function_call]
     assert [(call.name, call.arguments) for call in ours.tool_calls] == [(call.name, call.args or {}) for call in calls]
     assert [call.id for call in ours.tool_calls] == [
         call.id or f"llmclients_r_{place}" for place, call in enumerate(calls)

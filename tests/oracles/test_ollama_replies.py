@@ -77,7 +77,10 @@ def tokens_of(found: Any) -> list[Any]:
 
 def of_the_sdk(responses: Sequence[ollama.ChatResponse]) -> tuple[Any, ...]:
     """What the SDK read, with our words for the reasons."""
-    asked = [call.function for one in responses for call in one.message.tool_calls or ()]
+    *before, last = ([call.function for call in one.message.tool_calls or ()] for one in responses)
+    asked = [function for functions in before for function in functions]
+    if last != asked:  # some servers end with all of the calls again: those are no new ones
+        asked += last
     last_word = responses[-1].done_reason
     reason = "error" if last_word in ("load", "unload") else "tool_calls" if asked else "stop"
     if last_word == "length":
