@@ -155,12 +155,6 @@ class ToolLoop:
 
 
 def _sum(usages: Sequence[Usage | None]) -> Usage | None:
-    """The counts of all turns together; a count that one of them lacks is not known."""
+    """The counts of all turns together; None if one of them has told none."""
     known = [usage for usage in usages if usage is not None]
-    if len(known) < len(usages) or not known:
-        return None
-    totals: dict[str, int | None] = {}
-    for name in Usage.model_fields:
-        counts = [getattr(usage, name) for usage in known]
-        totals[name] = None if None in counts else sum(counts)
-    return Usage(**totals)
+    return sum(known[1:], known[0]) if known and len(known) == len(usages) else None

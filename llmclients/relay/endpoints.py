@@ -25,12 +25,12 @@ from typing import TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
-from llmclients.errors import InvalidRequestError, LLMClientError
+from llmclients.errors import InvalidRequestError, LLMClientError, one_line
 from llmclients.relay.access import check_access
 from llmclients.relay.asgi import ASGIExchange, ClientDisconnected
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.errors import Failure, RequestRejected
-from llmclients.relay.log_text import exception_text, one_line
+from llmclients.relay.log_text import MAX_LINE, exception_text
 from llmclients.relay.upstream import Upstream
 
 __all__ = ["ChatEndpoint", "CodecSelector", "ModelsEndpoint", "Relay"]
@@ -78,7 +78,7 @@ class Endpoint(ABC):
             outcome = exchange.closed_because or "the client went away"
         finally:
             seconds = time.monotonic() - begun
-            _log.info("%s: HTTP %d, %.2f s, %s", codec.name, exchange.status, seconds, one_line(outcome))
+            _log.info("%s: HTTP %d, %.2f s, %s", codec.name, exchange.status, seconds, one_line(outcome, MAX_LINE))
 
     async def _serve(self, exchange: ASGIExchange, codec: ServerCodec) -> str:
         """Reply, be it with an error. How it ended, for the log.

@@ -17,8 +17,8 @@ from llmclients.errors import (
     InvalidRequestError,
     RateLimitError,
     UnsupportedOptionError,
+    one_line,
 )
-from llmclients.relay.log_text import one_line
 
 __all__ = ["Failure", "RequestRejected"]
 

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_UNCHECKED_BYTES",
     "check_call_count",
     "check_json_values",
+    "count_separators",
     "has_too_many_values",
 ]
 
@@ -36,13 +37,18 @@ MAX_UNCHECKED_BYTES = 1_000_000
 """Bytes: in so short a JSON, values cannot be too many to parse."""
 
 
+def count_separators(json_text: bytes) -> int:
+    """The bytes in JSON that each stand before a value or open a container, those in its texts included."""
+    return json_text.count(b",") + json_text.count(b"{") + json_text.count(b"[")
+
+
 def has_too_many_values(data: bytes | str) -> bool:
     """Whether JSON would turn into more than `MAX_JSON_VALUES` values and containers."""
     if len(data) <= MAX_UNCHECKED_BYTES:
         return False
     if isinstance(data, str):
         data = data.encode("utf-8", "replace")
-    return data.count(b",") + data.count(b"{") + data.count(b"[") > MAX_JSON_VALUES
+    return count_separators(data) > MAX_JSON_VALUES
 
 
 def check_json_values(data: bytes, what: str) -> None:

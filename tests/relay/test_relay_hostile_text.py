@@ -15,13 +15,13 @@ from relaytools import BODY, HI, PATH, PREFIX, RAW_TEXT, WIRES, post, relay_over
 
 from llmclients import errors
 from llmclients.cli.main import main
+from llmclients.errors import one_line
 from llmclients.relay import RelayServer, create_app, serve
 from llmclients.relay.app import SERVER_CODECS
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.codecs.json_fields import MAX_MESSAGES, MAX_TOOLS, MAX_VALUES, decode_json
 from llmclients.relay.codecs.json_reply import encode_json, encode_text
 from llmclients.relay.errors import Failure
-from llmclients.relay.log_text import one_line
 from llmclients.transports.mock import Reply
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, TokenLogprob, ToolCallDelta, Usage
@@ -97,9 +97,9 @@ def test_neither_does_a_fault_of_the_program(log: io.StringIO) -> None:
 
 
 def test_one_line() -> None:
-    assert one_line("a\r\nb\tc") == "a b c"
-    assert one_line("é\x1b[1m\u202e\ud83d") == "é\\x1b[1m\\u202e\\ud83d"
-    assert one_line("x" * 20, 10) == "x" * 9 + "…"
+    assert one_line("a\r\nb\tc", 100) == "a b c"
+    assert one_line("é\x1b[1m\u202e\ud83d", 100) == "é\\x1b[1m\\u202e\\ud83d"
+    assert one_line("x" * 20, 10) == "x" * 10 + "…"
 
 
 @pytest.mark.parametrize("request_id", ["a\r\nSet-Cookie: b", "a\nb", "é", "x" * 201, "\x1b"])

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmclients.errors import InvalidRequestError, UnsupportedOptionError
+from llmclients.types.limits import count_separators
 
 __all__ = ["check_known", "check_no_op", "decode_json", "get_field", "get_objects"]
 
@@ -55,16 +56,12 @@ def _floats(payload: Any) -> Iterator[float]:
 
 def _check_size(body: bytes) -> None:
     """Raise InvalidRequestError for more than `MAX_VALUES` values, before they are made: each takes far more memory."""
-    if len(body) <= 2 * MAX_VALUES or _separators(body) <= MAX_VALUES:  # a value takes two bytes at least
+    if len(body) <= 2 * MAX_VALUES or count_separators(body) <= MAX_VALUES:  # a value takes two bytes at least
         return
     # Some of what was counted may be in texts: without those, what escapes a quote, and then the quotes themselves.
     pieces = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 2 * MAX_VALUES)
-    if len(pieces) > 2 * MAX_VALUES or sum(map(_separators, pieces[::2])) > MAX_VALUES:
+    if len(pieces) > 2 * MAX_VALUES or sum(map(count_separators, pieces[::2])) > MAX_VALUES:
         raise InvalidRequestError(f"the request has more than {MAX_VALUES} values")
-
-
-def _separators(json_text: bytes) -> int:
-    return json_text.count(b",") + json_text.count(b"[") + json_text.count(b"{")
 
 
 def get_field(payload: Mapping[str, Any], name: str, type_: type | tuple[type, ...], default: Any) -> Any:

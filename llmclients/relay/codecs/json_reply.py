@@ -10,6 +10,8 @@ import json
 import math
 from typing import Any
 
+from llmclients.types.halves import joined
+
 __all__ = ["encode_json", "encode_text"]
 
 _MAX_DIGITS = 4000  # Python refuses to write more than 4,300
@@ -29,7 +31,7 @@ def encode_text(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        return joined(text).encode()
 
 
 def _without_odd_numbers(value: Any) -> Any:
