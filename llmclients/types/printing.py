@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,9 +45,9 @@ class ShortRepr:
 
     __slots__ = ()
 
+    @abstractmethod
     def _shown(self) -> Pairs:
         """What the repr is made of: values with their names, or with None as the name."""
-        raise NotImplementedError
 
     def _short(self, limit: int) -> str:
         """The repr in at most so many characters, as far as the class's name allows."""

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import KeysView
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -69,9 +70,9 @@ class TextModel(Model):
             return self.__dict__[name]
         raise self._not_a_sequence(f"has no {name!r} to look up" if isinstance(name, str) else "has no items")
 
+    @abstractmethod
     def _instead(self) -> str:
         """What to write where one may try to iterate. (As a class variable, old pydantic would keep it by instance.)"""
-        raise NotImplementedError
 
     def _not_a_sequence(self, what: str) -> TypeError:
         return TypeError(f"a {type(self).__name__} {what}: {self._instead()}")
