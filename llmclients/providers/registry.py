@@ -62,6 +62,9 @@ def registered(provider: Provider) -> Iterator[None]:
         _registered.update(before)
 
 
+_MAX_NAME = 30  # characters
+
+
 def find_provider(name: str) -> Provider:
     """The provider of that name or alias, in upper or lower case.
 
@@ -78,7 +81,9 @@ def find_provider(name: str) -> Provider:
 
     similar = difflib.get_close_matches(key, {*_registered, *_entry_points()}, n=3, cutoff=0.7)
     hint = f"did you mean {' or '.join(similar)}?" if similar else f"known are {', '.join(provider_names())}"
-    raise UnknownProviderError(f"there is no provider named {name!r}: {hint}", argument="provider")
+    # A long name, or one that begins as keys do, may be a key that was given in the wrong place.
+    called = "of that name" if len(name) > _MAX_NAME or key.startswith("sk-") else f"named {name!r}"
+    raise UnknownProviderError(f"there is no provider {called}: {hint}", argument="provider")
 
 
 def provider_names() -> list[str]:

@@ -73,6 +73,13 @@ def test_an_alias_is_the_provider_itself_and_no_name_of_its_own() -> None:
     assert "aichatos" not in provider_names()
 
 
+def test_a_key_in_the_place_of_a_name_is_not_repeated() -> None:
+    for key in ("sk-abc123", "SK-proj-abc123", "gsk_" + "a1" * 20, "AIza" + "b2" * 18):
+        with pytest.raises(UnknownProviderError, match="there is no provider of that name: ") as caught:
+            find_provider(key)
+        assert key[4:] not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

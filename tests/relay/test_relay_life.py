@@ -82,6 +82,14 @@ def test_what_a_web_page_may_send_unasked_is_rejected(url: str) -> None:
     assert post(url, "openai", headers={"Content-Type": "application/json; charset=utf-8"}).status == 200
 
 
+def test_an_encoded_body_is_rejected_in_words(url: str) -> None:
+    for encoding in ("gzip", "deflate", "br", "identity, gzip"):
+        answer = post(url, "openai", headers={"Content-Encoding": encoding})
+        assert answer.status == 415, encoding
+        assert "send no Content-Encoding" in answer.json["error"]["message"]
+    assert post(url, "openai", headers={"Content-Encoding": "identity"}).status == 200
+
+
 def test_a_request_may_not_be_endless() -> None:
     with relay_over(max_request_bytes=1000) as (relay, mock):
         answer = post(relay.url, "openai", {"messages": [{"role": "user", "content": "x" * 300_000}]})
