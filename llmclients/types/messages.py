@@ -11,9 +11,9 @@ from pydantic import StrictBool, field_validator, model_serializer, model_valida
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text, make_model
 from llmclients.types.content import MediaPart, Part, TextPart, as_part, is_part
-from llmclients.types.json_text import load_json
 from llmclients.types.limits import has_too_many_values
 from llmclients.types.printing import Pairs
+from llmclients.types.strict_json import load_strict_json
 from llmclients.types.text_model import TextModel
 
 __all__ = ["Message", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
@@ -82,7 +82,7 @@ class ToolCall(Model):
         if has_too_many_values(self.arguments_text):
             raise APIResponseError(f"the arguments of the call of {self.name} have too many values")
         try:
-            arguments = load_json(self.arguments_text.strip() or "{}")
+            arguments = load_strict_json(self.arguments_text.strip() or "{}")
         except ValueError as error:
             raise APIResponseError(f"the arguments of the call of {self.name} are not JSON: {error}") from None
         if arguments is None:  # as models write that there are none

@@ -29,7 +29,7 @@ __all__ = ["PartialJSON"]
 #     _failed         behind what is no JSON                            nothing
 #
 # What it reads it builds into a tree, which it has from `PartialTree`; how cut strings and numbers get there is said
-# there. It takes for JSON what the reader of the whole answer takes (`json_text`), with pydantic's bounds: no half
+# there. It takes for JSON what the reader of the whole answer takes (`strict_json`), with pydantic's bounds: no half
 # surrogate pairs, 200 containers within each other. So it may refuse at once what would be refused at the end.
 
 _MAX_DEPTH = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llmclients.types.json_text import json_float, json_int
+from llmclients.types.strict_json import json_float, json_int
 
 __all__ = ["PartialTree", "number_value"]
 

@@ -21,12 +21,12 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types.base import Model, Text
-from llmclients.types.json_text import check_json_numbers, load_json
 from llmclients.types.limits import has_too_many_values
 from llmclients.types.schema_check import describe_misfits
 from llmclients.types.schema_numbers import finite_schema
 from llmclients.types.schema_refs import References
 from llmclients.types.schema_rules import OPENAI, SchemaRules
+from llmclients.types.strict_json import check_json_numbers, load_strict_json
 from llmclients.types.strict_schema import strict_schema
 from llmclients.types.wrapped_answer import is_object, list_item, unwrap, wrap_schema
 
@@ -120,13 +120,13 @@ class ResponseFormat(Model):
         if has_too_many_values(text):
             raise ValueError("it has too many values")
         if self.adapter is None:
-            value = load_json(text)
+            value = load_strict_json(text)
             if not isinstance(value, dict):
                 raise ValueError("it is not a JSON object")
             return value
         check_json_numbers(text)
         if self._is_wrapped:
-            whole = load_json(text)
+            whole = load_strict_json(text)
             if (inner := unwrap(whole)) is not whole:
                 text = json.dumps(inner)  # pydantic reads JSON otherwise than Python's values
         return _validate(self.adapter, text)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import settings
 from pydantic_core import from_json
 
-from llmclients.types.json_text import load_json
 from llmclients.types.partial_json import PartialJSON
+from llmclients.types.strict_json import load_strict_json
 from tests.types.json_documents import make_document, pieces, spoil
 
 DOCUMENTS = settings().max_examples * 20
@@ -72,7 +72,7 @@ def test_what_is_no_json_is_refused_wherever_it_is_cut() -> None:
             except ValueError as error:
                 refusals.add(str(error))
         try:
-            load_json(document)
+            load_strict_json(document)
             from_json(document)
             assert refusals == {""}, (seed, document)
         except ValueError:

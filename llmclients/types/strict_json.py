@@ -1,4 +1,4 @@
-"""`load_json`: JSON by its grammar. Python's reader, and pydantic's, also take NaN, infinities and what becomes one."""
+"""`load_strict_json`: JSON by its grammar: without the NaN, infinities and overlong numbers that other readers take."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 import math
 from typing import Any, NoReturn
 
-__all__ = ["check_json_numbers", "json_float", "json_int", "load_json"]
+__all__ = ["check_json_numbers", "json_float", "json_int", "load_strict_json"]
 
 _MAX_DIGITS = 308
 """So many digits always fit into a float."""
 
 
-def load_json(text: str) -> Any:
+def load_strict_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
