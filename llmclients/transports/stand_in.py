@@ -25,7 +25,7 @@ class StandIn(Protocol):
 
 
 class MockEndpoint(NamedTuple):
-    """Where a server in this process would listen, if one had been started."""
+    """Where a server on this machine would listen, if one had been started."""
 
     base_url: str = "http://127.0.0.1/v1"
     api_key: str = "mock"
@@ -67,7 +67,16 @@ def remove_stand_in(stand_in: StandIn) -> None:
         _update()
 
 
-class SyncConnections:
+class _Connections:
+    """What both kinds have besides a transport's methods."""
+
+    @property
+    def endpoint(self) -> MockEndpoint | None:
+        """What a provider has in place of the server that it starts on this machine; None: it is to be started."""
+        return _NO_SERVER if _stand_ins else None
+
+
+class SyncConnections(_Connections):
     """A `Client`'s own connections, unless something stands in for them."""
 
     def __init__(self, transport: Transport) -> None:
@@ -77,11 +86,6 @@ class SyncConnections:
     def clock(self) -> Clock:
         return (_Current.sync or self._connections).clock
 
-    @property
-    def endpoint(self) -> MockEndpoint | None:
-        """What a provider has in place of the server that it starts in this process; None: it is to be started."""
-        return _NO_SERVER if _stand_ins else None
-
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
         return (_Current.sync or self._connections).open(request, timeout, deadline)
 
@@ -89,7 +93,7 @@ class SyncConnections:
         self._connections.close()
 
 
-class AsyncConnections:
+class AsyncConnections(_Connections):
     """The same of an `AsyncClient`."""
 
     def __init__(self, transport: AsyncTransport) -> None:
@@ -98,11 +102,6 @@ class AsyncConnections:
     @property
     def clock(self) -> Clock:
         return (_Current.asynchronous or self._connections).clock
-
-    @property
-    def endpoint(self) -> MockEndpoint | None:
-        """What a provider has in place of the server that it starts in this process; None: it is to be started."""
-        return _NO_SERVER if _stand_ins else None
 
     def open(
         self, request: HTTPRequest, timeout: Timeout, deadline: float | None
