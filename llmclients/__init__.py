@@ -58,9 +58,11 @@ from llmclients.types.response import (
 )
 
 if TYPE_CHECKING:
-    from llmclients.async_client import AsyncClient, AsyncStream
-    from llmclients.client import Client, Stream
+    from llmclients.async_client import AsyncClient
+    from llmclients.async_stream import AsyncStream
+    from llmclients.client import Client
     from llmclients.conversation import AsyncConversation, Conversation, Turn
+    from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
     from llmclients.types.response_format import ResponseFormat
@@ -131,12 +133,12 @@ __all__ = [
 _LAZY = {
     "AsyncClient": "llmclients.async_client",
     "AsyncConversation": "llmclients.conversation",
-    "AsyncStream": "llmclients.async_client",
+    "AsyncStream": "llmclients.async_stream",
     "AsyncTransport": "llmclients.transports",
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
     "ResponseFormat": "llmclients.types.response_format",
-    "Stream": "llmclients.client",
+    "Stream": "llmclients.stream",
     "Tool": "llmclients.types.tools",
     "Transport": "llmclients.transports",
     "Turn": "llmclients.conversation",

@@ -1,27 +1,22 @@
-"""`BaseClient` and `BaseStream`: what the two clients, and their streams, have in common. Nothing here waits."""
+"""`BaseClient`: what the two clients have in common. Nothing here waits."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from typing_extensions import Self, Unpack
 
 from llmclients.calls.chat import Backend, ChatArguments, ChatCall, OnComplete, prepare
 from llmclients.calls.fallback import FallbackCall
-from llmclients.calls.flow import Run
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Messages, as_messages
-from llmclients.types.printing import Verbatim, short_repr
-from llmclients.types.response import ChatResponse, PartialToolCall
+from llmclients.types.printing import short_repr
 
-if TYPE_CHECKING:
-    from llmclients.calls.partial import Objects, PartialAnswer
-
-__all__ = ["BaseClient", "BaseStream"]
+__all__ = ["BaseClient"]
 
 
 class _HasClock(Protocol):
@@ -163,62 +158,3 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
 
     def _prepare(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
         return prepare(self._settings, self._transport.clock, arguments, stream=stream)
-
-
-class BaseStream:
-    """What `Stream` and `AsyncStream` have in common: the call, and how far its flow has come."""
-
-    def __init__(self, call: ChatCall | FallbackCall, on_complete: OnComplete | None = None) -> None:
-        self._call = call
-        self._run = Run(call.stream())
-        self._on_complete = on_complete
-        self._partial_answer: PartialAnswer | None = None
-
-    @property
-    def partial(self) -> Any:
-        """What the answer that `response_format` asks for is so far, as plain JSON values; None before anything.
-
-        A list or dict is the same object each time and grows with the stream: look at it, and copy it (`deepcopy`) to
-        keep how it was. A text is there as far as it has come, a key once it has a value. Nothing is validated before
-        the end, where `response.parsed` is. An answer that turns out to be no JSON leaves it as it was.
-
-        Raises:
-            InvalidRequestError: the stream was not asked for with `response_format`.
-        """
-        return (self._partial_answer or self._partial()).value()
-
-    @property
-    def partial_tool_calls(self) -> list[PartialToolCall]:
-        """The tool calls so far, with their arguments as far as they have come: as `partial` is of the answer."""
-        return self._partial().tool_calls()
-
-    @property
-    def response(self) -> ChatResponse:
-        """The chunks so far as one response; complete once the stream has ended."""
-        return self._call.response()
-
-    def _partial(self) -> PartialAnswer:
-        if self._partial_answer is None:
-            from llmclients.calls.partial import PartialAnswer
-
-            self._partial_answer = PartialAnswer(self._call)
-        return self._partial_answer
-
-    def _objects(self) -> Objects:
-        return self._partial().objects()
-
-    def __repr__(self) -> str:
-        response = self.response
-        begun = response.text or response.reasoning or response.tool_calls
-        state = "open" if begun else "nothing yet"
-        if self._run.ended or self._run.closed:
-            state = "complete" if self._run.ended else "closed"
-        shown = (pair for pair in response._shown() if pair[1] != "")
-        text = short_repr(type(self).__name__, [(None, Verbatim(state)), *shown])
-        return self._call.without_secrets(text)  # a server may repeat the key, and tools show a traceback's locals
-
-    def _tell_completion(self) -> None:
-        """Tell the whole answer to who waits for it, once."""
-        on_complete, self._on_complete = self._on_complete, None
-        if on_complete is not None:
-            on_complete(self._run.result)

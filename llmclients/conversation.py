@@ -17,8 +17,8 @@ from llmclients.types.printing import Pairs, Verbatim
 from llmclients.types.response import ChatResponse, FinishReason, Usage, make_usage
 
 if TYPE_CHECKING:
-    from llmclients.async_client import AsyncStream
-    from llmclients.client import Stream
+    from llmclients.async_stream import AsyncStream
+    from llmclients.stream import Stream
 
 __all__ = ["AsyncConversation", "Conversation", "Turn"]
 

@@ -29,7 +29,18 @@ SHARED_CODECS = tuple(
 VALUES = ("config.values", "config.environment", "config.certificates")
 SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)
-CLIENT = ("base_client", "calls.*", "conversation", "transports", *CALL)
+CLIENT = (
+    "base_client",
+    "base_stream",
+    "driver",
+    "async_driver",
+    "stream",
+    "async_stream",
+    "calls.*",
+    "conversation",
+    "transports",
+    *CALL,
+)
 PROGRAM = ("", "_version", "async_client", "client", "conversation", *CLIENT, "local.*")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -56,6 +67,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "calls.*": ("calls.*", *CALL),
     "conversation": ("calls.*", *CALL),
     "base_client": ("calls.*", *CALL),
+    "base_stream": ("calls.*", *CALL),
+    "driver": ("calls.*", "transports", *CALL),
+    "async_driver": ("calls.*", "transports", *CALL),
+    "stream": ("base_stream", "driver", "calls.*", "transports", *CALL),
+    "async_stream": ("base_stream", "async_driver", "calls.*", "transports", *CALL),
     "client": CLIENT,
     "async_client": CLIENT,
     "": ("_version", "config.values", "providers.*", *TYPES),

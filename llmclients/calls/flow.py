@@ -17,7 +17,7 @@
 # without sleeping. Chunks are steps like the others: `chat` and `stream` have the same reader of a body, and `chat`'s
 # flow just does not yield them.
 #
-# A *driver* (`client.Stream`, `async_client.AsyncStream`) owns the one response that is open, and has one loop:
+# A *driver* (`driver.Driver`, `async_driver.AsyncDriver`) owns the one response that is open, and has one loop:
 #
 #     step = run.next_step()
 #     while step is not None:                     # None: the flow has ended, and `run.result` is its value

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmclients.async_client import AsyncClient, AsyncStream
+from llmclients.async_client import AsyncClient
+from llmclients.async_stream import AsyncStream
 from llmclients.errors import ConfigurationError, InvalidRequestError, UnsupportedOptionError
 from llmclients.relay.codecs.base import RelayedCall
 from llmclients.types.response import ChatResponse

@@ -1,0 +1,134 @@
+"""`AsyncDriver`: performs a call's steps over a transport that is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from llmclients.calls.flow import Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
+from llmclients.calls.tracebacks import clear_locals
+from llmclients.errors import APIError
+from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse
+from llmclients.transports.base import running_loop
+from llmclients.types.response import Chunk
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["AsyncDriver"]
+
+# The driver. An `AsyncDriver` performs the steps of one flow, in the task that asks for its chunks or its result; the
+# theory of flows and drivers is in `calls/flow.py`. It owns the response that is open. Any error ends it: a task that
+# is cancelled, and a stream that is dropped, cannot await, so `abort` frees the connection at once. The flow's end and
+# `close` may await, to put the connection back. `close` may come from another task while a read waits: the transport
+# then fails the read, and `Run.closed` makes the outcome of a read that had just returned count for nothing.
+
+T = TypeVar("T")
+
+
+class AsyncDriver(Generic[T]):
+    """Performs the steps of a flow over a transport."""
+
+    def __init__(self, run: Run[T], transport: AsyncTransport) -> None:
+        self._run = run
+        self._transport = transport
+        self._response: AsyncResponse | None = None
+        self.buffer: BufferedAsyncResponse | None = None  # the same, where it can be read without awaiting
+
+    async def result(self) -> T:
+        """What a flow without chunks ends with."""
+        await self.next_chunk(self._run.next_step())
+        return self._run.result
+
+    async def next_chunk(self, step: Step | Chunk | None) -> Chunk | None:
+        """Perform this step, and those after it, to the next chunk; None at the flow's end."""
+        run = self._run
+        try:
+            while step is not None:
+                if type(step) is Chunk:
+                    return step
+                try:
+                    run.outcome = await self._outcome(step)
+                except APIError as error:
+                    run.error = error
+                step = run.next_step()
+        except BaseException as error:
+            self.abort()
+            step = None  # it has the request
+            clear_locals(error)
+            raise
+        await self.close()
+        return None
+
+    async def _outcome(self, step: Step | Chunk) -> Any:
+        if isinstance(step, Read):
+            if self._response is None:
+                raise closed_early()
+            data = await self._response.read()
+            self._run.check_open()
+            return data
+        if isinstance(step, Drain):
+            if self._response is not None:
+                await self._response.drain()
+            return None
+        await self._release()
+        self._run.check_open()
+        if isinstance(step, Open):
+            self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
+            if hasattr(opened, "read_nowait"):
+                self.buffer = cast(BufferedAsyncResponse, opened)
+            return opened
+        if isinstance(step, Sleep):
+            return await self._transport.clock.asleep(step.seconds)
+        assert isinstance(step, StartServer)
+        mocked = getattr(self._transport, "endpoint", None)  # in tests, no server is started
+        if mocked is not None:
+            return mocked
+        running_loop()
+        return await _in_thread(step.run)
+
+    async def _release(self) -> None:
+        response, self._response, self.buffer = self._response, None, None
+        if response is not None:
+            await response.close()
+
+    async def close(self) -> None:
+        """End the flow, wherever it is, and close the response. Idempotent."""
+        self._run.closed = True
+        await self._release()
+
+    def abort(self) -> None:
+        """`close` without awaiting: for a task that is cancelled, a stream that is dropped."""
+        self._run.closed = True
+        response, self._response, self.buffer = self._response, None, None
+        if response is not None:
+            response.abort()
+
+
+async def _in_thread(run: Callable[[], T]) -> T:
+    """What `run` returns or raises, in a thread that a cancelled task, and a program's end, do not wait for."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if outcome.done():  # cancelled
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(cast(T, result))
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = run()
+        except Exception as error:  # noqa: BLE001 - raised where it is awaited
+            failure = error
+        with suppress(RuntimeError):  # the loop has been closed meanwhile
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, name="start server", daemon=True).start()
+    return await outcome

@@ -1,0 +1,93 @@
+"""`Driver`: performs a call's steps over a transport that waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from llmclients.calls.flow import Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
+from llmclients.calls.tracebacks import clear_locals
+from llmclients.errors import APIError
+from llmclients.transports import Response, Transport
+from llmclients.types.response import Chunk
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Driver"]
+
+# The driver. A `Driver` performs the steps of one flow, in the thread that asks for its chunks or its result; the
+# theory of flows and drivers is in `calls/flow.py`. It owns the response that is open. Any error ends it, and closes
+# that response; so do the flow's end, `close`, and dropping the stream. `close` may come from another thread while a
+# read waits: the transport then fails the read, and `Run.closed` makes the outcome of a read that had just returned
+# count for nothing. Tools show the variables of the frames in a traceback, so a driver that fails leaves none that hold
+# a secret: its own by hand, those below by `clear_locals`.
+
+T = TypeVar("T")
+
+
+class Driver(Generic[T]):
+    """Performs the steps of a flow over a transport."""
+
+    def __init__(self, run: Run[T], transport: Transport) -> None:
+        self._run = run
+        self._transport = transport
+        self._response: Response | None = None
+
+    def result(self) -> T:
+        """What a flow without chunks ends with."""
+        self.next_chunk(self._run.next_step())
+        return self._run.result
+
+    def next_chunk(self, step: Step | Chunk | None) -> Chunk | None:
+        """Perform this step, and those after it, to the next chunk; None at the flow's end."""
+        run = self._run
+        try:
+            while step is not None:
+                if type(step) is Chunk:
+                    return step
+                try:
+                    run.outcome = self._outcome(step)
+                except APIError as error:
+                    run.error = error
+                step = run.next_step()
+        except BaseException as error:
+            self.close()
+            step = None  # it has the request
+            clear_locals(error)
+            raise
+        self.close()
+        return None
+
+    def _outcome(self, step: Step | Chunk) -> Any:
+        if isinstance(step, Read):
+            if self._response is None:
+                raise closed_early()
+            data = self._response.read()
+            self._run.check_open()
+            return data
+        if isinstance(step, Drain):
+            if self._response is not None:
+                self._response.drain()
+            return None
+        self._release()
+        self._run.check_open()
+        if isinstance(step, Open):
+            self._response = self._transport.open(step.request, step.timeout, step.deadline)
+            return self._response
+        if isinstance(step, Sleep):
+            return self._transport.clock.sleep(step.seconds)
+        assert isinstance(step, StartServer)
+        mocked = getattr(self._transport, "endpoint", None)  # in tests, no server is started
+        if mocked is not None:
+            return mocked
+        return step.run()
+
+    def _release(self) -> None:
+        response, self._response = self._response, None
+        if response is not None:
+            response.close()
+
+    def close(self) -> None:
+        """End the flow, wherever it is, and close the response. Idempotent."""
+        self._run.closed = True
+        self._release()

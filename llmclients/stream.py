@@ -1,0 +1,112 @@
+"""`Stream`: a streamed answer, as an iterator of chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from llmclients.base_stream import BaseStream
+from llmclients.calls.chat import ChatCall, OnComplete
+from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.flow import Step
+from llmclients.calls.tracebacks import clear_locals
+from llmclients.driver import Driver
+from llmclients.errors import StructuredOutputError
+from llmclients.transports import Transport
+from llmclients.types.response import Chunk
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from llmclients.calls.partial import Objects
+
+__all__ = ["Stream"]
+
+
+class Stream(BaseStream, Iterator[Chunk]):
+    """A streamed answer: an iterator of chunks, and a context manager that frees the connection.
+
+    It ends normally only when the provider has said that the answer is complete. Leaving it early, closing it, or
+    dropping it frees its connection at once.
+    """
+
+    def __init__(
+        self, call: ChatCall | FallbackCall, transport: Transport, on_complete: OnComplete | None = None
+    ) -> None:
+        super().__init__(call, on_complete)
+        self._driver = Driver(self._run, transport)
+
+    def __next__(self) -> Chunk:
+        """The next chunk.
+
+        Raises:
+            APIError: the call failed, or the answer broke off; its `partial` has what came.
+        """
+        for chunk in self:
+            return chunk
+        raise StopIteration
+
+    def __iter__(self) -> Iterator[Chunk]:
+        # A generator, so that a `for` over the stream asks it without a call of a Python function for each chunk. The
+        # stream does not hold it: with the last reference to both gone, `__del__` frees the connection at once.
+        run, driver = self._run, self._driver
+        while True:
+            step: Step | Chunk | None
+            try:
+                step = run.resume(None)
+            except StopIteration as end:
+                run.end(end)
+                step = None
+            except BaseException as error:
+                driver.close()
+                step = None
+                clear_locals(error)
+                raise
+            if type(step) is not Chunk:
+                step = driver.next_chunk(step)
+                if step is None:
+                    break
+            yield step
+        self._tell_completion()
+
+    def objects(self) -> Iterator[Any]:
+        """The objects of the answer, read as `response_format` asks for: of `list[T]` each T as soon as it is complete.
+
+        Of a type that is no list, it is the one object at the end. The stream is read for them; each call begins with
+        the first. Of an answer that calls tools instead, there are none more.
+
+        Raises:
+            InvalidRequestError: the stream was not asked for with `response_format`, or with `restart`.
+            StructuredOutputError: an object does not fit; the stream is closed then. The whole answer does not.
+            APIError: the call failed, or the answer broke off; its `partial` has what came.
+        """
+        return self._each_object(self._objects())
+
+    def _each_object(self, objects: Objects) -> Iterator[Any]:
+        try:
+            for _ in self:
+                yield from objects.complete()
+            yield from objects.rest()
+        except StructuredOutputError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""
+        self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_driver"):  # a constructor that failed leaves none behind
+            self.close()
