@@ -31,12 +31,12 @@ from llmclients.types.response import make_text_chunk
 STREAMS, CHUNKS, ROUNDS = 50, 400, 7
 EVENT = wire.event({"content": "tok12 "})
 CHUNK = wire.chunked(EVENT)
-_TURNS = 3  # of the event loop, until whoever was woken has run
+_TURNS = 3
 
 Stream = Callable[[asyncio.AbstractEventLoop, list[Any]], Coroutine[Any, Any, int]]
 
 
-class _Wire(asyncio.Transport):
+class Wire(asyncio.Transport):
     """The other end of a connection that nothing is sent over."""
 
     def write(self, data: Any) -> None: ...
@@ -52,10 +52,11 @@ class _Wire(asyncio.Transport):
         return 0
 
 
-async def _bare(loop: asyncio.AbstractEventLoop, connections: list[Any]) -> int:
+async def bare_stream(loop: asyncio.AbstractEventLoop, connections: list[Any]) -> int:
+    """A stream of a bare protocol: how many texts came."""
     texts: list[str] = []
     connection = BareConnection(loop)
-    connection.connection_made(_Wire())
+    connection.connection_made(Wire())
     connections.append(connection)
     events = Events(texts.append)
     while not events.feed(await connection.read()):
@@ -63,7 +64,9 @@ async def _bare(loop: asyncio.AbstractEventLoop, connections: list[Any]) -> int:
     return len(texts)
 
 
-def _client(client: AsyncClient) -> Stream:
+def client_stream(client: AsyncClient) -> Stream:
+    """The same of a client, whose connections the caller has put in place."""
+
     async def stream(loop: asyncio.AbstractEventLoop, connections: list[Any]) -> int:
         count = 0
         async for chunk in client.stream(wire.PROMPT):
@@ -71,6 +74,12 @@ def _client(client: AsyncClient) -> Stream:
         return count
 
     return stream
+
+
+async def turn() -> None:
+    """Let the event loop go round until whoever was woken has run."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 async def _fed(stream: Stream, connections: list[Any]) -> float:
@@ -81,8 +90,7 @@ async def _fed(stream: Stream, connections: list[Any]) -> float:
     async def feed(data: bytes) -> None:
         for connection in connections:
             connection.data_received(data)
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
+        await turn()
 
     await feed(b"")
     await feed(wire.opening() + CHUNK)
@@ -103,13 +111,13 @@ async def _fed_client() -> float:
 
     async def connect(pool: Pool, exchange: Any) -> Connection:
         connection = Connection(asyncio.get_running_loop(), ours, memoryview(bytearray(1024)))
-        connection.connection_made(_Wire())
+        connection.connection_made(Wire())
         connections.append(connection)
         return connection
 
     with ours, theirs, patch.object(Pool, "_connect", connect):
         async with AsyncClient("openai", model=wire.MODEL, base_url="http://127.0.0.1:9", api_key="key") as client:
-            return await _fed(_client(client), connections)
+            return await _fed(client_stream(client), connections)
 
 
 def _timed(part: Callable[[], object], number: int = 20_000) -> float:
@@ -138,7 +146,7 @@ def main() -> None:
     """Two totals, each the best of some rounds in turn, and the parts alone: µs."""
     pin(RUNNER_CORE)
     write = sys.stdout.write
-    rounds = [(asyncio.run(_fed(_bare, [])), asyncio.run(_fed_client())) for _ in range(ROUNDS)]
+    rounds = [(asyncio.run(_fed(bare_stream, [])), asyncio.run(_fed_client())) for _ in range(ROUNDS)]
     for name, seconds in zip(("a bare protocol", "AsyncClient"), map(min, zip(*rounds, strict=True)), strict=True):
         write(f"{seconds * 1e6:6.2f}  {name}, a chunk in all\n")
     write(f"{statistics.median(ours - bare for bare, ours in rounds) * 1e6:6.2f}  the median difference of a round\n")

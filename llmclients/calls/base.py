@@ -6,9 +6,10 @@ import logging
 import random
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -49,18 +50,21 @@ _MAX_MESSAGE = 510  # characters, as in an `APIError`; before them come the prov
 _MAX_ID = 200
 
 
-@contextmanager
-def reading_reply() -> Iterator[None]:
+class reading_reply:
     """Around a codec's reading: whatever goes wrong there is an APIError, as the caller has done nothing wrong.
 
     A reply can hold values that our own models refuse, and a codec from elsewhere can have faults.
     """
-    try:
-        yield
-    except APIError:
-        raise
-    except Exception as error:
-        raise APIResponseError(f"the reply cannot be read: {type(error).__name__}: {error}") from error
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, APIError):
+            raise APIResponseError(f"the reply cannot be read: {type(error).__name__}: {error}") from error
 
 
 class CallView(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from llmclients.calls.accumulator import Accumulator
@@ -287,15 +287,22 @@ class ChatCall(BaseCall):
         )
 
 
-@contextmanager
-def _held_back(accumulator: Accumulator, tags: ThinkTags | None) -> Iterator[None]:
+class _held_back:
     """Around the reading of a stream: if it breaks off, what was held back belongs to what had come."""
-    try:
-        yield
-    except APIError:
-        for _ in _rest(accumulator, tags):
-            pass
-        raise
+
+    __slots__ = ("_accumulator", "_tags")
+
+    def __init__(self, accumulator: Accumulator, tags: ThinkTags | None) -> None:
+        self._accumulator, self._tags = accumulator, tags
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, APIError):
+            for _ in _rest(self._accumulator, self._tags):
+                pass
 
 
 def _rest(accumulator: Accumulator, tags: ThinkTags | None) -> Iterator[Chunk]:
