@@ -39,7 +39,8 @@ def page():
 def chat():
     prompt = request.args.get("prompt") or abort(400, "there is no prompt")
     stream = client.stream(prompt).open()  # a refusal is raised here, before a status has gone out
-    return Response(events(stream), mimetype="text/event-stream", headers={"Cache-Control": "no-cache"})
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # nginx, too, passes each piece on
+    return Response(events(stream), mimetype="text/event-stream", headers=headers)
 
 
 def events(stream):

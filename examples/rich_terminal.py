@@ -3,21 +3,18 @@
 import sys
 
 from rich.live import Live
-from rich.markdown import Markdown
 
 from llmclients import APIError, Client
 
 
 def main(prompt):
-    text = ""
     with (
         Client("openai/gpt-4.1-mini") as client,
         client.stream(prompt).open() as stream,
         Live(vertical_overflow="visible") as live,
     ):
-        for piece in stream.text_stream:
-            text += piece
-            live.update(Markdown(text))
+        for _ in stream.text_stream:
+            live.update(stream.response)  # which rich prints as Markdown
 
 
 if __name__ == "__main__":

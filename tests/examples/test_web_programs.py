@@ -27,12 +27,14 @@ class Served:
         ask: asks it, and gives the answer's beginning.
         text: what a piece of the answer says.
         no_prompt: the status of a question without a prompt.
+        hears_of_leaving: whether the server is told at once that a reader has left, and not by its next piece.
         breaks_by_event: whether an answer that breaks off ends in an event, and not without its end mark.
     """
 
     ask: Callable[[str | None], Page]
     text: Callable[[str], str] = str
     no_prompt: int = 400
+    hears_of_leaving: bool = False
     breaks_by_event: bool = False
 
 
@@ -93,7 +95,7 @@ def served(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[Serve
         elif request.param == "fastapi":
             program = stack.enter_context(example("fastapi_app", upstream))
             port = stack.enter_context(asgi_server(program.app))
-            yield Served(lambda prompt: Page(port, "/chat", prompt, post=True), no_prompt=422)
+            yield Served(lambda prompt: Page(port, "/chat", prompt, post=True), no_prompt=422, hears_of_leaving=True)
         elif request.param == "gunicorn":
             port, _ = request.getfixturevalue("gunicorn")
             yield Served(lambda prompt: Page(port, "/", prompt))
@@ -105,7 +107,7 @@ def served(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[Serve
                 yield Served(lambda prompt: Page(port, "/chat", prompt))
             else:
                 port = stack.enter_context(asgi_server(program.asgi))
-                yield Served(lambda prompt: Page(port, "/async-chat", prompt))
+                yield Served(lambda prompt: Page(port, "/async-chat", prompt), hears_of_leaving=True)
 
 
 def text_events(piece: str) -> str:
@@ -125,10 +127,12 @@ def test_the_text_arrives_piece_by_piece(served: Served, upstream: Upstream) -> 
 
 
 def test_a_reader_who_leaves_midway_ends_the_request(served: Served, upstream: Upstream) -> None:
-    with served.ask("endless") as page:
-        assert "and on" in page.piece()
-        assert not upstream.left.is_set()
-    assert upstream.left.wait(BOUND)
+    for prompt, piece in [("endless", "and on"), ("silent", "Once")][: 1 + served.hears_of_leaving]:
+        upstream.forget()
+        with served.ask(prompt) as page:
+            assert piece in page.piece()
+            assert not upstream.left.is_set()
+        assert upstream.left.wait(BOUND)
 
 
 def test_a_refusal_becomes_a_status_with_words(served: Served) -> None:

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 from wsgiref.types import WSGIApplication
 
-from llmclients.testing.fault_server import END, FaultServer, ReceivedRequest, chunked
+from llmclients.testing.fault_server import END, HOLD, FaultServer, ReceivedRequest, chunked
 from llmclients.testing.fault_server import http as http_reply
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -30,12 +30,13 @@ HEAD = http_reply(headers=[("Content-Type", "text/event-stream"), ("Transfer-Enc
 class Upstream:
     """Speaks chat completions, and does what the prompt says.
 
-    A prompt that begins with `401` or `429` is refused so, `break` breaks off after a piece, `endless` has no end.
+    A prompt that begins with `401` or `429` is refused so, `break` breaks off after a piece, `endless` has no end,
+    `silent` says a piece and no more.
     Any other is answered with `PIECES`, and each piece but the first waits until a reader says that it has the last.
 
     Attributes:
         seen: set by who has seen a piece, so that the next one is sent.
-        left: set when the connection of an endless answer was closed.
+        left: set when the connection of an endless or silent answer was closed.
     """
 
     PIECES = ("# The Nile\n\n", "It is *long*,", " and old.")
@@ -74,7 +75,7 @@ class Upstream:
                     )
                 ]
             )
-        return {"break": self._broken, "endless": self._endless}.get(prompt.split()[0], self._answer)()
+        return getattr(self, f"_{prompt.split()[0]}", self._answer)()
 
     def _answer(self) -> Iterator[Any]:
         yield HEAD
@@ -85,18 +86,30 @@ class Upstream:
         yield _event("", "stop")
         yield chunked(b"data: [DONE]\n\n")
 
-    def _broken(self) -> Iterator[Any]:
+    def _break(self) -> Iterator[Any]:
         yield HEAD
         yield _event("Once")
         yield END
 
     def _endless(self) -> Iterator[Any]:
-        try:
+        with self._leaving():
             yield HEAD
             while True:
                 yield _event("and on ")
                 yield 0.005
-        finally:  # the server ends a script whose connection is closed
+
+    def _silent(self) -> Iterator[Any]:
+        with self._leaving():
+            yield HEAD
+            yield _event("Once")
+            yield HOLD
+
+    @contextmanager
+    def _leaving(self) -> Iterator[None]:
+        """The server ends a script whose connection is closed."""
+        try:
+            yield
+        finally:
             self.left.set()
 
 
