@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -105,8 +106,10 @@ async def test_the_head_is_enough_and_closing_or_dropping_frees_the_connection(k
                     await closed(stream)
                     with pytest.raises(StreamInterruptedError, match="closed before its end"):
                         await read(stream)
+                call = weakref.ref(stream._call)
                 del stream
                 await asyncio.sleep(0)  # the loop closes the socket in its next turn
+                assert call() is None
                 assert await asyncio.to_thread(server.wait_for, 0)
         finally:
             gc.enable()

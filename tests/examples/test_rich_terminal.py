@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,16 +23,14 @@ class Terminal:
     def __init__(self, prompt: str, upstream: Upstream) -> None:
         self._screen, inside = pty.openpty()
         self.shown = ""
+        # The first process of a session that opens a terminal owns it: so Ctrl-C is a signal to the program.
+        own_terminal = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>"$0"', os.ttyname(inside)]
         self.process = subprocess.Popen(
-            [sys.executable, EXAMPLES / "rich_terminal.py", *prompt.split()],
-            stdin=inside,
-            stdout=inside,
-            stderr=inside,
+            [*own_terminal, sys.executable, EXAMPLES / "rich_terminal.py", *prompt.split()],
             env={**upstream.environment, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
             start_new_session=True,
-            preexec_fn=_take_terminal,
         )
-        os.close(inside)
+        self._inside = inside  # until the end: else a read that comes before the program's start would find nobody
 
     def type(self, keys: str) -> None:
         os.write(self._screen, keys.encode())
@@ -39,6 +38,7 @@ class Terminal:
     def wait_for(self, text: str) -> None:
         """Until the terminal shows this text."""
         while text not in self.shown:
+            assert select.select([self._screen], [], [], BOUND)[0], self.shown
             data = os.read(self._screen, 65536)
             self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", data.decode())
 
@@ -50,13 +50,7 @@ class Terminal:
         self.process.kill()
         self.process.wait(BOUND)
         os.close(self._screen)
-
-
-def _take_terminal() -> None:
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is a signal to it
+        os.close(self._inside)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from wsgiref.types import WSGIApplication
 
 from llmclients.testing.fault_server import END, HOLD, FaultServer, ReceivedRequest, chunked
 from llmclients.testing.fault_server import http as http_reply
@@ -139,7 +138,7 @@ def example(name: str, upstream: Upstream) -> Iterator[ModuleType]:
 
 
 @contextmanager
-def wsgi_server(app: WSGIApplication) -> Iterator[int]:
+def wsgi_server(app: Callable[..., Any]) -> Iterator[int]:
     """The port of werkzeug's server, which `flask run` runs: a thread for each request."""
     from werkzeug.serving import make_server
 
