@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from llmclients.calls.flow import Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
+from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
 from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse
@@ -63,6 +63,32 @@ class AsyncDriver(Generic[T]):
         await self.close()
         return None
 
+    async def open(self) -> None:
+        """Perform the flow's steps up to the first read of a streamed answer: its status is good then.
+
+        Does nothing when the flow has begun already, but for one that was closed before its end.
+        """
+        run = self._run
+        if run.begun:
+            if not run.ended:
+                run.check_open()
+            return
+        try:
+            step = run.next_step()
+            while not (step is None or step is READ or type(step) is Chunk):
+                try:
+                    run.outcome = await self._outcome(step)
+                except APIError as error:
+                    run.error = error
+                step = run.next_step()
+            run.check_open()  # `close` may have come while the request was on its way
+        except BaseException as error:
+            self.abort()
+            step = None  # it has the request
+            clear_locals(error)
+            raise
+        run.hold(step)
+
     async def _outcome(self, step: Step | Chunk) -> Any:
         if isinstance(step, Read):
             if self._response is None:
@@ -76,6 +102,7 @@ class AsyncDriver(Generic[T]):
             return None
         await self._release()
         self._run.check_open()
+        self._run.begun = True
         if isinstance(step, Open):
             self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
             if hasattr(opened, "read_nowait"):
@@ -97,12 +124,12 @@ class AsyncDriver(Generic[T]):
 
     async def close(self) -> None:
         """End the flow, wherever it is, and close the response. Idempotent."""
-        self._run.closed = True
+        self._run.close()
         await self._release()
 
     def abort(self) -> None:
         """`close` without awaiting: for a task that is cancelled, a stream that is dropped."""
-        self._run.closed = True
+        self._run.close()
         response, self._response, self.buffer = self._response, None, None
         if response is not None:
             response.abort()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmclients.async_driver import AsyncDriver
 from llmclients.base_stream import BaseStream
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from llmclients.calls.partial import Objects
 
-__all__ = ["AsyncStream"]
+__all__ = ["AsyncStream", "OpeningStream"]
+
+StreamT = TypeVar("StreamT", bound="AsyncStream")
 
 
 class AsyncStream(BaseStream, AsyncIterator[Chunk]):
@@ -77,6 +79,35 @@ class AsyncStream(BaseStream, AsyncIterator[Chunk]):
         self._tell_completion()
         raise StopAsyncIteration
 
+    def open(self) -> OpeningStream[Self]:
+        """Send the request now, and wait until the answer begins: what the provider refuses is raised here.
+
+        Gives the stream: `stream = await client.stream(…).open()`, or `async with client.stream(…).open() as stream`.
+        Opening a stream that has begun does nothing; iterating starts with the first chunk. All retries, and providers
+        to fall back on, have had their turn. They have it again if the answer breaks off before its first chunk.
+
+        Raises:
+            APIError: the request failed, and so did its retries; a `RateLimitError`, an `AuthenticationError`, …
+            StreamInterruptedError: the stream was closed before.
+        """
+        return OpeningStream(self, self._open())
+
+    async def _open(self) -> None:
+        await self._driver.open()
+
+    @property
+    def text_stream(self) -> AsyncIterator[str]:
+        """The answer's new text, piece by piece, as an iterator: what the chunks have but empty texts.
+
+        Whatever else comes, such as tool calls, is in `response`. The stream is read for it, as by iterating over it.
+
+        Raises:
+            InvalidRequestError: the stream was asked for with `restart`: text has no mark for what is void.
+            APIError: while iterating, as of the chunks.
+        """
+        self._check_no_restart()
+        return _Texts(self)
+
     def objects(self) -> AsyncIterator[Any]:
         """The objects of the answer, read as `response_format` asks for: of `list[T]` each T as soon as it is complete.
 
@@ -108,6 +139,42 @@ class AsyncStream(BaseStream, AsyncIterator[Chunk]):
     def __del__(self) -> None:
         if hasattr(self, "_driver"):  # a constructor that failed leaves none behind
             self._driver.abort()
+
+
+class OpeningStream(Generic[StreamT]):
+    """What `AsyncStream.open()` gives: awaited, or entered by `async with`, it is the open stream."""
+
+    def __init__(self, stream: StreamT, opening: Coroutine[Any, Any, None]) -> None:
+        self._stream = stream
+        self._opening = opening  # if nobody awaits it, Python says so
+
+    def __await__(self) -> Generator[Any, Any, StreamT]:
+        yield from self._opening.__await__()
+        return self._stream
+
+    async def __aenter__(self) -> StreamT:
+        return await self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stream.close()
+
+
+class _Texts(AsyncIterator[str]):
+    # Not a generator: one that is left early is closed by the event loop, some time later.
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._next_chunk = stream.__anext__
+
+    async def __anext__(self) -> str:
+        while True:
+            text = (await self._next_chunk()).text
+            if text:
+                return text
 
 
 class _AsyncObjects(AsyncIterator[Any]):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llmclients.calls.chat import ChatCall, OnComplete
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Run
+from llmclients.errors import InvalidRequestError
 from llmclients.types.printing import Verbatim, short_repr
 from llmclients.types.response import ChatResponse, PartialToolCall
 
@@ -55,13 +56,21 @@ class BaseStream:
             self._partial_answer = PartialAnswer(self._call)
         return self._partial_answer
 
+    def _check_no_restart(self) -> None:
+        if self._call.restarts:
+            raise InvalidRequestError(
+                "text_stream cannot take back what it gave, as an answer that begins anew would want: ask without "
+                "restart, or read the chunks",
+                argument="restart",
+            )
+
     def _objects(self) -> Objects:
         return self._partial().objects()
 
     def __repr__(self) -> str:
         response = self.response
         begun = response.text or response.reasoning or response.tool_calls
-        state = "open" if begun else "nothing yet"
+        state = "open" if begun or self._run.begun else "nothing yet"
         if self._run.ended or self._run.closed:
             state = "complete" if self._run.ended else "closed"
         shown = (pair for pair in response._shown() if pair[1] != "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from llmclients.calls.flow import Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
+from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
 from llmclients.transports import Response, Transport
@@ -58,6 +58,32 @@ class Driver(Generic[T]):
         self.close()
         return None
 
+    def open(self) -> None:
+        """Perform the flow's steps up to the first read of a streamed answer: its status is good then.
+
+        Does nothing when the flow has begun already, but for one that was closed before its end.
+        """
+        run = self._run
+        if run.begun:
+            if not run.ended:
+                run.check_open()
+            return
+        try:
+            step = run.next_step()
+            while not (step is None or step is READ or type(step) is Chunk):
+                try:
+                    run.outcome = self._outcome(step)
+                except APIError as error:
+                    run.error = error
+                step = run.next_step()
+            run.check_open()  # `close` may have come while the request was on its way
+        except BaseException as error:
+            self.close()
+            step = None  # it has the request
+            clear_locals(error)
+            raise
+        run.hold(step)
+
     def _outcome(self, step: Step | Chunk) -> Any:
         if isinstance(step, Read):
             if self._response is None:
@@ -71,6 +97,7 @@ class Driver(Generic[T]):
             return None
         self._release()
         self._run.check_open()
+        self._run.begun = True
         if isinstance(step, Open):
             self._response = self._transport.open(step.request, step.timeout, step.deadline)
             return self._response
@@ -89,5 +116,5 @@ class Driver(Generic[T]):
 
     def close(self) -> None:
         """End the flow, wherever it is, and close the response. Idempotent."""
-        self._run.closed = True
+        self._run.close()
         self._release()

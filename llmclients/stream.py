@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from llmclients.calls.partial import Objects
 
 __all__ = ["Stream"]
+
+_text_of = attrgetter("text")
 
 
 class Stream(BaseStream, Iterator[Chunk]):
@@ -69,6 +72,33 @@ class Stream(BaseStream, Iterator[Chunk]):
                     break
             yield step
         self._tell_completion()
+
+    def open(self) -> Self:
+        """Send the request now, and wait until the answer begins: what the provider refuses is raised here.
+
+        Returns the stream: `stream = client.stream(…).open()`, or `with client.stream(…).open() as stream`.
+        Opening a stream that has begun does nothing; iterating starts with the first chunk. All retries, and providers
+        to fall back on, have had their turn. They have it again if the answer breaks off before its first chunk.
+
+        Raises:
+            APIError: the request failed, and so did its retries; a `RateLimitError`, an `AuthenticationError`, …
+            StreamInterruptedError: the stream was closed before.
+        """
+        self._driver.open()
+        return self
+
+    @property
+    def text_stream(self) -> Iterator[str]:
+        """The answer's new text, piece by piece, as an iterator: what the chunks have but empty texts.
+
+        Whatever else comes, such as tool calls, is in `response`. The stream is read for it, as by iterating over it.
+
+        Raises:
+            InvalidRequestError: the stream was asked for with `restart`: text has no mark for what is void.
+            APIError: while iterating, as of the chunks.
+        """
+        self._check_no_restart()
+        return filter(None, map(_text_of, self))  # no Python function for each piece
 
     def objects(self) -> Iterator[Any]:
         """The objects of the answer, read as `response_format` asks for: of `list[T]` each T as soon as it is complete.

@@ -39,6 +39,7 @@ def plainly(annotation: Any) -> str:
     """An annotation without its async words."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = text.replace("httpx.AsyncClient", "requests.Session")
+    text = re.sub(r"^OpeningStream\[(.+)\]$", r"\1", text)  # what can be awaited, or entered
     return re.sub(r"\bAsync(?=[A-Z])", "", text)
 
 
@@ -61,7 +62,7 @@ def test_both_have_the_same_public_names(sync: type[Any], mirror: type[Any]) -> 
 def test_the_names_are_the_documented_ones() -> None:
     assert set(public(Client)) == {"chat", "stream", "conversation", "models", "close", "__enter__", "__exit__"}
     assert set(public(Stream)) == {
-        *("response", "objects", "partial", "partial_tool_calls", "close"),
+        *("response", "open", "text_stream", "objects", "partial", "partial_tool_calls", "close"),
         *("__enter__", "__exit__", "__iter__", "__next__"),
     }
     assert {"chat", "stream", "bind"} <= set(public(Conversation))

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from llmclients.calls.flow import READ, CallState, Flow, Open, ResponseHead, Sleep, StartServer
+from llmclients.calls.flow import READ_BODY, CallState, Flow, Open, ResponseHead, Sleep, StartServer
 from llmclients.calls.redaction import Mask, chained_errors
 from llmclients.calls.retry import Decision, Retries, parse_retry_after
 from llmclients.calls.secrets import find_secrets
@@ -213,7 +213,7 @@ class BaseCall(ABC):
         """The whole body, or its beginning once that has `limit` bytes."""
         pieces: list[bytes] = []
         size = 0
-        while data := (yield READ):
+        while data := (yield READ_BODY):
             pieces.append(data)
             size += len(data)
             if limit is not None and size >= limit:

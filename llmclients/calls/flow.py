@@ -8,7 +8,7 @@
 #     step                 the driver                                      the outcome
 #     StartServer          calls `run()`                                   an `Endpoint`
 #     Open                 closes the open response, sends the request     the new response
-#     Read                 reads the open response                         bytes; b"" at the body's clean end
+#     READ, READ_BODY      read the open response                          bytes; b"" at the body's clean end
 #     Drain                reads a complete answer's last bytes off        None; never an error
 #     Sleep                closes the open response, waits                 None
 #     a `Chunk`            hands it to the caller, and stops until asked   None
@@ -28,6 +28,10 @@
 #
 # Nearly every step of a long answer is a chunk behind a chunk. Those a stream takes by `run.resume(None)`, which is the
 # generator's own `send`, and leaves the loop for the rest.
+#
+# `READ` is a read of a streamed answer, `READ_BODY` one of a body that is read whole: a reply, an error. So a driver
+# that is asked to open a stream performs steps until the first `READ`, before which the status was a good one, and
+# holds it: `run.resume` gives it out once more, and the flow does not notice. A stream that nobody opens pays nothing.
 #
 # Invariants: at most one response is open at any time. Nothing is sent, read or decoded before the driver is asked for
 # a chunk (or the result). A flow that has raised is over, as any generator. An `APIError` of a step goes into the flow,
@@ -53,6 +57,7 @@ from llmclients.types.response import Chunk
 __all__ = [
     "DRAIN",
     "READ",
+    "READ_BODY",
     "CallState",
     "Drain",
     "Flow",
@@ -97,7 +102,13 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read the body's next bytes; the outcome is `b""` at its clean end."""
+    """Read the body's next bytes; the outcome is `b""` at its clean end.
+
+    Attributes:
+        is_streamed: whether the body is an answer whose pieces are handed out, and not one that is read whole.
+    """
+
+    is_streamed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +125,8 @@ class Sleep:
     seconds: float
 
 
-READ = Read()
+READ = Read(is_streamed=True)
+READ_BODY = Read(is_streamed=False)
 DRAIN = Drain()
 Step: TypeAlias = StartServer | Open | Read | Drain | Sleep
 Flow: TypeAlias = Generator[Step | Chunk, Any, T]
@@ -144,12 +156,13 @@ class Run(Generic[T]):
         resume: the flow's `send`: for a flow that stands at a chunk, `resume(None)` is `next_step()` without its ado.
         outcome: what the flow is sent next. The driver sets it after a step.
         error: what is thrown into the flow instead. The driver sets it when a step has failed.
+        begun: whether a step was performed. The driver sets it.
         closed: whether the driver's response was closed by the caller, maybe from another thread.
         ended: whether the flow has come to its end.
         result: the flow's value, once it has ended.
     """
 
-    __slots__ = ("_flow", "closed", "ended", "error", "outcome", "result", "resume")
+    __slots__ = ("_flow", "_held", "begun", "closed", "ended", "error", "outcome", "result", "resume")
     result: T
 
     def __init__(self, flow: Flow[T]) -> None:
@@ -157,6 +170,8 @@ class Run(Generic[T]):
         self.resume = flow.send
         self.outcome: Any = None
         self.error: APIError | None = None
+        self._held: Step | Chunk | None = None
+        self.begun = False
         self.closed = False
         self.ended = False
 
@@ -176,6 +191,23 @@ class Run(Generic[T]):
             self.end(end)
             return None
 
+    def hold(self, step: Step | Chunk | None) -> None:
+        """Give this step out once more before the flow goes on: it was not performed. At the end, None, nothing is."""
+        if step is not None:
+            self._held = step
+            self.resume = self._resume_held
+
+    def _resume_held(self, outcome: Any) -> Any:
+        step, self._held = self._held, None
+        self.resume = self._flow.send
+        return step
+
+    def close(self) -> None:
+        """Take note that the response is closed. May be called from another thread, at any moment."""
+        self.closed = True
+        if self._held is not None:  # the read that was held will find no response; and `resume` holds the run no longer
+            self.resume = _read_closed
+
     def end(self, end: StopIteration) -> None:
         """Take note of the flow's end; its value is the result. The next step after it is None.
 
@@ -192,6 +224,10 @@ class Run(Generic[T]):
         """Raise StreamInterruptedError if the caller has closed the stream: then even a clean end means nothing."""
         if self.closed:
             raise closed_early()
+
+
+def _read_closed(outcome: Any) -> Step:
+    return READ
 
 
 def closed_early() -> StreamInterruptedError:
