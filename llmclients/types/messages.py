@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import StrictBool, field_validator, model_serializer, model_validator
-from typing_extensions import Required, TypedDict
+from typing_extensions import TypedDict
 
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text, make_model
@@ -194,10 +194,13 @@ class Message(TextModel):
         return [TextPart(text=self.content)] if self.content else []
 
 
-class MessageDict(TypedDict, total=False):
+class _WithRole(TypedDict):
+    role: Role
+
+
+class MessageDict(_WithRole, total=False):
     """A message as a dict: what `Message` takes, by name. A list of them is declared as `list[MessageDict]`."""
 
-    role: Required[Role]
     content: str | Sequence[str | Part | Mapping[str, Any]] | None
     name: str | None
     tool_calls: Sequence[ToolCall | Mapping[str, Any]] | None

@@ -28,10 +28,11 @@ ToolLike: TypeAlias = Tool | type[BaseModel] | Callable[..., Any] | Mapping[str,
 """What a tool may be given as."""
 
 
-class _SpecialForm(Protocol):
-    """What checkers know of `Literal[…]` and the like as values: no type of an answer, so `parsed` is Any."""
+class _TypeExpression(Protocol):
+    """All that mypy knows of `Literal[…]` and the like as values. They are no `type`, so `parsed` is Any."""
 
     def __getitem__(self, parameters: Any, /) -> object: ...
+    def __or__(self, other: Any, /) -> object: ...
 
 
 class ChatOptions(TypedDict, Generic[AnswerT], total=False):
@@ -63,7 +64,14 @@ class ChatOptions(TypedDict, Generic[AnswerT], total=False):
     parallel_tool_calls: bool | None
     """Whether the model may ask for several calls at once."""
     response_format: (
-        type[AnswerT] | TypeAdapter[AnswerT] | ResponseFormat | Mapping[str, Any] | UnionType | _SpecialForm | None
+        type[AnswerT]
+        | TypeAdapter[AnswerT]
+        | UnionType
+        | _TypeExpression
+        | ResponseFormat
+        | Mapping[str, Any]
+        | Literal["json", "json_object", "text"]
+        | None
     )
     """The answer as JSON: a type, such as a pydantic model or `list[int]`; a JSON Schema of an object; or `"json"`."""
     reasoning_effort: str | None
@@ -82,7 +90,7 @@ class ChatOptions(TypedDict, Generic[AnswerT], total=False):
     thinking_budget: int | None
     """Gemini, Cohere: tokens of thinking at most, in place of `reasoning_effort`. Gemini: 0: none, -1: dynamic."""
     user_id: str | int | None
-    """Anthropic: an opaque id of the caller's user, a text. yqcloud-legacy: the chat's number."""
+    """Anthropic, yqcloud-legacy: an opaque id of the caller's user, a text; the chat's number."""
 
     thinking: int | Literal["adaptive"] | None
     """Anthropic: tokens of thinking at most, 1024 or more; or `adaptive`, for models that decide themselves."""
