@@ -131,7 +131,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         Args:
             model: the model of this call.
             restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came.
-            options: those of `ChatOptions`, as far as the provider's wire has them.
+            options: `temperature`, `max_tokens`, `tools`, `response_format` and what else `ChatOptions` has, as far as
+                the provider's wire does.
 
         Raises:
             ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.

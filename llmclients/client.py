@@ -52,7 +52,8 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
                 answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
             max_turns: how often the model is asked then, at the most.
-            options: those of `ChatOptions`, as far as the provider's wire has them.
+            options: `temperature`, `max_tokens`, `tools`, `response_format` and what else `ChatOptions` has, as far as
+                the provider's wire does.
 
         Raises:
             ConfigurationError: something cannot be sent; nothing was.

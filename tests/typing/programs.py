@@ -124,6 +124,10 @@ async def ask_async(client: AsyncClient, conversation: AsyncConversation) -> Non
     assert_type(conversation.stream("Hi", response_format=Invoice).response.parsed, Invoice)
 
 
+def parrot(*, mood: str = "cheerful") -> dict[str, Any]:
+    return {"mood": mood}
+
+
 def options(client: Client) -> ChatResponse:
     client.chat("Hi", temperature=0, top_p=0.5, max_tokens=5, stop=["END"], seed=1, extra={"n": 1})
     client.chat("Hi", temperature=None, stop="END", top_k=5, thinking="adaptive", cache_control="1h")
@@ -135,8 +139,7 @@ def options(client: Client) -> ChatResponse:
     invoice: ChatOptions[Invoice] = {"temperature": 0, "response_format": Invoice}
     assert_type(client.chat("Hi", **invoice).parsed, Invoice)
     # Options that nobody knows here: of a codec of one's own, or read from a file.
-    parrot: dict[str, Any] = {"mood": "grumpy"}
-    client.chat("Hi", **parrot)
+    client.chat("Hi", max_tokens=5, **parrot(mood="grumpy"))
     client.chat("Hi", temperature=0, **cast(Any, {"mood": "grumpy"}))
     return client.chat("Hi", **json.loads("{}"))
 
