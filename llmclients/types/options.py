@@ -44,7 +44,7 @@ class ChatOptions(TypedDict, Generic[AnswerT], total=False):
     """
 
     temperature: float | None
-    """How freely the model picks its words: 0 for the likeliest."""
+    """How freely the model picks its words; with 0 it takes the likeliest."""
     top_p: float | None
     """Sample from the likeliest tokens that have this probability together, 0 to 1."""
     max_tokens: int | None
@@ -54,13 +54,13 @@ class ChatOptions(TypedDict, Generic[AnswerT], total=False):
     seed: int | None
     """The same seed gives the same answer, as far as the provider can."""
     presence_penalty: float | None
-    """Makes tokens that have occurred less likely; below 0: likelier."""
+    """Makes tokens that have occurred less likely; below 0, likelier."""
     frequency_penalty: float | None
-    """Makes tokens less likely, the more often they have occurred; below 0: likelier."""
+    """Makes tokens less likely, the more often they have occurred; below 0, likelier."""
     tools: Sequence[ToolLike] | None
-    """What the model may call: functions, pydantic models, or dicts with name, description and JSON Schema."""
+    """What the model may call, as functions, pydantic models, or dicts with name, description and JSON Schema."""
     tool_choice: Literal["auto", "none", "required"] | str | Mapping[str, Any] | None
-    """Whether the model calls tools: `auto`, `none`, `required`, or the name of the one to call."""
+    """Whether the model calls tools, `auto`, `none` or `required`, or the name of the one to call."""
     parallel_tool_calls: bool | None
     """Whether the model may ask for several calls at once."""
     response_format: (
@@ -73,7 +73,7 @@ class ChatOptions(TypedDict, Generic[AnswerT], total=False):
         | Literal["json", "json_object", "text"]
         | None
     )
-    """The answer as JSON: a type, such as a pydantic model or `list[int]`; a JSON Schema of an object; or `"json"`."""
+    """The answer as JSON, by a type such as a pydantic model or `list[int]`, a JSON Schema of an object, or `json`."""
     reasoning_effort: str | None
     """How much the model reasons, in the provider's own word, such as `low` or `high`."""
     logprobs: bool | None
@@ -81,64 +81,64 @@ class ChatOptions(TypedDict, Generic[AnswerT], total=False):
     top_logprobs: int | None
     """Of how many alternatives for each token to send them."""
     extra: Mapping[str, Any] | None
-    """Members merged into the provider's payload last: they replace or add, as they are."""
+    """Members merged into the provider's payload last; they replace or add, as they are."""
 
     think_tags: bool | None
-    """Every wire: whether `<think>` tags in front of the text hold reasoning; None: as the provider is known to."""
+    """Whether `<think>` tags in front of the text hold reasoning; None for what is known of the provider's models."""
     top_k: int | None
-    """Anthropic, Gemini, Cohere, Ollama: how many of the likeliest tokens are sampled from."""
+    """How many of the likeliest tokens are sampled from (Anthropic, Gemini, Cohere, Ollama)."""
     thinking_budget: int | None
-    """Gemini, Cohere: tokens of thinking at most, in place of `reasoning_effort`. Gemini: 0: none, -1: dynamic."""
+    """Tokens of thinking at most, in place of `reasoning_effort` (Gemini, Cohere)."""
     user_id: str | int | None
-    """Anthropic, yqcloud-legacy: an opaque id of the caller's user, a text; the chat's number."""
+    """An opaque id of the caller's user, a text; or the chat's number (Anthropic; yqcloud-legacy)."""
 
     thinking: int | Literal["adaptive"] | None
-    """Anthropic: tokens of thinking at most, 1024 or more; or `adaptive`, for models that decide themselves."""
+    """Tokens of thinking at most, 1024 or more; `adaptive` for models that decide themselves (Anthropic)."""
     thinking_display: Literal["summarized", "omitted"] | None
-    """Anthropic: whether newer models send a summary of their thinking, or nothing of it."""
+    """Whether newer models send a summary of their thinking, or nothing of it (Anthropic)."""
     cache_control: Literal["5m", "1h"] | None
-    """Anthropic: how long the provider's cache keeps the prompt: 5 minutes or an hour."""
+    """How long the provider's cache keeps the prompt, 5 minutes or an hour (Anthropic)."""
     betas: Sequence[str] | None
-    """Anthropic: the beta features to switch on."""
+    """The beta features to switch on (Anthropic)."""
 
     include_thoughts: bool | None
-    """Gemini: whether to send a summary of the thoughts, as `reasoning`."""
+    """Whether to send a summary of the thoughts, as `reasoning` (Gemini)."""
     safety_settings: Sequence[Mapping[str, Any]] | None
-    """Gemini: `{"category": "HARM_CATEGORY_…", "threshold": "BLOCK_…"}` for each category to change."""
+    """For each category to change, a dict with `category` and `threshold` (Gemini)."""
     cached_content: str | None
-    """Gemini: the name of a cached content, `cachedContents/…`, that precedes the messages."""
+    """The name of a cached content, `cachedContents/…`, that precedes the messages (Gemini)."""
     generation_config: Mapping[str, Any] | None
-    """Gemini: further members of the wire's `generationConfig`, over what the other options make."""
+    """Further members of the wire's `generationConfig`, over what the other options make (Gemini)."""
 
     safety_mode: Literal["CONTEXTUAL", "STRICT", "OFF"] | None
-    """Cohere: which safety instruction the model gets."""
+    """Which safety instruction the model gets (Cohere)."""
 
     num_ctx: int | None
-    """Ollama: tokens of context that the model is loaded with."""
+    """Tokens of context that the model is loaded with (Ollama)."""
     keep_alive: float | str | None
-    """Ollama: how long the model stays loaded: seconds, or a text such as `5m`; negative: for good."""
+    """How long the model stays loaded, in seconds or a text such as `5m`; negative for good (Ollama)."""
 
     store: bool
-    """OpenAI Responses: let the provider keep the answer."""
+    """Let the provider keep the answer (OpenAI Responses)."""
     previous_response_id: str | None
-    """OpenAI Responses: the id of a stored answer to go on from; only the messages after it are sent."""
+    """The id of a stored answer to go on from; only the messages after it are sent (OpenAI Responses)."""
     encrypted_reasoning: bool | None
-    """OpenAI Responses: whether to send the reasoning encrypted, for the next turn to send it back."""
+    """Whether to send the reasoning encrypted, for the next turn to send it back (OpenAI Responses)."""
     summary: str | None
-    """OpenAI Responses: a summary of the reasoning to read: `auto`, `concise` or `detailed`."""
+    """A summary of the reasoning to read, `auto`, `concise` or `detailed` (OpenAI Responses)."""
     verbosity: str | None
-    """OpenAI Responses: how long answers are: `low`, `medium` or `high`."""
+    """How long answers are, `low`, `medium` or `high` (OpenAI Responses)."""
     truncation: str | None
-    """OpenAI Responses: `auto` drops the oldest items of what is too long, `disabled` makes it an error."""
+    """`auto` drops the oldest items of what is too long, `disabled` makes it an error (OpenAI Responses)."""
 
     api_version: str | None
-    """Azure: a date takes the older address of that version; `v1` and `preview` are versions of the newer one."""
+    """A date for the older address of that version; `v1` or `preview` for the newer one (Azure)."""
 
     allow_fallback: bool
-    """ylokh: let the service answer with another model when the one asked for is busy."""
+    """Let the service answer with another model when the one asked for is busy (ylokh)."""
     network: bool
-    """yqcloud: let the service search the web."""
+    """Let the service search the web (yqcloud)."""
     without_context: bool
-    """yqcloud: ask the service to ignore earlier turns."""
+    """Ask the service to ignore earlier turns (yqcloud)."""
     system_message: str
-    """yqcloud-legacy: the service's own system text."""
+    """The service's own system text (yqcloud-legacy)."""
