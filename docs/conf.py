@@ -1,5 +1,6 @@
 """Sphinx settings. `make docs` builds into docs/_build/html; a warning fails the build."""
 
+import re
 from importlib.metadata import version as installed_version
 
 project = "llmclients"
@@ -20,9 +21,18 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
-autodoc_type_aliases = {"Messages": "Messages"}
+autodoc_type_aliases = {"Messages": "Messages", "llmclients.ProviderName": "ProviderName"}
 
 # Docstrings: Google's sections, and code between single backticks.
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 default_role = "code"
+
+
+def name_aliases(app, what, name, obj, options, signature, returned):
+    """Sphinx names an alias that is part of a union as `TypeAliasForwardRef('ProviderName')`."""
+    return signature and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature), returned
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", name_aliases)

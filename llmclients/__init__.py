@@ -45,7 +45,7 @@ from llmclients.errors import (
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import provider_names, register_provider
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.messages import Message, MessageDict, ToolCall
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import (
     ChatResponse,
@@ -62,9 +62,11 @@ if TYPE_CHECKING:
     from llmclients.async_stream import AsyncStream
     from llmclients.client import Client
     from llmclients.conversation import AsyncConversation, Conversation, Turn
+    from llmclients.providers.names import ProviderName
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
+    from llmclients.types.options import ChatOptions
     from llmclients.types.response_format import ResponseFormat
     from llmclients.types.tools import Tool
 
@@ -82,6 +84,7 @@ __all__ = [
     "AudioPart",
     "AuthenticationError",
     "BadRequestError",
+    "ChatOptions",
     "ChatRequest",
     "ChatResponse",
     "Chunk",
@@ -95,6 +98,7 @@ __all__ = [
     "InvalidRequestError",
     "LLMClientError",
     "Message",
+    "MessageDict",
     "MissingAPIKeyError",
     "NotFoundError",
     "OtherPart",
@@ -102,6 +106,7 @@ __all__ = [
     "PartialToolCall",
     "PermissionDeniedError",
     "Provider",
+    "ProviderName",
     "ProviderWarning",
     "Proxy",
     "RateLimitError",
@@ -135,8 +140,10 @@ _LAZY = {
     "AsyncConversation": "llmclients.conversation",
     "AsyncStream": "llmclients.async_stream",
     "AsyncTransport": "llmclients.transports",
+    "ChatOptions": "llmclients.types.options",
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
+    "ProviderName": "llmclients.providers.names",
     "ResponseFormat": "llmclients.types.response_format",
     "Stream": "llmclients.stream",
     "Tool": "llmclients.types.tools",

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import Unpack
+
+import llmclients
 from llmclients.async_driver import AsyncDriver
 from llmclients.async_stream import AsyncStream
 from llmclients.base_client import BaseClient
@@ -16,7 +19,7 @@ from llmclients.calls.listing import ModelListing
 from llmclients.transports import AsyncTransport, async_transport
 from llmclients.transports.base import running_loop
 from llmclients.types.messages import Messages, as_messages
-from llmclients.types.response import ChatResponse
+from llmclients.types.response import AnswerT, ChatResponse
 
 if TYPE_CHECKING:
     import httpx
@@ -29,7 +32,9 @@ __all__ = ["AsyncClient"]
 
 
 class AsyncClient(
-    BaseClient[AsyncTransport, "httpx.AsyncClient | MockTransport | AsyncTransport", "AsyncStream", "AsyncConversation"]
+    BaseClient[
+        AsyncTransport, "httpx.AsyncClient | MockTransport | AsyncTransport", "AsyncStream[Any]", "AsyncConversation"
+    ]
 ):
     """`Client`, awaited. May be shared by tasks; event loops may come and go, each has connections of its own.
 
@@ -44,8 +49,8 @@ class AsyncClient(
         model: str | None = None,
         run_tools: bool = False,
         max_turns: int = 8,
-        **options: Any,
-    ) -> ChatResponse:
+        **options: Unpack[llmclients.ChatOptions[AnswerT]],
+    ) -> ChatResponse[AnswerT]:
         """The whole answer to `messages`: text, a message, a dict, or a list of them.
 
         Args:
@@ -53,7 +58,8 @@ class AsyncClient(
             run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
                 answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
             max_turns: how often the model is asked then, at the most.
-            options: fields of `ChatRequest`, and the provider's own options.
+            options: `temperature`, `max_tokens`, `tools`, `response_format` and what else `ChatOptions` has, as far as
+                the provider's wire does.
 
         Raises:
             ConfigurationError: something cannot be sent; nothing was.
@@ -63,6 +69,17 @@ class AsyncClient(
             ToolLoopError: after `max_turns` there is no answer.
         """
         return await self._chat(ChatArguments(as_messages(messages), model, options), max_turns if run_tools else None)
+
+    if TYPE_CHECKING:  # `BaseClient.stream`, which cannot say what this client's streams are of
+
+        def stream(
+            self,
+            messages: Messages,
+            *,
+            model: str | None = None,
+            restart: bool = False,
+            **options: Unpack[llmclients.ChatOptions[AnswerT]],
+        ) -> AsyncStream[AnswerT]: ...
 
     async def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.
@@ -96,7 +113,7 @@ class AsyncClient(
 
         return AsyncConversation.begin
 
-    async def _chat(self, arguments: ChatArguments, max_turns: int | None) -> ChatResponse:
+    async def _chat(self, arguments: ChatArguments, max_turns: int | None) -> ChatResponse[Any]:
         if max_turns is None:
             return await self._answer(arguments)
         from llmclients.calls.tool_loop import ToolLoop
@@ -112,9 +129,9 @@ class AsyncClient(
                 return loop.finished(response)
             loop.add(response, await asyncio.gather(*(arun_call(loop, call) for call in calls)))
 
-    async def _answer(self, arguments: ChatArguments) -> ChatResponse:
+    async def _answer(self, arguments: ChatArguments) -> ChatResponse[Any]:
         call = self._prepare(arguments, stream=False)
         return await AsyncDriver(Run(call.reply()), self._transport).result()
 
-    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> AsyncStream:
+    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> AsyncStream[Any]:
         return AsyncStream(self._prepare(arguments, stream=True), self._transport, on_complete)

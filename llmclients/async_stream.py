@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from llmclients.async_driver import AsyncDriver
 from llmclients.base_stream import BaseStream
@@ -14,7 +14,7 @@ from llmclients.calls.flow import READ, Step
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError, StructuredOutputError
 from llmclients.transports import AsyncTransport
-from llmclients.types.response import Chunk
+from llmclients.types.response import Chunk, ParsedT
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncStream", "OpeningStream"]
 
-StreamT = TypeVar("StreamT", bound="AsyncStream")
+StreamT = TypeVar("StreamT", bound="AsyncStream[Any]")
+
+ItemT = TypeVar("ItemT")
 
 
-class AsyncStream(BaseStream, AsyncIterator[Chunk]):
+class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
     """A streamed answer: an iterator of chunks, and a context manager that frees the connection.
 
     It ends normally only when the provider has said that the answer is complete. Leaving it early, closing it, or
@@ -108,6 +110,10 @@ class AsyncStream(BaseStream, AsyncIterator[Chunk]):
         self._check_no_restart()
         return _Texts(self)
 
+    @overload
+    def objects(self: AsyncStream[list[ItemT]]) -> AsyncIterator[ItemT]: ...
+    @overload
+    def objects(self) -> AsyncIterator[ParsedT]: ...
     def objects(self) -> AsyncIterator[Any]:
         """The objects of the answer, read as `response_format` asks for: of `list[T]` each T as soon as it is complete.
 
@@ -180,7 +186,7 @@ class _Texts(AsyncIterator[str]):
 class _AsyncObjects(AsyncIterator[Any]):
     # Not a generator: one that is left early is closed by the event loop, some time later.
 
-    def __init__(self, stream: AsyncStream, objects: Objects) -> None:
+    def __init__(self, stream: AsyncStream[Any], objects: Objects) -> None:
         self._stream = stream
         self._objects = objects
         self._ready = iter(objects.complete())

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from typing_extensions import Self, Unpack
 
+import llmclients
 from llmclients.calls.chat import Backend, ChatArguments, ChatCall, OnComplete, prepare
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.tracebacks import clear_locals
@@ -33,7 +34,11 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     """What `Client` and `AsyncClient` have in common."""
 
     def __init__(
-        self, provider: str = "local", *, transport: GivenT | None = None, **options: Unpack[ClientOptions]
+        self,
+        provider: llmclients.ProviderName | str = "local",
+        *,
+        transport: GivenT | None = None,
+        **options: Unpack[ClientOptions],
     ) -> None:
         """A client of one provider. Nothing is sent yet.
 
@@ -113,13 +118,21 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     def _conversation_type(self) -> Callable[..., ConversationT]:
         """What makes a conversation through this client. Loaded when first needed: few need it."""
 
-    def stream(self, messages: Messages, *, model: str | None = None, restart: bool = False, **options: Any) -> StreamT:
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        restart: bool = False,
+        **options: Unpack[llmclients.ChatOptions[Any]],
+    ) -> StreamT:
         """The answer piece by piece. The request is sent when the first chunk is asked for.
 
         Args:
             model: the model of this call.
             restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came.
-            options: fields of `ChatRequest`, and the provider's own options.
+            options: `temperature`, `max_tokens`, `tools`, `response_format` and what else `ChatOptions` has, as far as
+                the provider's wire does.
 
         Raises:
             ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from llmclients.calls.chat import ChatCall, OnComplete
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Run
 from llmclients.errors import InvalidRequestError
 from llmclients.types.printing import Verbatim, short_repr
-from llmclients.types.response import ChatResponse, PartialToolCall
+from llmclients.types.response import ChatResponse, ParsedT, PartialToolCall
 
 if TYPE_CHECKING:
     from llmclients.calls.partial import Objects, PartialAnswer
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseStream"]
 
 
-class BaseStream:
+class BaseStream(Generic[ParsedT]):
     """What `Stream` and `AsyncStream` have in common: the call, and how far its flow has come."""
 
     def __init__(self, call: ChatCall | FallbackCall, on_complete: OnComplete | None = None) -> None:
@@ -45,7 +45,7 @@ class BaseStream:
         return self._partial().tool_calls()
 
     @property
-    def response(self) -> ChatResponse:
+    def response(self) -> ChatResponse[ParsedT]:
         """The chunks so far as one response; complete once the stream has ended."""
         return self._call.response()
 

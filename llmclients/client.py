@@ -6,6 +6,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import Unpack
+
+import llmclients
 from llmclients.base_client import BaseClient
 from llmclients.calls.chat import ChatArguments, OnComplete
 from llmclients.calls.flow import Run
@@ -14,7 +17,7 @@ from llmclients.driver import Driver
 from llmclients.stream import Stream
 from llmclients.transports import Transport, sync_transport
 from llmclients.types.messages import Messages, as_messages
-from llmclients.types.response import ChatResponse
+from llmclients.types.response import AnswerT, ChatResponse
 
 if TYPE_CHECKING:
     import requests
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
-class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport", "Stream", "Conversation"]):
+class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport", "Stream[Any]", "Conversation"]):
     """Talks to one provider. May be shared by threads.
 
     Close it, or use it in a `with`, to close its connections. `transport` may be a `requests.Session`, a
@@ -40,8 +43,8 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
         model: str | None = None,
         run_tools: bool = False,
         max_turns: int = 8,
-        **options: Any,
-    ) -> ChatResponse:
+        **options: Unpack[llmclients.ChatOptions[AnswerT]],
+    ) -> ChatResponse[AnswerT]:
         """The whole answer to `messages`: text, a message, a dict, or a list of them.
 
         Args:
@@ -49,7 +52,8 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
                 answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
             max_turns: how often the model is asked then, at the most.
-            options: fields of `ChatRequest`, and the provider's own options.
+            options: `temperature`, `max_tokens`, `tools`, `response_format` and what else `ChatOptions` has, as far as
+                the provider's wire does.
 
         Raises:
             ConfigurationError: something cannot be sent; nothing was.
@@ -59,6 +63,17 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             ToolLoopError: after `max_turns` there is no answer.
         """
         return self._chat(ChatArguments(as_messages(messages), model, options), max_turns if run_tools else None)
+
+    if TYPE_CHECKING:  # `BaseClient.stream`, which cannot say what this client's streams are of
+
+        def stream(
+            self,
+            messages: Messages,
+            *,
+            model: str | None = None,
+            restart: bool = False,
+            **options: Unpack[llmclients.ChatOptions[AnswerT]],
+        ) -> Stream[AnswerT]: ...
 
     def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.
@@ -92,7 +107,7 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
 
         return Conversation.begin
 
-    def _chat(self, arguments: ChatArguments, max_turns: int | None) -> ChatResponse:
+    def _chat(self, arguments: ChatArguments, max_turns: int | None) -> ChatResponse[Any]:
         if max_turns is None:
             return self._answer(arguments)
         from llmclients.calls.tool_loop import ToolLoop
@@ -107,9 +122,9 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
                 return loop.finished(response)
             loop.add(response, [run_call(loop, call) for call in calls])
 
-    def _answer(self, arguments: ChatArguments) -> ChatResponse:
+    def _answer(self, arguments: ChatArguments) -> ChatResponse[Any]:
         call = self._prepare(arguments, stream=False)
         return Driver(Run(call.reply()), self._transport).result()
 
-    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> Stream:
+    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> Stream[Any]:
         return Stream(self._prepare(arguments, stream=True), self._transport, on_complete)

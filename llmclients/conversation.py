@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import Field, PrivateAttr, model_validator
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
+import llmclients
 from llmclients.calls.chat import Backend, ChatArguments
 from llmclients.errors import ConfigurationError
 from llmclients.types.base import Model, make_model
 from llmclients.types.messages import Message, Messages, as_messages
 from llmclients.types.printing import Pairs, Verbatim
-from llmclients.types.response import ChatResponse, FinishReason, Usage, make_usage
-
-if TYPE_CHECKING:
-    from llmclients.async_stream import AsyncStream
-    from llmclients.stream import Stream
+from llmclients.types.response import AnswerT, ChatResponse, FinishReason, Usage, make_usage
 
 __all__ = ["AsyncConversation", "Conversation", "Turn"]
 
@@ -145,7 +142,7 @@ class SavedConversation(Model):
         if (tokens := self.usage._tokens) is not None and self.turns:
             yield "usage", tokens
 
-    def _turn(self, messages: Messages, options: dict[str, Any], *, restart: bool = False) -> _Turn:
+    def _turn(self, messages: Messages, options: Mapping[str, Any], *, restart: bool = False) -> _Turn:
         if self._backend is None:
             raise ConfigurationError("the conversation has no client: go on with conversation.bind(client)")
         return _Turn(self, self._backend, as_messages(messages), options, restart=restart)
@@ -159,7 +156,7 @@ class _Turn:
         conversation: SavedConversation,
         backend: Backend,
         messages: list[Message],
-        options: dict[str, Any],
+        options: Mapping[str, Any],
         *,
         restart: bool,
     ) -> None:
@@ -195,21 +192,30 @@ class _Turn:
 class Conversation(SavedConversation):
     """A conversation through a `Client`: `client.conversation()`, or a saved one with `bind(client)`."""
 
-    def chat(self, messages: Messages, *, run_tools: bool = False, max_turns: int = 8, **options: Any) -> ChatResponse:
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        **options: Unpack[llmclients.ChatOptions[AnswerT]],
+    ) -> ChatResponse[AnswerT]:
         """The answer to the next message (or messages), which then are part of the history.
 
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
         turn = self._turn(messages, options)
-        response: ChatResponse = turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        response: ChatResponse[AnswerT] = turn.backend.chat(turn.arguments, max_turns if run_tools else None)
         turn.finish(response)
         return response
 
-    def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> Stream:
+    def stream(
+        self, messages: Messages, *, restart: bool = False, **options: Unpack[llmclients.ChatOptions[AnswerT]]
+    ) -> llmclients.Stream[AnswerT]:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
         turn = self._turn(messages, options, restart=restart)
-        stream: Stream = turn.backend.stream(turn.arguments, turn.finish)
+        stream: llmclients.Stream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish)
         return stream
 
 
@@ -217,20 +223,27 @@ class AsyncConversation(SavedConversation):
     """A conversation through an `AsyncClient`: `Conversation`, awaited."""
 
     async def chat(
-        self, messages: Messages, *, run_tools: bool = False, max_turns: int = 8, **options: Any
-    ) -> ChatResponse:
+        self,
+        messages: Messages,
+        *,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        **options: Unpack[llmclients.ChatOptions[AnswerT]],
+    ) -> ChatResponse[AnswerT]:
         """The answer to the next message (or messages), which then are part of the history.
 
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
         turn = self._turn(messages, options)
-        response: ChatResponse = await turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        response: ChatResponse[AnswerT] = await turn.backend.chat(turn.arguments, max_turns if run_tools else None)
         turn.finish(response)
         return response
 
-    def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncStream:
+    def stream(
+        self, messages: Messages, *, restart: bool = False, **options: Unpack[llmclients.ChatOptions[AnswerT]]
+    ) -> llmclients.AsyncStream[AnswerT]:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
         turn = self._turn(messages, options, restart=restart)
-        stream: AsyncStream = turn.backend.stream(turn.arguments, turn.finish)
+        stream: llmclients.AsyncStream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish)
         return stream

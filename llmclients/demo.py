@@ -20,6 +20,7 @@ from llmclients.conversation import Conversation
 from llmclients.errors import LLMClientError
 from llmclients.local import engine
 from llmclients.relay import RelayServer
+from llmclients.types.messages import MessageDict
 from llmclients.types.response import ChatResponse
 
 __all__ = ["run"]
@@ -163,7 +164,7 @@ def _run_part(report: Report, where: str, part: Callable[[], None]) -> None:
         report.failed(where, error)
 
 
-def _messages() -> list[dict[str, str]]:
+def _messages() -> list[MessageDict]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
 
 

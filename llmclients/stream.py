@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from operator import attrgetter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from llmclients.base_stream import BaseStream
 from llmclients.calls.chat import ChatCall, OnComplete
@@ -15,7 +15,7 @@ from llmclients.calls.tracebacks import clear_locals
 from llmclients.driver import Driver
 from llmclients.errors import StructuredOutputError
 from llmclients.transports import Transport
-from llmclients.types.response import Chunk
+from llmclients.types.response import Chunk, ParsedT
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,8 +26,10 @@ __all__ = ["Stream"]
 
 _text_of = attrgetter("text")
 
+ItemT = TypeVar("ItemT")
 
-class Stream(BaseStream, Iterator[Chunk]):
+
+class Stream(BaseStream[ParsedT], Iterator[Chunk]):
     """A streamed answer: an iterator of chunks, and a context manager that frees the connection.
 
     It ends normally only when the provider has said that the answer is complete. Leaving it early, closing it, or
@@ -100,6 +102,10 @@ class Stream(BaseStream, Iterator[Chunk]):
         self._check_no_restart()
         return filter(None, map(_text_of, self))  # no Python function for each piece
 
+    @overload
+    def objects(self: Stream[list[ItemT]]) -> Iterator[ItemT]: ...
+    @overload
+    def objects(self) -> Iterator[ParsedT]: ...
     def objects(self) -> Iterator[Any]:
         """The objects of the answer, read as `response_format` asks for: of `list[T]` each T as soon as it is complete.
 

@@ -30,6 +30,7 @@ VALUES = ("config.values", "config.environment", "config.certificates")
 SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)
 CLIENT = (
+    "",  # whose public names, loaded when a hint is evaluated, stand in the signatures
     "base_client",
     "base_stream",
     "driver",
@@ -65,8 +66,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transports.*.*": ("{own}.*", *SHARED_TRANSPORTS, *VALUES, "errors", "_version"),
     "providers.*": ("providers.*", "codecs.base", "errors"),
     "calls.*": ("calls.*", *CALL),
-    "conversation": ("calls.*", *CALL),
-    "base_client": ("calls.*", *CALL),
+    "conversation": ("", "calls.*", *CALL),
+    "base_client": ("", "calls.*", *CALL),
     "base_stream": ("calls.*", *CALL),
     "driver": ("calls.*", "transports", *CALL),
     "async_driver": ("calls.*", "transports", *CALL),
@@ -104,7 +105,7 @@ LIBRARIES: dict[str, set[str]] = {
     "xllamacpp": {"local.*"},
     "pydantic": {"types.*", "conversation"},
     "pydantic_core": {"codecs.*", "types.signatures", "calls.tool_runner", "relay.codecs.*"},
-    "typing_extensions": {"types.*", "conversation", "config.*", "base_client"},
+    "typing_extensions": {"types.*", "conversation", "config.*", "base_client", "client", "async_client"},
 }
 """The only importers of each. Nothing else from outside the standard library is imported at all."""
 

@@ -16,6 +16,7 @@ from llmclients.config.environment import environ
 from llmclients.errors import ConfigurationError
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import find_provider, provider_names
+from llmclients.types.messages import MessageDict
 
 __all__ = ["RELAY_KEY_VARIABLE", "chat", "demo", "local_install", "models", "providers", "relay"]
 
@@ -28,7 +29,9 @@ def chat(arguments: argparse.Namespace) -> int:
     """Print the answer to one question, piece by piece or whole."""
     from llmclients.client import Client
 
-    messages = [{"role": "user", "content": _read_stdin() if arguments.text == "-" else arguments.text}]
+    messages: list[MessageDict] = [
+        {"role": "user", "content": _read_stdin() if arguments.text == "-" else arguments.text}
+    ]
     if arguments.system is not None:
         messages.insert(0, {"role": "system", "content": arguments.system})
     options = dict(arguments.option)

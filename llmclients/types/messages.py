@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import StrictBool, field_validator, model_serializer, model_validator
+from typing_extensions import TypedDict
 
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text, make_model
@@ -16,7 +17,7 @@ from llmclients.types.printing import Pairs
 from llmclients.types.strict_json import load_strict_json
 from llmclients.types.text_model import TextModel
 
-__all__ = ["Message", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
+__all__ = ["Message", "MessageDict", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -193,12 +194,28 @@ class Message(TextModel):
         return [TextPart(text=self.content)] if self.content else []
 
 
-MessageLike: TypeAlias = str | Message | Mapping[str, Any]
+class _WithRole(TypedDict):
+    role: Role
+
+
+class MessageDict(_WithRole, total=False):
+    """A message as a dict: what `Message` takes, by name. A list of them is declared as `list[MessageDict]`."""
+
+    content: str | Sequence[str | Part | Mapping[str, Any]] | None
+    name: str | None
+    tool_calls: Sequence[ToolCall | Mapping[str, Any]] | None
+    tool_call_id: str | None
+    is_error: bool | None
+    reasoning: str | None
+    provider_data: dict[str, Any] | None
+
+
+MessageLike: TypeAlias = str | Message | MessageDict
 Messages: TypeAlias = MessageLike | Sequence[MessageLike]
 
 
-def as_messages(messages: Messages) -> list[Message]:
-    """The caller's messages as a new list of `Message`, each fit to be sent.
+def as_messages(messages: Messages | Sequence[Mapping[str, Any]]) -> list[Message]:
+    """The caller's messages, or what else may be such, as a new list of `Message`, each fit to be sent.
 
     Raises:
         InvalidRequestError: no messages, an empty one, or one that is no message.

@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 else:  # loaded by the first request that has one
     ResponseFormat = Tool = Any
 
-__all__ = ["TOOL_CHOICES", "ChatRequest", "Number", "Positive"]
-
+__all__ = ["POSITIVE", "TOOL_CHOICES", "ChatRequest", "Number", "Positive", "ThinkingBudget", "TopK"]
 
 TOOL_CHOICES = frozenset({"auto", "none", "required"})
 
 Number: TypeAlias = StrictInt | StrictFloat  # an int stays an int: it goes over the wire as the caller wrote it
-Positive = Annotated[StrictInt, Field(ge=1)]
+POSITIVE = Field(ge=1)
+Positive = Annotated[StrictInt, POSITIVE]
+
+# Options that several wires have, but not all. A codec may narrow their range: `Annotated[TopK, POSITIVE]`.
+TopK: TypeAlias = StrictInt
+"""How many of the likeliest tokens are sampled from."""
+ThinkingBudget: TypeAlias = StrictInt
+"""Tokens of thinking at most, in place of `reasoning_effort`."""
 
 
 class ChatRequest(Model):

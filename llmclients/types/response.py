@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, cast
 
 from pydantic import ConfigDict, Field
+from typing_extensions import Self, TypeVar
 
 from llmclients.types.base import Model
 from llmclients.types.messages import Message, ToolCall
@@ -14,10 +15,12 @@ from llmclients.types.text_model import TextModel
 from llmclients.types.usage import Usage, make_usage
 
 __all__ = [
+    "AnswerT",
     "ChatResponse",
     "Chunk",
     "FinishReason",
     "OtherPart",
+    "ParsedT",
     "PartialToolCall",
     "TokenLogprob",
     "ToolCallDelta",
@@ -138,7 +141,27 @@ class Chunk(TextModel):
             yield "restarted", True
 
 
-class ChatResponse(TextModel):
+ParsedT = TypeVar("ParsedT", default=Any, covariant=True)
+"""What `parsed` is."""
+AnswerT = TypeVar("AnswerT", default=Any)
+"""The same, in functions."""
+
+if TYPE_CHECKING:
+
+    class _HasParsed(Generic[ParsedT]):
+        """A class of which checkers know what `parsed` is."""
+
+else:
+
+    class _HasParsed:
+        # What pydantic knows as generic gets a class of its own for each type. Here `ChatResponse[Invoice]` is itself.
+        __slots__ = ()
+
+        def __class_getitem__(cls, parsed: Any) -> type[Self]:
+            return cls
+
+
+class ChatResponse(_HasParsed[ParsedT], TextModel):
     """A whole answer. `str(response)` is its text; `"Rome" in response`, `response == "Rome"` and the like mean that.
 
     In a notebook, and printed by rich, it is shown as Markdown.
@@ -153,7 +176,8 @@ class ChatResponse(TextModel):
         provider: the provider's name.
         id: the provider's id of the answer.
         request_id: the provider's id of the request (a header).
-        parsed: the answer as the `response_format` asked for, or None.
+        parsed: the answer as the `response_format` asked for, or None. To type checkers the answer to
+            `response_format=Invoice` is a `ChatResponse[Invoice]`, and this an `Invoice`.
         raw: the provider's reply, parsed; of a stream, the event that carried the finish reason.
         logprobs: of the text's tokens, where they were asked for.
         provider_data: what the provider wants back unchanged in the next turn; `message` has it.
@@ -171,7 +195,10 @@ class ChatResponse(TextModel):
     provider: str | None = None
     id: str | None = None
     request_id: str | None = None
-    parsed: Any = None
+    if TYPE_CHECKING:
+        parsed: ParsedT = cast(Any, None)
+    else:
+        parsed: Any = None
     raw: Any = None
     logprobs: list[TokenLogprob] | None = None
     provider_data: dict[str, Any] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import (
     BaseModel,
@@ -204,7 +204,8 @@ def _from_type(value: Any) -> ResponseFormat:
         schema = finite_schema(adapter.json_schema())
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
         raise ValueError(f"{value!r} has no JSON Schema: {str(error).partition(chr(10))[0]}") from None
-    is_model = isinstance(value, type) and issubclass(value, BaseModel)
+    is_class = isinstance(value, type) and get_origin(value) is None  # to Python 3.10 `list[int]` is a type as well
+    is_model = is_class and issubclass(value, BaseModel)
     name = value.__name__ if is_model else str(schema.get("title", "answer"))
     is_wrapped = not is_object(schema)
     if is_wrapped:

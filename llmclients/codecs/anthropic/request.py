@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from llmclients.codecs.anthropic.messages import message_payloads
 from llmclients.codecs.anthropic.names import JSON_TOOL
 from llmclients.codecs.base import CodecOptions, given
 from llmclients.errors import InvalidRequestError
-from llmclients.types.request import ChatRequest, Positive
+from llmclients.types.request import POSITIVE, ChatRequest, Positive, TopK
 from llmclients.types.schema_check import describe_misfits
 from llmclients.types.schema_rules import ANTHROPIC
 
@@ -67,7 +67,7 @@ class AnthropicOptions(CodecOptions):
 
     thinking: Positive | Literal["adaptive"] | None = None
     thinking_display: Literal["summarized", "omitted"] | None = None
-    top_k: Positive | None = None
+    top_k: Annotated[TopK, POSITIVE] | None = None
     cache_control: Literal["5m", "1h"] | None = None
     user_id: str | None = None
     betas: list[str] | None = None

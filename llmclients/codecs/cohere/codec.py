@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from llmclients.codecs.base import (
     Codec,
@@ -22,7 +22,7 @@ from llmclients.codecs.payloads import tool_payload
 from llmclients.errors import APIStatusError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.content import ImagePart, Part, TextPart
 from llmclients.types.messages import Message, ToolCall
-from llmclients.types.request import TOOL_CHOICES, ChatRequest, Positive
+from llmclients.types.request import POSITIVE, TOOL_CHOICES, ChatRequest, ThinkingBudget, TopK
 from llmclients.types.response import Chunk
 from llmclients.types.schema_rules import COHERE
 
@@ -43,8 +43,8 @@ class CohereOptions(CodecOptions):
         safety_mode: which safety instruction the model gets.
     """
 
-    top_k: int | None = None
-    thinking_budget: Positive | None = None
+    top_k: TopK | None = None
+    thinking_budget: Annotated[ThinkingBudget, POSITIVE] | None = None
     safety_mode: Literal["CONTEXTUAL", "STRICT", "OFF"] | None = None
 
 

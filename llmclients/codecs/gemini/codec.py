@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from llmclients.codecs.base import (
     Codec,
@@ -31,7 +31,7 @@ from llmclients.codecs.gemini.request import (
 )
 from llmclients.codecs.json_fields import get_list
 from llmclients.errors import APIResponseError, APIStatusError
-from llmclients.types.request import ChatRequest, Positive
+from llmclients.types.request import POSITIVE, ChatRequest, ThinkingBudget, TopK
 from llmclients.types.response import Chunk
 
 __all__ = ["GeminiCodec", "GeminiOptions"]
@@ -56,8 +56,8 @@ class GeminiOptions(CodecOptions):
             over what the other options make.
     """
 
-    top_k: Positive | None = None
-    thinking_budget: int | None = None
+    top_k: Annotated[TopK, POSITIVE] | None = None
+    thinking_budget: ThinkingBudget | None = None
     include_thoughts: bool | None = None
     safety_settings: list[dict[str, Any]] | None = None
     cached_content: str | None = None

@@ -26,7 +26,7 @@ from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Text
 from llmclients.types.content import MediaPart
 from llmclients.types.messages import Message, ToolCall
-from llmclients.types.request import ChatRequest, Number
+from llmclients.types.request import ChatRequest, Number, TopK
 from llmclients.types.response import Chunk
 
 __all__ = ["OllamaCodec", "OllamaOptions"]
@@ -49,7 +49,7 @@ class OllamaOptions(CodecOptions):
     """
 
     num_ctx: int | None = None
-    top_k: int | None = None
+    top_k: TopK | None = None
     keep_alive: Number | Text | None = None
 
 
