@@ -228,7 +228,7 @@ class ChatCall(BaseCall):
     def _whole_reply(self) -> Flow[ChatResponse]:
         yield from self._open()
         body = yield from self._body()
-        codec, accumulator, tags = self._settings.codec, Accumulator(), self._think_tags()
+        codec, accumulator, tags = self._settings.codec, Accumulator(self._think_tags), self._think_tags()
         raw = None
         with reading_reply():
             if codec.is_stream(body):  # some gateways stream unasked
@@ -251,7 +251,7 @@ class ChatCall(BaseCall):
         A chunk is decoded when it is asked for, added up when it is handed out, and not kept: most die young.
         """
         state = self.state
-        accumulator, tags = Accumulator(), self._think_tags()
+        accumulator, tags = Accumulator(self._think_tags), self._think_tags()
         if not state.delivered:
             state.accumulator = accumulator
         head = yield from self._open()
