@@ -160,7 +160,7 @@ class Answer:
             self._other_choices(payload, candidate) if payload.get("candidates") != [candidate] else (),
         )
 
-    def _other_choices(self, payload: dict[str, Any], first: dict[str, Any] | None) -> list[Chunk]:
+    def _other_choices(self, payload: dict[str, Any], first: dict[str, Any] | None) -> Sequence[Chunk]:
         """The pieces of the candidates besides the first. Each candidate is read as an answer of its own."""
         pieces = []
         for index, candidate in other_candidates(payload, first).items():
@@ -170,7 +170,7 @@ class Answer:
                 answer = self._others[index] = Answer()
                 answer._response_id = f"{self._response_id}-{index}"  # its calls have ids of their own
             pieces.append(_as_piece(answer._other_chunk({"candidates": [{**candidate, "index": 0}]}), index, candidate))
-        return pieces
+        return pieces or ()
 
     def _provider_data(self) -> dict[str, Any] | None:
         """The parts so far; None where they are many, for each chunk would copy all: see `rest`."""

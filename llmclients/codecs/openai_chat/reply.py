@@ -272,7 +272,7 @@ class EventDecoder:
             self._other_choices(payload, choice) if choice is None or len(payload["choices"]) > 1 else (),
         )
 
-    def _other_choices(self, payload: dict[str, Any], first: dict[str, Any] | None) -> list[Chunk]:
+    def _other_choices(self, payload: dict[str, Any], first: dict[str, Any] | None) -> Sequence[Chunk]:
         """The pieces of the choices besides the first. Each choice is read as a stream of its own."""
         pieces = []
         for index, choice in other_choices(payload, first).items():
@@ -282,7 +282,7 @@ class EventDecoder:
                 reader = self._others[index] = EventDecoder(provider_data_field=self._provider_data_field)
             alone = {"choices": [{**choice, "index": 0}]}
             pieces.append(_as_piece(reader._other_chunk(alone, b"", "message"), index, choice))
-        return pieces
+        return pieces or ()
 
     def _read_delta(self, choice: dict[str, Any]) -> tuple[str, str | None, str | None, Sequence[ToolCallDelta]]:
         """Text, role, reasoning and pieces of tool calls in a choice."""
