@@ -1,9 +1,9 @@
 """`Accumulator`: chunks to a response: the one reducer, for `chat`, for `stream.response`, for an error's `partial`."""
 
 # Several choices are rare, and nothing of the others may get into the text of the first: a program that prints
-# `chunk.text` must not print two answers mixed. So codecs put pieces of the others into `Chunk.other_choices`, as chunks
-# that have an `index`. Each of these choices has an accumulator of its own, in `_OtherChoices`, and a reader of its own
-# of `<think>` tags where the first has one. Without other choices none of this exists.
+# `chunk.text` must not print two answers mixed. So codecs put the pieces of the others into `Chunk.other_choices`, as
+# chunks that have an `index`. Each of these choices has an accumulator of its own, in `_OtherChoices`, and a reader of
+# its own of `<think>` tags where the first has one. Without other choices none of this exists.
 
 from __future__ import annotations
 
@@ -235,12 +235,11 @@ class _OtherChoices:
 
     def finish(self) -> list[Chunk]:
         """The answer has ended: what was held back of each."""
-        rest = []
+        rest: list[Chunk] = []
         for index, (accumulator, tags) in self._choices.items():
             held = None if tags is None else tags.rest()
-            for chunk in (None if held is None else accumulator.add(held), accumulator.finish()):
-                if chunk is not None:
-                    rest.append(chunk.model_copy(update={"index": index}))
+            chunks = (None if held is None else accumulator.add(held), accumulator.finish())
+            rest += [chunk.model_copy(update={"index": index}) for chunk in chunks if chunk is not None]
         return rest
 
     def choices(self) -> list[Choice]:

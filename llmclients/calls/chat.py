@@ -226,17 +226,18 @@ class ChatCall(BaseCall):
         Raises:
             StructuredOutputError: about the first one that does not.
         """
+        answers: list[ChatResponse | Choice] = [response, *response.other_choices]
         misfits: list[tuple[ChatResponse | Choice, str]] = []
-        for answer in (response, *response.other_choices):
+        for answer in answers:
             if answer.finish_reason != "tool_calls":
                 try:
                     answer.parsed = response_format.parse(answer.text)
                 except ValueError as error:
                     misfits.append((answer, str(error)))
-        for answer, error in misfits:
+        for answer, reason in misfits[:1]:
             which = f"choice {answer.index}" if isinstance(answer, Choice) else "the answer"
             cut = ": the answer was cut off" if answer.finish_reason == "length" else ""
-            message = f"{which} is not what response_format asks for ({error}){cut}"
+            message = f"{which} is not what response_format asks for ({reason}){cut}"
             raise StructuredOutputError(message, text=answer.text, partial=self._named(response))
 
     def _whole_reply(self) -> Flow[ChatResponse]:

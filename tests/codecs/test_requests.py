@@ -29,6 +29,7 @@ from llmclients.types.tools import Tool
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
 ALL = ("ylokh", *RAW_TEXT, "openai")
 NEWER = ("tools", "tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs")
+RARE = ("n", "logit_bias", "user", "metadata", "service_tier", "verbosity", "prompt_cache_key")
 SHARED = ("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty")
 
 
@@ -224,6 +225,13 @@ REJECTED = {
     "response_format": {"type": "json_object"},
     "logprobs": True,
     "top_logprobs": 2,
+    "n": 2,
+    "logit_bias": {7: -100},
+    "user": "u7",
+    "metadata": {"ticket": "t7"},
+    "service_tier": "flex",
+    "verbosity": "low",
+    "prompt_cache_key": "k7",
 }
 
 
@@ -239,7 +247,7 @@ def test_an_option_without_a_field_on_the_wire_is_rejected_by_name(provider: str
 
 
 def test_what_each_wire_carries() -> None:
-    assert codec_of("openai").fields == {*SHARED, *NEWER, "reasoning_effort"}
+    assert codec_of("openai").fields == {*SHARED, *NEWER, *RARE, "reasoning_effort"}
     assert codec_of("ylokh").fields == {*SHARED, *NEWER}
     assert all(codec_of(provider).fields == set() for provider in RAW_TEXT)
 
