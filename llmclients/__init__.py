@@ -49,6 +49,7 @@ from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import (
     ChatResponse,
+    Choice,
     Chunk,
     OtherPart,
     PartialToolCall,
@@ -84,6 +85,7 @@ __all__ = [
     "BadRequestError",
     "ChatRequest",
     "ChatResponse",
+    "Choice",
     "Chunk",
     "Client",
     "ConfigurationError",

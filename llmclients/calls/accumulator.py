@@ -52,7 +52,7 @@ class Accumulator:
     def _reset(self) -> None:
         if self._halves is not None:
             del self.add  # the method again, not the instance's attribute
-        self.started = False
+        self._started = False  # by something else than text
         self._text = StringIO()
         self._write = self._text.write
         self._reasoning: StringIO | None = None
@@ -92,7 +92,6 @@ class Accumulator:
             return self._add_more_than_text(chunk)
         if not text.isascii() and not text.isprintable() and has_halves(text):  # the first two are quick
             return self._add_more_than_text(chunk)
-        self.started = True
         self._write(text)
         self._model = found["model"] or self._model
         self._id = found["id"] or self._id
@@ -121,7 +120,7 @@ class Accumulator:
             chunk = self._halves.mend(chunk)
             found = chunk.__dict__
             text = found["text"]
-        self.started = True
+        self._started = True
         if text:
             self._write(text)
         self._model = found["model"] or self._model
@@ -155,6 +154,11 @@ class Accumulator:
         if all(new is old for new, old in zip(pieces, chunk.other_choices, strict=True)):
             return chunk
         return chunk.model_copy(update={"other_choices": pieces, "raw": cleaned(chunk.raw)})
+
+    @property
+    def started(self) -> bool:
+        """Whether a chunk of the answer has come."""
+        return self._started or self._text.tell() > 0
 
     @property
     def text_buffer(self) -> StringIO:
