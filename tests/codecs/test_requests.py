@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 import pytest
-from helpers import recordings
+from helpers import every_provider, recordings
 
 from llmclients.codecs.base import Codec, Context, encode_json
 from llmclients.config.client import ClientSettings
@@ -21,6 +21,7 @@ from llmclients.errors import (
     UnsupportedOptionError,
 )
 from llmclients.providers.registry import find_provider
+from llmclients.types.content import ImagePart, TextPart
 from llmclients.types.messages import Message, as_messages
 from llmclients.types.request import ChatRequest
 from llmclients.types.response_format import ResponseFormat
@@ -477,3 +478,17 @@ def test_every_recorded_request_is_json_in_utf8_without_spaces() -> None:
     for case in recordings("requests"):
         payload = json.loads(case.data)
         assert json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() == case.data
+
+
+def test_a_text_among_parts_goes_out_as_a_text_part_does() -> None:
+    image = ImagePart(b"\x89PNG\r\n\x1a\n")
+    for provider in every_provider():
+        pairs: list[tuple[list[Any], list[Any]]] = [
+            (["See ", "this."], [TextPart(text="See "), TextPart(text="this.")])
+        ]
+        if "image" in codec_of(provider).parts:
+            pairs.append((["See ", image], [TextPart(text="See "), image]))
+        for mixed, parts in pairs:
+            plain = encoded(provider, Message("user", parts))
+            for given in (Message("user", mixed), {"role": "user", "content": mixed}):
+                assert encoded(provider, given) == encoded(provider, [given]) == plain, provider
