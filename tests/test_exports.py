@@ -28,6 +28,7 @@ PUBLIC = [
     "BadRequestError",
     "ChatRequest",
     "ChatResponse",
+    "Choice",
     "Chunk",
     "Client",
     "ConfigurationError",
