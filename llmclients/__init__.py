@@ -49,6 +49,7 @@ from llmclients.types.messages import Message, MessageDict, ToolCall
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import (
     ChatResponse,
+    Choice,
     Chunk,
     OtherPart,
     PartialToolCall,
@@ -87,6 +88,7 @@ __all__ = [
     "ChatOptions",
     "ChatRequest",
     "ChatResponse",
+    "Choice",
     "Chunk",
     "Client",
     "ConfigurationError",

@@ -16,6 +16,7 @@ from llmclients.base_client import BaseClient
 from llmclients.calls.chat import ChatArguments, OnComplete
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
+from llmclients.misuse import misused
 from llmclients.transports import AsyncTransport, async_transport
 from llmclients.transports.base import running_loop
 from llmclients.types.messages import Messages, as_messages
@@ -104,6 +105,9 @@ class AsyncClient(
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    if not TYPE_CHECKING:
+        __enter__ = __exit__ = misused("an AsyncClient needs `async with`: for `with`, take Client")
 
     def _open_transport(self, given: httpx.AsyncClient | MockTransport | AsyncTransport | None) -> AsyncTransport:
         return async_transport(self._settings.transport, given)

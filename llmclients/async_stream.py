@@ -13,6 +13,7 @@ from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import READ, Step
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError, StructuredOutputError
+from llmclients.misuse import misused
 from llmclients.transports import AsyncTransport
 from llmclients.types.response import Chunk, ParsedT
 
@@ -141,6 +142,11 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    if not TYPE_CHECKING:
+        __enter__ = __exit__ = misused("an AsyncStream needs `async with`, not `with`")
+        __iter__ = misused("an AsyncStream needs `async for chunk in stream`, not `for`")
+        __await__ = misused("stream() is not awaited: write `async for chunk in client.stream(…)`, without `await`")
 
     def __del__(self) -> None:
         if hasattr(self, "_driver"):  # a constructor that failed leaves none behind

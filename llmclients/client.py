@@ -14,6 +14,7 @@ from llmclients.calls.chat import ChatArguments, OnComplete
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
 from llmclients.driver import Driver
+from llmclients.misuse import misused
 from llmclients.stream import Stream
 from llmclients.transports import Transport, sync_transport
 from llmclients.types.messages import Messages, as_messages
@@ -98,6 +99,9 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    if not TYPE_CHECKING:
+        __aenter__ = __aexit__ = misused("a Client needs `with`: for `async with`, take AsyncClient")
 
     def _open_transport(self, given: requests.Session | MockTransport | Transport | None) -> Transport:
         return sync_transport(self._settings.transport, given)

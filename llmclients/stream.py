@@ -14,6 +14,7 @@ from llmclients.calls.flow import Step
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.driver import Driver
 from llmclients.errors import StructuredOutputError
+from llmclients.misuse import misused
 from llmclients.transports import Transport
 from llmclients.types.response import Chunk, ParsedT
 
@@ -142,6 +143,12 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    if not TYPE_CHECKING:
+        __aenter__ = __aexit__ = misused(
+            "a Stream is of Client, which waits: write `with`, or take AsyncClient for `async with`"
+        )
+        __await__ = misused("a Stream is not awaited: write `for chunk in stream`, or take AsyncClient for `async for`")
 
     def __del__(self) -> None:
         if hasattr(self, "_driver"):  # a constructor that failed leaves none behind

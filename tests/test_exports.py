@@ -29,6 +29,7 @@ PUBLIC = [
     "ChatOptions",
     "ChatRequest",
     "ChatResponse",
+    "Choice",
     "Chunk",
     "Client",
     "ConfigurationError",

@@ -30,6 +30,8 @@ def public(kind: type[Any]) -> dict[str, Any]:
         if base.__module__.startswith(("llmclients", "collections.abc", "typing")):
             for name in vars(base):
                 plain = PROTOCOLS.get(name, name)
+                if getattr(vars(base)[name], "__module__", "") == "llmclients.misuse":
+                    continue  # the other kind's method, which says so
                 if not name.startswith("_") or plain in PROTOCOLS.values():
                     found[plain] = inspect.getattr_static(kind, name)
     return found

@@ -14,8 +14,9 @@ from llmclients.calls.flow import DRAIN, READ, CallState, Flow
 from llmclients.calls.think_tags import ThinkTags
 from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
-from llmclients.errors import APIError, APIResponseError, StructuredOutputError
+from llmclients.errors import APIError, APIResponseError, InvalidRequestError, StructuredOutputError
 from llmclients.transports.base import Clock
+from llmclients.types.choice import Choice
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse, Chunk
@@ -72,10 +73,13 @@ def prepare(
     """The call that the arguments mean. What is sent is fixed here, also to the providers to fall back on.
 
     Raises:
-        ConfigurationError: one of them cannot carry the request; nothing is sent to any.
+        ConfigurationError: one of them cannot carry the request, or a stream is asked for several answers; nothing is
+            sent to any.
     """
     messages, model, options, state, restart = arguments
     request, codec_options = settings.request(messages, model, options)
+    if stream and (request.n or 1) > 1:
+        raise InvalidRequestError(f"a stream is of one answer, not of n={request.n}: use chat(…, n=…)", argument="n")
     shared_state = CallState()
     first = ChatCall(
         settings, clock, request, codec_options, stream=stream, restart=restart, wire_state=state, state=shared_state
@@ -211,24 +215,35 @@ class ChatCall(BaseCall):
                 f"the answer has no text, but {kinds}: in `partial.other_parts` of this error, as the provider sent it",
                 partial=self._named(response),
             )
-        response_format = self._request.response_format
-        if response_format is not None and response.finish_reason != "tool_calls":
-            try:
-                response.parsed = response_format.parse(response.text)
-            except ValueError as error:
-                cut = ": the answer was cut off" if response.finish_reason == "length" else ""
-                raise StructuredOutputError(
-                    f"the answer is not what response_format asks for ({error}){cut}",
-                    text=response.text,
-                    partial=self._named(response),
-                ) from None
+        if self._request.response_format is not None:
+            self._parse(response, self._request.response_format)
         self._final = self._named(response)
         return self._final
+
+    def _parse(self, response: ChatResponse, response_format: ResponseFormat) -> None:
+        """Set `parsed` of each choice that is an answer, also if one of them does not fit.
+
+        Raises:
+            StructuredOutputError: about the first one that does not.
+        """
+        answers: list[ChatResponse | Choice] = [response, *response.other_choices]
+        misfits: list[tuple[ChatResponse | Choice, str]] = []
+        for answer in answers:
+            if answer.finish_reason != "tool_calls":
+                try:
+                    answer.parsed = response_format.parse(answer.text)
+                except ValueError as error:
+                    misfits.append((answer, str(error)))
+        for answer, reason in misfits[:1]:
+            which = f"choice {answer.index}" if isinstance(answer, Choice) else "the answer"
+            cut = ": the answer was cut off" if answer.finish_reason == "length" else ""
+            message = f"{which} is not what response_format asks for ({reason}){cut}"
+            raise StructuredOutputError(message, text=answer.text, partial=self._named(response))
 
     def _whole_reply(self) -> Flow[ChatResponse]:
         yield from self._open()
         body = yield from self._body()
-        codec, accumulator, tags = self._settings.codec, Accumulator(), self._think_tags()
+        codec, accumulator, tags = self._settings.codec, Accumulator(self._think_tags), self._think_tags()
         raw = None
         with reading_reply():
             if codec.is_stream(body):  # some gateways stream unasked
@@ -251,7 +266,7 @@ class ChatCall(BaseCall):
         A chunk is decoded when it is asked for, added up when it is handed out, and not kept: most die young.
         """
         state = self.state
-        accumulator, tags = Accumulator(), self._think_tags()
+        accumulator, tags = Accumulator(self._think_tags), self._think_tags()
         if not state.delivered:
             state.accumulator = accumulator
         head = yield from self._open()

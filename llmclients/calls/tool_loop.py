@@ -42,6 +42,8 @@ class ToolLoop:
         self._tools = {tool.name: tool for tool in tools}
         if not any(tool.function for tool in tools):
             raise InvalidRequestError("run_tools needs tools that are functions", argument="tools")
+        if arguments.options.get("n") not in (None, 1):
+            raise InvalidRequestError("run_tools goes on from one answer: ask without n", argument="n")
         self._arguments = arguments._replace(options={**arguments.options, "tools": tools})
         self._intermediate: list[Message] = []
         self._usages: list[Usage | None] = []
@@ -91,6 +93,8 @@ class ToolLoop:
         """
         self._usages.append(response.usage)
         reason = response.finish_reason
+        if response.other_choices and any(choice.tool_calls for choice in response.choices):
+            raise self._failed(response, f"of {len(response.choices)} answers, run_tools cannot go on from one")
         known = [self._tools.get(call.name) for call in response.tool_calls]
         if reason in _CUT or any(tool is not None and tool.function is None for tool in known):
             return None

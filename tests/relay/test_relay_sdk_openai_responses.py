@@ -97,7 +97,6 @@ def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, scrip
         metadata={"a": "b"},
     )
     assert script.codec_options == {
-        "verbosity": "low",
         "summary": "auto",
         "encrypted_reasoning": True,
         "truncation": "auto",
@@ -105,6 +104,7 @@ def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, scrip
     image = {"type": "image", "data": PNG_URL.partition(",")[2], "media_type": "image/png", "detail": "low"}
     assert script.asked == {
         "model": "asked",
+        "verbosity": "low",
         "stream": False,
         "max_tokens": 9,
         "temperature": 0.5,

@@ -121,8 +121,8 @@ def parse_options(payload: Mapping[str, Any], wire_options: Iterable[str] = ()) 
     for name, value in payload.items():
         if name == "logprobs" and value is True:
             options.add("logprobs", True)
-        elif name == "verbosity" and value != "medium":
-            options.add("verbosity", value)  # for an upstream provider that has it
+        elif (name == "verbosity" and value != "medium") or (name == "logit_bias" and value != {}):
+            options.add(name, value)  # for an upstream provider that has it
         elif name not in known:
             check_no_op(name, value, _NO_OP_VALUES)
     options.add("max_tokens", payload.get("max_completion_tokens"))  # the newer name counts
