@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
 
     class HasParsed:
-        """The same while a program runs. What pydantic knows as generic gets a class for each type; this one is itself."""
+        """The same while a program runs: what pydantic knows as generic gets a class for each type, this is itself."""
 
         __slots__ = ()
 
