@@ -57,6 +57,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             cert: the client's own certificate, for servers that ask for one: a PEM file with its key, or a tuple of the
                 certificate's file, the key's file and, where the key has one, its password.
             max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
+            limits: a `llmclients.bulk.Limits` to keep to what the provider allows a minute. Default: none. The
+                providers to fall back on have no part in it.
             transport: what carries the requests in place of the client's own connections; the caller's to close.
 
         Raises:
