@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
+    from llmclients.types.map_result import MapResult
     from llmclients.types.response_format import ResponseFormat
     from llmclients.types.tools import Tool
 
@@ -94,6 +95,7 @@ __all__ = [
     "InternalServerError",
     "InvalidRequestError",
     "LLMClientError",
+    "MapResult",
     "Message",
     "MissingAPIKeyError",
     "NotFoundError",
@@ -137,6 +139,7 @@ _LAZY = {
     "AsyncTransport": "llmclients.transports",
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
+    "MapResult": "llmclients.types.map_result",
     "ResponseFormat": "llmclients.types.response_format",
     "Stream": "llmclients.stream",
     "Tool": "llmclients.types.tools",

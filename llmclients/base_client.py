@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import Self, Unpack
 
@@ -15,6 +16,9 @@ from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.printing import short_repr
+
+if TYPE_CHECKING:
+    from llmclients.bulk.rows import Rows
 
 __all__ = ["BaseClient"]
 
@@ -98,6 +102,35 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """As `copy.copy`: what a client has besides its connections does not change."""
         return self.__copy__()
+
+    def _map(
+        self, transport: TransportT, prompts: Any, concurrency: int, as_completed: bool, progress: Any, **chat: Any
+    ) -> tuple[Rows, Callable[[Any], Any]]:
+        """What a `map` is made of: its rows, and what answers one of them over that transport.
+
+        Raises:
+            ConfigurationError: an argument is wrong. It is found here, before anything is sent.
+        """
+        from llmclients.bulk.cooldown import CoolDown
+        from llmclients.bulk.rows import make_rows
+        from llmclients.calls.pacing import Background
+
+        view = type(self).__new__(type(self))  # the same client, whose calls let interactive ones go first
+        limits = Background(self._settings.limits or CoolDown())
+        vars(view).update(vars(self), _transport=transport, _settings=self._settings._replace(limits=limits))
+        options = {name: value for name, value in chat.items() if name not in ("model", "run_tools", "max_turns")}
+        arguments = ChatArguments(as_messages("?"), chat["model"], options)
+        if chat["run_tools"]:
+            from llmclients.calls.tool_loop import ToolLoop
+
+            arguments = ToolLoop(arguments, chat["max_turns"]).arguments()
+        view._prepare(arguments, stream=False)
+        rows = make_rows(prompts, concurrency, as_completed, progress, awaited=hasattr(self, "__aenter__"))
+        return rows, partial(view.chat, **chat)
+
+    @abstractmethod
+    def chat(self, messages: Messages, **options: Any) -> Any:
+        """The whole answer, or what is awaited for it."""
 
     @abstractmethod
     def _open_transport(self, given: GivenT | None) -> TransportT:

@@ -38,6 +38,7 @@ PUBLIC = [
     "InternalServerError",
     "InvalidRequestError",
     "LLMClientError",
+    "MapResult",
     "Message",
     "MissingAPIKeyError",
     "NotFoundError",

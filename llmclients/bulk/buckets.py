@@ -1,13 +1,13 @@
 """`Buckets`: the budgets of requests and of tokens together, and the cool-down. Pure: the time is an argument."""
 
 # States of the cool-down: open; closed until a time that the server named (`Retry-After`); or, where it named none,
-# closed for a second, then two, four … to 30, after each of which *one* request goes out to see: accepted, all is open
+# closed for three seconds, then six … to 30, after each of which *one* request goes out to see: accepted, all is open
 # again. One that has no answer after some seconds is not waited for.
 #
-# A refusal does not say which of the two limits it was. While requests are much alike that does not matter: the limit of
-# requests is lowered. Where what was measured shows, from one refusal to the next, the same number of tokens but not of
-# requests, it is the limit of tokens, and that of requests is loosened again. A limit of tokens that is told, or given,
-# is kept to from the beginning.
+# A refusal does not say which of the two limits it was. While requests are much alike that does not matter: the limit
+# of requests is lowered. Where what was measured shows, from one refusal to the next, the same number of tokens but not
+# of requests, it is the limit of tokens, and that of requests is loosened again. A limit of tokens that is told, or
+# given, is kept to from the beginning.
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ OVERLOADED = frozenset({503, 529})
 _EASE = 0.7
 _DIFFERENT = 0.1
 _START = 120.0  # requests a minute, where nothing is known
+_SHORTEST = 3.0  # seconds
 _LONGEST = 30.0
 _PROBE = 2.0
 
@@ -80,7 +81,7 @@ class Buckets:
             self._closed_until = max(self._closed_until if not self._backoff else 0.0, now + retry_after)
             self._closed_at, self._backoff = now, 0.0
         elif is_new:
-            self._backoff = min(max(self._backoff * 2, 1.0), _LONGEST)
+            self._backoff = min(max(self._backoff * 2, _SHORTEST), _LONGEST)
             self._closed_at, self._closed_until = now, now + self._backoff
         if is_probe or sent_at <= self._lowered_at:  # or was under way when the limit was lowered
             return

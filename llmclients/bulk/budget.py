@@ -56,7 +56,18 @@ class Budget:
     """
 
     __slots__ = (
-        *("_accepted", "_bound_at", "_ceiling", "_given", "_grown", "_grown_at", "_held", "_held_until", "_level", "_level_at"),
+        *(
+            "_accepted",
+            "_bound_at",
+            "_ceiling",
+            "_given",
+            "_grown",
+            "_grown_at",
+            "_held",
+            "_held_until",
+            "_level",
+            "_level_at",
+        ),
         *("_searching", "_window", "limit"),
     )
 
@@ -99,7 +110,7 @@ class Budget:
         self._level -= amount
 
     def correct(self, amount: int, sent_at: float) -> None:
-        """What went out then was so much more; below zero, less. The pace goes by estimates, the window by the truth."""
+        """What went out then was so much more; below zero, less. The window is put right, the pace goes on."""
         self._window.add(amount, sent_at)
 
     def accept(self) -> None:
@@ -185,4 +196,16 @@ class Budget:
         self._window.load(dumped[-1])
 
 
-_PLAIN = ("limit", "_ceiling", "_searching", "_level", "_level_at", "_grown_at", "_held_until", "_bound_at", "_accepted", "_grown", "_held")
+_PLAIN = (
+    "limit",
+    "_ceiling",
+    "_searching",
+    "_level",
+    "_level_at",
+    "_grown_at",
+    "_held_until",
+    "_bound_at",
+    "_accepted",
+    "_grown",
+    "_held",
+)

@@ -22,7 +22,7 @@
 #   `-input-tokens-` and `-output-tokens-` beside them are the two halves of `-tokens-`, which is the most restrictive.
 #
 # Mistral, as recorded by programs that log it (its pages do not say): x-ratelimit-limit-req-minute: 50,
-#   x-ratelimit-remaining-req-minute: 49, and the same with `tokens-minute`. A limit of 0 is a model that the plan lacks.
+#   x-ratelimit-remaining-req-minute: 49, and the same with `tokens-minute`. A limit of 0: the plan lacks the model.
 #
 # Cerebras, inference-docs.cerebras.ai/support/rate-limits: x-ratelimit-limit-tokens-minute, -remaining-tokens-minute,
 #   -reset-tokens-minute: 30.2 (seconds), and the same with `requests-minute`; `requests-day` is a day's.
@@ -59,6 +59,10 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)", re.ASCII)
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
+_FILLING = ("x-ratelimit-limit-requests", "x-ratelimit-limit-tokens")
+"""Where a reset is the time until the limit is full again, to the millisecond, of however little is used."""
+
+
 class Allowance(NamedTuple):
     """A limit a minute, and what is left of it, if the server tells."""
 
@@ -85,11 +89,17 @@ def allowances(headers: Mapping[str, str], unix_time: float) -> dict[str, Allowa
             remaining = _number(headers.get(remaining_name, ""))
             if remaining is not None and remaining < limit:
                 reset = _seconds(headers.get(reset_name, ""), unix_time)
-                if reset is not None and reset * limit / (limit - remaining) > _LONGEST_SPAN:
+                if reset is not None and _is_too_long(reset, limit, remaining, limit_name):
                     continue
             found[kind] = Allowance(limit, remaining)
             break
     return found
+
+
+def _is_too_long(reset: float, limit: float, remaining: float, name: str) -> bool:
+    """Whether it is a limit of more than minutes."""
+    span = reset * limit / (limit - remaining) if name in _FILLING else reset
+    return span > _LONGEST_SPAN
 
 
 def _number(text: str) -> float | None:

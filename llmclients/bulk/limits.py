@@ -3,14 +3,14 @@
 # Theory of operation
 # -------------------
 # A call takes a permit (`enter`), and asks it how long to wait (`Permit.wait`) until that is 0.0: then its request goes
-# out. In the end it says what came of it: `done`, `refused` or `leave`. That is all plain arithmetic under one lock: who
+# out. In the end it says what came of it: `done`, `reject` or `leave`. That is all plain arithmetic under one lock: who
 # sleeps between two questions, a thread or a task, is the call's driver's business (`calls/pacing.py` yields the
 # `Sleep` steps). So threads, tasks and event loops share one object, and a test passes any time it likes.
 #
 # Nobody is woken. A permit that has to wait joins one of two queues, of interactive calls and of bulk, and is told how
-# long the pace needs for those ahead and itself; when it asks again it is its turn, or nearly. A queue is two sums, what
-# has joined and what has left it, so that a question costs the same at any length. An interactive call has only other
-# interactive calls ahead, bulk has both.
+# long the pace needs for those ahead and itself; when it asks again it is its turn, or nearly. A queue is two sums,
+# what has joined and what has left it, so that a question costs the same at any length. An interactive call has only
+# other interactive calls ahead, bulk has both.
 #
 # Tokens are not known before the answer: an estimate is reserved, from the size of the request and from what the calls
 # before have used, and the usage settles it.
@@ -49,9 +49,9 @@ class _Queue:
 class Limits:
     """What a provider allows a minute. Give the same object to every client that uses the same key.
 
-    What is not given is taken from the provider's headers, else learned: a client begins with two requests a second,
-    twice as many every five seconds, until it is refused, and then stays just below what was accepted. `Retry-After` holds for all
-    calls at once. Calls of `chat` and `stream` go before those of `map`.
+    What is not given is taken from the provider's headers, else learned: calls begin with two requests a second, twice
+    as many every five seconds, until one is refused, and then stay just below what was accepted. `Retry-After` holds
+    for all calls at once. Calls of `chat` and `stream` go before those of `map`.
 
     Args:
         requests: a minute, where you know it.
@@ -180,7 +180,7 @@ class Permit:
             queue.left_tokens += self._tokens
             self._joined = None
 
-    def told(self, headers: Mapping[str, str], now: float, unix_time: float) -> None:
+    def observe(self, headers: Mapping[str, str], now: float, unix_time: float) -> None:
         """The answer's headers, by names in lower case."""
         found = allowances(headers, unix_time)
         if not found:
@@ -207,7 +207,7 @@ class Permit:
             if used is not None and output is not None:
                 limits._learn(self._size, used, output)
 
-    def refused(self, status: int, retry_after: float | None, now: float) -> None:
+    def reject(self, status: int, retry_after: float | None, now: float) -> None:
         """The request was answered with an error's status."""
         if status not in REFUSALS or self._sent_at is None:
             self.done(now)

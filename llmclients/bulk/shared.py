@@ -1,10 +1,10 @@
 """`SharedFile`: buckets that processes of one machine share by a file, read and written under its lock."""
 
-# Each change is: lock the file, read the buckets, change them, write them, unlock. The file is a few KiB, and is written
-# with one call, so that whoever is killed leaves the old buckets or the new ones; what is no such thing counts as a
-# new file. Times in it are those of the machine's monotonic clock, which all processes share; it begins anew when the
-# machine does, so times that lie ahead are of another life, and count as a new file, too. (A client on another clock, in
-# a test, must not share a file with one on the real clock.)
+# Each change is: lock the file, read the buckets, change them, write them, unlock. The file is a few KiB, and is
+# written with one call, so that whoever is killed leaves the old buckets or the new ones; what is no such thing counts
+# as a new file. Times in it are those of the machine's monotonic clock, which all processes share; it begins anew when
+# the machine does, so times that lie ahead are of another life, and count as a new file, too. (A client on another
+# clock, in a test, must not share a file with one on the real clock.)
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class SharedFile:
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         except OSError as error:
-            raise ConfigurationError(f"limits: {self._path!r} cannot be opened: {error}", argument="limits.path") from None
+            raise ConfigurationError(
+                f"limits: {self._path!r} cannot be opened: {error}", argument="limits.path"
+            ) from None
         self._process = os.getpid()
 
     @contextmanager

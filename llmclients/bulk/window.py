@@ -41,7 +41,7 @@ class Window:
         return self._total
 
     def add(self, amount: int, at: float) -> None:
-        """Note an amount that was sent at that time, or, below zero, take it back. What is too long ago is no matter."""
+        """Note an amount that was sent at that time; below zero, take it back. What is too long ago is no matter."""
         slot = int(at / _SLOT)
         if slot > self._last:
             self.total(at)

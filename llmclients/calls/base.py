@@ -209,7 +209,7 @@ class BaseCall(ABC):
         self._request_id = None
         head: ResponseHead = yield Open(request, self._timeout, self.state.deadline)
         if self._paced is not None:
-            self._paced.told(head.headers)
+            self._paced.observe(head.headers)
         names = self._settings.codec.request_id_headers
         self._request_id = next(filter(None, map(head.headers.get, names)), None)
         if _log.isEnabledFor(logging.DEBUG):

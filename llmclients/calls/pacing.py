@@ -1,8 +1,8 @@
 """Waiting for what a provider allows: a call's attempts, each with a permit before it."""
 
-# `ClientSettings.limits` has a `Pacer`: what a client was given as `limits=`, or what a `map` has of its own. An attempt
-# asks it for a permit, sleeps as long as that says, in `Sleep` steps as all waiting in a flow, and tells it in the end
-# what came of it. So both drivers wait for permits without knowing of them.
+# `ClientSettings.limits` has a `Pacer`: what a client was given as `limits=`, or what a `map` has of its own. An
+# attempt asks it for a permit, sleeps as long as that says, in `Sleep` steps as all waiting in a flow, and tells it in
+# the end what came of it. So both drivers wait for permits without knowing of them.
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Permit(Protocol):
     @property
     def is_bulk(self) -> bool: ...
     def wait(self, now: float) -> float: ...
-    def told(self, headers: Mapping[str, str], now: float, unix_time: float) -> None: ...
+    def observe(self, headers: Mapping[str, str], now: float, unix_time: float) -> None: ...
     def done(self, now: float, used: int | None = None, output: int | None = None) -> None: ...
-    def refused(self, status: int, retry_after: float | None, now: float) -> None: ...
+    def reject(self, status: int, retry_after: float | None, now: float) -> None: ...
     def leave(self, now: float) -> None: ...
 
 
@@ -78,7 +78,7 @@ class Paced:
                 yield from self._turn(permit, wait)
             result = yield from attempt()
         except APIStatusError as error:
-            permit.refused(error.status_code, error.retry_after, clock.monotonic())
+            permit.reject(error.status_code, error.retry_after, clock.monotonic())
             raise
         except BaseException:  # given up, too: a flow that is dropped ends here
             permit.leave(clock.monotonic())
@@ -90,17 +90,19 @@ class Paced:
             permit.done(clock.monotonic(), *_counts(usage))
         return result
 
-    def told(self, headers: Mapping[str, str]) -> None:
+    def observe(self, headers: Mapping[str, str]) -> None:
         """The head of the attempt's answer has come."""
         if self.permit is not None:
-            self.permit.told(headers, self._clock.monotonic(), self._clock.time())
+            self.permit.observe(headers, self._clock.monotonic(), self._clock.time())
 
     def _turn(self, permit: Permit, wait: float) -> Flow[None]:
         clock, state = self._clock, self._state
         began = clock.monotonic()
         while wait:
             if state.deadline is not None and not permit.is_bulk and clock.monotonic() + wait >= state.deadline:
-                raise APITimeoutError("the deadline would have passed before the limits allow the request", phase="total")
+                raise APITimeoutError(
+                    "the deadline would have passed before the limits allow the request", phase="total"
+                )
             yield Sleep(wait)
             wait = permit.wait(clock.monotonic())
         if state.deadline is not None and permit.is_bulk:

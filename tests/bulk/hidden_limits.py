@@ -135,15 +135,15 @@ def simulate(
         if status == 200:
             at(now + rng.uniform(0.5, 2.0), answered, caller, permit, used, headers)
         else:
-            at(now + refusing, refused, caller, permit, retry_after)
+            at(now + refusing, rejected, caller, permit, retry_after)
 
     def answered(now: float, caller: int, permit: Any, used: int, headers: dict[str, str]) -> None:
-        permit.told(headers, now, now)
+        permit.observe(headers, now, now)
         permit.done(now, used, used - 100)
         begin(now, caller)
 
-    def refused(now: float, caller: int, permit: Any, retry_after: float | None) -> None:
-        permit.refused(429, retry_after, now)
+    def rejected(now: float, caller: int, permit: Any, retry_after: float | None) -> None:
+        permit.reject(429, retry_after, now)
         at(now + (retry_after or 1.0), begin, caller)
 
     for caller in range(callers):
