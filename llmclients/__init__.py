@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
+    from llmclients.types.map_result import MapResult
     from llmclients.types.options import ChatOptions
     from llmclients.types.response_format import ResponseFormat
     from llmclients.types.tools import Tool
@@ -99,6 +100,7 @@ __all__ = [
     "InternalServerError",
     "InvalidRequestError",
     "LLMClientError",
+    "MapResult",
     "Message",
     "MessageDict",
     "MissingAPIKeyError",
@@ -146,6 +148,7 @@ _LAZY = {
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
     "ProviderName": "llmclients.providers.names",
+    "MapResult": "llmclients.types.map_result",
     "ResponseFormat": "llmclients.types.response_format",
     "Stream": "llmclients.stream",
     "Tool": "llmclients.types.tools",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
+    from llmclients.bulk.async_map import AsyncMapResults
     from llmclients.conversation import AsyncConversation
     from llmclients.transports.mock import MockTransport
+    from llmclients.types.map_result import AsyncPrompts
 
 __all__ = ["AsyncClient"]
 
@@ -81,6 +83,45 @@ class AsyncClient(
             restart: bool = False,
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> AsyncStream[AnswerT]: ...
+
+    def map(
+        self,
+        prompts: AsyncPrompts,
+        *,
+        concurrency: int = 10,
+        as_completed: bool = False,
+        progress: Any = None,
+        model: str | None = None,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        **options: Any,
+    ) -> AsyncMapResults:
+        """Many prompts, so many at a time: an iterator over what becomes of each, lazy, and in their order.
+
+        An error of a prompt is its result, and the others go on. Prompts are taken as the results are: at most
+        `2 * concurrency` are taken and not handed out. Asked to wait by the provider, all wait. Leaving the loop ends
+        all that is under way.
+
+        Args:
+            prompts: what `chat` takes as messages, each of them; any iterable, awaited or not, endless ones too.
+            concurrency: how many are asked at a time.
+            as_completed: hand the results out as they come; `index` and `prompt` tell whose they are.
+            progress: True for a bar of tqdm's or rich's, whichever is installed; or a bar of your own: a `tqdm`, or a
+                `rich.progress.Progress`.
+            model: the model of these calls.
+            run_tools: as for `chat`.
+            max_turns: as for `chat`.
+            options: as for `chat`, for all of them.
+
+        Raises:
+            ConfigurationError: an argument is wrong; nothing is sent.
+        """
+        from llmclients.bulk.async_map import AsyncMapResults
+
+        chat = {"model": model, "run_tools": run_tools, "max_turns": max_turns, **options}
+        rows, answer = self._map(self._transport, prompts, concurrency, as_completed, progress, **chat)
+        taken = iter(prompts) if isinstance(prompts, Iterable) else aiter(prompts)
+        return AsyncMapResults(taken, rows, answer, concurrency)
 
     async def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import Self, Unpack
 
@@ -16,6 +17,9 @@ from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.printing import short_repr
+
+if TYPE_CHECKING:
+    from llmclients.bulk.rows import Rows
 
 __all__ = ["BaseClient"]
 
@@ -62,6 +66,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             cert: the client's own certificate, for servers that ask for one: a PEM file with its key, or a tuple of the
                 certificate's file, the key's file and, where the key has one, its password.
             max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
+            limits: a `llmclients.bulk.Limits` to keep to what the provider allows a minute. Default: none. The
+                providers to fall back on have no part in it.
             transport: what carries the requests in place of the client's own connections; the caller's to close.
 
         Raises:
@@ -101,6 +107,34 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """As `copy.copy`: what a client has besides its connections does not change."""
         return self.__copy__()
+
+    def _map(
+        self, transport: TransportT, prompts: Any, concurrency: int, as_completed: bool, progress: Any, **chat: Any
+    ) -> tuple[Rows, Callable[[Any], Any]]:
+        """What a `map` is made of: its rows, and what answers one of them over that transport.
+
+        Raises:
+            ConfigurationError: an argument is wrong. It is found here, before anything is sent.
+        """
+        from llmclients.bulk.cooldown import CoolDown
+        from llmclients.bulk.rows import make_rows
+        from llmclients.calls.pacing import Background
+
+        view = type(self).__new__(type(self))  # the same client, whose calls let interactive ones go first
+        limits = Background(self._settings.limits or CoolDown())
+        vars(view).update(vars(self), _transport=transport, _settings=self._settings._replace(limits=limits))
+        options = {name: value for name, value in chat.items() if name not in ("model", "run_tools", "max_turns")}
+        arguments = ChatArguments(as_messages("?"), chat["model"], options)
+        if chat["run_tools"]:
+            from llmclients.calls.tool_loop import ToolLoop
+
+            arguments = ToolLoop(arguments, chat["max_turns"]).arguments()
+        view._prepare(arguments, stream=False)
+        rows = make_rows(prompts, concurrency, as_completed, progress, awaited=hasattr(self, "__aenter__"))
+        return rows, partial(view.chat, **chat)
+
+    if TYPE_CHECKING:
+        chat: Any  # each client's own
 
     @abstractmethod
     def _open_transport(self, given: GivenT | None) -> TransportT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import Unpack
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     import requests
     from typing_extensions import Self
 
+    from llmclients.bulk.map import MapResults
     from llmclients.conversation import Conversation
     from llmclients.transports.mock import MockTransport
+    from llmclients.types.map_result import Prompts
 
 __all__ = ["Client"]
 
@@ -75,6 +77,46 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             restart: bool = False,
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> Stream[AnswerT]: ...
+
+    def map(
+        self,
+        prompts: Prompts,
+        *,
+        concurrency: int = 10,
+        as_completed: bool = False,
+        progress: Any = None,
+        model: str | None = None,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        **options: Any,
+    ) -> MapResults:
+        """Many prompts, so many at a time: an iterator over what becomes of each, lazy, and in their order.
+
+        An error of a prompt is its result, and the others go on. Prompts are taken as the results are: at most
+        `2 * concurrency` are taken and not handed out. Asked to wait by the provider, all wait. Leaving the loop ends
+        all that is under way.
+
+        Args:
+            prompts: what `chat` takes as messages, each of them; any iterable, endless ones too.
+            concurrency: how many are asked at a time.
+            as_completed: hand the results out as they come; `index` and `prompt` tell whose they are.
+            progress: True for a bar of tqdm's or rich's, whichever is installed; or a bar of your own: a `tqdm`, or a
+                `rich.progress.Progress`.
+            model: the model of these calls.
+            run_tools: as for `chat`.
+            max_turns: as for `chat`.
+            options: as for `chat`, for all of them.
+
+        Raises:
+            ConfigurationError: an argument is wrong; nothing is sent.
+        """
+        from llmclients.bulk.map import MapResults
+        from llmclients.bulk.stopping import StoppableTransport
+
+        chat = {"model": model, "run_tools": run_tools, "max_turns": max_turns, **options}
+        transport = StoppableTransport(self._transport)
+        rows, answer = self._map(cast(Transport, transport), prompts, concurrency, as_completed, progress, **chat)
+        return MapResults(iter(prompts), rows, answer, concurrency, transport)
 
     def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.

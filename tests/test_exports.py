@@ -40,6 +40,7 @@ PUBLIC = [
     "InternalServerError",
     "InvalidRequestError",
     "LLMClientError",
+    "MapResult",
     "Message",
     "MessageDict",
     "MissingAPIKeyError",

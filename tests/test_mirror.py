@@ -10,13 +10,16 @@ import pytest
 
 from llmclients import AsyncClient, AsyncConversation, AsyncStream, Client, Conversation, Stream
 from llmclients.base_client import BaseClient
+from llmclients.bulk.async_map import AsyncMapResults
+from llmclients.bulk.map import MapResults
 from llmclients.config.client import ClientOptions
 
-PAIRS = [(Client, AsyncClient), (Stream, AsyncStream), (Conversation, AsyncConversation)]
+PAIRS = [(Client, AsyncClient), (Stream, AsyncStream), (Conversation, AsyncConversation), (MapResults, AsyncMapResults)]
 AWAITED = {
     "Client": {"chat", "models", "close", "__aenter__", "__aexit__"},
     "Stream": {"close", "__aenter__", "__aexit__", "__anext__"},
     "Conversation": {"chat"},
+    "MapResults": {"close", "__aenter__", "__aexit__", "__anext__"},
 }
 PROTOCOLS = {"__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__"}
 
@@ -62,7 +65,7 @@ def test_both_have_the_same_public_names(sync: type[Any], mirror: type[Any]) -> 
 
 
 def test_the_names_are_the_documented_ones() -> None:
-    assert set(public(Client)) == {"chat", "stream", "conversation", "models", "close", "__enter__", "__exit__"}
+    assert set(public(Client)) == {"chat", "stream", "map", "conversation", "models", "close", "__enter__", "__exit__"}
     assert set(public(Stream)) == {
         *("response", "open", "text_stream", "objects", "partial", "partial_tool_calls", "close"),
         *("__enter__", "__exit__", "__iter__", "__next__"),
@@ -90,7 +93,7 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
     assert list(found) == ["provider", "transport", "options"]
     assert list(ClientOptions.__annotations__) == [
         *("model", "api_key", "base_url", "region", "model_path", "context_size", "threads", "headers", "timeout"),
-        *("retry", "proxy", "fallback", "trust_env", "verify", "cert", "max_response_bytes"),
+        *("retry", "proxy", "fallback", "trust_env", "verify", "cert", "max_response_bytes", "limits"),
     ]
     for name in ("provider", "transport", *ClientOptions.__annotations__):
         assert re.search(rf"^ +{name}: ", BaseClient.__init__.__doc__ or "", re.MULTILINE), name

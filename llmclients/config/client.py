@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from typing_extensions import Unpack
 
@@ -31,6 +31,9 @@ from llmclients.types.content import MediaPart
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 
+if TYPE_CHECKING:  # few clients have limits
+    from llmclients.bulk.limits import Limits
+
 __all__ = ["ClientOptions", "ClientSettings"]
 
 _REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
@@ -55,9 +58,10 @@ class ClientOptions(TypedDict, total=False):
     verify: bool | str | os.PathLike[str]
     cert: ClientCertificate | None
     max_response_bytes: int
+    limits: Limits | None
 
 
-_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "region", *SERVER_OPTIONS, "headers", "fallback")
+_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "region", *SERVER_OPTIONS, "headers", "fallback", "limits")
 """What says nothing to the providers to fall back on: `headers` may hold a key, and that is for the first provider."""
 
 
@@ -75,6 +79,7 @@ class ClientSettings(NamedTuple):
         key_source: where the key, or a token in its place, comes from.
         has_caller_headers: whether `headers` has some of the caller's.
         unusable: why no call can be made, where pickling has taken the key away.
+        limits: what the calls ask for their permits, a `calls.pacing.Pacer`; None: nobody.
     """
 
     provider: Provider
@@ -96,6 +101,7 @@ class ClientSettings(NamedTuple):
     key_source: KeySource = "none"
     has_caller_headers: bool = False
     unusable: str | None = None
+    limits: Any = None
 
     @classmethod
     def from_arguments(cls, provider: str = "local", **options: Unpack[ClientOptions]) -> ClientSettings:
@@ -136,6 +142,7 @@ class ClientSettings(NamedTuple):
             option_defaults=option_defaults(found, address),
             key_source=_key_source(found, options, key),
             has_caller_headers=bool(options.get("headers")),
+            limits=_limits(options),
         )
         if start is not None and model:
             settings.model_name(None)  # a name that no call can use is refused at once
@@ -266,6 +273,15 @@ def _transport_settings(options: ClientOptions) -> TransportSettings:
         cert=client_certificate(options.get("cert")),
         max_response_bytes=limit,
     )
+
+
+def _limits(options: ClientOptions) -> Limits | None:
+    limits = options.get("limits")
+    if limits is not None and not hasattr(limits, "enter"):
+        raise ConfigurationError(
+            f"limits must be llmclients.bulk.Limits(…), not {type(limits).__name__}", argument="limits"
+        )
+    return limits
 
 
 def _fallbacks(settings_type: type[ClientSettings], options: ClientOptions) -> tuple[ClientSettings, ...]:

@@ -8,7 +8,7 @@ the whole process, threads and event loops included. A client that was given a t
 from __future__ import annotations
 
 import threading
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, NamedTuple, Protocol
 
 from llmclients.config.values import Timeout
@@ -88,6 +88,11 @@ class SyncConnections(_Connections):
 
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
         return (_Current.sync or self._connections).open(request, timeout, deadline)
+
+    def abort_threads(self, threads: Collection[int]) -> None:
+        abort = getattr(self._connections, "abort_threads", None)
+        if abort is not None:
+            abort(threads)
 
     def close(self) -> None:
         self._connections.close()

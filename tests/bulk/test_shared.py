@@ -1,0 +1,78 @@
+"""Limits in a file: what several processes together keep to."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hidden_limits import HiddenLimits, simulate
+
+from llmclients.bulk import Limits
+
+PROGRAM = """
+import sys, time
+from llmclients.bulk import Limits
+limits = Limits(requests=1200, path=sys.argv[1])
+print("ready", flush=True)
+until = float(sys.stdin.readline())
+while time.monotonic() < until - 1:
+    time.sleep(0.001)
+granted = 0
+permit = limits.enter(10)
+while (now := time.monotonic()) < until:
+    wait = permit.wait(now)
+    if wait:
+        time.sleep(min(wait, until - now))
+        continue
+    granted += 1
+    permit.done(now)
+    permit = limits.enter(10)
+print(granted)
+"""
+
+
+def test_four_processes_together_keep_to_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "limits"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    until = time.monotonic() + 1.2
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(f"{until}\n")
+        process.stdin.flush()
+    granted = [int(process.communicate()[0]) for process in processes]
+
+    # 20 a second, up to 1.62 times as much while the minute's window is empty, and a quarter of a second's at once.
+    assert 20 <= sum(granted) <= 20 * 1.62 * 1.25 + 1, granted
+    assert all(granted), "all have their share"
+
+
+def test_four_that_share_a_file_use_what_one_would(tmp_path: Path) -> None:
+    path = tmp_path / "limits"
+    server = HiddenLimits(requests=60, sliding=True)
+    run = simulate([Limits(path=path) for _ in range(4)], server, 240.0, callers=12)
+
+    assert server.used(60, 240) >= 0.9
+    busiest = max(sum(begin <= at < begin + 60 for at, _ in server.admitted) for begin in range(0, 180, 5))
+    assert busiest + sum(60 <= at < 240 for at, _ in server.refusals) <= 60 * 1.02 + 1
+    assert run.early == 0
+
+
+def test_a_file_that_holds_something_else_is_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "limits"
+    for content in (b"", b"{", b"[1, 2]", b"[99999999999, []]", b"\xff" * 100):
+        path.write_bytes(content)
+        limits = Limits(requests=60, path=path)
+
+        assert limits.enter(1).wait(100.0) == 0.0
+        assert pickle.loads(pickle.dumps(limits)).enter(1).wait(100.0) > 0, "in another process it is the same limit"
