@@ -32,9 +32,7 @@ from llmclients.errors import ConfigurationError
 
 __all__ = ["Limits", "Permit"]
 
-_LONGEST_SLEEP = 5.0  # seconds until a permit asks again: limits may have been raised meanwhile
-_INTERACTIVE_SLEEP = 0.25
-_SHORTEST_SLEEP = 0.001  # less may not move a clock at all
+_SHORTEST_SLEEP = 0.001  # seconds; less may not move a clock at all
 _FADE = 0.1
 
 
@@ -148,7 +146,7 @@ class Permit:
         self._sent_at: float | None = None
 
     def wait(self, now: float) -> float:
-        """Seconds until to ask again; 0.0: the request goes out now."""
+        """Seconds until the request may go out, as it looks now: ask again then, or before; 0.0: it goes out now."""
         limits = self._limits
         with limits._lock:
             queue = limits._queues[self.is_bulk]
@@ -175,7 +173,7 @@ class Permit:
                 self._joined = (queue.joined, queue.joined_tokens)
                 queue.joined += 1
                 queue.joined_tokens += self._tokens
-        return max(min(seconds, _LONGEST_SLEEP if self.is_bulk else _INTERACTIVE_SLEEP), _SHORTEST_SLEEP)
+        return max(seconds, _SHORTEST_SLEEP)
 
     def _leave_queue(self) -> None:
         if self._joined is not None:

@@ -157,12 +157,14 @@ def test_the_headers_of_an_answer_are_the_limits_of_the_next(awaited: bool) -> N
 @pytest.mark.parametrize("awaited", [False, True], ids=["Client", "AsyncClient"])
 def test_a_deadline_does_not_wait_for_limits_in_vain(awaited: bool) -> None:
     both = Both(TOO_MANY, limits=Limits(), retry=None, timeout=Timeout(total=20))
+    began = both.clock.now
     with pytest.raises(Exception, match="429"):
         both.chat(awaited)
 
     with pytest.raises(APITimeoutError, match="limits allow") as failure:
         both.chat(awaited)
     assert failure.value.phase == "total"
+    assert both.clock.now == began
 
 
 def test_threads_together_keep_to_the_limit() -> None:
@@ -184,6 +186,8 @@ def test_limits_are_shared_by_copies_and_stay_in_their_process() -> None:
     limits = Limits(requests=10)
 
     assert copy.deepcopy(limits) is limits
+    with pytest.raises(TypeError, match="path="):
+        pickle.dumps(Client("openai/m", api_key="k", limits=limits))
     assert repr(limits) == "Limits(requests=10.0)"
     with pytest.raises(TypeError, match="path="):
         pickle.dumps(limits)
