@@ -116,12 +116,12 @@ class AsyncClient(
         Raises:
             ConfigurationError: an argument is wrong; nothing is sent.
         """
-        from llmclients.bulk.async_map import AsyncMapResults
+        from llmclients.bulk.async_map import AsyncMapResults, AsyncWork
 
         chat = {"model": model, "run_tools": run_tools, "max_turns": max_turns, **options}
         rows, answer = self._map(self._transport, prompts, concurrency, as_completed, progress, **chat)
         taken = iter(prompts) if isinstance(prompts, Iterable) else aiter(prompts)
-        return AsyncMapResults(taken, rows, answer, concurrency)
+        return AsyncMapResults(AsyncWork(taken, rows, answer, concurrency))
 
     async def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.

@@ -110,13 +110,13 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
         Raises:
             ConfigurationError: an argument is wrong; nothing is sent.
         """
-        from llmclients.bulk.map import MapResults
+        from llmclients.bulk.map import MapResults, Work
         from llmclients.bulk.stopping import StoppableTransport
 
         chat = {"model": model, "run_tools": run_tools, "max_turns": max_turns, **options}
         transport = StoppableTransport(self._transport)
         rows, answer = self._map(cast(Transport, transport), prompts, concurrency, as_completed, progress, **chat)
-        return MapResults(iter(prompts), rows, answer, concurrency, transport)
+        return MapResults(Work(iter(prompts), rows, answer, concurrency, transport))
 
     def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.

@@ -2,8 +2,8 @@
 
 # Tasks. A worker takes a prompt, answers it, puts the result, and takes the next one, until there is none, or no room;
 # then it ends, and the reader, who makes room by taking results, starts others. Prompts that have to be awaited are
-# taken by one more task, `_pump`, and wait in `_waiting`. `_Work` is what the tasks know; not the `AsyncMapResults` of
-# the reader, so that a reader who drops that cancels them. All of it is in one loop's thread.
+# taken by one more task, `_pump`, and wait in `_waiting`. `AsyncWork` is what the tasks know; not the `AsyncMapResults`
+# of the reader, so that a reader who drops that cancels them. All of it is in one loop's thread.
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from llmclients.types.response import ChatResponse
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["AsyncMapResults"]
+__all__ = ["AsyncMapResults", "AsyncWork"]
 
 
-class _Work:
+class AsyncWork:
     """What the reader and the workers share."""
 
     def __init__(
@@ -141,14 +141,8 @@ class AsyncMapResults(AsyncIterator[MapResult]):
     Leaving the loop ends all that is under way, and so do `close` and the end of an `async with`.
     """
 
-    def __init__(
-        self,
-        prompts: Iterator[Any] | AsyncIterator[Any],
-        rows: Rows,
-        chat: Callable[[Any], Awaitable[ChatResponse]],
-        concurrency: int,
-    ) -> None:
-        self._work = _Work(prompts, rows, chat, concurrency)
+    def __init__(self, work: AsyncWork) -> None:
+        self._work = work
         self._is_closed = False
 
     def __aiter__(self) -> Self:

@@ -66,8 +66,8 @@ class Buckets:
         """A request was accepted; it had so many tokens."""
         if self._backoff and sent_at > self._closed_at:
             self._backoff = self._closed_until = 0.0
-        self.requests.accept()
-        self.tokens.accept()
+        self.requests.accepted += 1
+        self.tokens.accepted += 1
         if used is not None and used != reserved:
             self.tokens.correct(used - reserved, sent_at)
 

@@ -38,8 +38,8 @@ _HOLD_SECONDS = 45.0
 _HOLD_REQUESTS = 150
 _TESTED = 0.7  # a limit of which less is used shows nothing
 _BURST = 0.25  # seconds of the pace
-_AHEAD = 1.02  # the pace is a little above the limit: the window has the last word,
-_CATCH_UP = 0.6  # and after a pause the more, the emptier the window is
+_AHEAD = 1.02 / SECONDS  # the pace is a little above the limit: the window has the last word,
+_CATCH_UP = 0.6 / SECONDS  # and after a pause the more, the emptier the window is
 _MEASURED = 0.99
 _AGAIN = 0.98
 
@@ -53,11 +53,12 @@ class Budget:
 
     Attributes:
         limit: the amount a minute that is kept to now; None for none.
+        accepted: how many requests were, since the limit was lowered.
     """
 
     __slots__ = (
         *(
-            "_accepted",
+            "accepted",
             "_bound_at",
             "_ceiling",
             "_given",
@@ -81,7 +82,7 @@ class Budget:
         self._level = 1.0
         self._level_at = self._grown_at = self._held_until = 0.0
         self._bound_at = -SECONDS
-        self._accepted, self._grown = 0, 0.0
+        self.accepted, self._grown = 0, 0.0
 
     def wait(self, amount: int, ahead: int, now: float) -> float:
         """Seconds until so much may go out behind what is ahead in the queue; 0.0 for now. Takes nothing."""
@@ -89,17 +90,24 @@ class Budget:
             return 0.0
         if now - self._grown_at > 0.1:
             self._grow(now)
+        limit = self.limit
         used = self._window.total(now)
-        pace = self.limit / SECONDS * (_AHEAD + _CATCH_UP * max(1.0 - used / self.limit, 0.0))
-        burst = max(1.0, pace * _BURST)
+        pace = limit * _AHEAD
+        if used < limit:
+            pace += (limit - used) * _CATCH_UP
+        burst = pace * _BURST
+        if burst < 1.0:
+            burst = 1.0
         level = self._level
         if now > self._level_at:  # a caller may have read its clock before another one
-            self._level = level = min(level + (now - self._level_at) * pace, burst)
-            self._level_at = now
-        seconds = (min(amount, burst) + ahead - level) / pace
-        if used and used + amount > self.limit:
-            seconds = max(seconds, self._window.until_free(int(used + amount - self.limit) + 1, now))
-        if seconds <= 1e-9:
+            level += (now - self._level_at) * pace
+            if level > burst:
+                level = burst
+            self._level, self._level_at = level, now
+        seconds = ((amount if amount < burst else burst) + ahead - level) / pace
+        if used + amount > limit and used:
+            seconds = max(seconds, self._window.until_free(int(used + amount - limit) + 1, now))
+        if seconds <= 1e-6:
             return 0.0
         self._bound_at = now
         return seconds
@@ -107,15 +115,11 @@ class Budget:
     def take(self, amount: int, now: float) -> None:
         """So much goes out now."""
         self._window.add(amount, now)
-        self._level -= amount
+        self._level -= amount if self.limit is None or amount < self.limit else self.limit  # one minute's at most
 
     def correct(self, amount: int, sent_at: float) -> None:
         """What went out then was so much more; below zero, less. The window is put right, the pace goes on."""
         self._window.add(amount, sent_at)
-
-    def accept(self) -> None:
-        """A request was not refused."""
-        self._accepted += 1
 
     def seed(self, limit: float, remaining: float | None, now: float) -> None:
         """The server has told its limit, and what is left of it.
@@ -153,7 +157,7 @@ class Budget:
         self._searching = False
         self._grown_at = now
         self._held_until = now + (retry_after or 0.0) + _HOLD_SECONDS
-        self._accepted, self._grown = 0, 0.0
+        self.accepted, self._grown = 0, 0.0
         self._level = min(self._level, 1.0)
 
     def loosen(self) -> None:
@@ -169,7 +173,7 @@ class Budget:
         if self._searching:
             self.limit *= exp(_SEARCH * seconds)
         else:
-            if now < self._held_until or self._accepted < _HOLD_REQUESTS:
+            if now < self._held_until or self.accepted < _HOLD_REQUESTS:
                 return
             if self._window.total(now) < _TESTED * self.limit:
                 return
@@ -205,7 +209,7 @@ _PLAIN = (
     "_grown_at",
     "_held_until",
     "_bound_at",
-    "_accepted",
+    "accepted",
     "_grown",
     "_held",
 )

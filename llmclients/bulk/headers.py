@@ -49,8 +49,8 @@ _NAMES = {
     "tokens": ("x-ratelimit-{}-tokens", "anthropic-ratelimit-tokens-{}", "x-ratelimit-{}-tokens-minute"),
 }
 _HEADERS = {
-    kind: [tuple(form.format(what) for what in ("limit", "remaining", "reset")) for form in forms]
-    for kind, forms in _NAMES.items()
+    kind: [tuple(pattern.format(what) for what in ("limit", "remaining", "reset")) for pattern in patterns]
+    for kind, patterns in _NAMES.items()
 }
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)

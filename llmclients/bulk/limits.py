@@ -32,8 +32,7 @@ from llmclients.errors import ConfigurationError
 
 __all__ = ["Limits", "Permit"]
 
-_LONGEST_SLEEP = 5.0  # seconds until a permit asks again: limits may have been raised meanwhile
-_INTERACTIVE_SLEEP = 0.25
+_SHORTEST_SLEEP = 0.001  # seconds; less may not move a clock at all
 _FADE = 0.1
 
 
@@ -147,13 +146,16 @@ class Permit:
         self._sent_at: float | None = None
 
     def wait(self, now: float) -> float:
-        """Seconds until to ask again; 0.0: the request goes out now."""
+        """Seconds until the request may go out, as it looks now: ask again then, or before; 0.0: it goes out now."""
         limits = self._limits
         with limits._lock:
             queue = limits._queues[self.is_bulk]
             joined, joined_tokens = self._joined or (queue.joined, queue.joined_tokens)
-            ahead = max(joined - queue.left, 0)
-            tokens_ahead = max(joined_tokens - queue.left_tokens, 0)
+            ahead = joined - queue.left
+            if ahead > 0:
+                tokens_ahead = max(joined_tokens - queue.left_tokens, 0)
+            else:
+                ahead = tokens_ahead = 0
             if self.is_bulk:
                 first = limits._queues[0]
                 ahead += first.joined - first.left
@@ -171,7 +173,7 @@ class Permit:
                 self._joined = (queue.joined, queue.joined_tokens)
                 queue.joined += 1
                 queue.joined_tokens += self._tokens
-        return min(seconds, _LONGEST_SLEEP if self.is_bulk else _INTERACTIVE_SLEEP)
+        return max(seconds, _SHORTEST_SLEEP)
 
     def _leave_queue(self) -> None:
         if self._joined is not None:
@@ -202,8 +204,12 @@ class Permit:
         if sent_at is None:
             return
         limits = self._limits
-        with limits._lock, limits._changing(now):
-            limits._buckets.accept(self._tokens, used, sent_at)
+        with limits._lock:
+            if limits._in_step is None:
+                limits._buckets.accept(self._tokens, used, sent_at)
+            else:
+                with limits._in_step(now):
+                    limits._buckets.accept(self._tokens, used, sent_at)
             if used is not None and output is not None:
                 limits._learn(self._size, used, output)
 

@@ -1,7 +1,7 @@
 """`MapResults`: many prompts answered by threads, handed out lazily."""
 
 # Threads. The reader's thread takes the prompts, as an iterator may belong to it, and hands out results; workers
-# answer. `_Work` is what they share, all of it guarded by `changed`; workers know it, but not the `MapResults` of the
+# answer. `Work` is what they share, all of it guarded by `changed`; workers know it, but not the `MapResults` of the
 # reader, so that a reader who drops that ends the work. There is a worker for each prompt that waits, up to
 # `concurrency`, and it ends when none waits: an iterator that is forgotten holds no thread. Whatever ends the reading
 # (the last result, an interrupt, a `break`, an error of the prompts' iterator or of a program's own tool) goes through
@@ -24,16 +24,25 @@ from llmclients.types.response import ChatResponse
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["MapResults"]
+__all__ = ["MapResults", "Work"]
 
 _JOIN = 0.02  # seconds until those that are still busy are stopped again
 
 
-class _Work:
+class Work:
     """What the reader and the workers share."""
 
-    def __init__(self, rows: Rows, chat: Callable[[Any], ChatResponse], concurrency: int) -> None:
+    def __init__(
+        self,
+        prompts: Iterator[Any],
+        rows: Rows,
+        chat: Callable[[Any], ChatResponse],
+        concurrency: int,
+        transport: StoppableTransport,
+    ) -> None:
         self.changed = threading.Condition()
+        self.prompts = prompts  # the reader's alone
+        self.transport = transport
         self.rows = rows
         self.chat = chat
         self.concurrency = concurrency
@@ -89,17 +98,8 @@ class MapResults(Iterator[MapResult]):
     Leaving the loop ends all that is under way, and so do `close` and the end of a `with`.
     """
 
-    def __init__(
-        self,
-        prompts: Iterator[Any],
-        rows: Rows,
-        chat: Callable[[Any], ChatResponse],
-        concurrency: int,
-        transport: StoppableTransport,
-    ) -> None:
-        self._prompts = prompts
-        self._transport = transport
-        self._work = _Work(rows, chat, concurrency)
+    def __init__(self, work: Work) -> None:
+        self._work = work
 
     def __iter__(self) -> Self:
         return self
@@ -131,7 +131,7 @@ class MapResults(Iterator[MapResult]):
                     work.changed.wait()
                     continue
             try:
-                prompt = next(self._prompts)
+                prompt = next(work.prompts)
             except StopIteration:
                 work.rows.exhausted = True
             else:
@@ -149,7 +149,7 @@ class MapResults(Iterator[MapResult]):
             workers = set(work.workers) - {threading.current_thread()}
             work.changed.notify_all()
         while workers := {worker for worker in workers if worker.is_alive()}:
-            self._transport.stop([worker.ident for worker in workers if worker.ident is not None])
+            work.transport.stop([worker.ident for worker in workers if worker.ident is not None])
             for worker in workers:
                 worker.join(_JOIN)
         work.rows.close()

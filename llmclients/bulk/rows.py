@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, Iterable, Mapping, Sized
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Any
 
 from llmclients.bulk.progress import Bar, bar_for
@@ -103,5 +103,5 @@ def make_rows(prompts: Any, concurrency: Any, as_completed: bool, progress: Any,
         raise ConfigurationError(
             f"prompts must be an iterable of prompts, not {type(prompts).__name__}{hint}", argument="prompts"
         )
-    total = len(prompts) if isinstance(prompts, Sized) else None
-    return Rows(concurrency, as_completed, bar_for(progress, total))
+    measure: Callable[[Any], int | None] = len if hasattr(prompts, "__len__") else lambda _: None
+    return Rows(concurrency, as_completed, bar_for(progress, measure(prompts)))

@@ -24,7 +24,7 @@ else:
 
 __all__ = ["SharedFile"]
 
-_MOST_BYTES = 64 * 1024
+_MAX_BYTES = 64 * 1024
 _AHEAD = 60.0  # seconds; a process may have waited for the lock since it read its clock
 
 
@@ -79,7 +79,7 @@ class SharedFile:
 
     def _read(self, now: float) -> None:
         os.lseek(self._file, 0, os.SEEK_SET)
-        data = os.read(self._file, _MOST_BYTES)
+        data = os.read(self._file, _MAX_BYTES)
         try:
             written_at, dumped = json.loads(data)
             if not isinstance(written_at, int | float) or written_at > now + _AHEAD:
@@ -94,7 +94,7 @@ class SharedFile:
 
 
 def _size(file: int) -> int:
-    return min(os.fstat(file).st_size, _MOST_BYTES)
+    return min(os.fstat(file).st_size, _MAX_BYTES)
 
 
 def _write(file: int, data: bytes) -> None:
@@ -105,11 +105,11 @@ def _write(file: int, data: bytes) -> None:
 if sys.platform == "win32":
 
     def _lock(file: int) -> None:
-        os.lseek(file, _MOST_BYTES, os.SEEK_SET)  # beyond what is read
+        os.lseek(file, _MAX_BYTES, os.SEEK_SET)  # beyond what is read
         msvcrt.locking(file, msvcrt.LK_LOCK, 1)
 
     def _unlock(file: int) -> None:
-        os.lseek(file, _MOST_BYTES, os.SEEK_SET)
+        os.lseek(file, _MAX_BYTES, os.SEEK_SET)
         msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
 
 else:

@@ -28,8 +28,8 @@ class Window:
     def total(self, now: float) -> int:
         """What was sent in the last minute, and a little before."""
         slot = int(now / _SLOT)
-        passed = slot - self._last
-        if passed > 0:
+        if slot > self._last:
+            passed = slot - self._last
             if passed >= _SLOTS:
                 self._slots = [0] * _SLOTS
                 self._total = 0
@@ -43,9 +43,10 @@ class Window:
     def add(self, amount: int, at: float) -> None:
         """Note an amount that was sent at that time; below zero, take it back. What is too long ago is no matter."""
         slot = int(at / _SLOT)
-        if slot > self._last:
+        ago = self._last - slot
+        if ago < 0:
             self.total(at)
-        elif self._last - slot >= _SLOTS:
+        elif ago >= _SLOTS:
             return
         self._slots[slot % _SLOTS] += amount
         self._total += amount

@@ -17,6 +17,9 @@ __all__ = ["Background", "Paced", "Pacer", "Permit"]
 
 T = TypeVar("T")
 
+_SLEEP, _BULK_SLEEP = 0.25, 5.0
+"""Seconds after which a call asks again, however long it is to wait: the limits may have been raised meanwhile."""
+
 
 class Permit(Protocol):
     """One attempt's. `llmclients.bulk.limits.Permit` says what its methods do; times are the clock's, in seconds."""
@@ -98,12 +101,13 @@ class Paced:
     def _turn(self, permit: Permit, wait: float) -> Flow[None]:
         clock, state = self._clock, self._state
         began = clock.monotonic()
+        longest = _BULK_SLEEP if permit.is_bulk else _SLEEP
         while wait:
             if state.deadline is not None and not permit.is_bulk and clock.monotonic() + wait >= state.deadline:
                 raise APITimeoutError(
                     "the deadline would have passed before the limits allow the request", phase="total"
                 )
-            yield Sleep(wait)
+            yield Sleep(min(wait, longest))
             wait = permit.wait(clock.monotonic())
         if state.deadline is not None and permit.is_bulk:
             state.deadline += clock.monotonic() - began

@@ -124,7 +124,7 @@ def simulate(
 
     def ask(now: float, caller: int, permit: Any, used: int) -> None:
         if wait := permit.wait(now):
-            at(now + wait, ask, caller, permit, used)
+            at(now + min(wait, 5.0), ask, caller, permit, used)
         else:
             at(now + on_the_way * rng.random(), arrive, caller, permit, used)
 

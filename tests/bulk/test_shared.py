@@ -15,10 +15,10 @@ from llmclients.bulk import Limits
 PROGRAM = """
 import sys, time
 from llmclients.bulk import Limits
-limits = Limits(requests=1200, path=sys.argv[1])
+limits = Limits(requests=240, path=sys.argv[1])
 print("ready", flush=True)
 until = float(sys.stdin.readline())
-while time.monotonic() < until - 1:
+while time.monotonic() < until - 1.2:
     time.sleep(0.001)
 granted = 0
 permit = limits.enter(10)
@@ -35,7 +35,14 @@ print(granted)
 
 
 def test_four_processes_together_keep_to_the_limit(tmp_path: Path) -> None:
-    path = tmp_path / "limits"
+    path, limits_of = tmp_path / "limits", 240
+    limits, now = Limits(requests=limits_of, path=path), time.monotonic() - 55
+    sent = 0  # in the minute before, at the times when it would have been
+    while now < time.monotonic() - 1 and sent < limits_of - 20:
+        permit = limits.enter(10)
+        while wait := permit.wait(now):
+            now += wait
+        sent += 1
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -45,16 +52,16 @@ def test_four_processes_together_keep_to_the_limit(tmp_path: Path) -> None:
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    until = time.monotonic() + 1.2
+    until = time.monotonic() + 1.5
     for process in processes:
         assert process.stdin is not None
         process.stdin.write(f"{until}\n")
         process.stdin.flush()
-    granted = [int(process.communicate()[0]) for process in processes]
+    granted = sum(int(process.communicate()[0]) for process in processes)
 
-    # 20 a second, up to 1.62 times as much while the minute's window is empty, and a quarter of a second's at once.
-    assert 20 <= sum(granted) <= 20 * 1.62 * 1.25 + 1, granted
-    assert all(granted), "all have their share"
+    assert sent > limits_of * 0.8
+    assert granted >= 2
+    assert sent + granted <= limits_of
 
 
 def test_four_that_share_a_file_use_what_one_would(tmp_path: Path) -> None:
