@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,12 @@ from llmclients.base_client import BaseClient
 from llmclients.calls.chat import ChatArguments, OnComplete
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
+from llmclients.calls.overrides import REQUIRED, UNSET, Overrides, Unset, callers_mistake, with_system
+from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.driver import Driver
+from llmclients.errors import ConfigurationError
 from llmclients.stream import Stream
-from llmclients.transports import Transport, sync_transport
+from llmclients.transports import ClientTransport, Transport, sync_transport
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.response import ChatResponse
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
-class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport", "Stream", "Conversation"]):
+class Client(BaseClient[ClientTransport, "requests.Session | MockTransport | Transport", "Stream", "Conversation"]):
     """Talks to one provider. May be shared by threads.
 
     Close it, or use it in a `with`, to close its connections. `transport` may be a `requests.Session`, a
@@ -35,9 +38,13 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
 
     def chat(
         self,
-        messages: Messages,
+        messages: Messages = REQUIRED,
         *,
         model: str | None = None,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
         run_tools: bool = False,
         max_turns: int = 8,
         **options: Any,
@@ -46,6 +53,10 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
 
         Args:
             model: the model of this call.
+            system: a system text, sent before the messages, which then have none at their beginning.
+            timeout: a `Timeout` in place of the client's, or the seconds to wait for the next bytes.
+            headers: over the client's, to the first provider only.
+            retry: a `RetryPolicy`, or number of attempts, in place of the client's; None for one attempt.
             run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
                 answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
             max_turns: how often the model is asked then, at the most.
@@ -58,7 +69,19 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             StructuredOutputError: the answer is not what `response_format` asked for.
             ToolLoopError: after `max_turns` there is no answer.
         """
-        return self._chat(ChatArguments(as_messages(messages), model, options), max_turns if run_tools else None)
+        try:
+            overrides = None
+            if timeout is not None or headers is not None or retry is not UNSET:
+                overrides = Overrides(timeout, headers, retry)
+                headers = None  # a traceback would show them
+            checked = as_messages(messages)
+            if system is not None:
+                checked = with_system(system, checked)
+            arguments = ChatArguments(checked, model, options, overrides=overrides)
+            return self._chat(arguments, max_turns if run_tools else None)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
 
     def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.
@@ -66,14 +89,19 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
         Raises:
             APIError: the service did not answer, or not with a list.
         """
+        self._check_open()
         listing = ModelListing(self._settings, self._transport.clock)
         return Driver(Run(listing.names()), self._transport).result()
 
     def close(self) -> None:
-        """Close all connections. A transport that the caller brought stays open."""
+        """Close all connections, those of the client's views, too; nothing more is sent by them. Closing twice is fine.
+
+        Streams that are open break off. A transport that the caller brought stays open, and so do streams over it.
+        """
         self._transport.close()
 
     def __enter__(self) -> Self:
+        self._check_open()
         return self
 
     def __exit__(
@@ -84,7 +112,9 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
     ) -> None:
         self.close()
 
-    def _open_transport(self, given: requests.Session | MockTransport | Transport | None) -> Transport:
+    _kind = "Client"
+
+    def _open_transport(self, given: requests.Session | MockTransport | Transport | None) -> ClientTransport:
         return sync_transport(self._settings.transport, given)
 
     def _conversation_type(self) -> Callable[..., Conversation]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_serializer, model_validator
 from typing_extensions import Self
 
 from llmclients.calls.chat import Backend, ChatArguments
+from llmclients.calls.overrides import REQUIRED, UNSET, Overrides, Unset, callers_mistake, with_system
+from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.types.base import Model, make_model
 from llmclients.types.messages import Message, Messages, as_messages
@@ -28,7 +30,7 @@ ConversationT = TypeVar("ConversationT", bound="SavedConversation", covariant=Tr
 class HasConversations(Protocol[ConversationT]):
     """What a conversation can be bound to: either client."""
 
-    def conversation(self, system: str | None = None, model: str | None = None) -> ConversationT: ...
+    def conversation(self, system: str | None = None, model: str | None = None, **options: Any) -> ConversationT: ...
 
 
 class Turn(Model):
@@ -58,6 +60,8 @@ class SavedConversation(Model):
         state: what the provider's wire keeps over the turns.
         turns: of each finished turn, its provider, model and token counts; shortening `messages` leaves them as they
             are. A single empty one stands for answers of which nothing is known, as in files of versions without turns.
+        options: options of each turn that does not name them; None for none. Those that are JSON values are saved.
+            Functions and types (of `tools`, `response_format`) are not: give them again to a loaded conversation.
     """
 
     provider: str
@@ -66,6 +70,7 @@ class SavedConversation(Model):
     messages: list[Message] = Field(default_factory=list)
     state: dict[str, Any] = Field(default_factory=dict)
     turns: list[Turn] = Field(default_factory=list)
+    options: dict[str, Any] | None = None
 
     _backend: Backend | None = PrivateAttr(default=None)
 
@@ -75,9 +80,20 @@ class SavedConversation(Model):
             self.turns = [Turn()]
         return self
 
+    @field_serializer("options", when_used="json")
+    def _saved_options(self, options: dict[str, Any] | None) -> dict[str, Any] | None:
+        saved = {name: value for name, value in (options or {}).items() if _is_json(value)}
+        return saved or None
+
     @classmethod
     def begin(
-        cls, backend: Backend, *, system: str | None, model: str | None, messages: Messages | None = None
+        cls,
+        backend: Backend,
+        *,
+        system: str | None,
+        model: str | None,
+        messages: Messages | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Self:
         """A new conversation through the client that hands over its backend. Messages to begin with are no turns."""
         conversation = cls(
@@ -87,6 +103,7 @@ class SavedConversation(Model):
             messages=as_messages(messages) if messages else [],
             state=backend.new_state(),
             turns=[],
+            options=dict(options) if options else None,
         )
         conversation._backend = backend
         return conversation
@@ -120,14 +137,14 @@ class SavedConversation(Model):
         """This conversation, to be gone on with through `client`: how a saved one is resumed, sync or async.
 
         The new one shares nothing with this one. With a client of another provider, what the old one's wire kept is
-        left behind; history, system text and a `model` named for the conversation stay.
+        left behind; history, system text, options and a `model` named for the conversation stay.
 
         Raises:
-            ConfigurationError: `client` is not a client.
+            ConfigurationError: `client` is not a client, or its provider cannot carry one of the options.
         """
         if not callable(getattr(client, "conversation", None)):
             raise ConfigurationError(f"bind() takes a client, not {type(client).__name__}", argument="client")
-        bound = client.conversation(system=self.system, model=self.model)
+        bound = client.conversation(system=self.system, model=self.model, **(self.options or {}))
         bound.messages = [message.model_copy(deep=True) for message in self.messages]
         if bound.provider == self.provider:
             bound.state = deepcopy(self.state)
@@ -145,10 +162,36 @@ class SavedConversation(Model):
         if (tokens := self.usage._tokens) is not None and self.turns:
             yield "usage", tokens
 
-    def _turn(self, messages: Messages, options: dict[str, Any], *, restart: bool = False) -> _Turn:
+    def _turn(
+        self,
+        messages: Messages,
+        options: dict[str, Any],
+        system: str | None,
+        overrides: Overrides | None,
+        *,
+        restart: bool = False,
+    ) -> _Turn:
         if self._backend is None:
             raise ConfigurationError("the conversation has no client: go on with conversation.bind(client)")
-        return _Turn(self, self._backend, as_messages(messages), options, restart=restart)
+        added = as_messages(messages)
+        sent = [*self.messages, *added]
+        if system is not None:
+            sent = with_system(system, sent)
+        elif self.system is not None:
+            sent = [Message("system", self.system), *sent]
+        if self.options:
+            options = {**self.options, **options}
+        arguments = ChatArguments(sent, self.model, options, self.state, restart, overrides)
+        return _Turn(self, self._backend, added, arguments)
+
+
+def _is_json(value: Any) -> bool:
+    """Whether it is a JSON value, all through."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_json, value))
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_json(item) for name, item in value.items())
+    return value is None or type(value) in (str, int, float, bool)
 
 
 class _Turn:
@@ -159,14 +202,10 @@ class _Turn:
         conversation: SavedConversation,
         backend: Backend,
         messages: list[Message],
-        options: dict[str, Any],
-        *,
-        restart: bool,
+        arguments: ChatArguments,
     ) -> None:
-        system = [] if conversation.system is None else [Message("system", conversation.system)]
-        sent = [*system, *conversation.messages, *messages]
         self.backend = backend
-        self.arguments = ChatArguments(sent, conversation.model, options, conversation.state, restart)
+        self.arguments = arguments
         self._conversation = conversation
         self._messages = messages
 
@@ -195,21 +234,60 @@ class _Turn:
 class Conversation(SavedConversation):
     """A conversation through a `Client`: `client.conversation()`, or a saved one with `bind(client)`."""
 
-    def chat(self, messages: Messages, *, run_tools: bool = False, max_turns: int = 8, **options: Any) -> ChatResponse:
+    def chat(
+        self,
+        messages: Messages = REQUIRED,
+        *,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        **options: Any,
+    ) -> ChatResponse:
         """The answer to the next message (or messages), which then are part of the history.
+
+        The arguments are those of the client's `chat`; `system` takes the place of the conversation's in this turn.
 
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
-        turn = self._turn(messages, options)
-        response: ChatResponse = turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        try:
+            overrides = None
+            if timeout is not None or headers is not None or retry is not UNSET:
+                overrides = Overrides(timeout, headers, retry)
+                headers = None  # a traceback would show them
+            turn = self._turn(messages, options, system, overrides)
+            response: ChatResponse = turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
         turn.finish(response)
         return response
 
-    def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> Stream:
+    def stream(
+        self,
+        messages: Messages = REQUIRED,
+        *,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
+        restart: bool = False,
+        **options: Any,
+    ) -> Stream:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
-        turn = self._turn(messages, options, restart=restart)
-        stream: Stream = turn.backend.stream(turn.arguments, turn.finish)
+        try:
+            overrides = None
+            if timeout is not None or headers is not None or retry is not UNSET:
+                overrides = Overrides(timeout, headers, retry)
+                headers = None  # a traceback would show them
+            turn = self._turn(messages, options, system, overrides, restart=restart)
+            stream: Stream = turn.backend.stream(turn.arguments, turn.finish)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
         return stream
 
 
@@ -217,20 +295,57 @@ class AsyncConversation(SavedConversation):
     """A conversation through an `AsyncClient`: `Conversation`, awaited."""
 
     async def chat(
-        self, messages: Messages, *, run_tools: bool = False, max_turns: int = 8, **options: Any
+        self,
+        messages: Messages = REQUIRED,
+        *,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        **options: Any,
     ) -> ChatResponse:
         """The answer to the next message (or messages), which then are part of the history.
+
+        The arguments are those of the client's `chat`; `system` takes the place of the conversation's in this turn.
 
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
-        turn = self._turn(messages, options)
-        response: ChatResponse = await turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        try:
+            overrides = None
+            if timeout is not None or headers is not None or retry is not UNSET:
+                overrides = Overrides(timeout, headers, retry)
+                headers = None  # a traceback would show them
+            turn = self._turn(messages, options, system, overrides)
+            response: ChatResponse = await turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
         turn.finish(response)
         return response
 
-    def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncStream:
+    def stream(
+        self,
+        messages: Messages = REQUIRED,
+        *,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
+        restart: bool = False,
+        **options: Any,
+    ) -> AsyncStream:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
-        turn = self._turn(messages, options, restart=restart)
-        stream: AsyncStream = turn.backend.stream(turn.arguments, turn.finish)
+        try:
+            overrides = None
+            if timeout is not None or headers is not None or retry is not UNSET:
+                overrides = Overrides(timeout, headers, retry)
+                headers = None  # a traceback would show them
+            turn = self._turn(messages, options, system, overrides, restart=restart)
+            stream: AsyncStream = turn.backend.stream(turn.arguments, turn.finish)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
         return stream

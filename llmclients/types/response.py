@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
 
 from llmclients.types.base import Model
+from llmclients.types.headers import NO_HEADERS
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.printing import Pairs
 from llmclients.types.text_model import TextModel
@@ -160,6 +161,8 @@ class ChatResponse(TextModel):
         intermediate_messages: with `run_tools`, the calls and their results that came before this answer.
         other_parts: what of the answer is not text, such as images. Of an answer without any text, the error's
             `partial` has them.
+        headers: the reply's, such as what is left of a rate limit: names in lower case, found in any, secrets masked.
+            Not in what `model_dump` gives.
     """
 
     text: str = ""
@@ -177,6 +180,7 @@ class ChatResponse(TextModel):
     provider_data: dict[str, Any] | None = None
     intermediate_messages: list[Message] = Field(default=[])
     other_parts: list[OtherPart] = Field(default=[])
+    headers: Mapping[str, str] = Field(default=NO_HEADERS, exclude=True, repr=False)
 
     @property
     def message(self) -> Message:
