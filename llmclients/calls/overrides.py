@@ -123,6 +123,7 @@ def callers_mistake(error: ConfigurationError, messages: Any, options: Mapping[s
     """The error for the public method to raise that was called with these arguments, and has caught `error`."""
     if messages is REQUIRED:
         hints = (hint_for(name, "call", REQUEST_FIELDS, ClientOptions.__annotations__) for name in options)
-        hint = next(filter(None, hints), ": client.chat('Hello!')")
+        hint = next(filter(None, hints), None) or hint_for("prompt", "call", (), ())
         error = ConfigurationError(f"there are no messages{hint}", argument="messages")
+        error.__suppress_context__ = True
     return without_our_frames(error)

@@ -98,7 +98,7 @@ def check_options(settings: ClientSettings, options: Mapping[str, Any], place: C
         try:
             one.request([_ANYTHING], model, asking)
         except InvalidRequestError as error:
-            if error.argument in named:
+            if error.argument != "model":
                 raise
 
 

@@ -5,7 +5,7 @@ People type first what another library has taught them. A hint is given only whe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, TypeAlias
 
 __all__ = ["ClientPlace", "hint_for", "hint_of_field"]
@@ -21,7 +21,6 @@ _OF_A_TURN = ("timeout", "headers", "retry", "run_tools", "max_turns", "restart"
 _OF_A_CALL = (*_OF_A_TURN, "model", "system", "messages")
 
 _ALIASES: Mapping[str, str] = {
-    **dict.fromkeys(("num_retries", "retries"), "retry"),
     **dict.fromkeys(("request_timeout", "timeout_seconds"), "timeout"),
     **dict.fromkeys(("extra_headers", "default_headers"), "headers"),
     **dict.fromkeys(
@@ -49,14 +48,19 @@ _OF_HEADERS = {"organization": "OpenAI-Organization", "project": "OpenAI-Project
 
 _SENTENCES: Mapping[str, str] = {
     "stream": "client.stream(…) gives the answer piece by piece, client.chat(…) the whole one",
-    "max_retries": "give retry=, how many attempts there are in all: max_retries=2 is retry=3, and 0 is retry=None",
+    **{
+        name: f"give retry=, how many attempts there are in all: {name}=2 is retry=3, and 0 is retry=None"
+        for name in ("max_retries", "num_retries", "retries")
+    },
+    "restart": "client.stream(…, restart=True) has it",
     "prompt": "what to ask is the first argument, as in client.chat('Hello!')",
     **{name: f"it is a header here: headers={{{header!r}: …}}" for name, header in _OF_HEADERS.items()},
 }
 """What is said wherever it is given."""
 
 _MEMBERS: Mapping[str, str] = {
-    name: f"if the server takes it, as extra={{{name!r}: …}}" for name in ("user", "metadata", "logit_bias", "top_k")
+    name: f"a call sends it as extra={{{name!r}: …}}, if the server takes it"
+    for name in ("user", "metadata", "logit_bias", "top_k")
 }
 """Of options of a call that some wires have."""
 
@@ -66,8 +70,7 @@ _FIELDS: Mapping[str, str] = {
 }
 """Of options that a wire may have no field for."""
 
-_CUTOFF = 0.8
-_SHORT = 5
+_CUTOFF = 0.85  # below it are `callbacks` for `fallback`, `retry` for `extra`
 
 
 def hint_for(name: str, place: ClientPlace, options: Collection[str], arguments: Collection[str]) -> str:
@@ -85,12 +88,11 @@ def hint_for(name: str, place: ClientPlace, options: Collection[str], arguments:
     if (sentence := _of_place(ours, place, options, arguments)) is not None:
         return f": {sentence}"
     here = _known(place, options, arguments)
-    if ours in here:
+    if ours in here and ours != name:
         return f": it is called {ours!r} here"
-    if place in ("client", "view"):
-        if ours in options or name in _MEMBERS or name in _FIELDS:
-            return f": it is an option of a call, client.chat(…, {ours}=…), or of all, defaults={{{ours!r}: …}}"
-    elif member := ", ".join(filter(None, (_FIELDS.get(name), _MEMBERS.get(name)))):
+    if ours in options and place in ("client", "view"):
+        return f": it is an option of a call, client.chat(…, {ours}=…), or of all, defaults={{{ours!r}: …}}"
+    if member := "; ".join(filter(None, (_FIELDS.get(name), _MEMBERS.get(name)))):
         return f": {member}"
     return _nearest(name, here)
 
@@ -133,11 +135,10 @@ def _of_place(name: str, place: ClientPlace, options: Collection[str], arguments
     return None
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name, or nothing. In a short one, another letter is mostly another word: `top_a`."""
+def _nearest(name: str, known: Collection[str]) -> str:
+    """A hint for a misspelt name, or nothing."""
     import difflib
 
-    for near in difflib.get_close_matches(name, sorted(known), n=3, cutoff=_CUTOFF):
-        if len(name) != len(near) or len(name) > _SHORT or sorted(name) == sorted(near):
-            return f": did you mean {near!r}?"
-    return ""
+    swapped = (one for one in known if len(one) == len(name) and sorted(one) == sorted(name))
+    near = next(swapped, None) or next(iter(difflib.get_close_matches(name, sorted(known), 1, _CUTOFF)), None)
+    return f": did you mean {near!r}?" if near else ""
