@@ -13,7 +13,7 @@ from llmclients.base_client import BaseClient
 from llmclients.calls.chat import ChatArguments, OnComplete
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
-from llmclients.calls.overrides import REQUIRED, UNSET, Overrides, Unset, callers_mistake, with_system
+from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.transports import AsyncClientTransport, AsyncTransport, async_transport
@@ -42,9 +42,10 @@ class AsyncClient(
     `MockTransport`, or an object with the `AsyncTransport` protocol.
     """
 
+    @checks_messages
     async def chat(
         self,
-        messages: Messages = REQUIRED,
+        messages: Messages,
         *,
         model: str | None = None,
         system: str | None = None,

@@ -10,7 +10,7 @@ from typing_extensions import Self, Unpack
 
 from llmclients.calls.chat import Backend, ChatArguments, ChatCall, Connections, OnComplete, prepare
 from llmclients.calls.fallback import FallbackCall
-from llmclients.calls.overrides import REQUIRED, UNSET, Overrides, Unset, callers_mistake, with_system
+from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.calls.view import ViewOptions, changed_settings
 from llmclients.config.client import ClientOptions, ClientSettings
@@ -125,9 +125,10 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     def _conversation_type(self) -> Callable[..., ConversationT]:
         """What makes a conversation through this client. Loaded when first needed: few need it."""
 
+    @checks_messages
     def stream(
         self,
-        messages: Messages = REQUIRED,
+        messages: Messages,
         *,
         model: str | None = None,
         system: str | None = None,

@@ -10,7 +10,7 @@ from llmclients.base_client import BaseClient
 from llmclients.calls.chat import ChatArguments, OnComplete
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
-from llmclients.calls.overrides import REQUIRED, UNSET, Overrides, Unset, callers_mistake, with_system
+from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.driver import Driver
 from llmclients.errors import ConfigurationError
@@ -36,9 +36,10 @@ class Client(BaseClient[ClientTransport, "requests.Session | MockTransport | Tra
     `MockTransport`, or an object with the `Transport` protocol.
     """
 
+    @checks_messages
     def chat(
         self,
-        messages: Messages = REQUIRED,
+        messages: Messages,
         *,
         model: str | None = None,
         system: str | None = None,

@@ -10,10 +10,11 @@ from pydantic import Field, PrivateAttr, field_serializer, model_validator
 from typing_extensions import Self
 
 from llmclients.calls.chat import Backend, ChatArguments
-from llmclients.calls.overrides import REQUIRED, UNSET, Overrides, Unset, callers_mistake, with_system
+from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.types.base import Model, make_model
+from llmclients.types.json_values import is_json
 from llmclients.types.messages import Message, Messages, as_messages
 from llmclients.types.printing import Pairs, Verbatim
 from llmclients.types.response import ChatResponse, FinishReason, Usage, make_usage
@@ -82,7 +83,7 @@ class SavedConversation(Model):
 
     @field_serializer("options", when_used="json")
     def _saved_options(self, options: dict[str, Any] | None) -> dict[str, Any] | None:
-        saved = {name: value for name, value in (options or {}).items() if _is_json(value)}
+        saved = {name: value for name, value in (options or {}).items() if is_json(value)}
         return saved or None
 
     @classmethod
@@ -185,15 +186,6 @@ class SavedConversation(Model):
         return _Turn(self, self._backend, added, arguments)
 
 
-def _is_json(value: Any) -> bool:
-    """Whether it is a JSON value, all through."""
-    if isinstance(value, list | tuple):
-        return all(map(_is_json, value))
-    if isinstance(value, dict):
-        return all(isinstance(name, str) and _is_json(item) for name, item in value.items())
-    return value is None or type(value) in (str, int, float, bool)
-
-
 class _Turn:
     """One turn: what is sent, and what becomes part of the history once it has been answered."""
 
@@ -234,9 +226,10 @@ class _Turn:
 class Conversation(SavedConversation):
     """A conversation through a `Client`: `client.conversation()`, or a saved one with `bind(client)`."""
 
+    @checks_messages
     def chat(
         self,
-        messages: Messages = REQUIRED,
+        messages: Messages,
         *,
         system: str | None = None,
         timeout: Timeout | float | None = None,
@@ -266,9 +259,10 @@ class Conversation(SavedConversation):
         turn.finish(response)
         return response
 
+    @checks_messages
     def stream(
         self,
-        messages: Messages = REQUIRED,
+        messages: Messages,
         *,
         system: str | None = None,
         timeout: Timeout | float | None = None,
@@ -294,9 +288,10 @@ class Conversation(SavedConversation):
 class AsyncConversation(SavedConversation):
     """A conversation through an `AsyncClient`: `Conversation`, awaited."""
 
+    @checks_messages
     async def chat(
         self,
-        messages: Messages = REQUIRED,
+        messages: Messages,
         *,
         system: str | None = None,
         timeout: Timeout | float | None = None,
@@ -326,9 +321,10 @@ class AsyncConversation(SavedConversation):
         turn.finish(response)
         return response
 
+    @checks_messages
     def stream(
         self,
-        messages: Messages = REQUIRED,
+        messages: Messages,
         *,
         system: str | None = None,
         timeout: Timeout | float | None = None,

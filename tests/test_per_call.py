@@ -24,6 +24,8 @@ from llmclients import (
 from llmclients.testing import Delay, MockTransport, Reply
 
 SECRET = "sk-" + "0123456789abcdef"
+WHOLE = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+EVENTS = ['data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\n', "data: [DONE]\n\n"]
 kinds = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -192,7 +194,7 @@ def test_frames_of_anybody_else_s_code_stay_in_the_traceback() -> None:
 @kinds
 def test_the_reply_s_headers_come_with_the_answer_and_show_no_secret(kind: Any) -> None:
     sent = {"X-RateLimit-Remaining": "59", "Set-Cookie": "id=0123456789", "X-Was": SECRET, "X-Url": "http://u:pw@h/"}
-    mock = MockTransport([Reply.text("Hi", headers=sent), Reply.stream("Hi", headers=sent)])
+    mock = MockTransport([Reply(json=WHOLE, headers=sent), Reply(chunks=EVENTS, headers=sent)])
     client = made(kind, mock, api_key=SECRET)
     for answer in each_way(client, "x"):
         headers = answer.headers
@@ -217,7 +219,7 @@ def test_the_reply_s_headers_come_with_the_answer_and_show_no_secret(kind: Any) 
 
 
 def test_an_answer_that_breaks_off_and_one_after_a_retry_have_their_own_headers() -> None:
-    mock = MockTransport([Reply(503, headers={"X-Try": "1"}), Reply.stream("Hi", headers={"X-Try": "2"})])
+    mock = MockTransport([Reply(503, headers={"X-Try": "1"}), Reply(chunks=EVENTS, headers={"X-Try": "2"})])
     stream = Client("openai/m", api_key="k", transport=mock).stream("x")
     assert dict(stream.response.headers) == {}
     next(stream)

@@ -217,7 +217,7 @@ class ChatCall(BaseCall):
         response.provider = self._settings.provider.name
         response.model = response.model or self._context.model or None
         response.request_id = self._request_id
-        response.headers = self._headers()
+        response.__dict__["headers"] = self._headers()  # no dump has it, so it need not count as set
         return response
 
     def _finished(self, response: ChatResponse) -> ChatResponse:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from llmclients.calls.tracebacks import without_our_frames
 from llmclients.config.client import ClientOptions, ClientSettings
@@ -19,7 +20,7 @@ from llmclients.types.messages import Message
 if TYPE_CHECKING:
     from llmclients.config.fallback import Fallback
 
-__all__ = ["REQUIRED", "UNSET", "Overrides", "Unset", "callers_mistake", "with_system"]
+__all__ = ["UNSET", "Overrides", "Unset", "callers_mistake", "checks_messages", "with_system"]
 
 
 class Unset(Enum):
@@ -35,13 +36,24 @@ UNSET: Final = Unset.UNSET
 
 
 class _Required:
-    """Stands for an argument that was not given, where what was given instead deserves a better word than Python's."""
+    """Stands for messages that were not given."""
 
     def __repr__(self) -> str:
         return "<required>"
 
 
-REQUIRED: Any = _Required()
+_REQUIRED: Any = _Required()
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
+
+
+def checks_messages(method: MethodT) -> MethodT:
+    """A method that may be called without `messages`, to say by `callers_mistake` what was given in their place.
+
+    Python would say it before the method runs. For type checkers they are required. It stays the same function: the
+    traceback of a mistake has one frame of ours.
+    """
+    cast(FunctionType, method).__defaults__ = (_REQUIRED,)
+    return method
 
 
 class Overrides:
@@ -121,7 +133,7 @@ def with_system(system: str, messages: list[Message]) -> list[Message]:
 
 def callers_mistake(error: ConfigurationError, messages: Any, options: Mapping[str, Any]) -> ConfigurationError:
     """The error for the public method to raise that was called with these arguments, and has caught `error`."""
-    if messages is REQUIRED:
+    if messages is _REQUIRED:
         hints = (hint_for(name, "call", REQUEST_FIELDS, ClientOptions.__annotations__) for name in options)
         hint = next(filter(None, hints), None) or hint_for("prompt", "call", (), ())
         error = ConfigurationError(f"there are no messages{hint}", argument="messages")

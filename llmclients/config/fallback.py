@@ -51,16 +51,23 @@ def fallbacks(settings_type: type[ClientSettings], entries: Any, shared: Mapping
         raise ConfigurationError("fallback must be a list of providers' names, or of clients", argument="fallback")
     found: list[Fallback] = []
     for index, entry in enumerate(entries):
-        settings = getattr(entry, "_settings", None)
-        if isinstance(settings, settings_type):
-            found.append(Fallback(settings, entry))
-            found += [other if other.client else other._replace(client=entry) for other in settings.fallbacks]
-        elif isinstance(entry, str):
+        if isinstance(entry, str):
             found.append(Fallback(settings_type.from_arguments(entry, **shared)))
-        else:
+            continue
+        settings = _settings_of(entry)
+        if not isinstance(settings, settings_type):
             what = f"fallback[{index}] must be a provider's name or a client, not {type(entry).__name__}"
             raise ConfigurationError(what, argument="fallback")
+        found.append(Fallback(settings, entry))
+        found += [other if other.client else other._replace(client=entry) for other in settings.fallbacks]
     return tuple(found)
+
+
+def _settings_of(client: Any) -> Any:
+    try:
+        return client._settings
+    except AttributeError:  # it is none
+        return None
 
 
 def with_defaults(settings: SettingsT, defaults: Mapping[str, Any] | None) -> SettingsT:

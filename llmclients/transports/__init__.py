@@ -6,7 +6,6 @@ said in `llmclients.transports.base`.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,9 +68,9 @@ def sync_transport(
         from llmclients.transports.mock import MockTransport  # no client of a real program needs it
 
         if isinstance(transport, MockTransport):
-            return cast(ClientTransport, _GivenTransport(transport.sync()))
+            return _GivenTransport(transport.sync())
         if hasattr(transport, "open"):
-            return cast(ClientTransport, _GivenTransport(_checked(transport, awaited=False)))
+            return _GivenTransport(_checked(transport, awaited=False))
         if not hasattr(transport, "get_adapter"):
             raise _unusable(transport, "a requests.Session, a Transport")
         session = transport
@@ -99,9 +98,9 @@ def async_transport(
         from llmclients.transports.mock import MockTransport
 
         if isinstance(transport, MockTransport):
-            return cast(AsyncClientTransport, _AsyncGivenTransport(transport.asynchronous()))
+            return _AsyncGivenTransport(transport.asynchronous())
         if hasattr(transport, "open"):
-            return cast(AsyncClientTransport, _AsyncGivenTransport(_checked(transport, awaited=True)))
+            return _AsyncGivenTransport(_checked(transport, awaited=True))
         if not hasattr(transport, "aclose"):
             raise _unusable(transport, "an httpx.AsyncClient, an AsyncTransport")
         client = transport
@@ -111,17 +110,14 @@ def async_transport(
     return cast(AsyncClientTransport, AsyncConnections(made) if client is None else _AsyncGivenTransport(made))
 
 
-class _GivenTransport(SyncConnections):
-    """A transport that the caller has made, and closes: clients may share it, and close without it.
+class _GivenTransport:
+    """A transport that the caller has made, and closes: clients may share it, and be closed without it."""
 
-    Nothing stands in for it, and of a session it is the part that this client has.
-    """
+    closed = False
 
-    endpoint = None
-
-    @property
-    def clock(self) -> Clock:
-        return self._connections.clock
+    def __init__(self, transport: Transport) -> None:
+        self._connections = transport
+        self.clock = transport.clock
 
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
         if self.closed:
@@ -133,21 +129,19 @@ class _GivenTransport(SyncConnections):
         self.closed = True
 
 
-class _AsyncGivenTransport(AsyncConnections):
+class _AsyncGivenTransport:
     """`_GivenTransport`, awaited."""
 
-    endpoint = None
+    closed = False
 
-    @property
-    def clock(self) -> Clock:
-        return self._connections.clock
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._connections = transport
+        self.clock = transport.clock
 
-    def open(
-        self, request: HTTPRequest, timeout: Timeout, deadline: float | None
-    ) -> Coroutine[Any, Any, AsyncResponse]:
+    async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> AsyncResponse:
         if self.closed:
             raise client_closed()
-        return self._connections.open(request, timeout, deadline)
+        return await self._connections.open(request, timeout, deadline)
 
     async def close(self) -> None:
         self.closed = True
