@@ -160,10 +160,17 @@ def test_closing_the_client_frees_idle_connections_though_an_error_is_kept() -> 
 def test_a_closed_client_sends_nothing_more(server: FaultServer, client: Client) -> None:
     server.use(echo)
     assert client.chat("one").text == "one"
+    begun = client.stream("two")
     for _ in range(2):
         client.close()
         assert server.wait_for(0)
-    for call in (lambda: client.chat("two"), lambda: client.stream("two"), client.models, client.__enter__):
+    for call in (
+        lambda: client.chat("two"),
+        lambda: client.stream("two"),
+        client.models,
+        client.__enter__,
+        begun.__next__,
+    ):
         with pytest.raises(ConfigurationError, match="the client is closed"):
             call()
     assert server.exchanges == 1

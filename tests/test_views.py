@@ -210,10 +210,12 @@ def test_an_async_client_is_closed_for_every_loop_and_open_for_every_loop_until_
         client = AsyncClient("openai/m", api_key=KEY, base_url=server.url, trust_env=False)
         for _ in range(2):
             assert asyncio.run(client.chat("x")).text == "Hi"
+        begun = [client.stream("x") for _ in range(2)]
         asyncio.run(client.close())
-        for _ in range(2):
-            with pytest.raises(ConfigurationError, match=ENDED):
-                asyncio.run(client.chat("x"))
+        for stream in begun:
+            for call in (lambda: client.chat("x"), lambda stream=stream: stream.__anext__()):
+                with pytest.raises(ConfigurationError, match=ENDED):
+                    asyncio.run(call())
         assert server.exchanges == 2
 
 

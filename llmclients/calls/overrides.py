@@ -91,9 +91,8 @@ class Overrides:
             changed = changed._replace(fallbacks=tuple(map(self._fallback, changed.fallbacks)))
         if not self._headers:
             return changed
-        replaced = {name.lower() for name, _ in self._headers}
-        kept = (pair for pair in settings.headers if pair[0].lower() not in replaced)
-        return changed._replace(headers=(*kept, *self._headers), has_caller_headers=True)
+        headers = (*settings.headers, *self._headers)  # of one name, the last one is sent
+        return changed._replace(headers=headers, has_caller_headers=True)
 
     def _fallback(self, other: Fallback) -> Fallback:
         return other._replace(settings=self._limits(other.settings))
