@@ -15,6 +15,7 @@ from llmclients.config.fallback import REQUEST_FIELDS
 from llmclients.config.hints import hint_for
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError, InvalidRequestError
+from llmclients.types.base import is_plain_text, make_model
 from llmclients.types.messages import Message
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ def with_system(system: str, messages: list[Message]) -> list[Message]:
         raise InvalidRequestError(
             f"messages begin with a {messages[0].role} message: give that or system=, not both", argument="system"
         )
+    if is_plain_text(system):
+        return [make_model(Message, role="system", content=system), *messages]
     try:
         return [Message("system", system), *messages]
     except InvalidRequestError as error:

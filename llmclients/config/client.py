@@ -14,7 +14,7 @@ from llmclients.config.certificates import ClientCertificate, client_certificate
 from llmclients.config.credentials import has_token, missing_key, request_headers, resolve_key
 from llmclients.config.endpoint import address_of, model_of_address, option_defaults
 from llmclients.config.environment import ca_bundle
-from llmclients.config.fallback import REQUEST_FIELDS, Fallback, fallbacks, with_defaults
+from llmclients.config.fallback import REQUEST_FIELDS, AnyClient, Fallback, fallbacks, with_defaults
 from llmclients.config.hints import ClientPlace, hint_for, hint_of_field
 from llmclients.config.parts import check_parts
 from llmclients.config.pickled import KeySource, reduced
@@ -50,7 +50,7 @@ class ClientOptions(TypedDict, total=False):
     timeout: Timeout | float | None
     retry: RetryPolicy | int | None
     proxy: Proxy | str | bool | None
-    fallback: Sequence[Any]
+    fallback: Sequence[str | AnyClient]
     defaults: Mapping[str, Any] | None
     trust_env: bool
     verify: bool | str | os.PathLike[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from llmclients.codecs.base import CodecOptions
 from llmclients.config.hints import ClientPlace
@@ -15,7 +15,7 @@ from llmclients.types.request import ChatRequest
 if TYPE_CHECKING:
     from llmclients.config.client import ClientSettings
 
-__all__ = ["REQUEST_FIELDS", "Fallback", "check_options", "fallbacks", "shared_options", "with_defaults"]
+__all__ = ["REQUEST_FIELDS", "AnyClient", "Fallback", "check_options", "fallbacks", "shared_options", "with_defaults"]
 
 SettingsT = TypeVar("SettingsT", bound="ClientSettings")
 
@@ -23,6 +23,14 @@ REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
 """The options of a call that are not a wire's own."""
 
 _ANYTHING = make_model(Message, role="user", content="-")
+
+
+class AnyClient(Protocol):
+    """A client of either kind, as far as one that falls back on it has to know it."""
+
+    _kind: ClassVar[str]
+    _settings: ClientSettings
+    _transport: Any
 
 
 class Fallback(NamedTuple):
@@ -34,7 +42,7 @@ class Fallback(NamedTuple):
     """
 
     settings: ClientSettings
-    client: Any = None
+    client: AnyClient | None = None
 
 
 def fallbacks(settings_type: type[ClientSettings], entries: Any, shared: Mapping[str, Any]) -> tuple[Fallback, ...]:
