@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,11 @@ from llmclients.base_client import BaseClient
 from llmclients.calls.chat import ChatArguments, OnComplete
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
+from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
+from llmclients.config.values import RetryPolicy, Timeout
+from llmclients.errors import ConfigurationError
 from llmclients.misuse import misused
-from llmclients.transports import AsyncTransport, async_transport
+from llmclients.transports import AsyncClientTransport, AsyncTransport, async_transport
 from llmclients.transports.base import running_loop
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.response import AnswerT, ChatResponse
@@ -36,7 +39,10 @@ __all__ = ["AsyncClient"]
 
 class AsyncClient(
     BaseClient[
-        AsyncTransport, "httpx.AsyncClient | MockTransport | AsyncTransport", "AsyncStream[Any]", "AsyncConversation"
+        AsyncClientTransport,
+        "httpx.AsyncClient | MockTransport | AsyncTransport",
+        "AsyncStream[Any]",
+        "AsyncConversation",
     ]
 ):
     """`Client`, awaited. May be shared by tasks; event loops may come and go, each has connections of its own.
@@ -45,11 +51,16 @@ class AsyncClient(
     `MockTransport`, or an object with the `AsyncTransport` protocol.
     """
 
+    @checks_messages
     async def chat(
         self,
         messages: Messages,
         *,
         model: str | None = None,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
         run_tools: bool = False,
         max_turns: int = 8,
         **options: Unpack[llmclients.ChatOptions[AnswerT]],
@@ -58,6 +69,10 @@ class AsyncClient(
 
         Args:
             model: the model of this call.
+            system: a system text, sent before the messages, which then have none at their beginning.
+            timeout: a `Timeout` in place of the client's, or the seconds to wait for the next bytes.
+            headers: over the client's, to the first provider only.
+            retry: a `RetryPolicy`, or number of attempts, in place of the client's; None for one attempt.
             run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
                 answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
             max_turns: how often the model is asked then, at the most.
@@ -71,7 +86,16 @@ class AsyncClient(
             StructuredOutputError: the answer is not what `response_format` asked for.
             ToolLoopError: after `max_turns` there is no answer.
         """
-        return await self._chat(ChatArguments(as_messages(messages), model, options), max_turns if run_tools else None)
+        try:
+            overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
+            checked = as_messages(messages)
+            if system is not None:
+                checked = with_system(system, checked)
+            arguments = ChatArguments(checked, model, options, overrides=overrides)
+            return await self._chat(arguments, max_turns if run_tools else None)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
 
     if TYPE_CHECKING:  # `BaseClient.stream`, which cannot say what this client's streams are of
 
@@ -80,6 +104,10 @@ class AsyncClient(
             messages: Messages,
             *,
             model: str | None = None,
+            system: str | None = None,
+            timeout: Timeout | float | None = None,
+            headers: Mapping[str, str] | None = None,
+            retry: RetryPolicy | int | Unset | None = UNSET,
             restart: bool = False,
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> AsyncStream[AnswerT]: ...
@@ -129,14 +157,19 @@ class AsyncClient(
         Raises:
             APIError: the service did not answer, or not with a list.
         """
+        self._check_open()
         listing = ModelListing(self._settings, self._transport.clock)
         return await AsyncDriver(Run(listing.names()), self._transport).result()
 
     async def close(self) -> None:
-        """Close all connections. A transport that the caller brought stays open."""
+        """Close all connections, those of the client's views, too; nothing more is sent by them. Closing twice is fine.
+
+        Streams that are open break off. A transport that the caller brought stays open, and so do streams over it.
+        """
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
+        self._check_open()
         return self
 
     async def __aexit__(
@@ -147,10 +180,12 @@ class AsyncClient(
     ) -> None:
         await self.close()
 
+    _kind = "AsyncClient"
+
     if not TYPE_CHECKING:
         __enter__ = __exit__ = misused("an AsyncClient needs `async with`: for `with`, take Client")
 
-    def _open_transport(self, given: httpx.AsyncClient | MockTransport | AsyncTransport | None) -> AsyncTransport:
+    def _open_transport(self, given: httpx.AsyncClient | MockTransport | AsyncTransport | None) -> AsyncClientTransport:
         return async_transport(self._settings.transport, given)
 
     def _conversation_type(self) -> Callable[..., AsyncConversation]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
+from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, UseConnections, closed_early
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
 from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse
@@ -110,6 +110,9 @@ class AsyncDriver(Generic[T]):
             return opened
         if isinstance(step, Sleep):
             return await self._transport.clock.asleep(step.seconds)
+        if isinstance(step, UseConnections):
+            self._transport = step.transport
+            return None
         assert isinstance(step, StartServer)
         mocked = getattr(self._transport, "endpoint", None)  # in tests, no server is started
         if mocked is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,10 +13,13 @@ from llmclients.base_client import BaseClient
 from llmclients.calls.chat import ChatArguments, OnComplete
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
+from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
+from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.driver import Driver
+from llmclients.errors import ConfigurationError
 from llmclients.misuse import misused
 from llmclients.stream import Stream
-from llmclients.transports import Transport, sync_transport
+from llmclients.transports import ClientTransport, Transport, sync_transport
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.response import AnswerT, ChatResponse
 
@@ -32,18 +35,25 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
-class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport", "Stream[Any]", "Conversation"]):
+class Client(
+    BaseClient[ClientTransport, "requests.Session | MockTransport | Transport", "Stream[Any]", "Conversation"]
+):
     """Talks to one provider. May be shared by threads.
 
     Close it, or use it in a `with`, to close its connections. `transport` may be a `requests.Session`, a
     `MockTransport`, or an object with the `Transport` protocol.
     """
 
+    @checks_messages
     def chat(
         self,
         messages: Messages,
         *,
         model: str | None = None,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
         run_tools: bool = False,
         max_turns: int = 8,
         **options: Unpack[llmclients.ChatOptions[AnswerT]],
@@ -52,6 +62,10 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
 
         Args:
             model: the model of this call.
+            system: a system text, sent before the messages, which then have none at their beginning.
+            timeout: a `Timeout` in place of the client's, or the seconds to wait for the next bytes.
+            headers: over the client's, to the first provider only.
+            retry: a `RetryPolicy`, or number of attempts, in place of the client's; None for one attempt.
             run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
                 answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
             max_turns: how often the model is asked then, at the most.
@@ -65,7 +79,16 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             StructuredOutputError: the answer is not what `response_format` asked for.
             ToolLoopError: after `max_turns` there is no answer.
         """
-        return self._chat(ChatArguments(as_messages(messages), model, options), max_turns if run_tools else None)
+        try:
+            overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
+            checked = as_messages(messages)
+            if system is not None:
+                checked = with_system(system, checked)
+            arguments = ChatArguments(checked, model, options, overrides=overrides)
+            return self._chat(arguments, max_turns if run_tools else None)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
 
     if TYPE_CHECKING:  # `BaseClient.stream`, which cannot say what this client's streams are of
 
@@ -74,6 +97,10 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             messages: Messages,
             *,
             model: str | None = None,
+            system: str | None = None,
+            timeout: Timeout | float | None = None,
+            headers: Mapping[str, str] | None = None,
+            retry: RetryPolicy | int | Unset | None = UNSET,
             restart: bool = False,
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> Stream[AnswerT]: ...
@@ -115,7 +142,7 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
 
         chat = {"model": model, "run_tools": run_tools, "max_turns": max_turns, **options}
         transport = StoppableTransport(self._transport)
-        rows, answer = self._map(cast(Transport, transport), prompts, concurrency, as_completed, progress, **chat)
+        rows, answer = self._map(cast(ClientTransport, transport), prompts, concurrency, as_completed, progress, **chat)
         return MapResults(Work(iter(prompts), rows, answer, concurrency, transport))
 
     def models(self) -> list[str]:
@@ -124,14 +151,19 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
         Raises:
             APIError: the service did not answer, or not with a list.
         """
+        self._check_open()
         listing = ModelListing(self._settings, self._transport.clock)
         return Driver(Run(listing.names()), self._transport).result()
 
     def close(self) -> None:
-        """Close all connections. A transport that the caller brought stays open."""
+        """Close all connections, those of the client's views, too; nothing more is sent by them. Closing twice is fine.
+
+        Streams that are open break off. A transport that the caller brought stays open, and so do streams over it.
+        """
         self._transport.close()
 
     def __enter__(self) -> Self:
+        self._check_open()
         return self
 
     def __exit__(
@@ -142,10 +174,12 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
     ) -> None:
         self.close()
 
+    _kind = "Client"
+
     if not TYPE_CHECKING:
         __aenter__ = __aexit__ = misused("a Client needs `with`: for `async with`, take AsyncClient")
 
-    def _open_transport(self, given: requests.Session | MockTransport | Transport | None) -> Transport:
+    def _open_transport(self, given: requests.Session | MockTransport | Transport | None) -> ClientTransport:
         return sync_transport(self._settings.transport, given)
 
     def _conversation_type(self) -> Callable[..., Conversation]:

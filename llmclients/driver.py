@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, closed_early
+from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, UseConnections, closed_early
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
 from llmclients.transports import Response, Transport
@@ -103,6 +103,9 @@ class Driver(Generic[T]):
             return self._response
         if isinstance(step, Sleep):
             return self._transport.clock.sleep(step.seconds)
+        if isinstance(step, UseConnections):
+            self._transport = step.transport
+            return None
         assert isinstance(step, StartServer)
         mocked = getattr(self._transport, "endpoint", None)  # in tests, no server is started
         if mocked is not None:

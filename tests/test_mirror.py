@@ -21,6 +21,7 @@ AWAITED = {
     "Conversation": {"chat"},
     "MapResults": {"close", "__aenter__", "__aexit__", "__anext__"},
 }
+PER_CALL = ("system", "timeout", "headers", "retry")
 PROTOCOLS = {"__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__"}
 
 pairs = pytest.mark.parametrize(("sync", "mirror"), PAIRS, ids=lambda kind: kind.__name__)
@@ -65,13 +66,17 @@ def test_both_have_the_same_public_names(sync: type[Any], mirror: type[Any]) -> 
 
 
 def test_the_names_are_the_documented_ones() -> None:
-    assert set(public(Client)) == {"chat", "stream", "map", "conversation", "models", "close", "__enter__", "__exit__"}
+    assert set(public(Client)) == {
+        *("chat", "stream", "map", "conversation", "with_options", "models", "close", "__enter__", "__exit__"),
+    }
     assert set(public(Stream)) == {
         *("response", "open", "text_stream", "objects", "partial", "partial_tool_calls", "close"),
         *("__enter__", "__exit__", "__iter__", "__next__"),
     }
     assert {"chat", "stream", "bind"} <= set(public(Conversation))
-    assert set(Conversation.model_fields) == {"provider", "model", "system", "messages", "state", "turns"}
+    assert set(Conversation.model_fields) == {
+        *("provider", "model", "system", "messages", "state", "turns", "options"),
+    }
 
 
 @pairs
@@ -93,7 +98,7 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
     assert list(found) == ["provider", "transport", "options"]
     assert list(ClientOptions.__annotations__) == [
         *("model", "api_key", "base_url", "region", "model_path", "context_size", "threads", "headers", "timeout"),
-        *("retry", "proxy", "fallback", "trust_env", "verify", "cert", "max_response_bytes", "limits"),
+        *("retry", "proxy", "fallback", "defaults", "trust_env", "verify", "cert", "max_response_bytes", "limits"),
     ]
     for name in ("provider", "transport", *ClientOptions.__annotations__):
         assert re.search(rf"^ +{name}: ", BaseClient.__init__.__doc__ or "", re.MULTILINE), name
@@ -101,20 +106,13 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
     assert found["transport"] == ("KEYWORD_ONLY", None)
     assert found["options"][0] == "VAR_KEYWORD"
     assert [name for name, kind, _, _ in parameters(Client.chat)] == [
-        *("self", "messages", "model", "run_tools", "max_turns", "options"),
+        *("self", "messages", "model", *PER_CALL, "run_tools", "max_turns", "options"),
     ]
     assert [name for name, kind, _, _ in parameters(Client.stream)] == [
-        "self",
-        "messages",
-        "model",
-        "restart",
-        "options",
+        *("self", "messages", "model", *PER_CALL, "restart", "options"),
     ]
     assert [name for name, kind, _, _ in parameters(Client.conversation)] == [
-        "self",
-        "system",
-        "model",
-        "messages",
+        *("self", "system", "model", "messages", "options"),
     ]
 
 

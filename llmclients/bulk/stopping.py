@@ -54,6 +54,11 @@ class StoppableTransport:
         return _StoppableClock(self._transport.clock, self._stopped)
 
     @property
+    def closed(self) -> bool:
+        """Whether the client is."""
+        return bool(getattr(self._transport, "closed", False))
+
+    @property
     def endpoint(self) -> Any:
         """In tests, what stands for a server on this machine."""
         return getattr(self._transport, "endpoint", None)

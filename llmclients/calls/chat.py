@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from llmclients.calls.accumulator import Accumulator
 from llmclients.calls.base import RNG, BaseCall, reading_reply
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import DRAIN, READ, CallState, Flow
+from llmclients.calls.overrides import Overrides
 from llmclients.calls.think_tags import ThinkTags
 from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
+from llmclients.config.fallback import shared_options
 from llmclients.errors import APIError, APIResponseError, InvalidRequestError, StructuredOutputError
-from llmclients.transports.base import Clock
+from llmclients.transports.base import Clock, client_closed
 from llmclients.types.choice import Choice
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
@@ -24,7 +27,7 @@ from llmclients.types.response import ChatResponse, Chunk
 if TYPE_CHECKING:
     from llmclients.types.response_format import ResponseFormat
 
-__all__ = ["Backend", "ChatArguments", "ChatCall", "OnComplete", "prepare"]
+__all__ = ["Backend", "ChatArguments", "ChatCall", "Connections", "OnComplete", "prepare"]
 
 _RESTARTED = Chunk.model_construct(restarted=True)  # a validator for one chunk would be built at every start
 
@@ -38,6 +41,7 @@ class ChatArguments(NamedTuple):
         options: fields of `ChatRequest`, and the provider's own options, as they were given.
         state: what the wire keeps over a conversation's turns; empty outside one.
         restart: whether a stream goes on after a break.
+        overrides: what the call says in place of the client; None: nothing.
     """
 
     messages: list[Message]
@@ -45,6 +49,7 @@ class ChatArguments(NamedTuple):
     options: Mapping[str, Any] = {}
     state: Mapping[str, Any] = {}
     restart: bool = False
+    overrides: Overrides | None = None
 
 
 OnComplete: TypeAlias = Callable[[ChatResponse], None]
@@ -67,16 +72,34 @@ class Backend(NamedTuple):
     stream: Callable[[ChatArguments, OnComplete], Any]
 
 
+class Connections(Protocol):
+    """What a call needs to know of the client's connections before it is sent."""
+
+    clock: Clock
+    closed: bool
+
+
 def prepare(
-    settings: ClientSettings, clock: Clock, arguments: ChatArguments, *, stream: bool
+    settings: ClientSettings,
+    clock: Clock,
+    arguments: ChatArguments,
+    *,
+    stream: bool,
+    transport: Connections | None = None,
 ) -> ChatCall | FallbackCall:
     """The call that the arguments mean. What is sent is fixed here, also to the providers to fall back on.
 
+    Args:
+        clock: the transport's.
+        transport: what the driver sends by, for when it is to go back to that from a fallback client's.
+
     Raises:
-        ConfigurationError: one of them cannot carry the request, or a stream is asked for several answers; nothing is
-            sent to any.
+        ConfigurationError: one of them cannot carry the request, its client is closed, or a stream is asked for several
+            answers; nothing is sent to any.
     """
-    messages, model, options, state, restart = arguments
+    messages, model, options, state, restart, overrides = arguments
+    if overrides is not None:
+        settings = overrides.applied(settings)
     request, codec_options = settings.request(messages, model, options)
     if stream and (request.n or 1) > 1:
         raise InvalidRequestError(f"a stream is of one answer, not of n={request.n}: use chat(…, n=…)", argument="n")
@@ -86,19 +109,18 @@ def prepare(
     )
     if not settings.fallbacks:
         return first
-    # Options of the first provider's own wire, and its model, mean nothing to the others.
-    first_only = {*settings.codec.options.model_fields, "extra"} - CodecOptions.model_fields.keys()
-    shared = {name: value for name, value in options.items() if name not in first_only}
-    others = [(other, *other.request(request.messages, None, shared)) for other in settings.fallbacks]
-    return FallbackCall(
-        [
-            first,
-            *(
-                ChatCall(other, clock, asked, unset, stream=stream, restart=restart, state=shared_state)
-                for other, asked, unset in others
-            ),
-        ]
-    )
+    calls, carriers = [first], [transport]
+    for other, client in settings.fallbacks:
+        asked, unset = other.request(request.messages, None, shared_options(settings, options, other))
+        carrier, its_clock = transport, clock
+        if client is not None:
+            carrier = client._transport
+            if carrier.closed:
+                raise client_closed(f"the client of {other.label} to fall back on")
+            its_clock = carrier.clock
+        calls.append(ChatCall(other, its_clock, asked, unset, stream=stream, restart=restart, state=shared_state))
+        carriers.append(carrier)
+    return FallbackCall(calls, carriers)
 
 
 class ChatCall(BaseCall):
@@ -200,6 +222,7 @@ class ChatCall(BaseCall):
         response.provider = self._settings.provider.name
         response.model = response.model or self._context.model or None
         response.request_id = self._request_id
+        response.__dict__["headers"] = self._headers()  # no dump has it, so it need not count as set
         return response
 
     def _finished(self, response: ChatResponse) -> ChatResponse:
@@ -243,7 +266,8 @@ class ChatCall(BaseCall):
     def _whole_reply(self) -> Flow[ChatResponse]:
         yield from self._open()
         body = yield from self._body()
-        codec, accumulator, tags = self._settings.codec, Accumulator(self._think_tags), self._think_tags()
+        codec, new_tags = self._settings.codec, self._new_think_tags()
+        accumulator, tags = Accumulator(new_tags), new_tags()
         raw = None
         with reading_reply():
             if codec.is_stream(body):  # some gateways stream unasked
@@ -266,7 +290,8 @@ class ChatCall(BaseCall):
         A chunk is decoded when it is asked for, added up when it is handed out, and not kept: most die young.
         """
         state = self.state
-        accumulator, tags = Accumulator(self._think_tags), self._think_tags()
+        new_tags = self._new_think_tags()
+        accumulator, tags = Accumulator(new_tags), new_tags()
         if not state.delivered:
             state.accumulator = accumulator
         head = yield from self._open()
@@ -293,13 +318,15 @@ class ChatCall(BaseCall):
             yield DRAIN
         return self._finished(accumulator.response())
 
-    def _think_tags(self) -> ThinkTags | None:
+    def _new_think_tags(self) -> Callable[[], ThinkTags | None]:
+        """Makes what reads a choice's `<think>` tags. Not a method: an accumulator that held its call were a circle."""
         asked = self._context.options.think_tags
-        return (
-            ThinkTags(omitted=asked is True)
-            if asked or (asked is None and self._settings.provider.think_tags)
-            else None
-        )
+        has_tags = self._settings.provider.think_tags if asked is None else asked
+        return partial(ThinkTags, omitted=asked is True) if has_tags else _no_tags
+
+
+def _no_tags() -> None:
+    """Of a provider whose models write no tags."""
 
 
 class _held_back:

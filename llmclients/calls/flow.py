@@ -11,6 +11,7 @@
 #     READ, READ_BODY      read the open response                          bytes; b"" at the body's clean end
 #     Drain                reads a complete answer's last bytes off        None; never an error
 #     Sleep                closes the open response, waits                 None
+#     UseConnections       goes on over those of another client            None
 #     a `Chunk`            hands it to the caller, and stops until asked   None
 #
 # So retries, deadlines, fallbacks and breaks are written once, for both clients, and are tested without a socket and
@@ -68,6 +69,7 @@ __all__ = [
     "Sleep",
     "StartServer",
     "Step",
+    "UseConnections",
 ]
 
 T = TypeVar("T")
@@ -125,10 +127,17 @@ class Sleep:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class UseConnections:
+    """From now on, send and sleep by this client's transport: the next provider is another client's."""
+
+    transport: Any
+
+
 READ = Read(is_streamed=True)
 READ_BODY = Read(is_streamed=False)
 DRAIN = Drain()
-Step: TypeAlias = StartServer | Open | Read | Drain | Sleep
+Step: TypeAlias = StartServer | Open | Read | Drain | Sleep | UseConnections
 Flow: TypeAlias = Generator[Step | Chunk, Any, T]
 
 

@@ -13,7 +13,7 @@ from llmclients.types.response import ChatResponse
 
 __all__ = ["Upstream"]
 
-_NO_OPTIONS = frozenset({"self", "messages", "model", "restart"})
+_NO_OPTIONS = frozenset({"self", "messages", "model", "restart", "system", "timeout", "headers", "retry"})
 """Arguments of `AsyncClient.stream` that are no options of a call."""
 
 

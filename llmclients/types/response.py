@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic import ConfigDict, Field
 
 from llmclients.types.base import Model, make_model
 from llmclients.types.choice import Choice, FinishReason, OtherPart, TokenLogprob, as_message
+from llmclients.types.headers import NO_HEADERS
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.parsed import AnswerT, HasParsed, ParsedT
 from llmclients.types.printing import Pairs
@@ -148,6 +149,8 @@ class ChatResponse(HasParsed[ParsedT], TextModel):
             `partial` has them.
         other_choices: of several answers (`n`, or a provider that sends more than it was asked for), those besides this
             one. `choices` has all.
+        headers: the reply's, such as what is left of a rate limit: names in lower case, found in any, secrets masked.
+            Not in what `model_dump` gives.
     """
 
     text: str = ""
@@ -169,6 +172,7 @@ class ChatResponse(HasParsed[ParsedT], TextModel):
     intermediate_messages: list[Message] = Field(default=[])
     other_parts: list[OtherPart] = Field(default=[])
     other_choices: list[Choice] = Field(default=[])
+    headers: Mapping[str, str] = Field(default=NO_HEADERS, exclude=True, repr=False)
 
     @property
     def message(self) -> Message:

@@ -83,7 +83,8 @@ def test_with_n_the_response_has_all_answers_and_its_text_is_the_first_s() -> No
             (2, "Green", "stop"),
         ]
         assert response.choices[1].message == Message("assistant", "Blue")
-        assert ChatResponse.model_validate_json(response.model_dump_json()) == response
+        loaded = ChatResponse.model_validate_json(response.model_dump_json())
+        assert loaded.model_dump() == response.model_dump()  # not the headers, which no dump has
         assert len(repr(response).splitlines()) == 1
 
 

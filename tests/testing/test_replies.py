@@ -210,7 +210,7 @@ def test_the_list_of_models_on_every_wire_that_has_one() -> None:
     for name in set(provider_names()) - {*RAW, "ylokh"}:
         asking = client(name, Reply.models("small", "large"))
         assert asking.models() == ["small", "large"], name
-        [request] = asking._transport._transport.requests
+        [request] = asking._given_transport.requests
         assert (request.is_listing, request.messages, request.prompt, request.options) == (True, [], "", {}), name
 
 
@@ -274,7 +274,7 @@ def test_the_requests_are_readable() -> None:
     asking = client("anthropic", Reply.text("Hi"), Reply.stream("Hi"), model="opus")
     asking.chat([{"role": "system", "content": "Be brief."}, "Hello!"], temperature=0, top_k=5, max_tokens=9)
     list(asking.stream("Bye."))
-    first, second = asking._transport._transport.requests
+    first, second = asking._given_transport.requests
 
     assert (first.provider, first.model, first.prompt, first.stream) == ("anthropic", "opus", "Hello!", False)
     assert [(message.role, message.text) for message in first.messages] == [("system", "Be brief."), ("user", "Hello!")]
