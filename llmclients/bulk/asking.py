@@ -41,7 +41,8 @@ class Asker:
     """
 
     def __init__(self, settings: ClientSettings, transport: AsyncClientTransport) -> None:
-        self._settings = settings
+        place = settings._fields.index("limits")
+        self._before, self._after = settings[:place], settings[place + 1 :]
         self._transport = transport
         self._pacer: Pacer = settings.limits or CoolDown()
 
@@ -49,7 +50,7 @@ class Asker:
         """Ask a row. Only what is no error of this library is raised."""
         transport, clock = self._transport, self._transport.clock
         pacer = _TimedPacer(self._pacer)
-        settings = self._settings._replace(limits=pacer)
+        settings = ClientSettings._make((*self._before, pacer, *self._after))  # `_replace` takes four times as long
         began = clock.monotonic()
         try:
             call = prepare(

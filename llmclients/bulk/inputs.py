@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from pydantic_core import from_json
+
 from llmclients.errors import ConfigurationError
 from llmclients.types.messages import Message
 
@@ -143,11 +145,20 @@ def _json_lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
         if line.isspace():
             continue
         try:
-            yield number, json.loads(line)
-        except RecursionError:
-            yield number, Unreadable("its JSON is nested too deeply")
-        except ValueError as error:  # of its text, too
-            yield number, Unreadable(f"no JSON: {error}")
+            row = from_json(line, cache_strings="keys")
+        except ValueError:
+            row = _read_slowly(line)
+        yield number, row
+
+
+def _read_slowly(line: bytes) -> Any:
+    """A line that the quick parser has refused: it may have half a character, or be no JSON."""
+    try:
+        return json.loads(line)
+    except RecursionError:
+        return Unreadable("its JSON is nested too deeply")
+    except ValueError as error:  # of its text, too
+        return Unreadable(f"no JSON: {error}")
 
 
 def _csv(path: Path, fingerprint: Mapping[str, Any]) -> Source:

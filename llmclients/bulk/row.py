@@ -22,11 +22,11 @@ from llmclients.bulk.template import Template
 from llmclients.calls.overrides import with_system
 from llmclients.errors import InvalidRequestError
 from llmclients.types.messages import Message, as_messages
-from llmclients.types.tools import Tool
 
 __all__ = ["SPECIAL", "BadRow", "Row", "RowReader", "plain"]
 
 _NO_REQUEST = bytes(16)
+_KINDS = (b"id", b"number", b"line", b"request", b"prompt", b"again")
 SPECIAL = frozenset({"id", "prompt", "messages", "model", "system"})
 """The members of a row that are no options of a call."""
 
@@ -99,7 +99,8 @@ class RowReader:
         self._model = model
         self._system = system
         self._known = known
-        self._asked = blake2b(asked, digest_size=32).digest()
+        common = blake2b(asked, digest_size=32).digest()
+        self._hashes = {kind: blake2b(digest_size=16, key=common, person=kind) for kind in _KINDS}
         self._is_table = is_table
         self._unit = unit
 
@@ -116,7 +117,7 @@ class RowReader:
             if id is None:
                 key, id = self._numbered(request, index)
             else:
-                key = self._hash(b"id", json.dumps(id).encode())
+                key = self._hash(b"id" if type(id) is str else b"number", str(id).encode("utf-8", "surrogatepass"))
                 if index.occurrence(key) > 1:
                     taken, id = id, None
                     raise InvalidRequestError(f"the id {taken!r} is another row's, which came before it")
@@ -183,7 +184,7 @@ class RowReader:
         if options or messages is not None or model is not None or system is not None:
             asked = [asking, model, system, options]
             try:
-                text = json.dumps(asked, sort_keys=True, default=plain)
+                text = _DUMP(asked)
             except (TypeError, ValueError) as error:
                 raise InvalidRequestError(f"it cannot be sent: {error}") from None
             request = self._hash(b"request", text.encode())
@@ -200,7 +201,9 @@ class RowReader:
         return self._hash(b"again", request + b"%d" % count), f"{request.hex()}-{count}"
 
     def _hash(self, kind: bytes, data: bytes) -> bytes:
-        return blake2b(data, digest_size=16, key=self._asked, person=kind).digest()
+        hasher = self._hashes[kind].copy()
+        hasher.update(data)
+        return hasher.digest()
 
     def _own_columns(self, raw: Any) -> Mapping[str, Any] | None:
         if isinstance(raw, str):
@@ -216,6 +219,29 @@ class RowReader:
             for name, value in raw.items()
             if name != "id" and (as_data or (name not in SPECIAL and name not in self._known))
         }
+
+
+def plain(value: Any) -> Any:
+    """What stands for an object in a hash: types and functions by what the model is shown of them."""
+    from llmclients.types.response_format import ResponseFormat, as_response_format  # few rows have either
+    from llmclients.types.tools import Tool
+
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return dump(mode="json", exclude_none=True)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | set | frozenset):
+        return list(value)
+    try:
+        return plain(Tool.coerce(value))
+    except (InvalidRequestError, TypeError):
+        made = as_response_format(value)
+        assert isinstance(made, ResponseFormat)
+        return plain(made)
+
+
+_DUMP = json.JSONEncoder(sort_keys=True, default=plain).encode
 
 
 def _members_of(raw: Any) -> Mapping[str, Any]:
@@ -247,22 +273,3 @@ def _from_cell(name: str, value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-def plain(value: Any) -> Any:
-    """What stands for an object in a hash: types and functions by what the model is shown of them."""
-    from llmclients.types.response_format import ResponseFormat, as_response_format
-
-    dump = getattr(value, "model_dump", None)
-    if callable(dump) and not isinstance(value, type):
-        return dump(mode="json", exclude_none=True)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence | set | frozenset):
-        return list(value)
-    try:
-        return plain(Tool.coerce(value))
-    except (InvalidRequestError, TypeError):
-        made = as_response_format(value)
-        assert isinstance(made, ResponseFormat)
-        return plain(made)
