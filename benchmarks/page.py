@@ -134,8 +134,8 @@ def _bar(results: Results) -> Iterator[str]:
     yield from textwrap.wrap(
         "What llmclients asks of itself. Each line is a ratio of llmclients to another, or a limit of its own. The "
         "floor's own is what a bare socket and a C parser come to in its place: where that is at the bar, the bar is "
-        "as much as the machine can do. Lines 10 to 17 came later, with the transports, line 18 with `bulk`; where they "
-        "name what a line above names as well, they are tighter.",
+        "as much as the machine can do. Lines 10 to 17 came later, with the transports, line 18 with `bulk`; where "
+        "they name what a line above names as well, they are tighter.",
         120,
     )
     yield ""

@@ -44,7 +44,7 @@ def add_bulk(subparsers: Any, add_assignments: Callable[..., None], add_base_url
         action="append",
         default=[],
         metavar="FILE",
-        help="an earlier OUT whose answers serve; may be repeated",
+        help="an earlier OUT, whose answers serve; repeatable",
     )
     parser.add_argument("--requests", type=float, metavar="N", help="the most requests a minute")
     parser.add_argument("--tokens", type=float, metavar="N", help="the most tokens a minute")
