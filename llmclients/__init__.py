@@ -45,7 +45,7 @@ from llmclients.errors import (
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import provider_names, register_provider
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.messages import Message, ToolCall, ToolResult
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import (
     ChatResponse,
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
     from llmclients.types.response_format import ResponseFormat
-    from llmclients.types.tools import Tool
+    from llmclients.types.tools import Tool, ToolDenied
 
 __all__ = [
     "APIConnectionError",
@@ -117,7 +117,9 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolDenied",
     "ToolLoopError",
+    "ToolResult",
     "Transport",
     "Turn",
     "UnknownProviderError",
@@ -140,6 +142,7 @@ _LAZY = {
     "ResponseFormat": "llmclients.types.response_format",
     "Stream": "llmclients.stream",
     "Tool": "llmclients.types.tools",
+    "ToolDenied": "llmclients.types.tools",
     "Transport": "llmclients.transports",
     "Turn": "llmclients.conversation",
     "tune_gc": "llmclients.tuning",

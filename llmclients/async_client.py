@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmclients.async_driver import AsyncDriver
 from llmclients.async_stream import AsyncStream
 from llmclients.base_client import BaseClient
-from llmclients.calls.chat import ChatArguments, OnComplete
+from llmclients.calls.chat import ChatArguments, OnComplete, tool_options
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
 from llmclients.transports import AsyncTransport, async_transport
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
+    from llmclients.calls.tool_options import OnToolCall, OnToolResult, ToolOptions
     from llmclients.conversation import AsyncConversation
     from llmclients.transports.mock import MockTransport
 
@@ -37,6 +37,8 @@ class AsyncClient(
     `MockTransport`, or an object with the `AsyncTransport` protocol.
     """
 
+    _is_async = True
+
     async def chat(
         self,
         messages: Messages,
@@ -44,6 +46,9 @@ class AsyncClient(
         model: str | None = None,
         run_tools: bool = False,
         max_turns: int = 8,
+        on_tool_call: OnToolCall | None = None,
+        on_tool_result: OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Any,
     ) -> ChatResponse:
         """The whole answer to `messages`: text, a message, a dict, or a list of them.
@@ -53,6 +58,10 @@ class AsyncClient(
             run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
                 answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
             max_turns: how often the model is asked then, at the most.
+            on_tool_call: sees each call before any of its turn is made: returns None to let it be made, another
+                `ToolCall` to be made instead, or `ToolDenied("why")`.
+            on_tool_result: sees what came of each call: returns None to leave it, or another `ToolResult`, or its text.
+            raise_tool_errors: raise what a tool raises, in place of telling the model.
             options: fields of `ChatRequest`, and the provider's own options.
 
         Raises:
@@ -60,9 +69,10 @@ class AsyncClient(
             APIError: the call failed, and so did its retries. `partial.intermediate_messages` is what `run_tools` did
                 until then.
             StructuredOutputError: the answer is not what `response_format` asked for.
-            ToolLoopError: after `max_turns` there is no answer.
+            ToolLoopError: after `max_turns` there is no answer, or it is empty.
         """
-        return await self._chat(ChatArguments(as_messages(messages), model, options), max_turns if run_tools else None)
+        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
+        return await self._chat(ChatArguments(as_messages(messages), model, options), tools)
 
     async def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.
@@ -96,25 +106,13 @@ class AsyncClient(
 
         return AsyncConversation.begin
 
-    async def _chat(self, arguments: ChatArguments, max_turns: int | None) -> ChatResponse:
-        if max_turns is None:
-            return await self._answer(arguments)
-        from llmclients.calls.tool_loop import ToolLoop
-        from llmclients.calls.tool_runner import arun_call
-
-        running_loop()  # tools run in its tasks and threads, whatever the transport
-        loop = ToolLoop(arguments, max_turns)
-        while True:
-            with loop.turn():
-                response = await self._answer(loop.arguments())
-            calls = loop.calls(response)
-            if calls is None:
-                return loop.finished(response)
-            loop.add(response, await asyncio.gather(*(arun_call(loop, call) for call in calls)))
-
-    async def _answer(self, arguments: ChatArguments) -> ChatResponse:
-        call = self._prepare(arguments, stream=False)
+    async def _chat(self, arguments: ChatArguments, tools: ToolOptions | None) -> ChatResponse:
+        if tools is not None:
+            running_loop()  # tools run in its tasks and threads, whatever the transport
+        call = self._prepare(arguments, tools, stream=False)
         return await AsyncDriver(Run(call.reply()), self._transport).result()
 
-    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> AsyncStream:
-        return AsyncStream(self._prepare(arguments, stream=True), self._transport, on_complete)
+    def _stream(
+        self, arguments: ChatArguments, on_complete: OnComplete | None = None, tools: ToolOptions | None = None
+    ) -> AsyncStream:
+        return AsyncStream(self._prepare(arguments, tools, stream=True), self._transport, on_complete)

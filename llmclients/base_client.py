@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import Self, Unpack
 
-from llmclients.calls.chat import Backend, ChatArguments, ChatCall, OnComplete, prepare
+from llmclients.calls.chat import Backend, ChatArguments, ChatCall, OnComplete, prepare, tool_options
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.printing import short_repr
+
+if TYPE_CHECKING:
+    from llmclients.calls.tool_call import ToolLoopCall
+    from llmclients.calls.tool_options import OnToolCall, OnToolResult, ToolOptions
 
 __all__ = ["BaseClient"]
 
@@ -31,6 +35,8 @@ ConversationT = TypeVar("ConversationT")
 
 class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     """What `Client` and `AsyncClient` have in common."""
+
+    _is_async = False
 
     def __init__(
         self, provider: str = "local", *, transport: GivenT | None = None, **options: Unpack[ClientOptions]
@@ -102,29 +108,51 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         """The client's own transport, or the one that it was given."""
 
     @abstractmethod
-    def _chat(self, arguments: ChatArguments, max_turns: int | None) -> Any:
-        """The answer, or what is awaited for it; with `max_turns`, after all turns of the tool loop."""
+    def _chat(self, arguments: ChatArguments, tools: ToolOptions | None) -> Any:
+        """The answer, or what is awaited for it; with tool options, after all turns of the tool loop."""
 
     @abstractmethod
-    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> StreamT:
-        """The stream of a call that is prepared now and sent later."""
+    def _stream(
+        self, arguments: ChatArguments, on_complete: OnComplete | None = None, tools: ToolOptions | None = None
+    ) -> StreamT:
+        """The stream of a call that is prepared now and sent later; with tool options, over all turns of the loop."""
 
     @abstractmethod
     def _conversation_type(self) -> Callable[..., ConversationT]:
         """What makes a conversation through this client. Loaded when first needed: few need it."""
 
-    def stream(self, messages: Messages, *, model: str | None = None, restart: bool = False, **options: Any) -> StreamT:
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        restart: bool = False,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: OnToolCall | None = None,
+        on_tool_result: OnToolResult | None = None,
+        raise_tool_errors: bool = False,
+        **options: Any,
+    ) -> StreamT:
         """The answer piece by piece. The request is sent when the first chunk is asked for.
 
         Args:
             model: the model of this call.
-            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came.
+            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came: with
+                `run_tools`, what came since the last `tool_result`.
+            run_tools: one stream over all turns of the tool loop: their chunks, and one with `tool_result` for each
+                call. The rest is as in `chat`.
+            max_turns: how often the model is asked then, at the most.
+            on_tool_call: sees each call before any of its turn is made.
+            on_tool_result: sees what came of each call.
+            raise_tool_errors: raise what a tool raises, in place of telling the model.
             options: fields of `ChatRequest`, and the provider's own options.
 
         Raises:
             ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.
         """
-        return self._stream(ChatArguments(as_messages(messages), model, options, restart=restart))
+        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
+        return self._stream(ChatArguments(as_messages(messages), model, options, restart=restart), None, tools)
 
     def conversation(
         self, system: str | None = None, model: str | None = None, messages: Messages | None = None
@@ -156,5 +184,14 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         made = hasattr(self, "_settings")  # who shows a traceback's locals asks one whose constructor has failed, too
         return short_repr(type(self).__name__, [(None, self._settings.label if made else "")])
 
-    def _prepare(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
-        return prepare(self._settings, self._transport.clock, arguments, stream=stream)
+    def _prepare(
+        self, arguments: ChatArguments, tools: ToolOptions | None = None, *, stream: bool
+    ) -> ChatCall | FallbackCall | ToolLoopCall:
+        settings, clock = self._settings, self._transport.clock
+        if tools is None:
+            return prepare(settings, clock, arguments, stream=stream)
+        from llmclients.calls.tool_call import ToolLoopCall
+        from llmclients.calls.tool_loop import ToolLoop
+
+        loop = ToolLoop(arguments, tools, is_async=self._is_async)
+        return ToolLoopCall(loop, lambda turn: prepare(settings, clock, turn, stream=stream))

@@ -12,6 +12,7 @@ from llmclients.types.response import ChatResponse, PartialToolCall
 
 if TYPE_CHECKING:
     from llmclients.calls.partial import Objects, PartialAnswer
+    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["BaseStream"]
 
@@ -19,7 +20,7 @@ __all__ = ["BaseStream"]
 class BaseStream:
     """What `Stream` and `AsyncStream` have in common: the call, and how far its flow has come."""
 
-    def __init__(self, call: ChatCall | FallbackCall, on_complete: OnComplete | None = None) -> None:
+    def __init__(self, call: ChatCall | FallbackCall | ToolLoopCall, on_complete: OnComplete | None = None) -> None:
         self._call = call
         self._run = Run(call.stream())
         self._on_complete = on_complete

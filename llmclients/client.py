@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmclients.base_client import BaseClient
-from llmclients.calls.chat import ChatArguments, OnComplete
+from llmclients.calls.chat import ChatArguments, OnComplete, tool_options
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
 from llmclients.driver import Driver
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import requests
     from typing_extensions import Self
 
+    from llmclients.calls.tool_options import OnToolCall, OnToolResult, ToolOptions
     from llmclients.conversation import Conversation
     from llmclients.transports.mock import MockTransport
 
@@ -40,6 +41,9 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
         model: str | None = None,
         run_tools: bool = False,
         max_turns: int = 8,
+        on_tool_call: OnToolCall | None = None,
+        on_tool_result: OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Any,
     ) -> ChatResponse:
         """The whole answer to `messages`: text, a message, a dict, or a list of them.
@@ -49,6 +53,10 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
                 answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
             max_turns: how often the model is asked then, at the most.
+            on_tool_call: sees each call before any of its turn is made: returns None to let it be made, another
+                `ToolCall` to be made instead, or `ToolDenied("why")`.
+            on_tool_result: sees what came of each call: returns None to leave it, or another `ToolResult`, or its text.
+            raise_tool_errors: raise what a tool raises, in place of telling the model.
             options: fields of `ChatRequest`, and the provider's own options.
 
         Raises:
@@ -56,9 +64,10 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
             APIError: the call failed, and so did its retries. `partial.intermediate_messages` is what `run_tools` did
                 until then.
             StructuredOutputError: the answer is not what `response_format` asked for.
-            ToolLoopError: after `max_turns` there is no answer.
+            ToolLoopError: after `max_turns` there is no answer, or it is empty.
         """
-        return self._chat(ChatArguments(as_messages(messages), model, options), max_turns if run_tools else None)
+        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
+        return self._chat(ChatArguments(as_messages(messages), model, options), tools)
 
     def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.
@@ -92,24 +101,11 @@ class Client(BaseClient[Transport, "requests.Session | MockTransport | Transport
 
         return Conversation.begin
 
-    def _chat(self, arguments: ChatArguments, max_turns: int | None) -> ChatResponse:
-        if max_turns is None:
-            return self._answer(arguments)
-        from llmclients.calls.tool_loop import ToolLoop
-        from llmclients.calls.tool_runner import run_call
-
-        loop = ToolLoop(arguments, max_turns)
-        while True:
-            with loop.turn():
-                response = self._answer(loop.arguments())
-            calls = loop.calls(response)
-            if calls is None:
-                return loop.finished(response)
-            loop.add(response, [run_call(loop, call) for call in calls])
-
-    def _answer(self, arguments: ChatArguments) -> ChatResponse:
-        call = self._prepare(arguments, stream=False)
+    def _chat(self, arguments: ChatArguments, tools: ToolOptions | None) -> ChatResponse:
+        call = self._prepare(arguments, tools, stream=False)
         return Driver(Run(call.reply()), self._transport).result()
 
-    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> Stream:
-        return Stream(self._prepare(arguments, stream=True), self._transport, on_complete)
+    def _stream(
+        self, arguments: ChatArguments, on_complete: OnComplete | None = None, tools: ToolOptions | None = None
+    ) -> Stream:
+        return Stream(self._prepare(arguments, tools, stream=True), self._transport, on_complete)

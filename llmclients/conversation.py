@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pydantic import Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
-from llmclients.calls.chat import Backend, ChatArguments
+from llmclients.calls.chat import Backend, ChatArguments, tool_options
 from llmclients.errors import ConfigurationError
 from llmclients.types.base import Model, make_model
 from llmclients.types.messages import Message, Messages, as_messages
@@ -18,6 +18,7 @@ from llmclients.types.response import ChatResponse, FinishReason, Usage, make_us
 
 if TYPE_CHECKING:
     from llmclients.async_stream import AsyncStream
+    from llmclients.calls.tool_options import OnToolCall, OnToolResult
     from llmclients.stream import Stream
 
 __all__ = ["AsyncConversation", "Conversation", "Turn"]
@@ -195,21 +196,44 @@ class _Turn:
 class Conversation(SavedConversation):
     """A conversation through a `Client`: `client.conversation()`, or a saved one with `bind(client)`."""
 
-    def chat(self, messages: Messages, *, run_tools: bool = False, max_turns: int = 8, **options: Any) -> ChatResponse:
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: OnToolCall | None = None,
+        on_tool_result: OnToolResult | None = None,
+        raise_tool_errors: bool = False,
+        **options: Any,
+    ) -> ChatResponse:
         """The answer to the next message (or messages), which then are part of the history.
 
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
+        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
         turn = self._turn(messages, options)
-        response: ChatResponse = turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        response: ChatResponse = turn.backend.chat(turn.arguments, tools)
         turn.finish(response)
         return response
 
-    def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> Stream:
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        restart: bool = False,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: OnToolCall | None = None,
+        on_tool_result: OnToolResult | None = None,
+        raise_tool_errors: bool = False,
+        **options: Any,
+    ) -> Stream:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
+        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
         turn = self._turn(messages, options, restart=restart)
-        stream: Stream = turn.backend.stream(turn.arguments, turn.finish)
+        stream: Stream = turn.backend.stream(turn.arguments, turn.finish, tools)
         return stream
 
 
@@ -217,20 +241,41 @@ class AsyncConversation(SavedConversation):
     """A conversation through an `AsyncClient`: `Conversation`, awaited."""
 
     async def chat(
-        self, messages: Messages, *, run_tools: bool = False, max_turns: int = 8, **options: Any
+        self,
+        messages: Messages,
+        *,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: OnToolCall | None = None,
+        on_tool_result: OnToolResult | None = None,
+        raise_tool_errors: bool = False,
+        **options: Any,
     ) -> ChatResponse:
         """The answer to the next message (or messages), which then are part of the history.
 
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
+        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
         turn = self._turn(messages, options)
-        response: ChatResponse = await turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        response: ChatResponse = await turn.backend.chat(turn.arguments, tools)
         turn.finish(response)
         return response
 
-    def stream(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncStream:
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        restart: bool = False,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: OnToolCall | None = None,
+        on_tool_result: OnToolResult | None = None,
+        raise_tool_errors: bool = False,
+        **options: Any,
+    ) -> AsyncStream:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
+        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
         turn = self._turn(messages, options, restart=restart)
-        stream: AsyncStream = turn.backend.stream(turn.arguments, turn.finish)
+        stream: AsyncStream = turn.backend.stream(turn.arguments, turn.finish, tools)
         return stream

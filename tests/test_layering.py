@@ -272,6 +272,7 @@ def test_only_call_s_rooms_log() -> None:
     assert {module for module in KNOWN if "logging" in outside(module)} <= {
         "calls.base",
         "calls.chat",
+        "calls.tool_runner",
         "cli.commands",
         "demo",
         "relay.endpoints",

@@ -18,6 +18,7 @@ AWAITED = {
     "Stream": {"close", "__aenter__", "__aexit__", "__anext__"},
     "Conversation": {"chat"},
 }
+TOOLS = ("run_tools", "max_turns", "on_tool_call", "on_tool_result", "raise_tool_errors")
 PROTOCOLS = {"__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__"}
 
 pairs = pytest.mark.parametrize(("sync", "mirror"), PAIRS, ids=lambda kind: kind.__name__)
@@ -95,13 +96,14 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
     assert found["transport"] == ("KEYWORD_ONLY", None)
     assert found["options"][0] == "VAR_KEYWORD"
     assert [name for name, kind, _, _ in parameters(Client.chat)] == [
-        *("self", "messages", "model", "run_tools", "max_turns", "options"),
+        *("self", "messages", "model", *TOOLS, "options"),
     ]
     assert [name for name, kind, _, _ in parameters(Client.stream)] == [
         "self",
         "messages",
         "model",
         "restart",
+        *TOOLS,
         "options",
     ]
     assert [name for name, kind, _, _ in parameters(Client.conversation)] == [

@@ -40,6 +40,8 @@ class FallbackCall:
         calls: one to each provider, in turn; they share one `CallState`.
     """
 
+    runs_tools = False
+
     def __init__(self, calls: Sequence[_Call]) -> None:
         self._calls = calls
         self._current = calls[0]

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ConfigDict, Field
 
 from llmclients.types.base import Model
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.messages import Message, ToolCall, ToolResult
 from llmclients.types.printing import Pairs
 from llmclients.types.text_model import TextModel
 from llmclients.types.usage import Usage, make_usage
@@ -23,6 +23,7 @@ __all__ = [
     "ToolCallDelta",
     "Usage",
     "make_chunk",
+    "make_result_chunk",
     "make_text_chunk",
     "make_usage",
 ]
@@ -105,6 +106,7 @@ class Chunk(TextModel):
         provider_data: what `Message.provider_data` is to hold, once it is complete.
         restarted: the answer begins anew with the next chunk: discard what came before.
         other_parts: new parts that are not text, such as images; also in `raw`.
+        tool_result: with `run_tools`, what came of a call, and nothing else; the model's next turn follows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -122,6 +124,7 @@ class Chunk(TextModel):
     provider_data: dict[str, Any] | None = None
     restarted: bool = False
     other_parts: Sequence[OtherPart] = ()
+    tool_result: ToolResult | None = None
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -132,7 +135,7 @@ class Chunk(TextModel):
     def _shown(self) -> Pairs:
         yield None, self.text
         yield from _set_members(
-            self, "role", "reasoning", "tool_calls", "other_parts", "finish_reason", "model", "usage"
+            self, "role", "reasoning", "tool_calls", "tool_result", "other_parts", "finish_reason", "model", "usage"
         )
         if self.restarted:
             yield "restarted", True
@@ -290,4 +293,11 @@ def make_chunk(
     members["logprobs"] = logprobs
     members["provider_data"] = provider_data
     members["other_parts"] = other_parts
+    return chunk
+
+
+def make_result_chunk(result: ToolResult) -> Chunk:
+    """The chunk that tells what came of a call."""
+    chunk = make_text_chunk("", None, None, None)
+    chunk.__dict__["tool_result"] = result
     return chunk

@@ -20,7 +20,7 @@ from llmclients.types.schema_rules import SchemaRules
 from llmclients.types.signatures import evaluate_signature, parameters_schema, validate_arguments
 from llmclients.types.strict_schema import strict_schema
 
-__all__ = ["MAX_TOOLS", "Tool", "ToolFailure", "as_tools"]
+__all__ = ["MAX_TOOLS", "Tool", "ToolDenied", "ToolFailure", "as_tools", "is_async_function"]
 
 MAX_TOOLS = 1024
 """How many tools a request may have. OpenAI takes 128, the others say no number."""
@@ -30,6 +30,20 @@ _NAME_PATTERN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,127}")
 
 class ToolFailure(Exception):
     """A call of a tool gave no result; the message is for the model to read."""
+
+
+class ToolDenied(Exception):
+    """A call of a tool is not to be made: what `on_tool_call` returns, or raises. The reason is for the model to read."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def is_async_function(function: Any) -> bool:
+    """Whether calling it gives something to await, as far as one can tell before."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 class Tool(Model):
@@ -166,8 +180,12 @@ class Tool(Model):
     @property
     def is_async(self) -> bool:
         """Whether the function must be awaited."""
-        call = getattr(self.function, "__call__", None)  # noqa: B004 - an object with an async __call__
-        return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
+        return is_async_function(self.function)
+
+    @property
+    def needs_async_client(self) -> bool:
+        """Whether the function can only be awaited in the event loop where the tool was made."""
+        return False
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """Call the function with arguments that are validated against its signature.
