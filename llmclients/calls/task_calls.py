@@ -130,7 +130,7 @@ class TaskCalls:
                     self._loop.call_soon_threadsafe(task.cancel)
 
     async def close(self) -> None:
-        """`cancel`, and wait until the tasks have ended; not for the one that asks, a tool that closes its own stream."""
+        """`cancel`, and wait until the tasks have ended; not for the one that asks, a tool that closes its stream."""
         self.cancel()
         others = [task for task in self._tasks if task is not asyncio.current_task() and not task.done()]
         if others:

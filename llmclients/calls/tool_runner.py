@@ -2,12 +2,12 @@
 
 # Theory of operation
 # -------------------
-# A tool is any function of the caller: it may wait, raise, return an awaitable, or start an event loop. A `CallBatch` is
-# the calls of one turn; a driver makes `ThreadedCalls` or `TaskCalls` of it, and asks that for one result after another:
+# A tool is any function of the caller: it may wait, raise, return an awaitable, or start an event loop. A `CallBatch`
+# is the calls of one turn; a driver makes `ThreadedCalls` or `TaskCalls` of it, and asks for one result after another:
 #
 #     first `next()`   `on_tool_call` is asked about each call, in order. Nothing is called before all are decided, so
 #                      that a hook may stop it all by raising. A denied call has its result at once.
-#     then             the calls run: together; or, with `parallel_tool_calls=False`, one by one as results are asked for
+#     then             the calls run: together; with `parallel_tool_calls=False` one by one, as results are asked for
 #     each `next()`    waits for one to end, in whatever order; `on_tool_result` is asked; (index of the call, result)
 #
 # Hooks run in the thread, or task, that asks for results, never two at a time. `next()` returns, and does not raise,
@@ -15,16 +15,17 @@
 # must not be taken for an error of the driver's own. Others are cancelled before. What is no `Exception` (an interrupt,
 # a cancellation) is raised, as everywhere.
 #
-# Threads: one call runs in the thread that asks; several in `MAX_THREADS` threads of their own, each in a copy of that
-# thread's context variables. They are daemons, so that Ctrl-C ends a program whose tool hangs. Python cannot stop a
-# function in a thread: cancelled, it runs on, and nobody looks at its result; an async function, which has an event loop
-# of its own (`calls.waiting`), is cancelled there. `cancel` may come from any thread.
+# Threads: one call runs in the thread that asks; several in `MAX_THREADS` threads of their own, each call in a copy of
+# that thread's context variables. They are daemons, so that Ctrl-C ends a program whose tool hangs. Python cannot stop
+# a function in a thread: cancelled, it runs on, and nobody looks at its result. An async function has an event loop of
+# its own, and is cancelled there. `cancel` may come from any thread.
 #
 # Tasks: async functions are tasks, the others run in the loop's threads (`asyncio.to_thread`). `close`, and a
 # cancellation of the task that waits, cancel them and wait until they have ended.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import traceback
 from collections.abc import Callable
@@ -114,9 +115,10 @@ class CallBatch:
         raise self._meaningless("on_tool_result", "None (leave it), a ToolResult or a text", outcome)
 
     def _meaningless(self, hook: str, meant: str, value: Any) -> ToolLoopError:
-        kind = "something to await: only AsyncClient does" if hasattr(value, "__await__") else type(value).__name__
-        if hasattr(value, "close"):
-            value.close()  # a coroutine that nobody awaits is a warning
+        kind = type(value).__name__
+        if inspect.iscoroutine(value):
+            value.close()  # one that nobody awaits is a warning
+            kind += ", which only AsyncClient awaits"
         return ToolLoopError(f"{hook} returns {meant}, not {kind}")
 
     def to_raise(self, result: ToolResult) -> Exception | None:

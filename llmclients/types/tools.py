@@ -33,7 +33,7 @@ class ToolFailure(Exception):
 
 
 class ToolDenied(Exception):
-    """A call of a tool is not to be made: what `on_tool_call` returns, or raises. The reason is for the model to read."""
+    """A call of a tool is not to be made: what `on_tool_call` returns, or raises. The model is told the reason."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
