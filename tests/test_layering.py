@@ -74,6 +74,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "async_stream": ("base_stream", "async_driver", "calls.*", "transports", *CALL),
     "client": CLIENT,
     "async_client": CLIENT,
+    "mcp": TYPES,
     "": ("_version", "config.values", "providers.*", *TYPES),
     "local.*": ("local.*", *VALUES, "errors"),
     "testing": ("testing.*", "transports.mock"),
@@ -102,7 +103,8 @@ LIBRARIES: dict[str, set[str]] = {
     "starlette": {"relay.*"},
     "uvicorn": {"relay.*"},
     "xllamacpp": {"local.*"},
-    "pydantic": {"types.*", "conversation"},
+    "pydantic": {"types.*", "conversation", "mcp"},
+    "mcp": {"mcp"},
     "pydantic_core": {"codecs.*", "types.signatures", "calls.tool_runner", "relay.codecs.*"},
     "typing_extensions": {"types.*", "conversation", "config.*", "base_client"},
 }

@@ -93,7 +93,7 @@ class CallBatch:
             return decision.model_copy(update={"id": call.id})
         if isinstance(decision, ToolDenied):
             reason = one_line(decision.reason, _MAX_LINE)
-            content = f"The call was denied: {reason}" if reason else "The call was denied."
+            content = f"Error: the call was denied{': ' if reason else ''}{reason}"
             return ToolResult(call.id, call.name, content, is_error=True, call=call)
         raise self._meaningless(
             "on_tool_call", "None (make the call), a ToolCall (make this one) or a ToolDenied (make none)", decision
