@@ -87,7 +87,6 @@ def _page_argument(session: Any, cursor: str) -> dict[str, Any]:
 def _tool(session: Any, described: Mapping[str, Any], prefix: str) -> Tool:
     name = described["name"]
     ask = getattr(session, "call_tool_mcp", session.call_tool)  # fastmcp's other one raises, and changes the result
-
     loop = asyncio.get_running_loop()
 
     async def call(arguments: dict[str, Any]) -> str | list[Part]:
@@ -96,7 +95,7 @@ def _tool(session: Any, described: Mapping[str, Any], prefix: str) -> Tool:
         return _content(_as_json(await ask(name, arguments)))
 
     description = described.get("description") or described.get("title")
-    tool = MCPTool(prefix + name, description, described["inputSchema"], function=call)
+    tool = MCPTool(name=prefix + name, description=description, parameters=described["inputSchema"], function=call)
     tool._call = call
     return tool
 
@@ -148,7 +147,9 @@ def _resource_part(resource: Mapping[str, Any]) -> Part:
         return TextPart(text=resource["text"])
     media_type = resource.get("mimeType", "")
     label = {"media_type": media_type} if media_type else {}
-    kind = {"image": ImagePart, "audio": AudioPart}.get(media_type.partition("/")[0])
-    if kind is not None:
-        return kind(data=resource["blob"], **label)
+    kind = media_type.partition("/")[0]
+    if kind == "image":
+        return ImagePart(data=resource["blob"], **label)
+    if kind == "audio":
+        return AudioPart(data=resource["blob"], **label)
     return FilePart(data=resource["blob"], name=resource["uri"].rpartition("/")[2] or None, **label)

@@ -39,7 +39,7 @@ from llmclients.types.content import MediaPart, Part, TextPart
 from llmclients.types.messages import Message, ToolCall, ToolResult
 from llmclients.types.tools import ToolDenied, ToolFailure
 
-__all__ = ["CallBatch", "result_message"]
+__all__ = ["CallBatch", "result_content", "result_message"]
 
 _log = logging.getLogger("llmclients")
 
@@ -52,7 +52,7 @@ def result_message(call: ToolCall, result: ToolResult) -> Message:
     return Message("tool", result.content, name=call.name, tool_call_id=call.id, is_error=result.is_error)
 
 
-def _content(value: Any) -> str | list[Part]:
+def result_content(value: Any) -> str | list[Part]:
     """What a function returned, as the model is told it: text and parts as they are, the rest as JSON."""
     if isinstance(value, str):
         return value
@@ -129,7 +129,7 @@ class CallBatch:
 
     def result(self, call: ToolCall, value: Any) -> ToolResult:
         """What a call returned."""
-        return ToolResult(call.id, call.name, _content(value), call=call)
+        return ToolResult(call.id, call.name, result_content(value), call=call)
 
     def failure(self, call: ToolCall, error: Exception) -> ToolResult:
         """What the model is told of a call that failed, in one line; and the log, with the traceback for who debugs."""
