@@ -41,6 +41,9 @@ class TaskCalls:
                 await self._begin()
         except Exception as error:  # noqa: BLE001 - the hook's
             return error
+        if self._is_cancelled:  # maybe by the hook, or while it was asked
+            self._todo.clear()
+            raise closed_early()
         index, result = await self._take()
         try:
             if hook is not None:
@@ -70,7 +73,7 @@ class TaskCalls:
                 self._todo.append((index, one))
             else:
                 self._ready.append((index, one))
-        while batch.is_parallel and self._todo:
+        while batch.is_parallel and self._todo and not self._is_cancelled:
             self._start()
 
     def _start(self) -> None:
@@ -80,8 +83,6 @@ class TaskCalls:
     async def _take(self) -> tuple[int, ToolResult]:
         if self._ready:
             return self._ready.popleft()
-        if self._is_cancelled:
-            raise closed_early()
         if not self._tasks:
             self._start()
         try:

@@ -51,6 +51,9 @@ class ThreadedCalls:
                 self._begin()
         except Exception as error:  # noqa: BLE001 - the hook's
             return error
+        if self._is_cancelled:  # maybe by the hook, or while it was asked
+            self._todo.clear()
+            raise closed_early()
         index, result = self._take()
         try:
             if hook is not None:
@@ -80,7 +83,7 @@ class ThreadedCalls:
                 self._todo.append((index, one))
             else:
                 self._denied.append((index, one))
-        if batch.is_parallel and len(self._todo) > 1:
+        if batch.is_parallel and len(self._todo) > 1 and not self._is_cancelled:
             self._ended = SimpleQueue()
             for _ in range(min(len(self._todo), MAX_THREADS)):
                 threading.Thread(target=copy_context().run, args=(self._work,), name="tool", daemon=True).start()
@@ -89,9 +92,10 @@ class ThreadedCalls:
         if self._denied:
             return self._denied.popleft()
         if self._ended is None:
-            if self._is_cancelled:
-                raise closed_early()
-            index, call = self._todo.popleft()
+            try:
+                index, call = self._todo.popleft()
+            except IndexError:  # another thread has cancelled them
+                raise closed_early() from None
             return index, self._made(call)
         ended = self._ended.get()
         if ended is None:

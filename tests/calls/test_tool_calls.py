@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from llmclients import AsyncClient, Client, ToolCall, ToolDenied, ToolLoopError, ToolResult
-from llmclients.errors import InvalidRequestError
+from llmclients.errors import InvalidRequestError, StreamInterruptedError
 from llmclients.testing import MockTransport, Reply
 from tests.calls.tool_sides import ARGUMENTS, Sides, Taken
 
@@ -171,6 +171,26 @@ def test_hooks_are_awaited_by_the_async_client_and_refused_by_the_other(whole: b
     late = ask(Sides(False), ADA, whole=whole, on_tool_call=lambda call: on_tool_call(call))
     assert isinstance(late.error, ToolLoopError)
     assert "coroutine, which only AsyncClient awaits" in str(late.error)
+
+
+def test_a_hook_may_close_the_stream_and_nothing_is_called() -> None:
+    mock = MockTransport([Reply.tool_calls(ADA, BOB)])
+    stream = Client("openai", transport=mock, **ARGUMENTS).stream(
+        "Hi", tools=[pay], run_tools=True, on_tool_call=lambda call: stream.close()
+    )
+    with pytest.raises(StreamInterruptedError, match="closed before its end"):
+        list(stream)
+
+    async def main() -> None:
+        mock = MockTransport([Reply.tool_calls(ADA, BOB)])
+        stream = AsyncClient("openai", transport=mock, **ARGUMENTS).stream(
+            "Hi", tools=[pay], run_tools=True, on_tool_call=lambda call: stream.close()
+        )
+        with pytest.raises(StreamInterruptedError, match="closed before its end"):
+            [chunk async for chunk in stream]
+
+    asyncio.run(main())
+    assert CALLED == []
 
 
 def test_hooks_without_tools_to_run_are_refused() -> None:
