@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from llmclients import AsyncClient, Client, Message, ToolLoopError, Usage
 from llmclients.errors import InternalServerError, InvalidRequestError, StreamInterruptedError, StructuredOutputError
 from llmclients.testing import Cut, MockTransport, Reply
+from llmclients.testing.fault_server import FaultServer, wait_until
+from llmclients.testing.script import HOLD, chunked, http
 from tests.calls.tool_sides import ARGUMENTS, Sides, clock, weather
 
 WIRES = ("openai", "openai-responses", "anthropic", "gemini", "cohere", "ollama")
@@ -301,6 +303,47 @@ def test_a_stream_left_in_the_middle_of_a_later_turn_frees_its_connection() -> N
     del stream
     gc.collect()
     assert mock.open_exchanges == 0
+
+
+CALL = b"""data: {"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "a", "type": "function",
+ "function": {"name": "weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}}]}}]}""".replace(b"\n", b"")
+CALLED = b'data: {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}'
+WORD = b'data: {"choices": [{"delta": {"content": "4."}}]}'
+STOP = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}'
+EVENTS = http(headers=[("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")], body=None)
+
+
+def events(*lines: bytes, last: bool = True) -> bytes:
+    return EVENTS + chunked(*(line + b"\n\n" for line in lines), last=last)
+
+
+def test_over_a_socket_all_turns_take_one_connection_and_leaving_one_ends_it(side: Sides) -> None:
+    first, second = events(CALL, CALLED, b"data: [DONE]"), events(WORD, STOP, b"data: [DONE]")
+    with FaultServer([first], [second], per_request=True) as server:
+        arguments = {**ARGUMENTS, "base_url": server.url}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tests.calls.tool_sides.ARGUMENTS", arguments)
+            taken = side.stream(None, tools=[weather])
+        assert (taken.error, taken.response.text) == (None, "4.")
+        assert (server.connections, server.exchanges) == (1, 2)
+
+        server.use([first], [events(WORD, last=False), HOLD])
+
+        async def leave() -> None:
+            async with AsyncClient("openai", **arguments) as client:
+                async for chunk in client.stream("Hi", tools=[weather], run_tools=True):
+                    if chunk == "4.":
+                        break
+                assert await asyncio.to_thread(wait_until, lambda: server.open_exchanges == 0)
+
+        if side.is_async:
+            asyncio.run(leave())
+        else:
+            with Client("openai", **arguments) as client:
+                for chunk in client.stream("Hi", tools=[weather], run_tools=True):
+                    if chunk == "4.":
+                        break
+                assert wait_until(lambda: server.open_exchanges == 0)
 
 
 def test_what_cannot_be_run_is_refused_by_stream_itself() -> None:

@@ -41,7 +41,7 @@ class Sides:
     def __init__(self, is_async: bool) -> None:
         self.is_async = is_async
 
-    def stream(self, mock: MockTransport, provider: str = "openai", **options: Any) -> Taken:
+    def stream(self, mock: MockTransport | None, provider: str = "openai", **options: Any) -> Taken:
         taken = Taken()
         options = {"tools": [weather, clock], "run_tools": True, **options}
 
