@@ -334,7 +334,7 @@ def test_over_a_socket_all_turns_take_one_connection_and_leaving_one_ends_it(sid
                 async for chunk in client.stream("Hi", tools=[weather], run_tools=True):
                     if chunk == "4.":
                         break
-                assert await asyncio.to_thread(wait_until, lambda: server.open_exchanges == 0)
+                assert await asyncio.to_thread(wait_until, lambda: server.open_exchanges() == 0)
 
         if side.is_async:
             asyncio.run(leave())
@@ -343,7 +343,7 @@ def test_over_a_socket_all_turns_take_one_connection_and_leaving_one_ends_it(sid
                 for chunk in client.stream("Hi", tools=[weather], run_tools=True):
                     if chunk == "4.":
                         break
-                assert wait_until(lambda: server.open_exchanges == 0)
+                assert wait_until(lambda: server.open_exchanges() == 0)
 
 
 def test_what_cannot_be_run_is_refused_by_stream_itself() -> None:
