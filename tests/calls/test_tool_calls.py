@@ -101,6 +101,7 @@ def test_on_tool_call_lets_pass_changes_or_denies_before_any_call_is_made(side: 
     assert [message.tool_call_id for message in told] == [call.id for call in assistant.tool_calls or ()]
     if not whole:
         made = {one.call.arguments["to"]: one.call.arguments.get("euros") for one in taken.results if one.call}
+        assert {one.id for one in taken.results} == {message.tool_call_id for message in told}
         assert made == {"Ada": None, "Bob": None, "Cy": None, "Di": 5, "Ed": 7}
 
 
@@ -261,17 +262,18 @@ USER = contextvars.ContextVar("USER", default="nobody")
 def test_client_makes_the_calls_of_a_turn_in_threads_of_their_own_with_the_caller_s_context() -> None:
     together = threading.Barrier(3, timeout=10)
 
-    def who() -> str:
+    def who(wait: bool = False) -> str:
         """Who asks."""
-        together.wait()
+        if wait:
+            together.wait()
         user = USER.get()
         USER.set("changed")
         return f"{user} {threading.current_thread() is threading.main_thread()}"
 
     token = USER.set("Ada")
     try:
-        taken = ask(Sides(False), *[("who", {})] * 3, tools=[who])
-        assert results(taken) == ["Ada False"] * 3
+        taken = ask(Sides(False), *[("who", {"wait": True})] * 3, *[("who", {})] * 20, tools=[who])
+        assert results(taken) == ["Ada False"] * 23
         assert USER.get() == "Ada"
     finally:
         USER.reset(token)
@@ -299,6 +301,21 @@ def test_no_more_than_eight_calls_run_in_threads_at_once() -> None:
 
     assert results(ask(Sides(False), *[("work", {})] * 30, tools=[work])) == ["done"] * 30
     assert 1 < most <= 8
+
+
+def test_after_a_failure_that_is_raised_no_more_calls_are_begun() -> None:
+    begun, end = [], threading.Event()
+
+    def work() -> str:
+        """Work."""
+        begun.append(True)
+        end.wait(10)
+        return "done"
+
+    taken = ask(Sides(False), ("broken", {}), *[("work", {})] * 30, tools=[work, broken], raise_tool_errors=True)
+    end.set()
+    assert isinstance(taken.error, PermissionError)
+    assert len(begun) <= 8
 
 
 def test_without_parallel_tool_calls_they_run_one_by_one(side: Sides) -> None:

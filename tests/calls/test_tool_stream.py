@@ -87,19 +87,20 @@ def test_results_come_as_they_end_and_stay_in_the_order_of_the_calls(side: Sides
     assert [message.text for message in taken.response.messages] == ["", "late", "early", "Done."]
 
 
-def test_while_tools_run_no_connection_is_held_and_the_response_is_what_is_known(side: Sides) -> None:
-    mock = MockTransport([Reply.tool_call("look"), Reply.text("Fine.")])
-    open_exchanges = []
+def test_while_tools_run_no_connection_is_held_and_the_response_is_what_is_known() -> None:
+    mock = MockTransport([Reply.tool_calls(("look", {}), text="Hm.", usage=Usage(10, 2)), Reply.stream("Fi", "ne.")])
+    seen = []
 
     def look() -> str:
         """Look."""
-        open_exchanges.append(mock.open_exchanges)
+        seen.append((mock.open_exchanges, stream.response.text, stream.response.usage))
         return "seen"
 
-    taken = side.stream(mock, tools=[look])
-
-    assert open_exchanges == [0]
-    assert taken.response.text == "Fine."
+    stream = Client("openai", transport=mock, **ARGUMENTS).stream("Hi", tools=[look], run_tools=True)
+    for chunk in stream:
+        if chunk.tool_result or chunk == "Fi":
+            seen.append((len(stream.response.intermediate_messages), stream.response.text, stream.response.usage))
+    assert seen == [(0, "Hm.", Usage(10, 2)), (0, "Hm.", Usage(10, 2)), (2, "Fi", Usage(10, 2))]
 
 
 def test_an_error_keeps_what_the_turns_before_it_have_done(side: Sides) -> None:
