@@ -314,6 +314,9 @@ def test_after_a_failure_that_is_raised_no_more_calls_are_begun() -> None:
 
     taken = ask(Sides(False), ("broken", {}), *[("work", {})] * 30, tools=[work, broken], raise_tool_errors=True)
     end.set()
+    for thread in threading.enumerate():
+        if thread.name == "tool":
+            thread.join(10)
     assert isinstance(taken.error, PermissionError)
     assert len(begun) <= 8
 

@@ -97,9 +97,11 @@ def test_while_tools_run_no_connection_is_held_and_the_response_is_what_is_known
         return "seen"
 
     stream = Client("openai", transport=mock, **ARGUMENTS).stream("Hi", tools=[look], run_tools=True)
-    for chunk in stream:
-        if chunk.tool_result or chunk == "Fi":
-            seen.append((len(stream.response.intermediate_messages), stream.response.text, stream.response.usage))
+    seen += [
+        (len(stream.response.intermediate_messages), stream.response.text, stream.response.usage)
+        for chunk in stream
+        if chunk.tool_result or chunk == "Fi"
+    ]
     assert seen == [(0, "Hm.", Usage(10, 2)), (0, "Hm.", Usage(10, 2)), (2, "Fi", Usage(10, 2))]
 
 
