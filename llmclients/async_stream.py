@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
+    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["AsyncStream", "OpeningStream"]
 
@@ -37,7 +38,10 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
     """
 
     def __init__(
-        self, call: ChatCall | FallbackCall, transport: AsyncTransport, on_complete: OnComplete | None = None
+        self,
+        call: ChatCall | FallbackCall | ToolLoopCall,
+        transport: AsyncTransport,
+        on_complete: OnComplete | None = None,
     ) -> None:
         super().__init__(call, on_complete)
         self._driver = AsyncDriver(self._run, transport)

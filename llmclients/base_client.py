@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self, Unpack
 
 import llmclients
-from llmclients.calls.chat import Backend, ChatArguments, ChatCall, Connections, OnComplete, prepare
+from llmclients.calls.chat import Backend, ChatArguments, ChatCall, Connections, OnComplete, prepare, tool_options
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
@@ -21,6 +21,10 @@ from llmclients.errors import ConfigurationError
 from llmclients.transports.base import client_closed
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.printing import short_repr
+
+if TYPE_CHECKING:
+    from llmclients.calls.tool_call import ToolLoopCall
+    from llmclients.calls.tool_options import ToolOptions
 
 __all__ = ["BaseClient"]
 
@@ -35,6 +39,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     """What `Client` and `AsyncClient` have in common."""
 
     _kind: ClassVar[str]
+    _is_async = False
 
     def __init__(
         self,
@@ -119,12 +124,14 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         """The client's own transport, or the one that it was given."""
 
     @abstractmethod
-    def _chat(self, arguments: ChatArguments, max_turns: int | None) -> Any:
-        """The answer, or what is awaited for it; with `max_turns`, after all turns of the tool loop."""
+    def _chat(self, arguments: ChatArguments, tools: ToolOptions | None) -> Any:
+        """The answer, or what is awaited for it; with tool options, after all turns of the tool loop."""
 
     @abstractmethod
-    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> StreamT:
-        """The stream of a call that is prepared now and sent later."""
+    def _stream(
+        self, arguments: ChatArguments, on_complete: OnComplete | None = None, tools: ToolOptions | None = None
+    ) -> StreamT:
+        """The stream of a call that is prepared now and sent later; with tool options, over all turns of the loop."""
 
     @abstractmethod
     def _conversation_type(self) -> Callable[..., ConversationT]:
@@ -141,6 +148,11 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         headers: Mapping[str, str] | None = None,
         retry: RetryPolicy | int | Unset | None = UNSET,
         restart: bool = False,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Unpack[llmclients.ChatOptions[Any]],
     ) -> StreamT:
         """The answer piece by piece. The request is sent when the first chunk is asked for.
@@ -151,7 +163,14 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             timeout: a `Timeout` in place of the client's, or the seconds to wait for the next bytes.
             headers: over the client's, to the first provider only.
             retry: a `RetryPolicy`, or number of attempts, in place of the client's; None for one attempt.
-            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came.
+            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came: with
+                `run_tools`, what came since the last `tool_result`.
+            run_tools: one stream over all turns of the tool loop: their chunks, and one with `tool_result` for each
+                call. The rest is as in `chat`.
+            max_turns: how often the model is asked then, at the most.
+            on_tool_call: sees each call before any of its turn is made.
+            on_tool_result: sees what came of each call.
+            raise_tool_errors: raise what a tool raises, in place of telling the model.
             options: `temperature`, `max_tokens`, `tools`, `response_format` and what else `ChatOptions` has, as far as
                 the provider's wire does.
 
@@ -159,11 +178,13 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.
         """
         try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
             overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
             checked = as_messages(messages)
             if system is not None:
                 checked = with_system(system, checked)
-            return self._stream(ChatArguments(checked, model, options, restart=restart, overrides=overrides))
+            arguments = ChatArguments(checked, model, options, restart=restart, overrides=overrides)
+            return self._stream(arguments, None, tools)
         except ConfigurationError as error:
             headers = None
             raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
@@ -234,11 +255,22 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         made = hasattr(self, "_settings")  # who shows a traceback's locals asks one whose constructor has failed, too
         return short_repr(type(self).__name__, [(None, self._settings.label if made else "")])
 
-    def _prepare(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
-        transport = self._transport
+    def _prepare(
+        self, arguments: ChatArguments, tools: ToolOptions | None = None, *, stream: bool
+    ) -> ChatCall | FallbackCall | ToolLoopCall:
+        settings, transport = self._settings, self._transport
         if transport.closed:
             raise client_closed()
-        return prepare(self._settings, transport.clock, arguments, stream=stream, transport=transport)
+        if tools is None:
+            return prepare(settings, transport.clock, arguments, stream=stream, transport=transport)
+        from llmclients.calls.tool_call import ToolLoopCall
+        from llmclients.calls.tool_loop import ToolLoop
+
+        arguments = arguments._replace(options={**settings.defaults, **arguments.options})  # the tools may be there
+        loop = ToolLoop(arguments, tools, is_async=self._is_async)
+        return ToolLoopCall(
+            loop, lambda turn: prepare(settings, transport.clock, turn, stream=stream, transport=transport)
+        )
 
     def _check_open(self) -> None:
         """Raise ConfigurationError for a client that has been closed."""

@@ -13,6 +13,7 @@ from llmclients.types.response import ChatResponse, ParsedT, PartialToolCall
 
 if TYPE_CHECKING:
     from llmclients.calls.partial import Objects, PartialAnswer
+    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["BaseStream"]
 
@@ -20,7 +21,7 @@ __all__ = ["BaseStream"]
 class BaseStream(Generic[ParsedT]):
     """What `Stream` and `AsyncStream` have in common: the call, and how far its flow has come."""
 
-    def __init__(self, call: ChatCall | FallbackCall, on_complete: OnComplete | None = None) -> None:
+    def __init__(self, call: ChatCall | FallbackCall | ToolLoopCall, on_complete: OnComplete | None = None) -> None:
         self._call = call
         self._run = Run(call.stream())
         self._on_complete = on_complete

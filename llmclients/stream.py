@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
+    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["Stream"]
 
@@ -38,7 +39,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
     """
 
     def __init__(
-        self, call: ChatCall | FallbackCall, transport: Transport, on_complete: OnComplete | None = None
+        self, call: ChatCall | FallbackCall | ToolLoopCall, transport: Transport, on_complete: OnComplete | None = None
     ) -> None:
         super().__init__(call, on_complete)
         self._driver = Driver(self._run, transport)

@@ -80,6 +80,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "async_stream": ("base_stream", "misuse", "async_driver", "calls.*", "transports", *CALL),
     "client": CLIENT,
     "async_client": CLIENT,
+    "mcp": TYPES,
     "": ("_version", "config.values", "providers.*", *TYPES),
     "local.*": ("local.*", *VALUES, "errors"),
     "testing": ("testing.*", "transports.mock"),
@@ -108,7 +109,8 @@ LIBRARIES: dict[str, set[str]] = {
     "starlette": {"relay.*"},
     "uvicorn": {"relay.*"},
     "xllamacpp": {"local.*"},
-    "pydantic": {"types.*", "conversation"},
+    "pydantic": {"types.*", "conversation", "mcp"},
+    "mcp": {"mcp"},
     "pydantic_core": {"codecs.*", "types.signatures", "calls.tool_runner", "relay.codecs.*"},
     "typing_extensions": {"types.*", "conversation", "config.*", "base_client", "client", "async_client"},
 }
@@ -278,6 +280,7 @@ def test_only_call_s_rooms_log() -> None:
     assert {module for module in KNOWN if "logging" in outside(module)} <= {
         "calls.base",
         "calls.chat",
+        "calls.tool_runner",
         "cli.commands",
         "demo",
         "relay.endpoints",

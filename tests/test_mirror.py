@@ -19,6 +19,7 @@ AWAITED = {
     "Conversation": {"chat"},
 }
 PER_CALL = ("system", "timeout", "headers", "retry")
+TOOLS = ("run_tools", "max_turns", "on_tool_call", "on_tool_result", "raise_tool_errors")
 PROTOCOLS = {"__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__"}
 
 pairs = pytest.mark.parametrize(("sync", "mirror"), PAIRS, ids=lambda kind: kind.__name__)
@@ -103,10 +104,10 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
     assert found["transport"] == ("KEYWORD_ONLY", None)
     assert found["options"][0] == "VAR_KEYWORD"
     assert [name for name, kind, _, _ in parameters(Client.chat)] == [
-        *("self", "messages", "model", *PER_CALL, "run_tools", "max_turns", "options"),
+        *("self", "messages", "model", *PER_CALL, *TOOLS, "options"),
     ]
     assert [name for name, kind, _, _ in parameters(Client.stream)] == [
-        *("self", "messages", "model", *PER_CALL, "restart", "options"),
+        *("self", "messages", "model", *PER_CALL, "restart", *TOOLS, "options"),
     ]
     assert [name for name, kind, _, _ in parameters(Client.conversation)] == [
         *("self", "system", "model", "messages", "options"),

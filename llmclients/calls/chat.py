@@ -25,9 +25,10 @@ from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse, Chunk
 
 if TYPE_CHECKING:
+    from llmclients.calls.tool_options import ToolOptions
     from llmclients.types.response_format import ResponseFormat
 
-__all__ = ["Backend", "ChatArguments", "ChatCall", "Connections", "OnComplete", "prepare"]
+__all__ = ["Backend", "ChatArguments", "ChatCall", "Connections", "OnComplete", "prepare", "tool_options"]
 
 _RESTARTED = Chunk.model_construct(restarted=True)  # a validator for one chunk would be built at every start
 
@@ -62,14 +63,29 @@ class Backend(NamedTuple):
     Attributes:
         provider: the provider's name.
         new_state: makes what the provider's wire keeps over the turns of a new conversation.
-        chat: gives the answer, or what is awaited for it; with a number, after at most so many turns of the tool loop.
-        stream: gives the stream.
+        chat: gives the answer, or what is awaited for it; with tool options, that of the tool loop.
+        stream: gives the stream; the same.
     """
 
     provider: str
     new_state: Callable[[], dict[str, Any]]
-    chat: Callable[[ChatArguments, int | None], Any]
-    stream: Callable[[ChatArguments, OnComplete], Any]
+    chat: Callable[[ChatArguments, ToolOptions | None], Any]
+    stream: Callable[[ChatArguments, OnComplete, ToolOptions | None], Any]
+
+
+def tool_options(
+    run_tools: bool, max_turns: int, on_tool_call: Any, on_tool_result: Any, raise_tool_errors: bool
+) -> ToolOptions | None:
+    """How the tool loop is to run; None where none is.
+
+    Raises:
+        InvalidRequestError: one of them cannot be, or says something about a loop that was not asked for.
+    """
+    if run_tools is False and (max_turns, on_tool_call, on_tool_result, raise_tool_errors) == (8, None, None, False):
+        return None
+    from llmclients.calls.tool_options import ToolOptions
+
+    return ToolOptions.checked(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
 
 
 class Connections(Protocol):
@@ -134,6 +150,8 @@ class ChatCall(BaseCall):
     Raises:
         ConfigurationError: the provider's wire cannot carry the request.
     """
+
+    runs_tools = False
 
     def __init__(
         self,

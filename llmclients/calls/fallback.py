@@ -41,6 +41,8 @@ class FallbackCall:
         transports: what carries each; a client that was given to fall back on has its own. None: the driver's, for all.
     """
 
+    runs_tools = False
+
     def __init__(self, calls: Sequence[_Call], transports: Sequence[Any] | None = None) -> None:
         self._calls = calls
         self._transports = transports or [None] * len(calls)
