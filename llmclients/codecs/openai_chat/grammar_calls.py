@@ -54,6 +54,8 @@ def calls_schema(tools: Sequence[Tool], *, parallel: bool, answer: Mapping[str, 
     calls: list[dict[str, Any]] = []
     for index, tool in enumerate(tools):
         arguments = _moved(tool.parameters, f"{place}/{index}/properties/arguments")
+        if not arguments.get("properties", True) and not arguments.get("additionalProperties"):
+            arguments = {"const": {}}  # between the brackets of an empty object, a model may write blanks for ever
         properties = {_MARK: {"const": tool.name}, "arguments": arguments}
         calls.append({"type": "object", "properties": properties, "required": [*properties]})
         calls[-1]["additionalProperties"] = False
@@ -118,11 +120,12 @@ class CallReader:
 
     def end(self) -> str:
         """The answer has ended. Returns what was held back, if it is text."""
-        return "" if self._state == _NAME else self._let_go()
+        is_call = self._state == _NAME or _compact(self._held).startswith(_BEGIN[:-2])
+        return "" if is_call else self._let_go()
 
     def _decide(self) -> str:
         """Leave UNDECIDED, if what is held tells what it is. Returns it, where it is text."""
-        begin = re.sub(r"\s", "", self._held[:_MAX_HEAD]).removeprefix("[")
+        begin = _compact(self._held[:_MAX_HEAD])
         if begin.startswith(_BEGIN):
             self._state = _NAME
         elif not _BEGIN.startswith(begin) or len(self._held) > _MAX_HEAD:
@@ -162,6 +165,11 @@ class CallReader:
                     self._state = _NAME
                     return piece[: index + 1], piece[index + 1 :]
         return piece, ""
+
+
+def _compact(text: str) -> str:
+    """The beginning of a call without blanks, and without the bracket of its list."""
+    return re.sub(r"\s", "", text).removeprefix("[")
 
 
 def read_calls(chunk: Chunk, reader: CallReader) -> Chunk:

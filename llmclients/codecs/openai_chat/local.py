@@ -10,7 +10,7 @@ from typing import Any
 from llmclients.codecs.base import Context, EncodedRequest, StreamDecoder
 from llmclients.codecs.openai_chat.codec import OpenAICodec
 from llmclients.codecs.openai_chat.grammar_calls import CallDecoder, CallReader, calls_schema, read_calls
-from llmclients.errors import UnsupportedOptionError
+from llmclients.errors import APIResponseError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import Chunk
 from llmclients.types.response_format import ResponseFormat
@@ -41,6 +41,7 @@ class LocalCodec(OpenAICodec):
         changes: dict[str, Any] = {}
         if request.max_tokens is None and not (request.extra and _LIMITS & request.extra.keys()):
             changes["max_tokens"] = DEFAULT_MAX_TOKENS
+        _check_calls(request)
         if request.tools:
             changes |= _tool_fields(request)
         return super().encode(request.model_copy(update=changes) if changes else request, context)
@@ -52,13 +53,23 @@ class LocalCodec(OpenAICodec):
         return CallDecoder(super().stream_decoder(content_type))
 
 
+def _check_calls(request: ChatRequest) -> None:
+    """Raise InvalidRequestError for a call whose arguments are no JSON: the engine would call that its own mistake."""
+    for index, message in enumerate(request.messages):
+        for call in message.tool_calls or ():
+            try:
+                _ = call.arguments
+            except APIResponseError as error:  # an answer that was cut, sent back
+                raise InvalidRequestError(f"messages[{index}]: {error}", argument="messages") from None
+
+
 def _tool_fields(request: ChatRequest) -> dict[str, Any]:
     """What changes in a request with tools.
 
     Raises:
         UnsupportedOptionError: it has a grammar of the caller's own, too.
     """
-    choice, parallel = request.tool_choice or "auto", bool(request.parallel_tool_calls)
+    choice = request.tool_choice or "auto"
     if choice == "none":
         return _NO_TOOLS  # the server would tell the model of them all the same
     for name in _GRAMMARS:
@@ -66,8 +77,8 @@ def _tool_fields(request: ChatRequest) -> dict[str, Any]:
             raise UnsupportedOptionError(f"extra: the engine takes {name!r} or tools, not both", argument="extra")
     wanted = request.response_format
     if choice == "auto" and wanted is None:
-        return {"parallel_tool_calls": parallel}  # else it is true, and a small model calls for ever
+        return {}
     tools = [tool for tool in request.tools or () if choice in ("auto", "required", tool.name)]
     answer = None if choice != "auto" or wanted is None else wanted.json_schema or {"type": "object"}
-    schema = calls_schema(tools, parallel=parallel, answer=answer)
+    schema = calls_schema(tools, parallel=bool(request.parallel_tool_calls), answer=answer)
     return _NO_TOOLS | {"tools": tools, "response_format": ResponseFormat(name="call", json_schema=schema)}
