@@ -74,9 +74,9 @@ def chat_template(weights: Path) -> str | None:
     Raises:
         OSError: the file cannot be read.
     """
-    own = text_value(weights, _TEMPLATE_KEY)
-    if own is None:
+    template = text_value(weights, _TEMPLATE_KEY)
+    if template is None:
         return _TOOLS + CHATML
-    if re.search(r"\btools\b", own) or text_value(weights, _TOOL_TEMPLATE_KEY) is not None:
+    if re.search(r"\btools\b", template) or text_value(weights, _TOOL_TEMPLATE_KEY) is not None:
         return None
-    return _TOOLS + own
+    return _TOOLS + template

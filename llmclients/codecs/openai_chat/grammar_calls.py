@@ -6,8 +6,8 @@ The wire: docs/protocols/openai-dialects.md, "The local model's server".
 # Theory of operation
 #
 # llama.cpp takes tools, but lets a model write any text before a call, also where one is required: a small model then
-# writes text for ever. What it does keep to is a JSON schema. So a call that must come is asked for as an answer in
-# this form:
+# writes text for ever. What it does keep to is a JSON schema. So a call that must come is asked for as an answer like
+# this:
 #
 #     {"<tool_call>": "weather", "arguments": {"city": "Oslo"}}
 #
@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llmclients.codecs.base import StreamDecoder
+from llmclients.errors import APIResponseError
 from llmclients.types.limits import check_call_count
 from llmclients.types.response import Chunk, ToolCallDelta
 from llmclients.types.tools import Tool
@@ -35,6 +36,8 @@ __all__ = ["CallDecoder", "CallReader", "calls_schema", "read_calls"]
 _MARK = "<tool_call>"
 _PLAIN_VALUES = frozenset({"enum", "const", "default", "examples"})
 """Where a schema has values, not schemas."""
+_NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+"""Where it has schemas by name."""
 _BEGIN = '{"' + _MARK + '":'
 _CALL = re.compile(r'[\s\[\]{},]*"<tool_call>"\s*:\s*"([^"]*)"\s*,\s*"arguments"\s*:\s*')
 _MAX_HEAD = 4096
@@ -59,22 +62,31 @@ def calls_schema(tools: Sequence[Tool], *, parallel: bool, answer: Mapping[str, 
         properties = {_MARK: {"const": tool.name}, "arguments": arguments}
         calls.append({"type": "object", "properties": properties, "required": [*properties]})
         calls[-1]["additionalProperties"] = False
-    forms = [{"type": "array", "items": {"anyOf": calls}, "minItems": 1}] if parallel else calls
+    replies = [{"type": "array", "items": {"anyOf": calls}, "minItems": 1}] if parallel else calls
     if answer is not None:
-        forms = [*forms, _moved(answer, f"#/anyOf/{len(forms)}")]
-    return {"anyOf": forms}
+        replies = [*replies, _moved(answer, f"#/anyOf/{len(replies)}")]
+    return {"anyOf": replies}
 
 
-def _moved(schema: Any, place: str) -> Any:
-    """A schema with the references that it needs to stand at this place of another."""
-    if isinstance(schema, Mapping):
-        return {
-            name: place + value[1:]
-            if name == "$ref" and isinstance(value, str) and value.startswith("#")
-            else (value if name in _PLAIN_VALUES else _moved(value, place))
-            for name, value in schema.items()
-        }
-    return [_moved(value, place) for value in schema] if isinstance(schema, list) else schema
+def _moved(schema: Any, place: str, *, is_named: bool = False) -> Any:
+    """A schema with the references that it needs to stand at this place of another.
+
+    Args:
+        schema: a schema, or what stands in one.
+        place: a JSON pointer.
+        is_named: whether its members are schemas by names of the caller's, and not keywords.
+    """
+    if isinstance(schema, list):
+        return [_moved(value, place) for value in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    moved = dict(schema)
+    for name, value in schema.items():
+        if is_named or name not in _PLAIN_VALUES:
+            moved[name] = _moved(value, place, is_named=not is_named and name in _NAMED)
+    if not is_named and isinstance(ref := schema.get("$ref"), str) and ref.startswith("#"):
+        moved["$ref"] = place + ref[1:]
+    return moved
 
 
 class CallReader:
@@ -106,7 +118,10 @@ class CallReader:
                 return piece, found
             if self._state == _ARGUMENTS:
                 arguments, piece = self._split(piece if self._depth else piece.lstrip())
-                found.append(ToolCallDelta(index=self.calls - 1, arguments=arguments))
+                if found and found[-1].index == self.calls - 1:
+                    found[-1].arguments += arguments
+                elif arguments:
+                    found.append(ToolCallDelta(index=self.calls - 1, arguments=arguments))
                 continue
             self._held += piece
             if self._state == _UNDECIDED and (text := self._decide()):
@@ -116,6 +131,8 @@ class CallReader:
                 piece, self._held = self._held[begin.end() :], ""
                 self._state = _ARGUMENTS
                 found.append(self._begin(begin[1], answer_id))
+            elif self._state == _NAME and len(self._held) > _MAX_HEAD:
+                raise APIResponseError("a tool call of the reply has no name")
         return "", found
 
     def end(self) -> str:
@@ -142,8 +159,8 @@ class CallReader:
         self.calls += 1
         check_call_count(self.calls)
         self._depth = 0
-        own = (answer_id or "").removeprefix("chatcmpl-")
-        return ToolCallDelta(index=number, id="_".join(filter(None, ("call", own, str(number)))), name=name)
+        unique = (answer_id or "").removeprefix("chatcmpl-")
+        return ToolCallDelta(index=number, id="_".join(filter(None, ("call", unique, str(number)))), name=name)
 
     def _split(self, piece: str) -> tuple[str, str]:
         """The part of a piece that belongs to the arguments, and what is behind their end."""
@@ -189,12 +206,9 @@ class CallDecoder:
     """A stream decoder that reads the calls in another's text."""
 
     def __init__(self, inner: StreamDecoder) -> None:
+        self.done = False
         self._inner = inner
         self._reader = CallReader()
-
-    @property
-    def done(self) -> bool:
-        return self._inner.done
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         return self._read(self._inner.feed(data))
@@ -203,5 +217,6 @@ class CallDecoder:
         return self._read(self._inner.finish())
 
     def _read(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """The chunks as they are, once it is known that they are text."""
-        return chunks if self._reader.is_text else (read_calls(chunk, self._reader) for chunk in chunks)
+        for chunk in chunks:
+            yield chunk if self._reader.is_text else read_calls(chunk, self._reader)
+        self.done = self._inner.done
