@@ -140,7 +140,7 @@ def test_a_call_and_its_result_are_taken_as_history(client: Client) -> None:
     response = ask(client, messages, max_tokens=1)
 
     assert response.usage is not None
-    assert response.usage.input_tokens == 85, "another prompt than on other wires"
+    assert response.usage.input_tokens == 79, "another prompt than on other wires"
 
 
 def test_a_prompt_that_is_too_long_is_refused(client: Client) -> None:
