@@ -123,7 +123,7 @@ def test_a_stream_ends_with_a_finish_reason_the_usage_and_done(served):
 def test_equal_requests_with_a_seed_get_equal_answers_streamed_or_not(served):
     history = [*HI, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Go on."}]
     first: dict[int, str] = {}
-    for messages, stream in ((HI, False), (history, False), (HI, True), (history, False), (HI, False)):
+    for messages, stream in ((HI, False), (history, False), (HI, True), (HI, False)):
         body = {"messages": messages, "max_tokens": 3, "seed": 7, "temperature": 0.8, "stream": stream}
         if stream:
             chunks = [json.loads(part) for part in events(send(served, body)[1]) if part != "[DONE]"]
@@ -138,27 +138,12 @@ def test_equal_requests_with_a_seed_get_equal_answers_streamed_or_not(served):
 @needs_model
 @pytest.mark.local
 def test_more_requests_than_slots_are_all_answered(served):
-    with ThreadPoolExecutor(6) as pool:
-        answers = pool.map(lambda i: send(served, {"messages": HI, "max_tokens": 2, "stream": i % 2 == 0}), range(6))
-        assert [status for status, _ in answers] == [200] * 6
+    with ThreadPoolExecutor(5) as pool:
+        answers = pool.map(lambda i: send(served, {"messages": HI, "max_tokens": 1, "stream": i % 2 == 0}), range(5))
+        assert [status for status, _ in answers] == [200] * 5
 
 
 # --- what a client says of it ---------------------------------------------------------------------------------------
-
-
-@needs_model
-@pytest.mark.local
-def test_context_size_and_threads_make_a_server_of_their_own(served):
-    with Client(context_size=512, threads=1) as small:
-        assert small.models() == ["SmolLM2-135M-Instruct"]
-        [order] = [order for order in local._running if order.context_size == 512]
-        other, running = local._running.pop(order)
-    try:
-        assert other.base_url != served.base_url
-        slots = json.loads(send(replace(other, base_url=other.base_url.removesuffix("/v1")), None, path="/slots")[1])
-        assert {slot["n_ctx"] for slot in slots} == {512}
-    finally:
-        local._stop(running)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +263,7 @@ def test_a_file_that_the_engine_cannot_load_is_refused_in_silence(tmp_path, capf
 
 @needs_model
 @pytest.mark.local
-def test_threads_that_come_first_together_start_one_server_and_shutdown_stops_all(tmp_path):
+def test_threads_start_one_server_other_weights_or_sizes_one_of_their_own_and_shutdown_stops_all(tmp_path):
     local.shutdown()
     together = threading.Barrier(6)
 
@@ -289,9 +274,12 @@ def test_threads_that_come_first_together_start_one_server_and_shutdown_stops_al
     with ThreadPoolExecutor(6) as pool:
         [first] = set(pool.map(first_use, range(6)))
     (tmp_path / "copy.Q4_1.gguf").symlink_to(weights.find_weights())
-    second = local.endpoint(tmp_path / "copy.Q4_1.gguf")
+    with Client(model_path=tmp_path / "copy.Q4_1.gguf", context_size=512, threads=1) as other:
+        assert other.models() == ["copy"]
+    [second] = [found for order, (found, _) in local._running.items() if order.context_size == 512]
     assert (first.base_url, first.api_key) != (second.base_url, second.api_key)
-    assert json.loads(send(second, None, path="/models")[1])["data"][0]["id"] == "copy"
+    slots = json.loads(send(replace(second, base_url=second.base_url.removesuffix("/v1")), None, path="/slots")[1])
+    assert {slot["n_ctx"] for slot in slots} == {512}
     assert len(local._started) == 2
     local.shutdown()
     assert local._started == set()

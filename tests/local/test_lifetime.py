@@ -118,7 +118,7 @@ def test_nothing_is_left_open_by_a_program_that_is_looked_at_closely():
         from llmclients.local import engine
         before = os.listdir("/proc/self/fd")
         with Client() as client:
-            client.chat("Hi", max_tokens=1)
+            client.models()
         engine.shutdown()
         assert os.listdir("/proc/self/fd") == before
         engine.endpoint()
