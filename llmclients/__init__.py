@@ -61,6 +61,7 @@ from llmclients.types.response import (
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient
     from llmclients.async_stream import AsyncStream
+    from llmclients.bulk.options import MapOptions
     from llmclients.calls.tool_options import OnToolCall, OnToolResult
     from llmclients.client import Client
     from llmclients.conversation import AsyncConversation, Conversation, Turn
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
+    from llmclients.types.map_result import MapResult
     from llmclients.types.options import ChatOptions
     from llmclients.types.response_format import ResponseFormat
     from llmclients.types.tools import Tool, ToolDenied
@@ -100,6 +102,8 @@ __all__ = [
     "InternalServerError",
     "InvalidRequestError",
     "LLMClientError",
+    "MapOptions",
+    "MapResult",
     "Message",
     "MessageDict",
     "MissingAPIKeyError",
@@ -151,6 +155,8 @@ _LAZY = {
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
     "ProviderName": "llmclients.providers.names",
+    "MapOptions": "llmclients.bulk.options",
+    "MapResult": "llmclients.types.map_result",
     "ResponseFormat": "llmclients.types.response_format",
     "Stream": "llmclients.stream",
     "Tool": "llmclients.types.tools",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,25 +13,34 @@ import llmclients
 from llmclients.async_driver import AsyncDriver
 from llmclients.async_stream import AsyncStream
 from llmclients.base_client import BaseClient
-from llmclients.calls.chat import ChatArguments, OnComplete, tool_options
+from llmclients.calls.arguments import (
+    ChatArguments,
+    OnComplete,
+    call_arguments,
+    callers_mistake,
+    checks_messages,
+    tool_options,
+)
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
-from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
+from llmclients.calls.overrides import UNSET, Overrides, Unset
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.misuse import misused
 from llmclients.transports import AsyncClientTransport, AsyncTransport, async_transport
 from llmclients.transports.base import running_loop
-from llmclients.types.messages import Messages, as_messages
+from llmclients.types.messages import Messages
 from llmclients.types.response import AnswerT, ChatResponse
 
 if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
+    from llmclients.bulk.async_map import AsyncMapResults
     from llmclients.calls.tool_options import ToolOptions
     from llmclients.conversation import AsyncConversation
     from llmclients.transports.mock import MockTransport
+    from llmclients.types.map_result import AsyncPrompts
 
 __all__ = ["AsyncClient"]
 
@@ -96,11 +106,7 @@ class AsyncClient(
         try:
             tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
             overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
-            checked = as_messages(messages)
-            if system is not None:
-                checked = with_system(system, checked)
-            arguments = ChatArguments(checked, model, options, overrides=overrides)
-            return await self._chat(arguments, tools)
+            return await self._chat(call_arguments(messages, model, options, system, overrides), tools)
         except ConfigurationError as error:
             headers = None
             raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
@@ -124,6 +130,41 @@ class AsyncClient(
             raise_tool_errors: bool = False,
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> AsyncStream[AnswerT]: ...
+
+    def map(
+        self,
+        prompts: AsyncPrompts,
+        *,
+        concurrency: int = 10,
+        as_completed: bool = False,
+        progress: Any = None,
+        **options: Unpack[llmclients.MapOptions],
+    ) -> AsyncMapResults:
+        """Many prompts, so many at a time: an iterator over what becomes of each, lazy, and in their order.
+
+        An error of a prompt is its result, and the others go on. Prompts are taken as the results are: at most
+        `2 * concurrency` are taken and not handed out. Asked to wait by the provider, all wait. Leaving the loop ends
+        all that is under way.
+
+        Args:
+            prompts: what `chat` takes as messages, each of them; any iterable, awaited or not, endless ones too.
+            concurrency: how many are asked at a time.
+            as_completed: hand the results out as they come; `index` and `prompt` tell whose they are.
+            progress: True for a bar of tqdm's or rich's, whichever is installed; or a bar of your own: a `tqdm`, or a
+                `rich.progress.Progress`.
+            options: what `chat` takes besides the messages, for all of them.
+
+        Raises:
+            ConfigurationError: an argument is wrong; nothing is sent.
+        """
+        from llmclients.bulk.async_map import AsyncMapResults, AsyncWork
+
+        try:
+            rows, view = self._map(self._transport, prompts, concurrency, as_completed, progress, **options)
+        except ConfigurationError as error:
+            raise callers_mistake(error, prompts, options)  # noqa: B904 - it is the same error
+        taken = iter(prompts) if isinstance(prompts, Iterable) else aiter(prompts)
+        return AsyncMapResults(AsyncWork(taken, rows, partial(view.chat, **options), concurrency))
 
     async def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from typing_extensions import Self, Unpack
 
 import llmclients
-from llmclients.calls.chat import Backend, ChatArguments, ChatCall, Connections, OnComplete, prepare, tool_options
+from llmclients.calls.arguments import (
+    ChatArguments,
+    OnComplete,
+    call_arguments,
+    callers_mistake,
+    checks_messages,
+    tool_options,
+)
+from llmclients.calls.chat import Backend, ChatCall, Connections, prepare
 from llmclients.calls.fallback import FallbackCall
-from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
+from llmclients.calls.overrides import UNSET, Overrides, Unset
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.calls.view import ViewOptions, changed_settings
 from llmclients.config.client import ClientOptions, ClientSettings
@@ -19,10 +27,11 @@ from llmclients.config.fallback import check_options
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.transports.base import client_closed
-from llmclients.types.messages import Messages, as_messages
+from llmclients.types.messages import Messages
 from llmclients.types.printing import short_repr
 
 if TYPE_CHECKING:
+    from llmclients.bulk.rows import Rows
     from llmclients.calls.tool_call import ToolLoopCall
     from llmclients.calls.tool_options import ToolOptions
 
@@ -73,6 +82,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             cert: the client's own certificate, for servers that ask for one: a PEM file with its key, or a tuple of the
                 certificate's file, the key's file and, where the key has one, its password.
             max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
+            limits: a `llmclients.bulk.Limits` to keep to what the provider allows a minute. Default: none. The
+                providers to fall back on have no part in it.
             transport: what carries the requests in place of the client's own connections; the caller's to close.
 
         Raises:
@@ -118,6 +129,45 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """As `copy.copy`: what a client has besides its connections does not change."""
         return self.__copy__()
+
+    def _map(
+        self, transport: TransportT, prompts: Any, concurrency: int, as_completed: bool, progress: Any, **chat: Any
+    ) -> tuple[Rows, Self]:
+        """What a `map` is made of: its rows, and a view of this client over that transport that answers them.
+
+        Raises:
+            ConfigurationError: an argument is wrong. It is found here, before anything is sent.
+        """
+        from llmclients.bulk.cooldown import CoolDown
+        from llmclients.bulk.rows import make_rows
+        from llmclients.calls.pacing import Background
+
+        view = type(self).__new__(type(self))  # the same client, whose calls let interactive ones go first
+        limits = Background(self._settings.limits or CoolDown())
+        vars(view).update(vars(self), _transport=transport, _settings=self._settings._replace(limits=limits))
+        view._check(**chat)
+        rows = make_rows(prompts, concurrency, as_completed, progress, awaited=self._is_async)
+        return rows, view
+
+    def _check(
+        self,
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
+        **options: Any,
+    ) -> None:
+        """Raise ConfigurationError for what no `chat` could have, whatever it asks."""
+        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
+        overrides = Overrides.given(timeout, headers, retry)
+        self._prepare(call_arguments("-", model, options, system, overrides), tools, stream=False)
 
     @abstractmethod
     def _open_transport(self, given: GivenT | None) -> TransportT:
@@ -180,11 +230,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         try:
             tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
             overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
-            checked = as_messages(messages)
-            if system is not None:
-                checked = with_system(system, checked)
-            arguments = ChatArguments(checked, model, options, restart=restart, overrides=overrides)
-            return self._stream(arguments, None, tools)
+            return self._stream(call_arguments(messages, model, options, system, overrides, restart), None, tools)
         except ConfigurationError as error:
             headers = None
             raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic
 
-from llmclients.calls.chat import ChatCall, OnComplete
+from llmclients.calls.arguments import OnComplete
+from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Run
 from llmclients.errors import InvalidRequestError

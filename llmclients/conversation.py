@@ -10,8 +10,9 @@ from pydantic import Field, PrivateAttr, field_serializer, model_validator
 from typing_extensions import Self, Unpack
 
 import llmclients
-from llmclients.calls.chat import Backend, ChatArguments, tool_options
-from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
+from llmclients.calls.arguments import ChatArguments, callers_mistake, checks_messages, tool_options, with_system
+from llmclients.calls.chat import Backend
+from llmclients.calls.overrides import UNSET, Overrides, Unset
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.types.base import Model, make_model

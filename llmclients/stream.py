@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from llmclients.base_stream import BaseStream
-from llmclients.calls.chat import ChatCall, OnComplete
+from llmclients.calls.arguments import OnComplete
+from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Step
 from llmclients.calls.tracebacks import clear_locals

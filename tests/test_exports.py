@@ -40,6 +40,8 @@ PUBLIC = [
     "InternalServerError",
     "InvalidRequestError",
     "LLMClientError",
+    "MapOptions",
+    "MapResult",
     "Message",
     "MessageDict",
     "MissingAPIKeyError",

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from llmclients.calls.accumulator import Accumulator
-from llmclients.calls.chat import ChatArguments, ChatCall
+from llmclients.calls.arguments import ChatArguments
+from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Flow, NextResult, StartTools
 from llmclients.calls.tool_loop import ToolLoop

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from llmclients.calls.chat import ChatArguments
+from llmclients.calls.arguments import ChatArguments
 from llmclients.calls.tool_options import ToolOptions
 from llmclients.errors import APIError, APIResponseError, ConfigurationError, InvalidRequestError, ToolLoopError
 from llmclients.types.messages import Message, ToolCall
