@@ -85,8 +85,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "relay": ("relay.*", "errors"),
     "relay.*": ("relay.*", *PROGRAM),
     "relay.codecs.*": ("{own}.*", "relay.errors", "codecs.raw_text.prompt", *TYPES),
+    "history": ("history.*",),
+    "history.*": ("history.*", "config.environment", *TYPES),
     "demo": ("relay.*", *PROGRAM),
-    "cli.*": ("cli.*", "relay.*", "demo", *PROGRAM),
+    "cli.*": ("cli.*", "history.*", "relay.*", "demo", *PROGRAM),
     "__main__": ("cli.*",),
 }
 """For each room, the most specific rule first to speak: what it may import besides packages that hold only a docstring."""
@@ -103,6 +105,7 @@ LIBRARIES: dict[str, set[str]] = {
     "starlette": {"relay.*"},
     "uvicorn": {"relay.*"},
     "xllamacpp": {"local.*"},
+    "platformdirs": {"history.paths"},
     "pydantic": {"types.*", "conversation"},
     "pydantic_core": {"codecs.*", "types.signatures", "calls.tool_runner", "relay.codecs.*"},
     "typing_extensions": {"types.*", "conversation", "config.*", "base_client", "client", "async_client"},
