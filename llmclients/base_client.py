@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import Self, Unpack
 
@@ -16,6 +17,10 @@ from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.transports.base import Clock
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.printing import short_repr
+
+if TYPE_CHECKING:
+    from llmclients.history.recording import Recorder
+    from llmclients.history.store import History
 
 __all__ = ["BaseClient"]
 
@@ -33,11 +38,14 @@ ConversationT = TypeVar("ConversationT")
 class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     """What `Client` and `AsyncClient` have in common."""
 
+    _recorder: Recorder | None = None
+
     def __init__(
         self,
         provider: llmclients.ProviderName | str = "local",
         *,
         transport: GivenT | None = None,
+        log: bool | str | os.PathLike[str] | History | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
         """A client of one provider. Nothing is sent yet.
@@ -63,14 +71,20 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
                 certificate's file, the key's file and, where the key has one, its password.
             max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
             transport: what carries the requests in place of the client's own connections; the caller's to close.
+            log: where each call and its answer are recorded: True for the user's history, a path, or a `History`.
 
         Raises:
             ConfigurationError: naming the argument that is wrong, or that no client has.
+            HistoryError: the `log` cannot be used.
         """
         try:
             self._settings = ClientSettings.from_arguments(provider, **options)
             self._transport = self._open_transport(transport)
             self._has_caller_transport = transport is not None
+            if log is not None and log is not False:
+                from llmclients.history.recording import make_recorder
+
+                self._recorder = make_recorder(log)
         except BaseException as error:
             del options  # a traceback would show them, and they may hold the key
             clear_locals(error)
@@ -170,4 +184,5 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         return short_repr(type(self).__name__, [(None, self._settings.label if made else "")])
 
     def _prepare(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
-        return prepare(self._settings, self._transport.clock, arguments, stream=stream)
+        call = prepare(self._settings, self._transport.clock, arguments, stream=stream)
+        return call if self._recorder is None else self._recorder.recorded(call, arguments.messages, arguments.options)

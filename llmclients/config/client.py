@@ -233,7 +233,7 @@ def _check_names(options: ClientOptions) -> None:
     known = ClientOptions.__annotations__
     for name in options:
         if name not in known:
-            hint = _nearest(name, {*known, "transport"})
+            hint = _nearest(name, {*known, "transport", "log"})
             raise ConfigurationError(f"a client has no argument {name!r}{hint}", argument=name)
 
 

@@ -13,6 +13,7 @@ from llmclients.history.answer import AnswerWriter
 from llmclients.history.database import ConversationNotFoundError, DamagedHistoryError, HistoryError
 from llmclients.history.media import Blob
 from llmclients.history.paths import history_path
+from llmclients.history.recording import HistoryWarning
 from llmclients.history.records import Cost, SearchHit, StoredConversation, StoredError, StoredTurn
 from llmclients.history.store import History
 
@@ -24,6 +25,7 @@ __all__ = [
     "DamagedHistoryError",
     "History",
     "HistoryError",
+    "HistoryWarning",
     "SearchHit",
     "StoredConversation",
     "StoredError",

@@ -13,19 +13,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmclients.errors import APIError, InvalidRequestError
 from llmclients.history.database import Database
-from llmclients.history.records import StoredError
 from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["AnswerWriter", "answer_columns", "error_of", "finish_turn", "gathered_columns"]
+__all__ = [
+    "AnswerWriter",
+    "answer_columns",
+    "as_json",
+    "error_columns",
+    "errors_as_json",
+    "finish_turn",
+    "gathered_columns",
+    "storable",
+]
 
 _TEXT, _REASONING, _TOOLS = "text", "reasoning", "tools"
 
@@ -126,13 +134,11 @@ class AnswerWriter:
             HistoryError: it could not be stored.
         """
         partial = error.partial if isinstance(error, APIError) else None
-        reason = error_of(error)
         known = self._cost if cost is None else cost
         columns = {} if partial is None else answer_columns(partial, known)
-        broken = {"state": "broken", "error_kind": reason.kind, "error_message": reason.message, "cost": known}
         if not columns.get("text"):  # then what was written is all there is
             columns = {name: value for name, value in columns.items() if name not in ("text", "reasoning")}
-        self._end(columns | broken)
+        self._end(columns | error_columns(error) | {"cost": known})
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +170,7 @@ def finish_turn(database: Database, turn: int, columns: dict[str, Any]) -> None:
         pieces = connection.execute("SELECT kind, data FROM piece WHERE turn = ? ORDER BY number", (turn,)).fetchall()
         columns = {"writer": None, **gathered_columns(pieces), **columns}
         names = ", ".join(f"{name} = ?" for name in columns)
-        connection.execute(f"UPDATE turn SET {names} WHERE id = ?", (*columns.values(), turn))
+        connection.execute(f"UPDATE turn SET {names} WHERE id = ?", (*map(storable, columns.values()), turn))
         connection.execute("DELETE FROM piece WHERE turn = ?", (turn,))
         statement = "UPDATE conversation SET updated = ? WHERE number = (SELECT conversation FROM turn WHERE id = ?)"
         connection.execute(statement, (time.time(), turn))
@@ -194,23 +200,42 @@ def answer_columns(response: ChatResponse, cost: float | None) -> dict[str, Any]
     data = response.provider_data
     usage = response.usage
     return {
-        "text": storable(response.text),
-        "reasoning": response.reasoning and storable(response.reasoning),
-        "tool_calls": json.dumps(calls) if calls else None,
-        "provider_data": None if data is None else json.dumps(data),
+        "text": response.text,
+        "reasoning": response.reasoning,
+        "tool_calls": as_json(calls) if calls else None,
+        "provider_data": None if data is None else as_json(data),
         "provider": response.provider,
-        "model": response.model and storable(response.model),
-        "usage": None if usage is None else json.dumps(usage.model_dump(exclude_none=True)),
+        "model": response.model,
+        "usage": None if usage is None else as_json(usage.model_dump(exclude_none=True)),
         "cost": cost_in(response.raw) if cost is None else cost,
         "finish_reason": response.finish_reason,
     }
 
 
-def error_of(error: BaseException | str) -> StoredError:
-    """What is stored of an error."""
-    if isinstance(error, str):
-        return StoredError("Interrupted", storable(error))
-    return StoredError(type(error).__name__, storable(str(error)))
+def error_columns(error: BaseException | str) -> dict[str, Any]:
+    """The columns of an answer that broke off: by an error, or for a reason in words."""
+    kind = "Interrupted" if isinstance(error, str) else type(error).__name__
+    columns: dict[str, Any] = {"state": "broken", "error_kind": kind, "error_message": str(error)}
+    if isinstance(error, APIError) and error.previous_errors:
+        columns["previous_errors"] = errors_as_json(error.previous_errors)
+    return columns
+
+
+def errors_as_json(errors: Sequence[BaseException]) -> str:
+    """Why attempts failed, a line for each."""
+    return as_json([f"{type(error).__name__}: {error}" for error in errors])
+
+
+def as_json(value: Any) -> str:
+    """JSON; of a value that it has not, its text."""
+    return json.dumps(value, default=str)
+
+
+def storable(value: Any) -> Any:
+    """The value as SQLite takes it: in a text, half a surrogate pair becomes a question mark."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "replace").decode()
 
 
 def cost_in(raw: Any) -> float | None:
@@ -223,8 +248,3 @@ def cost_in(raw: Any) -> float | None:
     if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < float("inf"):
         return None
     return float(cost)
-
-
-def storable(text: str) -> str:
-    """The text as UTF-8 can have it: half a surrogate pair becomes a question mark."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

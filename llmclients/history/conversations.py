@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmclients.errors import InvalidRequestError
+from llmclients.history.answer import as_json, storable
 from llmclients.history.database import ConversationNotFoundError, Database
 from llmclients.history.paths import history_path
 from llmclients.history.records import CONVERSATION_COLUMNS, StoredConversation, as_conversation
@@ -108,12 +109,12 @@ class Conversations:
             options: of its calls; values that JSON has.
         """
         now = time.time()
-        values = (_new_id(now), title, now, now, provider, model, system, source, json.dumps(dict(options or {})))
+        values = (_new_id(now), title, now, now, provider, model, system, source, as_json(dict(options or {})))
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO conversation (id, title, created, updated, provider, model, system, source, options) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
+                tuple(map(storable, values)),
             )
         return self.conversation(values[0])
 
@@ -182,7 +183,7 @@ class Conversations:
             if name not in _SETTINGS:
                 raise InvalidRequestError(f"a conversation has no {name!r}, but {', '.join(_SETTINGS)}", argument=name)
         if "options" in settings:
-            settings["options"] = json.dumps(dict(settings["options"] or {}))
+            settings["options"] = as_json(dict(settings["options"] or {}))
         return self._update(conversation, settings)
 
     def delete(self, conversation: StoredConversation | str) -> None:
@@ -203,7 +204,7 @@ class Conversations:
         number, _ = self._number(conversation)
         with self._database.transaction() as connection:
             for name, value in columns.items():
-                connection.execute(f"UPDATE conversation SET {name} = ? WHERE number = ?", (value, number))
+                connection.execute(f"UPDATE conversation SET {name} = ? WHERE number = ?", (storable(value), number))
         return self.conversation(id_of(conversation))
 
     def _number(self, conversation: StoredConversation | str) -> tuple[int, int | None]:

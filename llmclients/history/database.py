@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from llmclients.errors import LLMClientError
+from llmclients.errors import ConfigurationError, LLMClientError
 from llmclients.history.paths import create_private
 from llmclients.history.schema import APPLICATION_ID, MIGRATIONS
 
@@ -40,7 +40,7 @@ class DamagedHistoryError(HistoryError):
     """The file is no history, or is damaged. It was left as it is."""
 
 
-class ConversationNotFoundError(HistoryError):
+class ConversationNotFoundError(HistoryError, ConfigurationError):
     """There is no conversation with that id, no turn, or several begin like that."""
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from llmclients.history.answer import finish_turn, gathered_columns, storable
+from llmclients.history.answer import as_json, finish_turn, gathered_columns, storable
 from llmclients.history.database import ConversationNotFoundError, Database
 from llmclients.history.media import stored_parts, write_blobs
 from llmclients.history.records import TURN_COLUMNS, StoredTurn, as_turn
@@ -91,14 +91,14 @@ def message_columns(message: Message) -> tuple[dict[str, Any], dict[str, Any]]:
     calls = [{"id": call.id, "name": call.name, "arguments": call.arguments_text} for call in message.tool_calls or []]
     return {
         "role": message.role,
-        "text": storable(message.text),
-        "parts": json.dumps(parts) if has_parts else None,
+        "text": message.text,
+        "parts": as_json(parts) if has_parts else None,
         "reasoning": message.reasoning,
-        "tool_calls": json.dumps(calls) if calls else None,
+        "tool_calls": as_json(calls) if calls else None,
         "tool_call_id": message.tool_call_id,
         "name": message.name,
         "is_error": message.is_error,
-        "provider_data": None if message.provider_data is None else json.dumps(message.provider_data),
+        "provider_data": None if message.provider_data is None else as_json(message.provider_data),
     }, blobs
 
 
@@ -134,7 +134,7 @@ def add_turn(database: Database, number: int, parent: int | None, columns: dict[
             depth = found[0] + 1
         columns = {"conversation": number, "parent": parent, "depth": depth, "started": now, **columns}
         statement = f"INSERT INTO turn ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-        turn = connection.execute(statement, tuple(columns.values())).lastrowid
+        turn = connection.execute(statement, tuple(map(storable, columns.values()))).lastrowid
         assert turn is not None
         connection.execute("UPDATE conversation SET leaf = ?, updated = ? WHERE number = ?", (turn, now, number))
     return turn
