@@ -167,8 +167,10 @@ class AnswerWriter:
 def finish_turn(database: Database, turn: int, columns: dict[str, Any]) -> None:
     """Write these columns of a turn; what they do not have is gathered from its pieces, which are removed."""
     with database.transaction() as connection:
+        before = connection.execute("SELECT text, reasoning FROM turn WHERE id = ?", (turn,)).fetchone()
         pieces = connection.execute("SELECT kind, data FROM piece WHERE turn = ? ORDER BY number", (turn,)).fetchall()
-        columns = {"writer": None, **gathered_columns(pieces), **columns}
+        unset = {"writer": None, "error_kind": None, "error_message": None}
+        columns = {**unset, **gathered_columns(pieces, *before), **columns}
         names = ", ".join(f"{name} = ?" for name in columns)
         connection.execute(f"UPDATE turn SET {names} WHERE id = ?", (*map(storable, columns.values()), turn))
         connection.execute("DELETE FROM piece WHERE turn = ?", (turn,))
@@ -176,9 +178,14 @@ def finish_turn(database: Database, turn: int, columns: dict[str, Any]) -> None:
         connection.execute(statement, (time.time(), turn))
 
 
-def gathered_columns(pieces: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The columns that the pieces of an answer make."""
-    texts: dict[str, list[str]] = {_TEXT: [], _REASONING: []}
+def gathered_columns(
+    pieces: Iterable[tuple[str, str]], text: str | None = None, reasoning: str | None = None
+) -> dict[str, Any]:
+    """The columns that the pieces of an answer make, behind the text and the reasoning that its turn has already.
+
+    It has some where the answer was taken for one of a dead process, and went on.
+    """
+    texts: dict[str, list[str]] = {_TEXT: [text or ""], _REASONING: [reasoning or ""]}
     calls: dict[int, dict[str, str]] = {}
     for kind, data in pieces:
         if kind in texts:
@@ -188,7 +195,7 @@ def gathered_columns(pieces: Iterable[tuple[str, str]]) -> dict[str, Any]:
             call = calls.setdefault(piece.index, {"id": "", "name": "", "arguments": ""})
             call["id"], call["name"] = piece.id or call["id"], piece.name or call["name"]
             call["arguments"] += piece.arguments
-    columns: dict[str, Any] = {name: "".join(found) for name, found in texts.items() if found}
+    columns: dict[str, Any] = {name: "".join(found) for name, found in texts.items() if any(found)}
     if calls:
         columns["tool_calls"] = json.dumps([calls[index] for index in sorted(calls)])
     return columns

@@ -22,14 +22,16 @@ _TERM = re.compile(r'"([^"]*)"|(\S+)')
 def as_query(text: str) -> str:
     """What a user types, as a query of FTS5 that has no syntax error; empty if nothing can be searched for.
 
-    Each term is quoted; FTS5 joins them by AND. The last one is a beginning, unless the user has closed its quotes.
+    Each term is quoted; FTS5 joins them by AND. The last one is a beginning, unless it ends in something
+    else than a letter or digit.
     """
     found = []
     for match in _TERM.finditer(text.replace("\0", " ")):
         phrase = match[2] if match[1] is None else match[1]
         phrase = phrase.replace('"', " ")
         if any(character.isalnum() for character in phrase):
-            found.append(f'"{phrase}"' + ("*" if match[1] is None and match.end() == len(text.rstrip()) else ""))
+            is_beginning = match[1] is None and match.end() == len(text.rstrip()) and phrase[-1].isalnum()
+            found.append(f'"{phrase}"' + ("*" if is_beginning else ""))
     return " ".join(found)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmclients.history.answer import as_json, finish_turn, gathered_columns, storable
@@ -27,7 +28,7 @@ SELECT {TURN_COLUMNS} FROM branch CROSS JOIN turn AS t ON t.id = branch.id ORDER
 """
 _ALL = f"SELECT {TURN_COLUMNS} FROM turn AS t WHERE t.conversation = ? ORDER BY t.id"
 _NO_LIMIT = 2**62
-_STATE = TURN_COLUMNS.split(", ").index("t.state")
+_ID = TURN_COLUMNS.split(", ").index("t.id")
 _PARENT = TURN_COLUMNS.split(", ").index("t.parent")
 
 
@@ -48,31 +49,34 @@ def read_all(database: Database, number: int, conversation: str) -> list[StoredT
 
 def _turns(connection: sqlite3.Connection, number: int, conversation: str, rows: list[Any]) -> list[StoredTurn]:
     families: dict[int | None, list[int]] = {}
-    parents = [row[_PARENT] for row in rows]
-    for start in range(0, len(parents), 500):  # an older SQLite takes 999 values in a statement
-        some = parents[start : start + 500]
-        marks = ", ".join("?" * len(some))
-        statement = f"SELECT parent, id FROM turn WHERE parent IN ({marks}) ORDER BY id"
-        for parent, turn in connection.execute(statement, some):
-            families.setdefault(parent, []).append(turn)
-    if None in parents:
+    for parent, turn in _among(
+        connection, "SELECT parent, id FROM turn WHERE parent IN", "id", [r[_PARENT] for r in rows]
+    ):
+        families.setdefault(parent, []).append(turn)
+    if any(row[_PARENT] is None for row in rows):
         statement = "SELECT id FROM turn WHERE parent IS NULL AND conversation = ? ORDER BY id"
         families[None] = [turn for (turn,) in connection.execute(statement, (number,))]
-    return [
-        _with_pieces(connection, as_turn(row, conversation, tuple(dict.fromkeys(families[row[_PARENT]]))), row[_STATE])
-        for row in rows
-    ]
+    pieces: dict[int, list[tuple[str, str]]] = {}
+    statement = "SELECT turn, kind, data FROM piece WHERE turn IN"
+    for turn, kind, data in _among(connection, statement, "turn, number", [row[_ID] for row in rows]):
+        pieces.setdefault(turn, []).append((kind, data))
+    turns = [as_turn(row, conversation, tuple(families[row[_PARENT]])) for row in rows]
+    return [_with_pieces(turn, pieces[turn.id]) if turn.id in pieces else turn for turn in turns]
 
 
-def _with_pieces(connection: sqlite3.Connection, turn: StoredTurn, state: str) -> StoredTurn:
-    if state != "streaming":
-        return turn
-    pieces = connection.execute("SELECT kind, data FROM piece WHERE turn = ? ORDER BY number", (turn.id,))
-    columns = gathered_columns(pieces)
+def _among(connection: sqlite3.Connection, statement: str, order: str, keys: Sequence[int | None]) -> Iterator[Any]:
+    """The rows of a statement that ends with `IN`, for keys of any number, each once."""
+    distinct = list(dict.fromkeys(keys))
+    for start in range(0, len(distinct), 500):  # an older SQLite takes 999 values in a statement
+        some = distinct[start : start + 500]
+        yield from connection.execute(f"{statement} ({', '.join('?' * len(some))}) ORDER BY {order}", some)
+
+
+def _with_pieces(turn: StoredTurn, pieces: list[tuple[str, str]]) -> StoredTurn:
+    columns = gathered_columns(pieces, turn.text, turn.reasoning)
     if "tool_calls" in columns:
         columns["tool_calls"] = json.loads(columns["tool_calls"])
-    fields = {name: getattr(turn, name) for name in turn.__slots__}
-    return StoredTurn(**{**fields, **columns})
+    return replace(turn, **columns)
 
 
 def newest_leaf(connection: sqlite3.Connection, turn: int) -> int:
