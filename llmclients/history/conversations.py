@@ -109,7 +109,7 @@ class Conversations:
             options: of its calls; values that JSON has.
         """
         now = time.time()
-        values = (_new_id(now), title, now, now, provider, model, system, source, as_json(dict(options or {})))
+        values = (_new_id(now), title and _one_line(title), now, now, provider, model, system, source, as_json(dict(options or {})))
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO conversation (id, title, created, updated, provider, model, system, source, options) "
@@ -171,7 +171,7 @@ class Conversations:
 
     def rename(self, conversation: StoredConversation | str, title: str) -> StoredConversation:
         """Give it another title."""
-        return self._update(conversation, {"title": title})
+        return self._update(conversation, {"title": _one_line(title)})
 
     def configure(self, conversation: StoredConversation | str, **settings: Any) -> StoredConversation:
         """Change what it goes on with: any of `provider`, `model`, `system`, `options`.
@@ -219,6 +219,10 @@ class Conversations:
 def id_of(conversation: StoredConversation | str) -> str:
     """The id of a conversation, or of one that is named by it."""
     return conversation if isinstance(conversation, str) else conversation.id
+
+
+def _one_line(title: str) -> str:
+    return " ".join(title.split())
 
 
 def _new_id(now: float) -> str:
