@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from llmclients.async_stream import AsyncStream
     from llmclients.client import Client
     from llmclients.conversation import AsyncConversation, Conversation, Turn
+    from llmclients.history.store import History
     from llmclients.providers.names import ProviderName
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
@@ -93,6 +94,7 @@ __all__ = [
     "ConflictError",
     "Conversation",
     "FilePart",
+    "History",
     "ImagePart",
     "InternalServerError",
     "InvalidRequestError",
@@ -143,6 +145,7 @@ _LAZY = {
     "ChatOptions": "llmclients.types.options",
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
+    "History": "llmclients.history.store",
     "ProviderName": "llmclients.providers.names",
     "ResponseFormat": "llmclients.types.response_format",
     "Stream": "llmclients.stream",

@@ -20,7 +20,6 @@ from llmclients.types.printing import short_repr
 
 if TYPE_CHECKING:
     from llmclients.history.recording import Recorder
-    from llmclients.history.store import History
 
 __all__ = ["BaseClient"]
 
@@ -45,7 +44,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         provider: llmclients.ProviderName | str = "local",
         *,
         transport: GivenT | None = None,
-        log: bool | str | os.PathLike[str] | History | None = None,
+        log: bool | str | os.PathLike[str] | llmclients.History | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
         """A client of one provider. Nothing is sent yet.

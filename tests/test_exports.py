@@ -35,6 +35,7 @@ PUBLIC = [
     "ConflictError",
     "Conversation",
     "FilePart",
+    "History",
     "ImagePart",
     "InternalServerError",
     "InvalidRequestError",
