@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from llmclients.calls.tool_options import OnToolCall, OnToolResult
     from llmclients.client import Client
     from llmclients.conversation import AsyncConversation, Conversation, Turn
+    from llmclients.history.store import History
     from llmclients.providers.names import ProviderName
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
@@ -98,6 +99,7 @@ __all__ = [
     "ConflictError",
     "Conversation",
     "FilePart",
+    "History",
     "ImagePart",
     "InternalServerError",
     "InvalidRequestError",
@@ -154,6 +156,7 @@ _LAZY = {
     "ChatOptions": "llmclients.types.options",
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
+    "History": "llmclients.history.store",
     "ProviderName": "llmclients.providers.names",
     "MapOptions": "llmclients.bulk.options",
     "MapResult": "llmclients.types.map_result",

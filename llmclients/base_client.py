@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from llmclients.bulk.rows import Rows
     from llmclients.calls.tool_call import ToolLoopCall
     from llmclients.calls.tool_options import ToolOptions
+    from llmclients.history.recording import Recorder
 
 __all__ = ["BaseClient"]
 
@@ -49,12 +51,14 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
 
     _kind: ClassVar[str]
     _is_async = False
+    _recorder: Recorder | None = None
 
     def __init__(
         self,
         provider: llmclients.ProviderName | str = "local",
         *,
         transport: GivenT | None = None,
+        log: bool | str | os.PathLike[str] | llmclients.History | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
         """A client of one provider. Nothing is sent yet.
@@ -85,15 +89,21 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             limits: a `llmclients.bulk.Limits` to keep to what the provider allows a minute. Default: none. The
                 providers to fall back on have no part in it.
             transport: what carries the requests in place of the client's own connections; the caller's to close.
+            log: where each call and its answer are recorded: True for the user's history, a path, or a `History`.
 
         Raises:
             ConfigurationError: naming the argument that is wrong, or that no client has.
+            HistoryError: the `log` cannot be used.
         """
         try:
             self._settings = ClientSettings.from_arguments(provider, **options)
             self._check_fallbacks()
             self._given_transport = transport
             self._transport = self._open_transport(transport)
+            if log is not None and log is not False:
+                from llmclients.history.recording import make_recorder
+
+                self._recorder = make_recorder(log)
         except ConfigurationError as error:
             del options  # a traceback would show them, and they may hold the key
             clear_locals(error)
@@ -304,19 +314,22 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     def _prepare(
         self, arguments: ChatArguments, tools: ToolOptions | None = None, *, stream: bool
     ) -> ChatCall | FallbackCall | ToolLoopCall:
-        settings, transport = self._settings, self._transport
-        if transport.closed:
+        if self._transport.closed:
             raise client_closed()
         if tools is None:
-            return prepare(settings, transport.clock, arguments, stream=stream, transport=transport)
+            return self._one_turn(arguments, stream=stream)
         from llmclients.calls.tool_call import ToolLoopCall
         from llmclients.calls.tool_loop import ToolLoop
 
-        arguments = arguments._replace(options={**settings.defaults, **arguments.options})  # the tools may be there
+        # The tools may be among the client's own defaults.
+        arguments = arguments._replace(options={**self._settings.defaults, **arguments.options})
         loop = ToolLoop(arguments, tools, is_async=self._is_async)
-        return ToolLoopCall(
-            loop, lambda turn: prepare(settings, transport.clock, turn, stream=stream, transport=transport)
-        )
+        return ToolLoopCall(loop, lambda turn: self._one_turn(turn, stream=stream))
+
+    def _one_turn(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
+        transport = self._transport
+        call = prepare(self._settings, transport.clock, arguments, stream=stream, transport=transport)
+        return call if self._recorder is None else self._recorder.recorded(call, arguments.messages, arguments.options)
 
     def _check_open(self) -> None:
         """Raise ConfigurationError for a client that has been closed."""

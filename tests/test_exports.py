@@ -36,6 +36,7 @@ PUBLIC = [
     "ConflictError",
     "Conversation",
     "FilePart",
+    "History",
     "ImagePart",
     "InternalServerError",
     "InvalidRequestError",
