@@ -7,7 +7,8 @@ from typing import NamedTuple
 from llmclients.async_driver import AsyncDriver
 from llmclients.bulk.cooldown import CoolDown
 from llmclients.bulk.row import Row
-from llmclients.calls.chat import ChatArguments, prepare
+from llmclients.calls.arguments import ChatArguments
+from llmclients.calls.chat import prepare
 from llmclients.calls.flow import Run
 from llmclients.calls.pacing import Pacer, Permit
 from llmclients.config.client import ClientSettings

@@ -23,7 +23,8 @@ from llmclients.bulk.row import SPECIAL, RowReader, plain
 from llmclients.bulk.runner import Runner, changed_error
 from llmclients.bulk.signals import draining
 from llmclients.bulk.status import Status
-from llmclients.calls.chat import ChatArguments, prepare
+from llmclients.calls.arguments import ChatArguments
+from llmclients.calls.chat import prepare
 from llmclients.config.client import ClientSettings
 from llmclients.config.fallback import REQUEST_FIELDS
 from llmclients.errors import ConfigurationError

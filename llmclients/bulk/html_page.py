@@ -78,9 +78,9 @@ def _facts(report: BulkReport) -> list[tuple[str, str]]:
         ("time", f"{_time(report.seconds)}, {report.rows_per_second:,.1f} rows/s"),
     ]
     quantiles = [(share, report.latency(share)) for share in (0.5, 0.9, 0.99, 1.0)]
-    told = [f"{seconds:.3g} s at p{share * 100:g}" for share, seconds in quantiles if seconds is not None]
-    if told:
-        facts.append(("latency", ", ".join(told)))
+    reached = [f"{seconds:.3g} s at p{share * 100:g}" for share, seconds in quantiles if seconds is not None]
+    if reached:
+        facts.append(("latency", ", ".join(reached)))
     if report.usage is not None:
         facts.append(
             ("tokens", f"{report.usage.input_tokens:,} of requests, {report.usage.output_tokens:,} of answers")

@@ -39,12 +39,12 @@ def run_in_thread(client: Any, arguments: BulkArguments) -> BulkReport:
     """
     transports: list[Any] = []
 
-    def twin(of: Any) -> Any:
+    def twin(client: Any) -> Any:
         """Connections with the same settings, awaited."""
-        if of._given_transport is None:
-            made: Any = async_transport(of._settings.transport, None)
+        if client._given_transport is None:
+            made: Any = async_transport(client._settings.transport, None)
         else:
-            made = ThreadedTransport(of._transport, arguments.concurrency)
+            made = ThreadedTransport(client._transport, arguments.concurrency)
         transports.append(made)
         return made
 

@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import json
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -94,7 +94,8 @@ def open_source(rows: Any, *, awaited: bool) -> Source:
     if isinstance(rows, bytes | Mapping | Message):
         raise ConfigurationError(f"rows must be many, or a file's path, not one {type(rows).__name__}", argument="rows")
     if isinstance(rows, Iterable):
-        return Source(enumerate(rows, 1), total=len(rows) if isinstance(rows, Sized) else None)
+        many: Any = rows
+        return Source(enumerate(many, 1), total=len(many) if hasattr(many, "__len__") else None)
     if isinstance(rows, AsyncIterable):
         if awaited:
             return Source(aiter(rows))

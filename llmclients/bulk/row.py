@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from llmclients.bulk.index import Index
 from llmclients.bulk.inputs import Unreadable
 from llmclients.bulk.template import Template
-from llmclients.calls.overrides import with_system
+from llmclients.calls.arguments import with_system
 from llmclients.errors import InvalidRequestError
 from llmclients.types.messages import Message, as_messages
 
@@ -106,7 +106,7 @@ class RowReader:
 
     def read(self, number: int, line: int, raw: Any, index: Index) -> Row | BadRow:
         """What a row asks for, or why it does not."""
-        columns = self._own_columns(raw) if self._columns else None
+        columns = self._kept_columns(raw) if self._columns else None
         id: str | int | None = None
         try:
             if type(raw) is Unreadable:
@@ -205,7 +205,7 @@ class RowReader:
         hasher.update(data)
         return hasher.digest()
 
-    def _own_columns(self, raw: Any) -> Mapping[str, Any] | None:
+    def _kept_columns(self, raw: Any) -> Mapping[str, Any] | None:
         if isinstance(raw, str):
             raw = {"prompt": raw}
         if not isinstance(raw, Mapping):

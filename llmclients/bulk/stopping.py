@@ -55,7 +55,6 @@ class StoppableTransport:
 
     @property
     def closed(self) -> bool:
-        """Whether the client is."""
         return bool(getattr(self._transport, "closed", False))
 
     @property

@@ -120,8 +120,8 @@ class BaseCall(ABC):
         self._base_url = settings.base_url or ""
         self._timeout = settings.timeout
         self._request_id: str | None = None
-        self._paced: Paced | None = None
         self._reply_headers: Mapping[str, str] | None = None
+        self._paced: Paced | None = None
         self.state = state or CallState()
         try:
             self._encoded = self._encode(context)

@@ -63,7 +63,8 @@ class ClientOptions(TypedDict, total=False):
 
 
 _FIRST_PROVIDER_ONLY = (
-    *("model", "api_key", "base_url", "region", *SERVER_OPTIONS, "headers", "fallback", "defaults", "limits"),
+    *("model", "api_key", "base_url", "region", *SERVER_OPTIONS),
+    *("headers", "fallback", "defaults", "limits"),
 )
 """What says nothing to the providers to fall back on: `headers` may hold a key, and that is for the first provider.
 `defaults` are handed on by each call, as far as they concern others."""

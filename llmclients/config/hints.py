@@ -100,7 +100,7 @@ def _known(place: ClientPlace, options: Collection[str], arguments: Collection[s
         return {*options, *_OF_A_CALL}
     if place == "conversation":
         return {*options, "system", "model", "messages"}
-    return {*options} if place == "defaults" else {*VIEW} if place == "view" else {*arguments, "transport"}
+    return {*options} if place == "defaults" else {*VIEW} if place == "view" else {*arguments, "transport", "log"}
 
 
 def hint_of_field(name: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -62,6 +64,29 @@ def test_four_processes_together_keep_to_the_limit(tmp_path: Path) -> None:
     assert sent > limits_of * 0.8
     assert granted >= 2
     assert sent + granted <= limits_of
+
+
+def test_no_request_is_lost_when_all_ask_at_the_same_time(tmp_path: Path) -> None:
+    path, interval = tmp_path / "limits", sys.getswitchinterval()
+
+    def ask() -> None:
+        limits = Limits(requests=1e6, path=path)
+        for _ in range(50):
+            assert limits.enter(10).wait(50.0) == 0.0
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+    written = json.loads(path.read_bytes())
+    _now, (requests, _tokens, *_times) = written
+    assert sum(requests[-1][1:]) == 200, "the window's slots"
 
 
 def test_four_that_share_a_file_use_what_one_would(tmp_path: Path) -> None:
