@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from llmclients.bulk.inputs import load_pyarrow, suffix_of
+from llmclients.bulk.progress import bar_for
 from llmclients.bulk.stats import Prices
 from llmclients.bulk.template import Template
 from llmclients.errors import ConfigurationError
@@ -59,6 +60,7 @@ class BulkArguments(NamedTuple):
         cache: Any,
         prices: Any,
         report: Any,
+        progress: Any,
         **others: Any,
     ) -> BulkArguments:
         """The arguments as a caller gives them.
@@ -69,6 +71,8 @@ class BulkArguments(NamedTuple):
         path = _output(out, rows)
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise ConfigurationError("concurrency must be a positive whole number", argument="concurrency")
+        if progress is not True:
+            bar_for(progress, None)  # which says what it must be
         return cls(
             rows=rows,
             out=path,
@@ -79,6 +83,7 @@ class BulkArguments(NamedTuple):
             caches=_caches(cache),
             prices=_prices(prices),
             report=None if report is None else _writable(report, "report"),
+            progress=progress,
             **others,
         )
 

@@ -30,7 +30,7 @@ def answer_record(
             "id": id,
             "text": response.text,
             "parsed": response.parsed,
-            "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
+            "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments_text} for call in calls]
             if calls
             else [],
             "usage": _usage(response.usage),
