@@ -19,6 +19,8 @@ from llmclients.transports import AsyncClientTransport, async_transport
 
 __all__ = ["run_in_thread"]
 
+_LOOK = 0.2  # seconds; a signal that another thread has got is handled when this one wakes
+
 
 class _AwaitedClient:
     """A client to fall back on, over a transport that is awaited."""
@@ -75,7 +77,8 @@ def run_in_thread(client: Any, arguments: BulkArguments) -> BulkReport:
     with draining(bulk.drain, bulk.cancel):
         thread.start()
         try:
-            thread.join()
+            while thread.is_alive():
+                thread.join(_LOOK)
         except BaseException:  # not a signal's: those are handled
             bulk.cancel()
             thread.join()

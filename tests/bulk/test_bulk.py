@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +349,51 @@ def test_mistakes_in_arguments_are_told_before_anything_is_sent(
     with pytest.raises(ConfigurationError, match="AsyncClient takes those"):
         run("Client", provider, asynchronous(), tmp_path / "out.jsonl")
     assert (tmp_path / "done.jsonl").read_text(encoding="utf-8") == "precious"
+
+
+@side
+def test_ctrl_c_lets_rows_under_way_end_and_then_interrupts(side: str, tmp_path: Path) -> None:
+    out, provider = tmp_path / "out.jsonl", Provider()
+
+    def rows() -> Iterator[str]:
+        for number in range(100):
+            if number == 10:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.3)  # the handler runs in the main thread, the loop may be in another one
+            yield f"p{number}"
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(side, provider, rows(), out, concurrency=3)
+    assert signal.getsignal(signal.SIGINT) == before
+    assert 8 <= len(lines(out)) == len(provider.asked) <= 14
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("llmclients")]
+
+
+def test_a_disk_that_is_full_ends_the_run_and_what_is_torn_heals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, provider, prompts = tmp_path / "out.jsonl", Provider(), [f"p{number}" for number in range(9)]
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, data: write(file, data[:50] if b" row 5 " in data else data))
+        with pytest.raises(OSError, match="is the disk full"):
+            run("AsyncClient", provider, prompts, out, concurrency=1)
+    report = run("AsyncClient", provider, prompts, out)
+    assert (report.ok, report.kept, report.rows) == (True, 5, 9)
+
+
+@side
+def test_parquet_to_parquet(side: str, tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    source, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    parquet.write_table(pyarrow.table({"id": ["a", "b"], "topic": ["cats", "bad"], "n": [1, 2]}), source)
+    report = run(side, Provider(), source, out, template="On {topic}", columns=["n"])
+    first, second = parquet.read_table(out).to_pylist()
+    assert (first["id"], first["text"], first["row"]) == ("a", "ON CATS", '{"n": 1}')
+    assert (second["error"]["type"], report.failed) == ("BadRequestError", 1)
 
 
 def test_rows_may_be_awaited_and_no_more_are_taken_than_are_under_way(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_journal_that_is_cut_anywhere_has_all_whole_records_and_goes_on(tmp_pa
     assert read(path) == ROWS
     assert [record.is_error for record in read_records(str(path))] == [False, False, True, False]
 
-    for size in range(len(whole)):
+    for size in range(0, len(whole), 3):
         path.write_bytes(whole[:size])
         journal = Journal(str(path))
         kept = max(sum(end <= size for end in ends) - 1, 0)
@@ -68,7 +68,8 @@ def test_damage_in_the_middle_costs_only_what_it_hits_and_garbage_behind_is_cut_
     ends = write(path)
     whole = path.read_bytes()
     rng = random.Random(1)
-    for place in range(ends[0], len(whole)):
+    places = {*range(ends[0], len(whole), 4), *(end - 1 for end in ends[1:])}
+    for place in sorted(places):
         spoiled = bytearray(whole)
         spoiled[place] ^= 1 << rng.randrange(8)
         path.write_bytes(bytes(spoiled))
