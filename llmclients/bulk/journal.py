@@ -160,10 +160,12 @@ class Journal:
         return read_records(self.path)
 
     def set_aside(self) -> str:
-        """Move all records to `PATH.old`, behind those that are there. The journal is a new file then."""
+        """Move all records to `PATH.old`, behind those that are there. The journal is a new file then.
+
+        The header goes first: what may have been torn at that file's end takes it with it, and no row.
+        """
         old = f"{self.path}.old"
         with open(old, "ab") as kept, _reader(self.path) as lines:
-            kept.write(b"\n")  # the end of what may have been torn there
             for _, line in _lines(lines):
                 if _is_whole(line):
                     kept.write(line)
