@@ -105,6 +105,7 @@ def relay(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             api_key=api_key,
             defaults=dict(arguments.default),
+            lenient=arguments.lenient,
             ready=ready,
         )
     return 0
