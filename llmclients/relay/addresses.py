@@ -70,8 +70,7 @@ def explanation(method: str, path: str, addresses: Sequence[Address], prefixes: 
     for pattern, reason in _NOT_HERE.items():
         if re.search(pattern, path):
             return f"{begin}: {reason}"
-    same_end = [address for address in addresses if _has_end_of(path, address.path)]
-    if same_end:
+    if same_end := _same_end(path, addresses):
         return f"{begin}: there is {_listed(same_end)}"
     near = [prefix for prefix in prefixes if path.startswith(prefix + "/") or path == prefix]
     if near:
@@ -89,14 +88,16 @@ def _listed(addresses: Sequence[Address]) -> str:
 
 
 def _matches(path: str, template: str) -> bool:
-    pattern = re.sub(r"\\{\w+(:path)?\\}", ".+", re.escape(template))
+    pattern = re.sub(r"\\{\w+(:path)?\\}", "[^:]+", re.escape(template))
     return re.fullmatch(pattern, path) is not None
 
 
-def _has_end_of(path: str, template: str) -> bool:
-    """Whether an address ends as the path does: in its last two parts, or in one that says enough by itself."""
-    ends = template.rsplit("/", 2)[-2:]
-    if "{" in template:
-        return False
-    asked = path.rsplit("/", 2)[-2:]
-    return asked == ends or (asked[-1] == ends[-1] and asked[-1] not in ("chat", "generate"))
+def _same_end(path: str, addresses: Sequence[Address]) -> list[Address]:
+    """The addresses that end as the path does: in its last two parts, or else in one that says enough by itself."""
+    plain = [address for address in addresses if "{" not in address.path]
+    for parts in (2, 1):
+        asked = path.rsplit("/", parts)[-parts:]
+        same = [address for address in plain if address.path.rsplit("/", parts)[-parts:] == asked]
+        if same and asked != ["chat"]:
+            return same
+    return []

@@ -42,7 +42,7 @@ def create_app(
         defaults: options of calls that do not name them, such as `{"max_tokens": 64}`.
         max_request_bytes: the most bytes of one request, unpacked.
         lenient: whether what a wire's programs ask for in every request is left out where nobody behind the relay can
-            do it, with a line in the log and a header of the reply, `x-llmclients-warning`. Else it is rejected by name.
+            do it, with a line in the log and a header of the reply, `x-llmclients-warning`. Else it is rejected.
 
     Raises:
         ConfigurationError: naming the argument that is wrong.

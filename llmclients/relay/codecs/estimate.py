@@ -26,9 +26,9 @@ def estimated_tokens(call: RelayedCall) -> int:
     tokens = sum(map(_message_tokens, call.messages))
     for tool in call.options.get("tools") or ():
         tokens += _text_tokens(tool.name + (tool.description or "") + json.dumps(tool.parameters, ensure_ascii=False))
-    form = call.options.get("response_format")
-    if isinstance(form, ResponseFormat) and form.json_schema is not None:
-        tokens += _text_tokens(json.dumps(form.json_schema, ensure_ascii=False))
+    wanted = call.options.get("response_format")
+    if isinstance(wanted, ResponseFormat) and wanted.json_schema is not None:
+        tokens += _text_tokens(json.dumps(wanted.json_schema, ensure_ascii=False))
     return max(tokens, 1)
 
 

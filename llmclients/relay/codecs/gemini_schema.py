@@ -34,7 +34,7 @@ def json_schema(schema: Any) -> Any:
         return schema
     found: dict[str, Any] = {}
     for written, value in schema.items():
-        name = _NAMES.get(written, written)
+        name = str(_NAMES.get(written, written))
         if name in _NOT_JSON_SCHEMA or value is None:
             continue
         if name == "type" and isinstance(value, str):

@@ -18,7 +18,7 @@ from llmclients.relay.codecs.ollama_reply import (
     CHAT,
     GENERATE,
     LineEncoder,
-    ReplyForm,
+    AnswerLayout,
     error_body,
     loaded_body,
     model_body,
@@ -72,7 +72,7 @@ class OllamaServerCodec(ServerCodec):
     path: ClassVar[str] = "/api/chat"
     stream_type: ClassVar[str] = "application/x-ndjson"
     reply_type: ClassVar[str] = "application/json; charset=utf-8"
-    form: ClassVar[ReplyForm] = CHAT
+    layout: ClassVar[AnswerLayout] = CHAT
 
     def plain_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Some of the wire's programs do not say that their body is JSON. A page's request has an Origin."""
@@ -94,15 +94,15 @@ class OllamaServerCodec(ServerCodec):
             messages=messages,
             model=model,
             stream=get_field(payload, "stream", bool, True),
-            ready=None if messages else loaded_body(self.form, model, unloaded=payload.get("keep_alive") in (0, "0")),
+            ready=None if messages else loaded_body(self.layout, model, unloaded=payload.get("keep_alive") in (0, "0")),
             **options.call_fields(),
         )
 
     def encode(self, response: ChatResponse, meta: ReplyMeta) -> bytes:
-        return reply_body(response, meta, self.form)
+        return reply_body(response, meta, self.layout)
 
     def stream_encoder(self, call: RelayedCall, meta: ReplyMeta) -> LineEncoder:
-        return LineEncoder(meta, self.form)
+        return LineEncoder(meta, self.layout)
 
     def encode_error(self, failure: Failure) -> bytes:
         return error_body(failure)
@@ -118,7 +118,7 @@ class OllamaGenerateCodec(OllamaServerCodec):
     """One prompt, without a chat around it."""
 
     path: ClassVar[str] = "/api/generate"
-    form: ClassVar[ReplyForm] = GENERATE
+    layout: ClassVar[AnswerLayout] = GENERATE
 
     def decode(self, body: bytes) -> RelayedCall:
         payload = decode_json(body)

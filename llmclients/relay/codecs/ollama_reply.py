@@ -19,7 +19,7 @@ __all__ = [
     "CHAT",
     "GENERATE",
     "LineEncoder",
-    "ReplyForm",
+    "AnswerLayout",
     "error_body",
     "loaded_body",
     "model_body",
@@ -43,7 +43,7 @@ _NOBODY = "1970-01-01T00:00:00Z"
 """When a model was changed, which is not known."""
 
 
-class ReplyForm(NamedTuple):
+class AnswerLayout(NamedTuple):
     """Where a reply has the answer.
 
     Attributes:
@@ -63,8 +63,8 @@ class ReplyForm(NamedTuple):
         return {"message": message}
 
 
-CHAT = ReplyForm(is_chat=True)
-GENERATE = ReplyForm(is_chat=False)
+CHAT = AnswerLayout(is_chat=True)
+GENERATE = AnswerLayout(is_chat=False)
 
 
 def _call(index: int, call: ToolCall) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _end(reason: FinishReason | None, usage: Usage | None) -> dict[str, Any]:
     return {"done": True, "done_reason": _DONE_REASONS[reason], **known}
 
 
-def reply_body(response: ChatResponse, meta: ReplyMeta, form: ReplyForm) -> bytes:
+def reply_body(response: ChatResponse, meta: ReplyMeta, layout: AnswerLayout) -> bytes:
     """A whole reply.
 
     Raises:
@@ -138,17 +138,17 @@ def reply_body(response: ChatResponse, meta: ReplyMeta, form: ReplyForm) -> byte
     calls = response.tool_calls
     if calls and response.finish_reason == "length" and not calls[-1].is_readable:
         calls = calls[:-1]  # `length` says that the answer was cut; nobody could make half a call
-    answer = form.answer(response.text, response.reasoning, calls)
+    answer = layout.answer(response.text, response.reasoning, calls)
     payload = {**_head(response.model or meta.model, meta.created), **answer}
     if response.logprobs:
         payload["logprobs"] = _logprobs(response.logprobs)
     return encode_json(payload | _end(response.finish_reason, response.usage))
 
 
-def loaded_body(form: ReplyForm, model: str, *, unloaded: bool) -> bytes:
+def loaded_body(layout: AnswerLayout, model: str, *, unloaded: bool) -> bytes:
     """The reply to a request without a message, which only loads a model, or unloads it."""
     end = {"done": True, "done_reason": "unload" if unloaded else "load"}
-    return encode_json({**_head(model, 0), **form.answer("", None), **end})
+    return encode_json({**_head(model, 0), **layout.answer("", None), **end})
 
 
 def _logprobs(entries: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
@@ -165,8 +165,8 @@ def _logprob(entry: TokenLogprob) -> dict[str, Any]:
 class LineEncoder:
     """A stream of lines, each an object. Calls come whole on this wire, so they go out when the answer ends."""
 
-    def __init__(self, meta: ReplyMeta, form: ReplyForm) -> None:
-        self._meta, self._form = meta, form
+    def __init__(self, meta: ReplyMeta, layout: AnswerLayout) -> None:
+        self._meta, self._layout = meta, layout
         self._model = ""
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
@@ -181,13 +181,13 @@ class LineEncoder:
         if not (chunk.text or chunk.reasoning):
             return b""
         more = {"logprobs": _logprobs(chunk.logprobs)} if chunk.logprobs else {}
-        return self._line({**self._form.answer(chunk.text, chunk.reasoning), **more, "done": False})
+        return self._line({**self._layout.answer(chunk.text, chunk.reasoning), **more, "done": False})
 
     def finish(self) -> bytes:
         end = _end(self._finish_reason, self._usage)
         calls = list(self._whole_calls())
-        line = self._line({**self._form.answer("", None, calls), "done": False}) if calls else b""
-        return line + self._line({**self._form.answer("", None), **end})
+        line = self._line({**self._layout.answer("", None, calls), "done": False}) if calls else b""
+        return line + self._line({**self._layout.answer("", None), **end})
 
     def fail(self, failure: Failure) -> bytes:
         return error_body(failure) + b"\n"
