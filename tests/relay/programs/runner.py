@@ -9,6 +9,9 @@ python runner.py`. Standard input has, as JSON:
     calls       the calls of tools that the provider answers with, [name, arguments], one for each turn
     text        what it says after them
     lenient     whether the relay is
+
+What it prints: the program's `status`, `stdout` and `stderr`; `sent`, the bodies that it sent for an answer; `asked`, what
+the provider was asked; and the relay's `log`.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from typing import Any
 
 from llmclients import AsyncClient
 from llmclients.relay import RelayServer
+from llmclients.relay.codecs.anthropic import AnthropicServerCodec
+from llmclients.relay.codecs.base import RelayedCall, ServerCodec
+from llmclients.relay.codecs.openai_responses import OpenAIResponsesServerCodec
 from llmclients.transports.mock import MockTransport, Reply
 
 SECONDS = 90
@@ -86,10 +92,23 @@ class Lines(logging.Handler):
         self.lines.append(record.getMessage())
 
 
+def record(codec_type: type[ServerCodec], sent: list[Any]) -> None:
+    """Keep the bodies that requests of this wire have."""
+    decode = codec_type.decode
+
+    def recorded(codec: ServerCodec, body: bytes) -> RelayedCall:
+        sent.append(json.loads(body))
+        return decode(codec, body)
+
+    codec_type.decode = recorded  # type: ignore[method-assign]
+
+
 def main() -> None:
     task = json.load(sys.stdin)
     raise_loopback()
-    provider, log = Provider(task["calls"], task["text"]), Lines()
+    provider, log, sent = Provider(task["calls"], task["text"]), Lines(), list[Any]()
+    for codec_type in (AnthropicServerCodec, OpenAIResponsesServerCodec):
+        record(codec_type, sent)
     relay_log = logging.getLogger("llmclients.relay")
     relay_log.setLevel(logging.INFO)
     relay_log.addHandler(log)
@@ -103,7 +122,7 @@ def main() -> None:
             command, env=env, cwd=task["cwd"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS
         )
     result = {"status": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
-    json.dump({**result, "asked": provider.asked, "log": log.lines}, sys.stdout)
+    json.dump({**result, "sent": sent, "asked": provider.asked, "log": log.lines}, sys.stdout)
 
 
 if __name__ == "__main__":
