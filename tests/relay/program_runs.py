@@ -72,7 +72,11 @@ def claude(*arguments: str, calls: tuple[tuple[str, dict[str, Any]], ...], warne
 
 def codex(*arguments: str, calls: tuple[tuple[str, dict[str, Any]], ...], **more: Any) -> Program:
     return Program(
-        CODEX, (*CODEX_ARGUMENTS, *arguments, QUESTION), {"OPENAI_API_KEY": "none"}, calls, **({"results": ("heron",)} | more)
+        CODEX,
+        (*CODEX_ARGUMENTS, *arguments, QUESTION),
+        {"OPENAI_API_KEY": "none"},
+        calls,
+        **({"results": ("heron",)} | more),
     )
 
 

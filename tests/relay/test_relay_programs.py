@@ -29,7 +29,10 @@ def test_what_the_program_sends_is_taken_and_reaches_a_provider_of_another_wire(
             asked = json.loads(mock.requests[-1].body)
             called = [call for message in asked["messages"] for call in message.get("tool_calls", ())]
             assert [(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in called] == [
-                (tool, {argument: text if len(text) <= 40 else f"{text[:40]} …" for argument, text in arguments.items()})
+                (
+                    tool,
+                    {argument: text if len(text) <= 40 else f"{text[:40]} …" for argument, text in arguments.items()},
+                )
                 for tool, arguments in program.calls[:turn]
             ]
             assert {tool for tool, _ in program.calls} <= {tool["function"]["name"] for tool in asked["tools"]}
