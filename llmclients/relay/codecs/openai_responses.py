@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from llmclients.errors import InvalidRequestError, UnsupportedOptionError
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.codecs.json_fields import check_known, check_no_op, decode_json, get_field, get_objects
+from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.codecs.openai_chat_reply import error_body
 from llmclients.relay.codecs.openai_responses_reply import PROVIDER_DATA_KEY, ResponseEncoder, is_opaque, reply_body
 from llmclients.relay.codecs.openai_tools import FunctionTools, function_name, plain_item
@@ -119,6 +120,9 @@ class OpenAIResponsesServerCodec(ServerCodec):
 
     def encode_error(self, failure: Failure) -> bytes:
         return error_body(replace(failure, param=_WIRE_NAMES.get(failure.param or "", failure.param)))
+
+    def encode_count(self, tokens: int) -> bytes:
+        return encode_json({"object": "response.input_tokens", "input_tokens": tokens})
 
 
 # --- options --------------------------------------------------------------------------------------------------------
