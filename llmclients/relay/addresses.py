@@ -88,7 +88,7 @@ def _listed(addresses: Sequence[Address]) -> str:
 
 
 def _matches(path: str, template: str) -> bool:
-    pattern = re.sub(r"\\{\w+(:path)?\\}", "[^:]+", re.escape(template))
+    pattern = re.sub(r"\\{\w+\\}", "[^:]+", re.escape(template))
     return re.fullmatch(pattern, path) is not None
 
 

@@ -6,7 +6,7 @@ have, the request's head says which one it is, or its body does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -85,13 +85,14 @@ def routes(relay: Relay) -> Iterator[Route]:
     for prefix in ("", "/ollama"):
         yield from _ollama_routes(relay, prefix)
     for prefix in ("", "/gemini"):
-        yield from _gemini_routes(relay, prefix)
+        for version in ("v1beta", "v1", "v1alpha"):
+            yield from _gemini_routes(relay, f"{prefix}/{version}")
 
 
 def _shared_routes(relay: Relay, prefix: str) -> Iterator[Route]:
     """What OpenAI's and Anthropic's wires have besides chats, below the prefix of one of them, or of neither."""
-    yield _route("GET", f"{prefix}/v1/models", ModelsEndpoint(relay, _openai_or_anthropic))
-    yield _route("GET", f"{prefix}/v1/models/{{model:path}}", ModelEndpoint(relay, _openai_or_anthropic))
+    yield _route("GET", f"{prefix}/v1/models", ModelsEndpoint(relay, _by_headers))
+    yield _route("GET", f"{prefix}/v1/models/{{model:path}}", ModelEndpoint(relay, _by_headers))
     if prefix != "/openai":
         count = CountEndpoint(relay, _always(_ANTHROPIC), "messages/count_tokens")
         yield _route("POST", f"{prefix}/v1/messages/count_tokens", count)
@@ -110,13 +111,13 @@ def _ollama_routes(relay: Relay, prefix: str) -> Iterator[Route]:
 
 
 def _gemini_routes(relay: Relay, prefix: str) -> Iterator[Route]:
-    models = f"{prefix}/v1beta/models"
-    named = f"{models}/{{model:path}}"
+    named = f"{prefix}/models/{{model:path}}"
     yield _route("POST", f"{named}:generateContent", ChatEndpoint(relay, _always(_GEMINI)))
     yield _route("POST", f"{named}:streamGenerateContent", ChatEndpoint(relay, _either_gemini_stream))
     yield _route("POST", f"{named}:countTokens", CountEndpoint(relay, _always(_GEMINI_COUNT), ""))
-    yield _route("GET", models, ModelsEndpoint(relay, _always(_GEMINI)))
-    yield _route("GET", named, ModelEndpoint(relay, _always(_GEMINI)))
+    if prefix != "/v1":  # which several wires have
+        yield _route("GET", f"{prefix}/models", ModelsEndpoint(relay, _always(_GEMINI)))
+        yield _route("GET", named, ModelEndpoint(relay, _always(_GEMINI)))
 
 
 def _route(method: str, path: str, endpoint: Endpoint) -> Route:
@@ -134,8 +135,15 @@ def _either_yqcloud(exchange: ASGIExchange) -> ServerCodec:
     return _YQCLOUD if is_current(exchange.headers) else _YQCLOUD_LEGACY
 
 
-def _openai_or_anthropic(exchange: ASGIExchange) -> ServerCodec:
-    return _ANTHROPIC if is_anthropic(exchange.headers) else _OPENAI
+def _by_headers(exchange: ASGIExchange) -> ServerCodec:
+    return _codec_of(exchange.headers)
+
+
+def _codec_of(headers: Mapping[str, str]) -> ServerCodec:
+    """The wire of a request at an address that several have: two of them send headers of their own."""
+    if is_anthropic(headers):
+        return _ANTHROPIC
+    return _GEMINI if "x-goog-api-client" in headers or "x-goog-api-key" in headers else _OPENAI
 
 
 def _either_gemini_stream(exchange: ASGIExchange) -> ServerCodec:
@@ -171,9 +179,9 @@ async def not_found(request: Request, error: Exception) -> Response:
     # Not `request.url`: that is made of the Host header, which may be none.
     path = plain_path(request.scope["path"])
     found = [codec for beginning, codec in _CODEC_OF_BEGINNING if path.startswith(beginning)]
-    codec = found[0] if found else _ANTHROPIC if is_anthropic(request.headers) else _OPENAI
+    codec = found[0] if found else _codec_of(request.headers)
     addresses = [
-        Address(method, route.path)
+        Address(method, route.path.replace(":path}", "}"))
         for route in request.app.routes
         if isinstance(route, Route)
         for method in sorted((route.methods or set()) - {"HEAD"})

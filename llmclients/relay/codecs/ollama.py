@@ -17,8 +17,8 @@ from llmclients.relay.codecs.json_fields import check_known, decode_json, get_fi
 from llmclients.relay.codecs.ollama_reply import (
     CHAT,
     GENERATE,
-    LineEncoder,
     AnswerLayout,
+    LineEncoder,
     error_body,
     loaded_body,
     model_body,

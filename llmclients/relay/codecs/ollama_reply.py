@@ -18,8 +18,8 @@ from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLo
 __all__ = [
     "CHAT",
     "GENERATE",
-    "LineEncoder",
     "AnswerLayout",
+    "LineEncoder",
     "error_body",
     "loaded_body",
     "model_body",
