@@ -116,6 +116,12 @@ class Answer:
         return json.loads(self.body)
 
 
+def error_message(answer: Answer) -> str:
+    """What an error says, in whatever form its wire has for it."""
+    error = answer.json.get("error", answer.json)
+    return str(error if isinstance(error, str) else error["message"])
+
+
 def send(
     url: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, method: str = "POST"
 ) -> Answer:

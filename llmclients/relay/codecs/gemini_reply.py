@@ -7,8 +7,8 @@ from typing import Any
 
 from llmclients.errors import APIResponseError
 from llmclients.relay.codecs.base import ReplyMeta
-from llmclients.relay.codecs.blocks import PendingCall
 from llmclients.relay.codecs.json_reply import encode_json
+from llmclients.relay.codecs.whole_calls import WholeCalls, readable_calls
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
@@ -96,7 +96,7 @@ def reply_body(response: ChatResponse, meta: ReplyMeta) -> bytes:
     if not parts:
         parts = [{"text": response.reasoning, "thought": True}] if response.reasoning else []
         parts += [{"text": response.text}] if response.text else []
-        parts += _call_parts(response.tool_calls, response.finish_reason)
+        parts += _call_parts(readable_calls(response.tool_calls, response.finish_reason))
     candidate = _candidate(parts, response.finish_reason)
     if response.logprobs:
         candidate["logprobsResult"] = _logprobs(response.logprobs)
@@ -132,10 +132,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
     return {name: count for name, count in counts.items() if count is not None}
 
 
-def _call_parts(calls: Sequence[ToolCall], reason: FinishReason | None) -> list[dict[str, Any]]:
-    """Calls as parts. Of an answer that was cut, the last one may be half a call, which nobody could make."""
-    if calls and reason == "length" and not calls[-1].is_readable:
-        calls = calls[:-1]
+def _call_parts(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
     return [{"functionCall": {"id": call.id, "name": call.name, "args": call.arguments}} for call in calls]
 
 
@@ -165,7 +162,7 @@ class ObjectEncoder:
         self._model = ""
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
-        self._calls: dict[int, PendingCall] = {}
+        self._calls = WholeCalls()
         self._signed: list[dict[str, Any]] = []
         self._has_begun = False
 
@@ -175,8 +172,7 @@ class ObjectEncoder:
         self._model = self._model or chunk.model or self._meta.model
         if chunk.provider_data is not None and PROVIDER_DATA_KEY in chunk.provider_data:
             self._signed = chunk.provider_data[PROVIDER_DATA_KEY]
-        for delta in chunk.tool_calls:
-            self._calls.setdefault(delta.index, PendingCall(delta.index)).add(delta)
+        self._calls.add(chunk.tool_calls)
         parts: list[dict[str, Any]] = [{"text": chunk.reasoning, "thought": True}] if chunk.reasoning else []
         if chunk.text:
             parts.append({"text": chunk.text})
@@ -202,9 +198,7 @@ class ObjectEncoder:
         signed = [part for part in self._signed if "functionCall" in part or "thoughtSignature" in part]
         if signed:  # their text has gone out
             return [part if "functionCall" in part else {**part, "text": ""} for part in signed]
-        deltas = [pending.whole() for pending in self._calls.values()]
-        calls = [ToolCall(delta.id or "", delta.name or "", delta.arguments) for delta in deltas]
-        return _call_parts(calls, self._finish_reason)
+        return _call_parts(self._calls.calls(self._finish_reason))
 
     def _write(self, payload: dict[str, Any]) -> bytes:
         data = encode_json(payload)

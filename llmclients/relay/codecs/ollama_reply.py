@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from llmclients.errors import APIResponseError
 from llmclients.relay.codecs.base import ReplyMeta
-from llmclients.relay.codecs.blocks import PendingCall
 from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.codecs.openai_chat_reply import token_bytes
+from llmclients.relay.codecs.whole_calls import WholeCalls, readable_calls
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
@@ -135,9 +135,7 @@ def reply_body(response: ChatResponse, meta: ReplyMeta, layout: AnswerLayout) ->
         APIResponseError: the answer ended in an error, or the arguments of a call are no JSON object: the wire has no
             form for either.
     """
-    calls = response.tool_calls
-    if calls and response.finish_reason == "length" and not calls[-1].is_readable:
-        calls = calls[:-1]  # `length` says that the answer was cut; nobody could make half a call
+    calls = readable_calls(response.tool_calls, response.finish_reason)
     answer = layout.answer(response.text, response.reasoning, calls)
     payload = {**_head(response.model or meta.model, meta.created), **answer}
     if response.logprobs:
@@ -170,14 +168,13 @@ class LineEncoder:
         self._model = ""
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
-        self._calls: dict[int, PendingCall] = {}
+        self._calls = WholeCalls()
 
     def feed(self, chunk: Chunk) -> bytes:
         self._finish_reason = chunk.finish_reason or self._finish_reason
         self._usage = chunk.usage or self._usage
         self._model = self._model or chunk.model or self._meta.model
-        for delta in chunk.tool_calls:
-            self._calls.setdefault(delta.index, PendingCall(delta.index)).add(delta)
+        self._calls.add(chunk.tool_calls)
         if not (chunk.text or chunk.reasoning):
             return b""
         more = {"logprobs": _logprobs(chunk.logprobs)} if chunk.logprobs else {}
@@ -185,19 +182,12 @@ class LineEncoder:
 
     def finish(self) -> bytes:
         end = _end(self._finish_reason, self._usage)
-        calls = list(self._whole_calls())
+        calls = self._calls.calls(self._finish_reason)
         line = self._line({**self._layout.answer("", None, calls), "done": False}) if calls else b""
         return line + self._line({**self._layout.answer("", None), **end})
 
     def fail(self, failure: Failure) -> bytes:
         return error_body(failure) + b"\n"
-
-    def _whole_calls(self) -> Iterator[ToolCall]:
-        for pending in self._calls.values():
-            delta = pending.whole()
-            call = ToolCall(delta.id or "", delta.name or "", delta.arguments)
-            if self._finish_reason != "length" or call.is_readable:
-                yield call
 
     def _line(self, payload: dict[str, Any]) -> bytes:
         return encode_json({**_head(self._model or self._meta.model, self._meta.created), **payload}) + b"\n"
