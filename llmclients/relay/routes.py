@@ -6,6 +6,7 @@ have, the request's head says which one it is, or its body does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from starlette.exceptions import HTTPException
@@ -14,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from llmclients.errors import InvalidRequestError
 from llmclients.relay.addresses import Address, explanation, plain_path
 from llmclients.relay.asgi import ASGIExchange
 from llmclients.relay.codecs.ai365vip import Ai365vipServerCodec
@@ -26,7 +26,6 @@ from llmclients.relay.codecs.gemini import (
     GeminiListCodec,
     GeminiServerCodec,
 )
-from llmclients.relay.codecs.json_fields import decode_json
 from llmclients.relay.codecs.ollama import OllamaGenerateCodec, OllamaServerCodec
 from llmclients.relay.codecs.ollama_reply import version_body
 from llmclients.relay.codecs.openai_chat import OpenAIServerCodec
@@ -150,15 +149,15 @@ def _either_gemini_stream(exchange: ASGIExchange) -> ServerCodec:
     return _GEMINI_EVENTS if exchange.query.get("alt") == "sse" else _GEMINI_LIST
 
 
+# In a text, the quotes of such a member have backslashes; to read all of a long body twice would take too long.
+_MODEL_IS_TEXT = re.compile(rb'"model"\s*:\s*"')
+
+
 def _ollama_or_ai365vip(exchange: ASGIExchange) -> ServerCodec:
     """Ollama's, where the model is a text: the other one's is an object, or none. Until that is known, Ollama's."""
-    if exchange.content is None:
+    if exchange.content is None or _MODEL_IS_TEXT.search(exchange.content):
         return _OLLAMA
-    try:
-        payload = decode_json(exchange.content)
-    except InvalidRequestError:
-        return _OLLAMA
-    return _OLLAMA if isinstance(payload.get("model"), str) else _AI365VIP
+    return _AI365VIP
 
 
 # --- other addresses ------------------------------------------------------------------------------------------------

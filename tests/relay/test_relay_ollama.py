@@ -210,7 +210,10 @@ def test_the_bare_address_tells_the_two_wires_of_one_path_apart() -> None:
         assert b'"done":true' in send(url, "/api/chat", {"model": "m", "messages": HI}).raw
         assert send(url, "/api/chat", {"model": {"id": "m"}, "messages": HI}).raw == b"Hello"
         assert send(url, "/api/chat", {"messages": HI}).raw == b"Hello"
-        assert send(url, "/api/chat", b"{").json["error"].startswith("the request is not JSON")
+        quoted = [{"role": "user", "content": '{"model": "m"}'}]
+        assert send(url, "/api/chat", {"messages": quoted}).raw == b"Hello"
+        assert send(url, "/api/chat", b'{"model": "m"').json["error"].startswith("the request is not JSON")
+        assert send(url, "/api/chat", b"{").json["message"].startswith("the request is not JSON")
 
 
 def test_a_program_need_not_say_that_it_sends_json_but_a_page_must() -> None:
