@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -72,6 +73,9 @@ def explanation(method: str, path: str, addresses: Sequence[Address], prefixes: 
             return f"{begin}: {reason}"
     if same_end := _same_end(path, addresses):
         return f"{begin}: there is {_listed(same_end)}"
+    paths = [address.path for address in addresses if "{" not in address.path]
+    if alike := difflib.get_close_matches(path, paths, n=1, cutoff=0.9):
+        return f"{begin}: did you mean {alike[0]}?"
     near = [prefix for prefix in prefixes if path.startswith(prefix + "/") or path == prefix]
     if near:
         here = [address for address in addresses if address.path.startswith(max(near, key=len) + "/")]

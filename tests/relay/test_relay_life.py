@@ -126,6 +126,7 @@ UNKNOWN = [
     ("GET", "/anthropic/v1/messages/", 405, "/anthropic/v1/messages is asked with POST"),
     ("POST", "/chat/completions", 404, "POST /openai/v1/chat/completions, POST /v1/chat/completions"),
     ("POST", "/openai/chat/completions", 404, "/openai/v1/chat/completions"),
+    ("POST", "/v1/chat/completion", 404, "did you mean /v1/chat/completions?"),
     ("GET", "/v1/v1/models", 404, "GET /openai/v1/models"),
     ("POST", "/openai/v1/nothing", 404, "POST /openai/v1/embeddings"),
     ("GET", "/v1/responses/resp_1", 404, "the relay keeps nothing"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -221,15 +222,20 @@ def test_a_program_need_not_say_that_it_sends_json_but_a_page_must() -> None:
         script.streams(Chunk(text="Hello"), Chunk(finish_reason="stop"))
         body = json.dumps({"model": "m", "messages": HI})
         head = f"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
-        for more, status in (("", b"200"), ("Origin: https://evil.example\r\n", b"415")):
+        form = "Content-Type: application/x-www-form-urlencoded\r\n"
+        for more, status in (
+            ("", b"200"),
+            (form, b"200"),
+            ("Content-Type: text/plain\r\n", b"415"),
+            *((form + header, b"415") for header in ("Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n")),
+            ("Origin: https://evil.example\r\n", b"415"),
+        ):
             answer = raw_bytes(url, f"{head}{more}\r\n{body}".encode())
             assert answer.split()[1] == status
         assert raw_post(url, "/api/chat", {"model": "m", "messages": HI}).startswith(b"HTTP/1.1 200")
 
 
 def raw_bytes(url: str, data: bytes) -> bytes:
-    import socket
-
     host, _, port = url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(data)

@@ -59,6 +59,9 @@ _MACHINE_OPTIONS = frozenset(
 """Options of `options` about the machine that a model runs on: read by nobody here."""
 _NO_LIMIT = (-1, -2)
 """The values of `num_predict` that set no limit."""
+_FORM = "application/x-www-form-urlencoded"
+_OF_PAGES = frozenset({"origin", "referer", "sec-fetch-mode", "sec-fetch-site"})
+"""Headers that browsers add to a page's requests, and programs do not."""
 _SHARED = frozenset(
     {"model", "stream", "options", "format", "think", "keep_alive", "logprobs", "top_logprobs", "truncate", "shift"}
 )
@@ -75,8 +78,11 @@ class OllamaServerCodec(ServerCodec):
     layout: ClassVar[AnswerLayout] = CHAT
 
     def plain_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Some of the wire's programs do not say that their body is JSON. A page's request has an Origin."""
-        if "content-type" in headers or "origin" in headers:
+        """Some of the wire's programs do not say that their body is JSON, and curl says that it is a form.
+
+        A page could send such a request unasked; but a browser says of each request of a page's where that is from.
+        """
+        if headers.get("content-type", _FORM) != _FORM or not _OF_PAGES.isdisjoint(headers):
             return headers
         return {**headers, "content-type": "application/json"}
 
