@@ -59,7 +59,7 @@ _MACHINE_OPTIONS = frozenset(
 """Options of `options` about the machine that a model runs on: read by nobody here."""
 _NO_LIMIT = (-1, -2)
 """The values of `num_predict` that set no limit."""
-_FORM = "application/x-www-form-urlencoded"
+_URLENCODED = "application/x-www-form-urlencoded"
 _OF_PAGES = frozenset({"origin", "referer", "sec-fetch-mode", "sec-fetch-site"})
 """Headers that browsers add to a page's requests, and programs do not."""
 _SHARED = frozenset(
@@ -82,7 +82,7 @@ class OllamaServerCodec(ServerCodec):
 
         A page could send such a request unasked; but a browser says of each request of a page's where that is from.
         """
-        if headers.get("content-type", _FORM) != _FORM or not _OF_PAGES.isdisjoint(headers):
+        if headers.get("content-type", _URLENCODED) != _URLENCODED or not _OF_PAGES.isdisjoint(headers):
             return headers
         return {**headers, "content-type": "application/json"}
 
