@@ -87,7 +87,7 @@ PROGRAMS = {
         calls=(("Read", {"file_path": "note.txt"}),),
         warned=("thinking: sent as reasoning_effort='high'",),
     ),
-    "codex": codex(calls=(("functions__exec", {"input": SCRIPT}),), warned=("verbosity",)),
+    "codex": codex(calls=(("functions__exec", {"input": SCRIPT}),)),
     "codex-with-patches": codex(
         *("-m", "gpt-5.5"),
         calls=(("exec_command", {"cmd": "cat note.txt"}), ("apply_patch", {"input": PATCH})),
