@@ -74,6 +74,12 @@ def _add_relay(subparsers: Any) -> None:
     _add_assignments(
         relay, "--default", "an option of calls that do not name it, such as max_tokens=64; may be repeated"
     )
+    relay.add_argument(
+        "--lenient",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="leave out, with a warning, what programs ask for in every request and nobody here can do; default: yes",
+    )
     _add_base_url(relay)
     relay.set_defaults(run=commands.relay)
 

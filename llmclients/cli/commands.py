@@ -22,7 +22,13 @@ __all__ = ["RELAY_KEY_VARIABLE", "chat", "demo", "local_install", "models", "pro
 
 RELAY_KEY_VARIABLE = "LLMCLIENTS_RELAY_API_KEY"
 
-_RELAY_PATHS = {"yqcloud, say": "/yqcloud", "OpenAI programs": "/openai/v1", "Anthropic programs": "/anthropic"}
+_RELAY_PATHS = {
+    "yqcloud, say": "/yqcloud",
+    "OpenAI programs": "/openai/v1",
+    "Anthropic programs": "/anthropic",
+    "Gemini programs": "/gemini",
+    "Ollama programs": "/ollama",
+}
 
 
 def chat(arguments: argparse.Namespace) -> int:
@@ -108,6 +114,7 @@ def relay(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             api_key=api_key,
             defaults=dict(arguments.default),
+            lenient=arguments.lenient,
             ready=ready,
         )
     return 0

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from llmclients.codecs.base import is_json
 from llmclients.errors import ConfigurationError
+from llmclients.relay.bodies import check_encoding
 from llmclients.relay.errors import Failure, RequestRejected
 
 __all__ = ["check_access", "check_bind", "check_key", "is_loopback"]
@@ -56,7 +57,7 @@ def check_access(method: str, headers: Mapping[str, str], api_key: str | None) -
     Raises:
         RequestRejected: 401 without the key; 403 where there is no key and the request was not addressed to a loopback
             name, or where Host or Origin is malformed; 415 for a body that is not JSON, or
-            is compressed.
+            is compressed in a way that the relay does not read.
     """
     if api_key is not None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -81,8 +82,7 @@ def check_access(method: str, headers: Mapping[str, str], api_key: str | None) -
         raise RequestRejected(Failure(403, "the request's Host is no host"))
     if not _is_origin(headers.get("origin", "null")):
         raise RequestRejected(Failure(403, "the request's Origin is no origin"))
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestRejected(Failure(415, "the request's body must not be encoded: send no Content-Encoding"))
+    check_encoding(headers)
     if method == "POST" and not is_json(headers.get("content-type", "")):
         raise RequestRejected(Failure(415, "the request's Content-Type must be application/json"))
 

@@ -64,6 +64,7 @@ class RelayServer:
         api_key: as `create_app`.
         defaults: as `create_app`.
         max_request_bytes: as `create_app`.
+        lenient: as `create_app`.
         limits: how many connections there may be, and how long each may take. Default: `ConnectionLimits()`.
 
     Raises:
@@ -79,6 +80,7 @@ class RelayServer:
         api_key: str | None = None,
         defaults: Mapping[str, Any] | None = None,
         max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
+        lenient: bool = True,
         limits: ConnectionLimits | None = None,
     ) -> None:
         if not isinstance(host, str):
@@ -88,7 +90,12 @@ class RelayServer:
         check_bind(host, check_key(api_key))
         self._host, self._port, self._limits = host, port, limits or ConnectionLimits()
         self._create_app = functools.partial(
-            create_app, client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes
+            create_app,
+            client,
+            api_key=api_key,
+            defaults=defaults,
+            max_request_bytes=max_request_bytes,
+            lenient=lenient,
         )
         self._thread: _Thread | None = None
         self._server: uvicorn.Server | None = None
@@ -165,6 +172,7 @@ def serve(
     api_key: str | None = None,
     defaults: Mapping[str, Any] | None = None,
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
+    lenient: bool = True,
     limits: ConnectionLimits | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -183,7 +191,7 @@ def serve(
             that the program has set for SIGINT is called instead.
     """
     check_bind(host, check_key(api_key))
-    app = create_app(client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes)
+    app = create_app(client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes, lenient=lenient)
     listener = open_listener(host, port)
     connections = Connections(limits or ConnectionLimits())
     server = _Server(_config(app, connections, grace=5))

@@ -149,7 +149,10 @@ def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, scrip
 
 
 def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_rejected() -> None:
-    with scripted_relay(frozenset({"tools"}), CodecOptions) as (url, script), sdk(url) as client:
+    with (
+        scripted_relay(frozenset({"tools"}), CodecOptions, lenient=False) as (url, script),
+        sdk(url) as client,
+    ):
         create: Any = client.responses.create
         create(model="m", input="Hi", tools=[WEATHER], tool_choice="auto", parallel_tool_calls=True)
         create(model="m", input="Hi", reasoning={"summary": "auto"}, include=["reasoning.encrypted_content"])

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from llmclients.codecs.anthropic.messages import message_payloads
-from llmclients.codecs.anthropic.names import JSON_TOOL
+from llmclients.codecs.anthropic.names import EFFORT_BUDGETS, JSON_TOOL
 from llmclients.codecs.base import CodecOptions, given
 from llmclients.errors import InvalidRequestError
 from llmclients.types.request import POSITIVE, ChatRequest, Positive, TopK
@@ -49,8 +49,6 @@ def _has(version: Version | None, feature: Version) -> bool:
 # --- the options -----------------------------------------------------------------------------------------------------
 
 MIN_BUDGET = 1024
-EFFORT_BUDGETS = {"low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384}
-"""Tokens of thinking, for the models that know no effort."""
 
 
 class AnthropicOptions(CodecOptions):
