@@ -30,7 +30,7 @@ def figures() -> str:
         (
             f"{many['rows']:,} rows, answers of 225 characters",
             f"resident memory {many['begin_mib']} MiB at a hundredth of them, {many['end_mib']} at the end, "
-            f"{many['highest_mib']} at most; {many['first_half_us']} µs of CPU a row in the first half, "
+            f"{max(many['highest_mib'], many['end_mib'])} at most; {many['first_half_us']} µs of CPU a row in the first half, "
             f"{many['second_half_us']} in the second",
             many["command"],
         ),
