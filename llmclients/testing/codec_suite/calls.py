@@ -47,7 +47,9 @@ class CallChecks(Checks):
     def test_a_cut_is_never_an_answer(self, stream: Recording) -> None:
         data = stream.data
         whole = decode(self.decoder(stream), [data]).response
-        for place in sorted({len(data) * part // _CUTS for part in range(_CUTS + 1)}):
+        # Before the first byte nothing has been decoded: one stream shows what comes of that.
+        first = 0 if stream == good_streams(self)[0] else 1
+        for place in sorted({len(data) * part // _CUTS for part in range(first, _CUTS + 1)}):
             reply = lambda place=place: _replay(stream, [data[:place], Cut()])  # noqa: E731
             for side, found in self._outcomes(reply, _stream, _astream):
                 assert whole.text.startswith(found.response.text), f"{side}: other text after {place} bytes"
