@@ -205,6 +205,7 @@ def test_an_answer_that_breaks_off_is_never_a_whole_one(side: str, mode: str, pr
         assert len(mock.requests) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("provider", ["openai", "ylokh"])
 def test_a_clean_end_before_the_end_mark_is_an_error_wherever_it_is(
@@ -553,6 +554,7 @@ def test_a_client_is_shared_by_threads() -> None:
     assert answers == {n: f"q{n}" for n in range(64)}
 
 
+@pytest.mark.long
 def test_one_async_client_serves_a_thousand_tasks_and_two_loops() -> None:
     mock = MockTransport(lambda _request: Reply(chunks=EVENTS))
     client = AsyncClient("openai/m", base_url=URL, transport=mock)

@@ -191,6 +191,7 @@ ECHOES = {
 STATUSES = (302, 400, 401, 403, 404, 407, 409, 418, 422, 429, 500, 503, 529)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_refusal_shows_no_secret_even_if_the_server_repeats_it(listening: list[str], status: int) -> None:
     headers = {"x-debug": ECHO, "set-cookie": f"sid={MARK}new", "location": f"http://other.test/{KEY}?k={KEY}"}
@@ -299,6 +300,7 @@ def fail_for_real(name: str, side: str, mode: str) -> None:
         gc.collect()  # Python's ssl leaves a socket behind when the reset comes before its handshake
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 def test_a_redirect_takes_no_credentials_anywhere(side: str, status: str) -> None:

@@ -284,6 +284,7 @@ def test_how_long_the_provider_asks_to_wait(headers: dict[str, str], expected: f
     assert parse_retry_after(headers, NOW) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "XYZ+12"])
 def test_an_http_date_does_not_depend_on_where_the_program_runs(zone: str) -> None:
     program = (

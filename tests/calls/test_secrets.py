@@ -351,6 +351,7 @@ def refused() -> None:
     Client("openai/m", api_key=KEY, transport=MockTransport([reply]), retry=None).chat("Hi")
 
 
+@pytest.mark.long
 def test_an_error_comes_out_of_another_process_with_all_it_has() -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(APIStatusError) as caught:
         pool.submit(refused).result()

@@ -532,6 +532,7 @@ def test_the_counter_counts() -> None:
     assert looked.count == 7
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("piece", "pieces"),
     [(b"x" * 65536, 64), (b"x", 20_000), (b"x" * 65535 + b"\r", 32)],
