@@ -8,6 +8,7 @@ from typing import Any
 
 __all__ = ["in_events", "mutations"]
 
+_FEW = 8
 _ABSENT = object()
 _EACH_TYPE: tuple[Any, ...] = (_ABSENT, None, True, 10**30, "x", [None], [{}], {"x": None})
 _OTHERS: tuple[Any, ...] = (0, -1, 1.5, "", "河", [], ["x"], [[]], {}, {"x": {"x": []}})
@@ -61,7 +62,7 @@ def _changes(value: Any, seen: set[Any]) -> Iterator[tuple[str, bytes]]:
 
     Places are equal that have the same path, whatever the place in a list, in the same type of event, in an object of
     the same type and beside the same members, and hold values of the same type. Beside other members than before, a
-    place is given one value of each type only.
+    place is given one value of each type only; among many members, nothing more, as they do not depend on each other.
     """
     event_type = str(value.get("type")) if isinstance(value, dict) else ""
     for path, holder in _places(value):
@@ -69,7 +70,7 @@ def _changes(value: Any, seen: set[Any]) -> Iterator[tuple[str, bytes]]:
         general = tuple("[]" if isinstance(step, int) else step for step in path)
         kind = str(holder.get("type")) if isinstance(holder, dict) else ""
         place = event_type, general, kind, type(old)
-        beside = *place, tuple(holder) if isinstance(holder, dict) else ()
+        beside = *place, tuple(holder) if isinstance(holder, dict) and len(holder) <= _FEW else ()
         if beside in seen:
             continue
         others = _EACH_TYPE if place in seen else (*_EACH_TYPE, *_OTHERS)
