@@ -83,6 +83,10 @@ newest: $(VENV)/.uv
 	$(NEWEST)/bin/python -m llmclients local install
 	$(NEWEST)/bin/python -m pytest $(SHARED); status=$$?; $(NEWEST)/bin/python requirements/changes.py; exit $$status
 
+# How many rows, and how many kills, the soak of `bulk` has.
+BULK_ROWS  ?= 1000000
+BULK_KILLS ?= 100
+
 # Each target for FUZZ_SECONDS (default 60); SOAK_SCALE=0.01 is a hundredth of the soak. Both leave their results for the
 # page that `make reliability` writes.
 fuzz: $(VENV)/.fuzz
@@ -91,6 +95,8 @@ fuzz: $(VENV)/.fuzz
 
 soak: $(VENV)/.test
 	$(RUN) -m tests.soak
+	$(RUN) tests/bulk/many_rows.py $(BULK_ROWS)
+	$(RUN) tests/bulk/kills.py 20000 $(BULK_KILLS)
 
 reliability: $(VENV)/.test
 	$(RUN) -m tests.reliability

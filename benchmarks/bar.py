@@ -36,6 +36,7 @@ def judge(results: Results) -> list[Verdict]:
         *_without_peer(results),
         *_protocols(results),
         *_transports(results),
+        *_rows(results),
     ]
 
 
@@ -208,6 +209,20 @@ def _transports(results: Results) -> list[Verdict]:
         _at_most(16, f"import of `AsyncClient` alone, of {bare_async}", imported, 0.8 * 0.66),
         _at_most(16, f"import of `AsyncClient` and the first call, of {bare_async}", called, 0.8 * 1.07),
         _at_most(17, "distributions for a chat, itself included", results.distributions.get("llmclients"), 16),
+    ]
+
+
+def _rows(results: Results) -> list[Verdict]:
+    """`bulk`, with its journal, beside pools that keep nothing."""
+
+    def of(peer: str, metric: str = "cpu_us") -> float | None:
+        return results.compare("bulk 200", metric, runner="llmclients-bulk", to=peer)
+
+    return [
+        _at_most(18, "`bulk`, 200 in flight, wall time, of an aiohttp loop's", of("aiohttp", "wall_us"), 1 / 0.75),
+        _at_most(18, "`bulk`, 200 in flight, of an aiohttp loop", of("aiohttp"), 2),
+        _at_most(18, "`bulk`, 200 in flight, of openai", of("openai"), 1 / 5),
+        _at_most(18, "`bulk`, 200 in flight, of litellm", of("litellm"), 1 / 8),
     ]
 
 

@@ -31,11 +31,12 @@ _COLUMNS = {
         "kb_per_stream": "KB a stream",
     },
     "chat": {**_CPU, "wall_us": "wall µs"},
+    "bulk": {**_CPU, "rows_per_s": "rows/s"},
     "first": {"ms": "ms"},
     "import": {"ms": "ms", "import_ms": "the import alone"},
     "start": {"call_ms": "ms"},
 }
-_STARTS = ("import", "start tls")
+_OURS = {"import": "llmclients Client", "start tls": "llmclients Client", "bulk 200": "llmclients-bulk"}
 
 
 def write(path: Path) -> list[str]:
@@ -60,6 +61,10 @@ def _page(results: Results, images: dict[str, Path]) -> Iterator[str]:
     yield from _plot(*streams_image)
     yield from ("", "## Whole answers", "")
     yield from _tasks(results, "chat", "per request")
+    yield from ("", "## Many rows", "")
+    yield from _tasks(
+        results, "bulk", "per row; `bulk` reads a file and writes a journal and a file, the others keep nothing"
+    )
     yield from ("", "## The first chunk, the first answer, and the import", "")
     yield from _tasks(results, "first", "from the call to the first text")
     yield from _tasks(results, "start", "wall time")
@@ -129,8 +134,8 @@ def _bar(results: Results) -> Iterator[str]:
     yield from textwrap.wrap(
         "What llmclients asks of itself. Each line is a ratio of llmclients to another, or a limit of its own. The "
         "floor's own is what a bare socket and a C parser come to in its place: where that is at the bar, the bar is "
-        "as much as the machine can do. Lines 10 to 17 came later, with the transports; where they name what a line "
-        "above names as well, they are tighter.",
+        "as much as the machine can do. Lines 10 to 17 came later, with the transports, line 18 with `bulk`; where "
+        "they name what a line above names as well, they are tighter.",
         120,
     )
     yield ""
@@ -170,15 +175,17 @@ def _tasks(results: Results, workload: str, per: str) -> Iterator[str]:
         names = {column: head for column, head in _COLUMNS[workload].items() if column in found}
         metric = results.metrics[task]
         yield from (f"{results.titles[task]}, {per}:", "")
-        ours = "`Client` is" if task in _STARTS else "llmclients is"
-        yield from _table(["runner", *names.values(), ours], _rows(results, task, metric, list(names)))
+        ours = {"llmclients Client": "`Client` is", "llmclients-bulk": "`bulk` is"}.get(_OURS.get(task, ""))
+        yield from _table(
+            ["runner", *names.values(), ours or "llmclients is"], _rows(results, task, metric, list(names))
+        )
         yield ""
 
 
 def _rows(results: Results, task: str, metric: str, columns: list[str]) -> Iterator[list[str]]:
     for runner in results.runners(task):
         values = [_number(results.median(task, runner, column)) for column in columns]
-        ours = "llmclients" if task not in _STARTS else "llmclients Client"
+        ours = _OURS.get(task, "llmclients")
         ratio = results.compare(task, metric, runner=ours, to=runner)
         yield [_label(runner), *values, "" if ratio is None or runner == ours else f"{ratio:.2f} ×"]
 

@@ -54,7 +54,10 @@ def rounds(quick: bool) -> int:
 
 def tasks(quick: bool) -> list[Task]:
     """All tasks, in the page's order."""
-    found = [*_bursts(quick), *_paced(quick), *_many(quick), *_calls(quick), *_imports(), *_without_peer(quick)]
+    found = [
+        *(*_bursts(quick), *_paced(quick), *_many(quick), *_calls(quick), *_rows(quick), *_imports()),
+        *_without_peer(quick),
+    ]
     return found if quick else [replace(task, slow_rounds=2) for task in found]
 
 
@@ -147,6 +150,13 @@ def _calls(quick: bool) -> list[Task]:
             "async first", "Async, the first chunk", "async_first_chunk", "async", first_async, first, "ms", slow=_SLOW
         ),
     ]
+
+
+def _rows(quick: bool) -> list[Task]:
+    options = {"rows": 2000 if quick else 6000, "in_flight": 200, "delay_ms": 50}
+    title = "200 in flight, each answer after 50 ms"
+    runners = ("aiohttp", "llmclients", "llmclients-bulk", "openai", "litellm")
+    return [Task("bulk 200", title, "bulk_rows", "async", runners, options, slow=_SLOW | {"openai"})]
 
 
 def _imports() -> list[Task]:

@@ -3,6 +3,7 @@
 | path | answer |
 | --- | --- |
 | `/chat/…` | a whole reply |
+| `/delayed/MS/…` | the same after MS ms |
 | `/burst/COUNT/EACH/…` | a stream of COUNT texts, all at once, EACH of them in an HTTP chunk |
 | `/paced/MS/COUNT/SPREAD/…` | a text every MS ms that says when it was sent; the streams begin within SPREAD ms |
 | `/long/COUNT/…` | as `burst`, an HTTP chunk for each, in blocks as the client takes them |
@@ -80,6 +81,9 @@ class Connection(asyncio.Protocol):
 
     def _answer_chat(self) -> None:
         self._transport.write(_chat())
+
+    def _answer_delayed(self, milliseconds: int) -> None:
+        self._timer = self._loop.call_later(milliseconds / 1000, self._answer_chat)
 
     def _answer_burst(self, count: int, per_chunk: int) -> None:
         self._transport.write(_burst(count, per_chunk))

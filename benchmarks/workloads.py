@@ -204,6 +204,34 @@ def async_chat(
     return asyncio.run(main())
 
 
+def bulk_rows(make: Callable[[str], Any], server: str, *, rows: int, in_flight: int, delay_ms: int) -> Numbers:
+    """So many answers in all, so many at a time, from a slow server: by `bulk`, or by a pool of tasks."""
+
+    async def pool(runner: AsyncRunner, count: int) -> int:
+        todo = iter(range(count))
+
+        async def chat_until_done() -> int:
+            return sum([bool(await runner.chat()) for _ in todo])
+
+        return sum(await asyncio.gather(*(chat_until_done() for _ in range(in_flight))))
+
+    async def main() -> Numbers:
+        runner = make(f"{server}/delayed/{delay_ms}/v1")
+        ask = runner.bulk if hasattr(runner, "bulk") else None
+        await pool(runner, in_flight)
+        if ask is not None:
+            await ask(1, 1)
+        meter = _Meter()
+        answered = await (pool(runner, rows) if ask is None else ask(rows, in_flight))
+        cpu, wall = meter.cpu(), meter.wall()
+        await runner.close()
+        if answered != rows:
+            raise AssertionError(f"{answered} answers came, not {rows}")
+        return {"cpu_us": cpu / rows * 1e6, "wall_us": wall / rows * 1e6, "rows_per_s": rows / wall, "count": rows}
+
+    return asyncio.run(main())
+
+
 class _FirstText:
     """How long the first text of each stream takes."""
 
@@ -254,5 +282,14 @@ def async_first_chunk(make: Callable[[str], AsyncRunner], server: str, *, reques
 
 WORKLOADS: dict[str, Callable[..., Numbers]] = {
     function.__name__: function
-    for function in (sync_burst, async_burst, paced, sync_chat, async_chat, sync_first_chunk, async_first_chunk)
+    for function in (
+        sync_burst,
+        async_burst,
+        paced,
+        sync_chat,
+        async_chat,
+        bulk_rows,
+        sync_first_chunk,
+        async_first_chunk,
+    )
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from llmclients.calls.arguments import (
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
 from llmclients.calls.overrides import UNSET, Overrides, Unset
+from llmclients.calls.tracebacks import without_our_frames
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.misuse import misused
@@ -33,10 +34,14 @@ from llmclients.types.messages import Messages
 from llmclients.types.response import AnswerT, ChatResponse
 
 if TYPE_CHECKING:
+    import os
+
     import httpx
     from typing_extensions import Self
 
+    from llmclients.bulk.arguments import AsyncBulkRows, BulkCache
     from llmclients.bulk.async_map import AsyncMapResults
+    from llmclients.bulk.bulk_report import BulkReport
     from llmclients.calls.tool_options import ToolOptions
     from llmclients.conversation import AsyncConversation
     from llmclients.transports.mock import MockTransport
@@ -165,6 +170,81 @@ class AsyncClient(
             raise callers_mistake(error, prompts, options)  # noqa: B904 - it is the same error
         taken = iter(prompts) if isinstance(prompts, Iterable) else aiter(prompts)
         return AsyncMapResults(AsyncWork(taken, rows, partial(view.chat, **options), concurrency))
+
+    async def bulk(
+        self,
+        rows: AsyncBulkRows,
+        out: str | os.PathLike[str],
+        *,
+        concurrency: int = 200,
+        model: str | None = None,
+        system: str | None = None,
+        template: str | Callable[[Any], Any] | None = None,
+        columns: Collection[str] | bool = (),
+        retry_failed: bool = False,
+        strict: bool = False,
+        allow_changes: bool = False,
+        cache: BulkCache = (),
+        prices: tuple[float, float] | None = None,
+        progress: Any = True,
+        report: str | os.PathLike[str] | None = None,
+        **options: Unpack[llmclients.ChatOptions[Any]],
+    ) -> BulkReport:
+        """Ask the rows of a file, or of an iterable, and write the answers to a file: for very many of them.
+
+        What is done is in a journal, `out` with `.journal` behind it: a second call with the same arguments asks only
+        what is not, whatever ended the first. `out` is written at the end, in the order of the rows; Ctrl-C and SIGTERM
+        let those under way come to their end first. A row that fails has its error in the output.
+
+        Args:
+            rows: a path (JSON lines, CSV, Parquet) or an iterable. A row is text, or an object with `prompt` or
+                `messages`, and besides those `id`, `model`, `system` and any option of `chat`.
+            out: the output's path, `.jsonl` or `.parquet`.
+            concurrency: how many rows are asked at a time.
+            model: the model of rows that name none.
+            system: the system text of rows that have none.
+            template: text with `{column}` in it, of which each row's prompt is made; or a function that makes a row.
+            columns: names of the rows' own columns, or True for all, that the output has as `row`.
+            retry_failed: ask the rows again that failed before.
+            strict: raise the error of a row that cannot be asked; else it has its error in the output.
+            allow_changes: go on with a journal of another input, model or other options: answers to requests that are
+                as they were are kept.
+            cache: outputs of other runs, whose answers to the same requests are taken, without asking.
+            prices: what a million tokens cost, of requests and of answers, for the report's `cost`.
+            progress: True for a line on standard error, or a bar as for `map`; False for nothing.
+            report: a path to write the report to, as an HTML page.
+            options: as for `chat`, for all rows that do not name them.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or has changed since the journal was begun; nothing is sent.
+            OSError: a file cannot be read or written.
+            KeyboardInterrupt: Ctrl-C was pressed; what was answered until then is kept.
+        """
+        from llmclients.bulk.arguments import BulkArguments
+        from llmclients.bulk.bulk import run_in_task
+
+        self._check_open()
+        try:
+            arguments = BulkArguments.checked(
+                rows,
+                out,
+                concurrency=concurrency,
+                model=model,
+                system=system,
+                template=template,
+                columns=columns,
+                retry_failed=retry_failed,
+                strict=strict,
+                allow_changes=allow_changes,
+                cache=cache,
+                prices=prices,
+                progress=progress,
+                report=report,
+                options=options,
+            )
+            return await run_in_task(self._settings, self._transport, arguments)
+        except ConfigurationError as error:
+            raise without_our_frames(error)  # noqa: B904 - it is the same error
 
     async def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.

@@ -16,7 +16,7 @@ from llmclients.config.client import ClientOptions
 
 PAIRS = [(Client, AsyncClient), (Stream, AsyncStream), (Conversation, AsyncConversation), (MapResults, AsyncMapResults)]
 AWAITED = {
-    "Client": {"chat", "models", "close", "__aenter__", "__aexit__"},
+    "Client": {"chat", "bulk", "models", "close", "__aenter__", "__aexit__"},
     "Stream": {"close", "__aenter__", "__aexit__", "__anext__"},
     "Conversation": {"chat"},
     "MapResults": {"close", "__aenter__", "__aexit__", "__anext__"},
@@ -68,7 +68,7 @@ def test_both_have_the_same_public_names(sync: type[Any], mirror: type[Any]) -> 
 
 def test_the_names_are_the_documented_ones() -> None:
     assert set(public(Client)) == {
-        *("chat", "stream", "map", "conversation", "with_options", "models", "close", "__enter__", "__exit__"),
+        *("chat", "stream", "map", "bulk", "conversation", "with_options", "models", "close", "__enter__", "__exit__"),
     }
     assert set(public(Stream)) == {
         *("response", "open", "text_stream", "objects", "partial", "partial_tool_calls", "close"),

@@ -1,7 +1,8 @@
-"""Many calls: what a provider allows, shared by threads, tasks and processes."""
+"""Many calls: limits that are shared by threads, tasks and processes, and what a run of `bulk` comes to."""
 
 from __future__ import annotations
 
+from llmclients.bulk.bulk_report import BulkReport
 from llmclients.bulk.limits import Limits
 
-__all__ = ["Limits"]
+__all__ = ["BulkReport", "Limits"]

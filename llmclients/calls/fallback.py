@@ -47,6 +47,7 @@ class FallbackCall:
         self._calls = calls
         self._transports = transports or [None] * len(calls)
         self._current = calls[0]
+        self.state = calls[0].state
 
     def reply(self) -> Flow[ChatResponse]:
         """The flow of `chat`."""

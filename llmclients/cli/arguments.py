@@ -9,6 +9,7 @@ from typing import Any
 
 from llmclients._version import __version__
 from llmclients.cli import commands, log
+from llmclients.cli.bulk import add_bulk
 
 __all__ = ["make_parser"]
 
@@ -19,6 +20,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_chat(subparsers)
+    add_bulk(subparsers, _add_assignments, _add_base_url)
 
     models = subparsers.add_parser("models", help="list a provider's models")
     models.add_argument("provider", metavar="PROVIDER")
@@ -122,8 +124,9 @@ def _add_base_url(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-url", metavar="URL", help="another server that speaks the provider's format")
 
 
-def _add_assignments(parser: argparse.ArgumentParser, flag: str, help_text: str) -> None:
-    parser.add_argument(flag, metavar="NAME=VALUE", type=_assignment, action="append", default=[], help=help_text)
+def _add_assignments(parser: argparse.ArgumentParser, flag: str | tuple[str, ...], help_text: str) -> None:
+    flags = (flag,) if isinstance(flag, str) else flag
+    parser.add_argument(*flags, metavar="NAME=VALUE", type=_assignment, action="append", default=[], help=help_text)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -238,6 +238,9 @@ class Codec(ABC):
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
 
+_dump = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 def encode_json(payload: Mapping[str, Any]) -> bytes:
     """Compact UTF-8 JSON, members in their order.
 
@@ -245,7 +248,7 @@ def encode_json(payload: Mapping[str, Any]) -> bytes:
         InvalidRequestError: a value that JSON, or UTF-8, cannot carry.
     """
     try:
-        return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return _dump(payload).encode()
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
         reason = "text has a lone surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
         raise InvalidRequestError(f"extra: JSON cannot carry the payload: {reason}", argument="extra") from None
