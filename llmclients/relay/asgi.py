@@ -30,7 +30,9 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from llmclients.relay.accounts import Account
 from llmclients.relay.errors import Failure, RequestRejected
+from llmclients.relay.records import RequestRecord
 
 __all__ = ["PEER_KEY", "ASGIExchange", "ClientDisconnected", "Peer"]
 
@@ -77,12 +79,16 @@ class ASGIExchange:
         method: the request's, in upper case.
         headers: the request's.
         status: the reply's HTTP status, or 0 until its head has been sent.
+        record: what the log and the metrics get to know of it.
+        account: whose request it is; None until that is known.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
         self.headers = Headers(scope=scope)
         self.status = 0
+        self.record = RequestRecord(self.method, scope["path"])
+        self.account: Account | None = None
         self._receive = receive
         self._send = send
         self._peer: Peer = scope.get("state", {}).get(PEER_KEY, _NO_PEER)
@@ -130,6 +136,7 @@ class ASGIExchange:
     async def start(self, status: int, content_type: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send the reply's head."""
         self.status = status
+        self.record.reply_begins(status)
         pairs = (("content-type", content_type), *headers)
         await self._send(
             {

@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 from typing import Any, Literal
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -33,6 +34,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from llmclients.relay.asgi import PEER_KEY, ASGIExchange, Peer
 from llmclients.relay.backlog import Backlog
+from llmclients.relay.handshakes import Handshakes
 from llmclients.relay.limits import ConnectionLimits
 
 __all__ = ["Connections"]
@@ -54,10 +56,12 @@ class Connections:
 
     Args:
         limits: what each may take.
+        is_tls: whether a handshake comes before each.
     """
 
-    def __init__(self, limits: ConnectionLimits) -> None:
+    def __init__(self, limits: ConnectionLimits, *, is_tls: bool = False) -> None:
         self.limits = limits
+        self._handshakes = Handshakes() if is_tls else None
         self.max_connections = limits.max_connections()
         self._all: set[Connection] = set()
         # Those that may be ended for a new one, the oldest first: dicts, as sets that keep the order.
@@ -73,12 +77,20 @@ class Connections:
         """How many sockets were accepted, but have no `Connection` yet."""
         return self._accepted
 
-    def count_accepted(self) -> None:
+    def count_accepted(self, accepted: socket.socket) -> None:
         """A socket was accepted."""
         self._accepted += 1
+        if self._handshakes is not None:
+            self._handshakes.begin(accepted)
+            if len(self._all) + len(self._handshakes) > self.max_connections:
+                self.make_room()
+            if self._sweeping is None:
+                self._sweep_later(asyncio.get_running_loop())
 
     def make_room(self) -> bool:
         """End a connection on which nothing is under way. Whether there was one."""
+        if self._handshakes is not None and self._handshakes.end_oldest():
+            return True
         stalled = (connection for connection in self._reading if connection.is_stalled())
         victim = next(itertools.chain(self._strangers, self._known, stalled), None)
         if victim is not None:
@@ -125,6 +137,8 @@ class Connections:
 
     def add(self, connection: Connection) -> bool:
         """A connection was made. Whether there is room for it."""
+        if self._handshakes is not None:
+            self._handshakes.end(connection.descriptor)
         has_room = len(self._all) < self.max_connections or self.make_room()
         self._all.add(connection)
         self._strangers[connection] = None
@@ -161,7 +175,9 @@ class Connections:
         now = loop.time()
         for connection in list(self._all):
             connection.check(now)
-        if self._all:
+        if self._handshakes is not None:
+            self._handshakes.end_late(self.limits.head_seconds)
+        if self._all or self._handshakes:
             self._sweep_later(loop)
 
 
@@ -188,6 +204,12 @@ class Connection(Peer, asyncio.BufferedProtocol):
         self._requests = 0
         self._discarded: asyncio.Future[None] | None = None
         self._backlog = Backlog(self._limits.write_seconds, self._limits.body_bytes_per_second)
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's."""
+        accepted = self._transport.get_extra_info("socket")
+        return -1 if accepted is None else int(accepted.fileno())
 
     # --- asyncio's side -----------------------------------------------------------------------------------------------
 
@@ -304,7 +326,8 @@ class Connection(Peer, asyncio.BufferedProtocol):
             b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
             % (status, _REASONS[status], len(body), body)
         )
-        self._transport.write_eof()
+        if self._transport.can_write_eof():  # TLS has no such thing: there, its client learns it at the end
+            self._transport.write_eof()
         self._begin_discarding()
 
     def abort(self) -> None:

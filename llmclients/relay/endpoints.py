@@ -25,12 +25,15 @@ from typing import TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
-from llmclients.errors import InvalidRequestError, LLMClientError, one_line
+from llmclients.errors import InvalidRequestError, LLMClientError
 from llmclients.relay.access import check_access
+from llmclients.relay.accounts import Accounts
 from llmclients.relay.asgi import ASGIExchange, ClientDisconnected
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.errors import Failure, RequestRejected
-from llmclients.relay.log_text import MAX_LINE, exception_text
+from llmclients.relay.log_text import exception_text
+from llmclients.relay.operations import Operations
+from llmclients.relay.routing import Router
 from llmclients.relay.upstream import Upstream
 
 __all__ = ["ChatEndpoint", "CodecSelector", "ModelsEndpoint", "Relay"]
@@ -50,13 +53,15 @@ class Relay:
 
     Attributes:
         upstream: who answers.
-        api_key: the key that clients have to send, or None.
+        accounts: whose requests are answered.
         max_request_bytes: the most bytes of one request's body.
+        operations: the operator's side of it.
     """
 
-    upstream: Upstream
-    api_key: str | None
+    upstream: Upstream | Router
+    accounts: Accounts
     max_request_bytes: int
+    operations: Operations
 
 
 class Endpoint(ABC):
@@ -69,38 +74,43 @@ class Endpoint(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, whatever happens, and log how it ended."""
         exchange = ASGIExchange(scope, receive, send)
-        codec = self._select_codec(exchange.headers)
-        begun = time.monotonic()
-        outcome = "broken off: the relay stops"
-        try:
-            outcome = await self._serve(exchange, codec)
-        except ClientDisconnected:
-            outcome = exchange.closed_because or "the client went away"
-        finally:
-            seconds = time.monotonic() - begun
-            _log.info("%s: HTTP %d, %.2f s, %s", codec.name, exchange.status, seconds, one_line(outcome, MAX_LINE))
+        codec, record = self._select_codec(exchange.headers), exchange.record
+        record.wire = codec.name
+        with self._relay.operations.request(record):
+            try:
+                record.outcome = await self._serve(exchange, codec)
+            except ClientDisconnected:
+                record.outcome = exchange.closed_because or "the client went away"
+            finally:
+                if exchange.account is not None:
+                    exchange.account.end(record.model, record.usage)
 
     async def _serve(self, exchange: ASGIExchange, codec: ServerCodec) -> str:
-        """Reply, be it with an error. How it ended, for the log.
+        """Reply, be it with an error. How it ended, in the relay's own words.
 
         Raises:
             ClientDisconnected: there is nobody to reply to.
         """
         try:
-            check_access(exchange.method, exchange.headers, self._relay.api_key)
+            self._relay.operations.check_open()
+            account = check_access(exchange.method, exchange.headers, self._relay.accounts)
+            account.begin()
+            exchange.account, exchange.record.key = account, account.name
             body = await exchange.body(self._relay.max_request_bytes)
+            exchange.record.body_bytes = len(body)
             await exchange.cancel_on_disconnect(self._reply(exchange, codec, body))
         except ClientDisconnected:
             raise
         except Exception as error:  # noqa: BLE001 - `_failure` logs what nobody expected
+            exchange.record.failed(error)
             if exchange.status:  # the answer broke off, and the wire has no error event: leave the reply incomplete
-                return f"broken off: {error}"
+                return "broken off"
             failure = _failure(error)
             request_id = ((codec.request_id_header, failure.request_id),) if failure.request_id else ()
             headers = (*failure.headers, *request_id)
             await exchange.reply(failure.status, "application/json", codec.encode_error(failure), headers)
-            return failure.message
-        return "complete"
+            return ""
+        return "broken off" if exchange.record.error else "complete"
 
     @abstractmethod
     async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
@@ -127,11 +137,17 @@ class ChatEndpoint(Endpoint):
         call = codec.decode(body) if len(body) <= _SMALL_BODY else await asyncio.to_thread(codec.decode, body)
         if len(call.model or "") > _MAX_MODEL_NAME:  # each piece of the answer has it again
             raise InvalidRequestError(f"model is longer than {_MAX_MODEL_NAME} characters", argument="model")
+        exchange.record.model = call.model or ""
+        if exchange.account is not None:
+            exchange.account.check_model(call.model)
         meta = ReplyMeta(codec.id_prefix + secrets.token_hex(12), int(time.time()), call.model or "", call.mirrored)
         if call.stream:
-            await self._stream(exchange, codec, call, meta)
+            with self._relay.operations.stream():
+                await self._stream(exchange, codec, call, meta)
         else:
-            data = codec.encode(await self._relay.upstream.chat(call), meta)
+            response = await self._relay.upstream.chat(call)
+            exchange.record.answered(response)
+            data = codec.encode(response, meta)
             await exchange.reply(200, codec.reply_type, data, ((codec.request_id_header, meta.id),))
 
     async def _stream(self, exchange: ASGIExchange, codec: ServerCodec, call: RelayedCall, meta: ReplyMeta) -> None:
@@ -140,14 +156,18 @@ class ChatEndpoint(Endpoint):
         encoder = codec.stream_encoder(call, meta)
         try:
             async with self._relay.upstream.stream(call) as stream:
-                async for chunk in stream:
-                    data = encoder.feed(chunk)
-                    if data and not exchange.status:
-                        await exchange.start(200, codec.stream_type, headers)
-                    if data:
-                        await exchange.write(data)
+                try:
+                    async for chunk in stream:
+                        data = encoder.feed(chunk)
+                        if data and not exchange.status:
+                            await exchange.start(200, codec.stream_type, headers)
+                        if data:
+                            await exchange.write(data)
+                finally:  # also of one that broke off
+                    exchange.record.answered(stream.response)
             end = encoder.finish()
         except Exception as error:
+            exchange.record.failed(error)
             error_event = encoder.fail(_failure(error)) if exchange.status else None
             if error_event is None:
                 raise

@@ -54,6 +54,15 @@ class Upstream:
         """The names of the provider's models. Raises as `AsyncClient.models`."""
         return await self._client.models()
 
+    async def close(self) -> None:
+        """Close the client."""
+        await self._client.close()
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a call may leave the model to the client."""
+        return self._client._settings.default_model is not None
+
     def _options(self, call: RelayedCall) -> dict[str, Any]:
         """The options of a call, without those droppable ones that the provider has no field for.
 

@@ -17,8 +17,8 @@ import pytest
 
 from llmclients import AsyncClient, Client, ConfigurationError
 from llmclients.cli import commands
-from llmclients.cli.commands import RELAY_KEY_VARIABLE
 from llmclients.cli.main import main
+from llmclients.cli.relay_command import RELAY_KEY_VARIABLE
 from llmclients.relay import RelayServer
 from llmclients.transports.mock import Cut, MockTransport, Reply
 
@@ -236,7 +236,7 @@ def test_the_relay_serves_until_it_is_interrupted() -> None:
             out, err = relay.communicate(timeout=10)
     assert relay.returncode == 130
     assert "sesame" not in first + out + err
-    assert re.fullmatch(r"\d\d:\d\d:\d\d openai: HTTP 200, \d+\.\d\d s, complete\n", err)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d GET /openai/v1/models openai: HTTP 200, \d+\.\d\d s, complete\n", err)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes")
