@@ -98,6 +98,10 @@ class KeyPool:
         """A client of the upstream, whichever key it has."""
         return self._usable[0].upstream
 
+    def put_back(self) -> None:
+        """Use the keys again that were taken out: somebody may have paid."""
+        self._usable += [key for key in self.keys if key not in self._usable]
+
     async def close(self) -> None:
         """Close all its clients."""
         for key in self.keys:

@@ -156,6 +156,7 @@ class _Generation:
             )
         for pool in self.pools.values():
             pool.holders.add(self)
+            pool.put_back()
 
     def _add(
         self, target: str, member: str, before: Mapping[str, KeyPool], make_client: MakeClient, clock: Clock
