@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,6 +123,10 @@ def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
         (["relay", "--host", "0.0.0.0", "--provider", "yqcloud"], "api_key"),
         (["relay", "--default", "max_tokens=5", "--provider", "yqcloud"], "max_tokens"),
         (["relay", "--port", "70000", "--provider", "yqcloud"], "no such port"),
+        (["relay", "nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["relay", "nowhere.toml", "--provider", "yqcloud"], "leave out --provider"),
+        (["relay", "--certfile", "nowhere.pem", "--provider", "yqcloud"], "certfile: there is no file nowhere.pem"),
+        (["relay", "--max-connections", "0", "--provider", "yqcloud"], "limits: connections must be a positive number"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -237,6 +242,30 @@ def test_the_relay_serves_until_it_is_interrupted() -> None:
     assert relay.returncode == 130
     assert "sesame" not in first + out + err
     assert re.fullmatch(r"\d\d:\d\d:\d\d GET /openai/v1/models openai: HTTP 200, \d+\.\d\d s, complete\n", err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_relay_of_a_file_ends_with_0_when_it_is_terminated(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text("default = 'yqcloud'\n[keys.alice]\nkey = '$ALICE_KEY'\n[server]\nport = 0\n")
+    environment = {name: value for name, value in os.environ.items() if name != RELAY_KEY_VARIABLE}
+    command = [sys.executable, "-m", "llmclients", "relay", str(file), "--log", "json"]
+    with subprocess.Popen(
+        command,
+        env={**environment, "ALICE_KEY": "sesame"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as relay:
+        try:
+            assert relay.stdout is not None
+            assert relay.stdout.readline().startswith("relay: relay.toml at http://127.0.0.1:")
+        finally:
+            relay.send_signal(signal.SIGTERM)
+            out, err = relay.communicate(timeout=10)
+    assert relay.returncode == 0
+    assert "sesame" not in out + err
+    assert json.loads(err)["message"] == "SIGTERM: 0 requests are under way; 20 s are left for them"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes")
