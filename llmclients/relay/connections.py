@@ -250,6 +250,9 @@ class Connection(Peer, asyncio.BufferedProtocol):
         if self._discarded is not None and not self._discarded.done():
             self._discarded.set_result(None)
         self._uvicorn.connection_lost(exc)
+        # Two circles, which would keep all of it, the buffer too, until the collector comes to them.
+        self._uvicorn.cycle = None  # type: ignore[assignment]
+        del self._uvicorn, self._buffer
 
     # --- the application's side ---------------------------------------------------------------------------------------
 
