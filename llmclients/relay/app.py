@@ -176,7 +176,7 @@ async def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     prefixes = ", ".join(dict.fromkeys(codec.prefix for codec in SERVER_CODECS))
     record = RequestRecord(request.method, request.scope["path"])
-    record.status, record.error = error.status_code, "no such address"
+    record.status, record.error = error.status_code, error.detail
     request.app.state.operations.finish(record)
     # Not `request.url`: that is made of the Host header, which may be none.
     message = f"{error.detail}: {request.method} {request.scope['path'][:200]}. A base_url ends with one of {prefixes}"

@@ -70,15 +70,20 @@ class Client(asyncio.Protocol):
 
 
 async def load(
-    port: int, width: int, seconds: float, path: bytes = b"/v1/chat/completions", leaving: float = 0.0
+    port: int,
+    width: int,
+    seconds: float,
+    path: bytes = b"/v1/chat/completions",
+    leaving: float = 0.0,
+    spread: float = CHUNKS * INTERVAL,
 ) -> Tally:
-    """So many streams at once, for so long. `leaving`: the share of the clients that leave early."""
+    """So many streams at once, for so long. `leaving`: the share that leave early; `spread`: until all have begun."""
     tally, rng, loop = Tally(), random.Random(7), asyncio.get_running_loop()
     end = loop.time() + seconds
     names = iter(range(10**9))
 
     async def one_after_another() -> None:
-        await asyncio.sleep(rng.random() * CHUNKS * INTERVAL)
+        await asyncio.sleep(rng.random() * spread)
         while loop.time() < end:
             leaves_after = rng.randrange(1, CHUNKS) if rng.random() < leaving else 0
             name = f"stream {next(names)}"

@@ -34,7 +34,7 @@ MAX_LATE_MS = 100.0
 GROWTH = {"rss_mib": 8.0, "descriptors": 10.0, "tasks": 10.0}
 """The most that the mean of the last third may be above the mean of the first third."""
 
-_PATH = b"/openai/v1/chat/completions"
+PATH = b"/openai/v1/chat/completions"
 
 
 def raise_descriptors() -> None:
@@ -153,11 +153,11 @@ async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
             echoed, uvicorn_cpu = await measured(pid, load(int(line), width, short))
         with relay(url) as (pid, relay_port):
             (through, samples), relay_cpu = await measured(
-                pid, sampled(relay_port, load(relay_port, width, seconds, _PATH, LEAVING), quiet)
+                pid, sampled(relay_port, load(relay_port, width, seconds, PATH, LEAVING), quiet)
             )
             await asyncio.sleep(0.5)
             at_rest = metrics(relay_port)
-        seen = json.loads(await asyncio.to_thread(_get, f"{url}/"))
+        seen = json.loads(await asyncio.to_thread(get, f"{url}/"))
     lost, sent = seen["left"], set(seen["sent"])  # all was sent to some before they left
     left = {name: at for name, at in through.left.items() if name not in sent}
     late = [(lost[name] - at) / 1e6 if name in lost else float("inf") for name, at in left.items()]
@@ -184,7 +184,7 @@ async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
     }
 
 
-def _get(url: str) -> bytes:
+def get(url: str) -> bytes:
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as reply:
         data: bytes = reply.read()
         return data
