@@ -76,8 +76,12 @@ async def load(
     path: bytes = b"/v1/chat/completions",
     leaving: float = 0.0,
     spread: float = CHUNKS * INTERVAL,
+    label: str = "stream",
 ) -> Tally:
-    """So many streams at once, for so long. `leaving`: the share that leave early; `spread`: until all have begun."""
+    """So many streams at once, for so long. `leaving`: the share that leave early; `spread`: until all have begun.
+
+    `label`: with a number, the name of each.
+    """
     tally, rng, loop = Tally(), random.Random(7), asyncio.get_running_loop()
     end = loop.time() + seconds
     names = iter(range(10**9))
@@ -86,7 +90,7 @@ async def load(
         await asyncio.sleep(rng.random() * spread)
         while loop.time() < end:
             leaves_after = rng.randrange(1, CHUNKS) if rng.random() < leaving else 0
-            name = f"stream {next(names)}"
+            name = f"{label} {next(names)}"
             _, client = await loop.create_connection(
                 lambda name=name, leaves_after=leaves_after: Client(tally, port, name, path, leaves_after),  # type: ignore[misc]
                 "127.0.0.1",

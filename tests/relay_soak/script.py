@@ -12,7 +12,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 LAST = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 DONE = b"data: [DONE]\n\n"
 SENT_AT = re.compile(rb'"content":"(\d+) "')
-NAME = re.compile(rb'"content":"(stream \d+)"')
+NAME = re.compile(rb'"content":"(\w+ \d+)"')
 
 
 def event() -> bytes:

@@ -103,7 +103,7 @@ async def own_client(url: str, width: int) -> None:
         async def read(number: int) -> None:
             await asyncio.sleep(random.random() * CHUNKS * INTERVAL)
             while True:
-                async for _ in client.stream(f"stream {number}"):
+                async for _ in client.stream(f"own {number}"):
                     pass
 
         tasks = [asyncio.ensure_future(read(number)) for number in range(width)]
