@@ -153,6 +153,7 @@ class ASGIExchange:
     async def reply(self, status: int, content_type: str, body: bytes, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send a whole reply; the module's docstring says how where the request has not been read."""
         headers = (("content-length", str(len(body))), *headers)
+        self.record.is_whole = True
         length = self._length()
         if self._is_read or (length is not None and length <= _SHORT_BODY):
             await self.start(status, content_type, headers)

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import socket
 from typing import Any, Literal
 
@@ -34,6 +33,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from llmclients.relay.asgi import PEER_KEY, ASGIExchange, Peer
 from llmclients.relay.backlog import Backlog
+from llmclients.relay.early_answers import early_answer, error_body
 from llmclients.relay.handshakes import Handshakes
 from llmclients.relay.limits import ConnectionLimits
 
@@ -47,8 +47,6 @@ _STALLED_SECONDS = 0.2  # clients send a body with its head, or at once after it
 _READ_BYTES = 32 * 1024
 # A body may come in small chunks, but not this much of it: each costs as much as a large one.
 _MAX_CHUNKED_BYTES = 128 * 1024
-
-_REASONS = {408: b"Request Timeout", 503: b"Service Unavailable"}
 
 
 class Connections:
@@ -117,7 +115,7 @@ class Connections:
             try:
                 head = sum(len(name) + len(value) for name, value in scope["headers"])
                 if head + len(scope["raw_path"]) + len(scope["query_string"]) > self.limits.head_bytes:
-                    body = _error_body(431, f"the head is longer than {self.limits.head_bytes} bytes")
+                    body = error_body(431, f"the head is longer than {self.limits.head_bytes} bytes")
                     await ASGIExchange(scope, receive, send).reply(431, "application/json", body)
                 else:
                     await app(scope, receive, send)
@@ -324,11 +322,7 @@ class Connection(Peer, asyncio.BufferedProtocol):
     def answer_and_close(self, status: int, message: str) -> None:
         """Say it past uvicorn, before it has a whole request."""
         self.closed_because = message
-        body = _error_body(status, message)
-        self._transport.write(
-            b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-            % (status, _REASONS[status], len(body), body)
-        )
+        self._transport.write(early_answer(status, message))
         if self._transport.can_write_eof():  # TLS has no such thing: there, its client learns it at the end
             self._transport.write_eof()
         self._begin_discarding()
@@ -354,9 +348,3 @@ class Connection(Peer, asyncio.BufferedProtocol):
             self.abort()
         elif not self._discarded.done():
             self._discarded.set_result(None)
-
-
-def _error_body(status: int, message: str) -> bytes:
-    """An error of a request that is of no wire yet, in a form that each wire's client reads."""
-    error = {"type": "server_error" if status >= 500 else "invalid_request_error", "message": message}
-    return json.dumps({"type": "error", "error": error, "message": message}).encode()

@@ -30,8 +30,7 @@ def request_line(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     head = " ".join(str(safe[name]) for name in ("method", "path") if name in safe)
     names = [str(safe[name]) for name in ("wire", "model") if name in safe]
     parts = [f"HTTP {safe['status']}", f"{safe['seconds']:.2f} s"]
-    first = safe.get("first_byte_seconds", fields["seconds"])
-    if fields["seconds"] - first > 0.005:  # a whole reply begins when it ends
+    if "first_byte_seconds" in safe:
         parts[-1] += f" (first byte {safe['first_byte_seconds']:.2f} s)"
     if "input_tokens" in safe or "output_tokens" in safe:
         parts.append(f"{safe.get('input_tokens', '?')}+{safe.get('output_tokens', '?')} tokens")

@@ -30,12 +30,25 @@ class RequestRecord:
         usage: the tokens it took, as far as the provider tells them, else an estimate: four bytes are a token.
         answered_by: the provider, and the model by the provider's own name, or "".
         error: the kind of what went wrong, or "".
+        is_whole: whether the reply went out in one piece.
         outcome: how it ended, in the relay's own words.
         body_bytes: how long the request's body was.
     """
 
     __slots__ = (
-        *("answered_by", "begun", "body_bytes", "error", "first_byte_at", "key", "method", "model", "outcome", "path"),
+        *(
+            "answered_by",
+            "begun",
+            "body_bytes",
+            "error",
+            "first_byte_at",
+            "is_whole",
+            "key",
+            "method",
+            "model",
+            "outcome",
+            "path",
+        ),
         *("status", "usage", "wire"),
     )
 
@@ -43,6 +56,7 @@ class RequestRecord:
         self.method, self.path = method, path
         self.wire = self.model = self.key = self.answered_by = self.error = self.outcome = ""
         self.status = self.body_bytes = 0
+        self.is_whole = False
         self.usage: Usage | None = None
         self.begun = time.monotonic()
         self.first_byte_at: float | None = None
@@ -69,7 +83,8 @@ class RequestRecord:
     def fields(self, now: float) -> dict[str, Any]:
         """What a log has of it; what is not known is left out."""
         usage = self.usage
-        first = None if self.first_byte_at is None else round(self.first_byte_at - self.begun, 4)
+        begins = None if self.is_whole else self.first_byte_at
+        first = None if begins is None else round(begins - self.begun, 4)
         found: dict[str, Any] = {
             "method": self.method,
             "path": self.path,
