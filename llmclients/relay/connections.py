@@ -206,8 +206,7 @@ class Connection(Peer, asyncio.BufferedProtocol):
     @property
     def descriptor(self) -> int:
         """The socket's."""
-        accepted = self._transport.get_extra_info("socket")
-        return -1 if accepted is None else int(accepted.fileno())
+        return int(self._transport.get_extra_info("socket").fileno())
 
     # --- asyncio's side -----------------------------------------------------------------------------------------------
 
