@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from llmclients.async_driver import AsyncDriver
 from llmclients.base_stream import BaseStream
-from llmclients.calls.chat import ChatCall, OnComplete
+from llmclients.calls.arguments import OnComplete
+from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import READ, Step
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError, StructuredOutputError
+from llmclients.misuse import misused
 from llmclients.transports import AsyncTransport
 from llmclients.types.response import Chunk, ParsedT
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
+    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["AsyncStream", "OpeningStream"]
 
@@ -36,7 +39,10 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
     """
 
     def __init__(
-        self, call: ChatCall | FallbackCall, transport: AsyncTransport, on_complete: OnComplete | None = None
+        self,
+        call: ChatCall | FallbackCall | ToolLoopCall,
+        transport: AsyncTransport,
+        on_complete: OnComplete | None = None,
     ) -> None:
         super().__init__(call, on_complete)
         self._driver = AsyncDriver(self._run, transport)
@@ -141,6 +147,11 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    if not TYPE_CHECKING:
+        __enter__ = __exit__ = misused("an AsyncStream needs `async with`, not `with`")
+        __iter__ = misused("an AsyncStream needs `async for chunk in stream`, not `for`")
+        __await__ = misused("stream() is not awaited: write `async for chunk in client.stream(…)`, without `await`")
 
     def __del__(self) -> None:
         if hasattr(self, "_driver"):  # a constructor that failed leaves none behind

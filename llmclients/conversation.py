@@ -6,13 +6,17 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Protocol, TypeVar
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_serializer, model_validator
 from typing_extensions import Self, Unpack
 
 import llmclients
-from llmclients.calls.chat import Backend, ChatArguments
+from llmclients.calls.arguments import ChatArguments, callers_mistake, checks_messages, tool_options, with_system
+from llmclients.calls.chat import Backend
+from llmclients.calls.overrides import UNSET, Overrides, Unset
+from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.types.base import Model, make_model
+from llmclients.types.json_values import is_json
 from llmclients.types.messages import Message, Messages, as_messages
 from llmclients.types.printing import Pairs, Verbatim
 from llmclients.types.response import AnswerT, ChatResponse, FinishReason, Usage, make_usage
@@ -25,7 +29,7 @@ ConversationT = TypeVar("ConversationT", bound="SavedConversation", covariant=Tr
 class HasConversations(Protocol[ConversationT]):
     """What a conversation can be bound to: either client."""
 
-    def conversation(self, system: str | None = None, model: str | None = None) -> ConversationT: ...
+    def conversation(self, system: str | None = None, model: str | None = None, **options: Any) -> ConversationT: ...
 
 
 class Turn(Model):
@@ -55,6 +59,8 @@ class SavedConversation(Model):
         state: what the provider's wire keeps over the turns.
         turns: of each finished turn, its provider, model and token counts; shortening `messages` leaves them as they
             are. A single empty one stands for answers of which nothing is known, as in files of versions without turns.
+        options: options of each turn that does not name them; None for none. Those that are JSON values are saved.
+            Functions and types (of `tools`, `response_format`) are not: give them again to a loaded conversation.
     """
 
     provider: str
@@ -63,6 +69,7 @@ class SavedConversation(Model):
     messages: list[Message] = Field(default_factory=list)
     state: dict[str, Any] = Field(default_factory=dict)
     turns: list[Turn] = Field(default_factory=list)
+    options: dict[str, Any] | None = None
 
     _backend: Backend | None = PrivateAttr(default=None)
 
@@ -72,9 +79,20 @@ class SavedConversation(Model):
             self.turns = [Turn()]
         return self
 
+    @field_serializer("options", when_used="json")
+    def _saved_options(self, options: dict[str, Any] | None) -> dict[str, Any] | None:
+        saved = {name: value for name, value in (options or {}).items() if is_json(value)}
+        return saved or None
+
     @classmethod
     def begin(
-        cls, backend: Backend, *, system: str | None, model: str | None, messages: Messages | None = None
+        cls,
+        backend: Backend,
+        *,
+        system: str | None,
+        model: str | None,
+        messages: Messages | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Self:
         """A new conversation through the client that hands over its backend. Messages to begin with are no turns."""
         conversation = cls(
@@ -84,6 +102,7 @@ class SavedConversation(Model):
             messages=as_messages(messages) if messages else [],
             state=backend.new_state(),
             turns=[],
+            options=dict(options) if options else None,
         )
         conversation._backend = backend
         return conversation
@@ -117,14 +136,14 @@ class SavedConversation(Model):
         """This conversation, to be gone on with through `client`: how a saved one is resumed, sync or async.
 
         The new one shares nothing with this one. With a client of another provider, what the old one's wire kept is
-        left behind; history, system text and a `model` named for the conversation stay.
+        left behind; history, system text, options and a `model` named for the conversation stay.
 
         Raises:
-            ConfigurationError: `client` is not a client.
+            ConfigurationError: `client` is not a client, or its provider cannot carry one of the options.
         """
         if not callable(getattr(client, "conversation", None)):
             raise ConfigurationError(f"bind() takes a client, not {type(client).__name__}", argument="client")
-        bound = client.conversation(system=self.system, model=self.model)
+        bound = client.conversation(system=self.system, model=self.model, **(self.options or {}))
         bound.messages = [message.model_copy(deep=True) for message in self.messages]
         if bound.provider == self.provider:
             bound.state = deepcopy(self.state)
@@ -142,10 +161,27 @@ class SavedConversation(Model):
         if (tokens := self.usage._tokens) is not None and self.turns:
             yield "usage", tokens
 
-    def _turn(self, messages: Messages, options: Mapping[str, Any], *, restart: bool = False) -> _Turn:
+    def _turn(
+        self,
+        messages: Messages,
+        options: Mapping[str, Any],
+        system: str | None,
+        overrides: Overrides | None,
+        *,
+        restart: bool = False,
+    ) -> _Turn:
         if self._backend is None:
             raise ConfigurationError("the conversation has no client: go on with conversation.bind(client)")
-        return _Turn(self, self._backend, as_messages(messages), options, restart=restart)
+        added = as_messages(messages)
+        sent = [*self.messages, *added]
+        if system is not None:
+            sent = with_system(system, sent)
+        elif self.system is not None:
+            sent = [Message("system", self.system), *sent]
+        if self.options:
+            options = {**self.options, **options}
+        arguments = ChatArguments(sent, self.model, options, self.state, restart, overrides)
+        return _Turn(self, self._backend, added, arguments)
 
 
 class _Turn:
@@ -156,14 +192,10 @@ class _Turn:
         conversation: SavedConversation,
         backend: Backend,
         messages: list[Message],
-        options: Mapping[str, Any],
-        *,
-        restart: bool,
+        arguments: ChatArguments,
     ) -> None:
-        system = [] if conversation.system is None else [Message("system", conversation.system)]
-        sent = [*system, *conversation.messages, *messages]
         self.backend = backend
-        self.arguments = ChatArguments(sent, conversation.model, options, conversation.state, restart)
+        self.arguments = arguments
         self._conversation = conversation
         self._messages = messages
 
@@ -192,58 +224,130 @@ class _Turn:
 class Conversation(SavedConversation):
     """A conversation through a `Client`: `client.conversation()`, or a saved one with `bind(client)`."""
 
+    @checks_messages
     def chat(
         self,
         messages: Messages,
         *,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
         run_tools: bool = False,
         max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Unpack[llmclients.ChatOptions[AnswerT]],
     ) -> ChatResponse[AnswerT]:
         """The answer to the next message (or messages), which then are part of the history.
 
+        The arguments are those of the client's `chat`; `system` takes the place of the conversation's in this turn.
+
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
-        turn = self._turn(messages, options)
-        response: ChatResponse[AnswerT] = turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
+            overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
+            turn = self._turn(messages, options, system, overrides)
+            response: ChatResponse[AnswerT] = turn.backend.chat(turn.arguments, tools)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
         turn.finish(response)
         return response
 
+    @checks_messages
     def stream(
-        self, messages: Messages, *, restart: bool = False, **options: Unpack[llmclients.ChatOptions[AnswerT]]
+        self,
+        messages: Messages,
+        *,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
+        restart: bool = False,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
+        **options: Unpack[llmclients.ChatOptions[AnswerT]],
     ) -> llmclients.Stream[AnswerT]:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
-        turn = self._turn(messages, options, restart=restart)
-        stream: llmclients.Stream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish)
+        try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
+            overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
+            turn = self._turn(messages, options, system, overrides, restart=restart)
+            stream: llmclients.Stream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish, tools)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
         return stream
 
 
 class AsyncConversation(SavedConversation):
     """A conversation through an `AsyncClient`: `Conversation`, awaited."""
 
+    @checks_messages
     async def chat(
         self,
         messages: Messages,
         *,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
         run_tools: bool = False,
         max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Unpack[llmclients.ChatOptions[AnswerT]],
     ) -> ChatResponse[AnswerT]:
         """The answer to the next message (or messages), which then are part of the history.
 
+        The arguments are those of the client's `chat`; `system` takes the place of the conversation's in this turn.
+
         Raises:
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
-        turn = self._turn(messages, options)
-        response: ChatResponse[AnswerT] = await turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+        try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
+            overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
+            turn = self._turn(messages, options, system, overrides)
+            response: ChatResponse[AnswerT] = await turn.backend.chat(turn.arguments, tools)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
         turn.finish(response)
         return response
 
+    @checks_messages
     def stream(
-        self, messages: Messages, *, restart: bool = False, **options: Unpack[llmclients.ChatOptions[AnswerT]]
+        self,
+        messages: Messages,
+        *,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
+        restart: bool = False,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
+        **options: Unpack[llmclients.ChatOptions[AnswerT]],
     ) -> llmclients.AsyncStream[AnswerT]:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
-        turn = self._turn(messages, options, restart=restart)
-        stream: llmclients.AsyncStream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish)
+        try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
+            overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
+            turn = self._turn(messages, options, system, overrides, restart=restart)
+            stream: llmclients.AsyncStream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish, tools)
+        except ConfigurationError as error:
+            headers = None
+            raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
         return stream

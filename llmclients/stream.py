@@ -8,12 +8,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from llmclients.base_stream import BaseStream
-from llmclients.calls.chat import ChatCall, OnComplete
+from llmclients.calls.arguments import OnComplete
+from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Step
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.driver import Driver
 from llmclients.errors import StructuredOutputError
+from llmclients.misuse import misused
 from llmclients.transports import Transport
 from llmclients.types.response import Chunk, ParsedT
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
+    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["Stream"]
 
@@ -37,7 +40,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
     """
 
     def __init__(
-        self, call: ChatCall | FallbackCall, transport: Transport, on_complete: OnComplete | None = None
+        self, call: ChatCall | FallbackCall | ToolLoopCall, transport: Transport, on_complete: OnComplete | None = None
     ) -> None:
         super().__init__(call, on_complete)
         self._driver = Driver(self._run, transport)
@@ -142,6 +145,12 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    if not TYPE_CHECKING:
+        __aenter__ = __aexit__ = misused(
+            "a Stream is of Client, which waits: write `with`, or take AsyncClient for `async with`"
+        )
+        __await__ = misused("a Stream is not awaited: write `for chunk in stream`, or take AsyncClient for `async for`")
 
     def __del__(self) -> None:
         if hasattr(self, "_driver"):  # a constructor that failed leaves none behind

@@ -167,7 +167,7 @@ def test_a_conversation_saves_and_loads_whole() -> None:
     conversation.chat("Q")
     loaded = Conversation.model_validate_json(conversation.model_dump_json())
     assert loaded.model_dump() == conversation.model_dump()
-    assert set(loaded.model_dump()) == {"provider", "model", "system", "messages", "state", "turns"}
+    assert set(loaded.model_dump()) == {"provider", "model", "system", "messages", "state", "turns", "options"}
 
 
 def test_a_conversation_without_a_client_says_how_to_get_one() -> None:

@@ -19,8 +19,11 @@ import pytest
 import trio
 
 from llmclients import AsyncClient, Client, ConfigurationError, MissingAPIKeyError, StreamInterruptedError, Timeout
-from llmclients.testing import FaultServer, MockTransport, Reply
+from llmclients.testing import FaultServer, MockTransport, Reply, mock_clients
 from llmclients.testing.fault_server import CHUNKED_HEAD, HOLD, ReceivedRequest, Script, chunked
+from llmclients.transports.base import TransportSettings
+from llmclients.transports.httpx.transport import HttpxTransport
+from llmclients.transports.requests.transport import RequestsTransport
 
 KINDS = [Client, AsyncClient]
 KEY = "sk-SECRETSECRET"
@@ -36,13 +39,8 @@ def _no_key_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sent_key(client: Any) -> str | None:
     """The Authorization header that a client would send."""
-    mock = MockTransport([Reply(json=ANSWER)])
-    if isinstance(client, AsyncClient):
-        client._transport = mock.asynchronous()
-        asyncio.run(client.chat("x"))
-    else:
-        client._transport = mock.sync()
-        client.chat("x")
+    with mock_clients(Reply(json=ANSWER)) as mock:
+        asyncio.run(client.chat("x")) if isinstance(client, AsyncClient) else client.chat("x")
     return dict(mock.requests[0].headers).get("Authorization")
 
 
@@ -61,7 +59,7 @@ def test_a_pickled_client_has_its_settings_and_not_its_key(monkeypatch: pytest.M
         assert repr(again) == repr(client)
         for name in ("base_url", "timeout", "chat_timeout", "retry", "transport", "is_default_endpoint", "model"):
             assert getattr(again._settings, name) == getattr(client._settings, name)
-        assert [other.label for other in again._settings.fallbacks] == ["yqcloud"]
+        assert [other.settings.label for other in again._settings.fallbacks] == ["yqcloud"]
     with pytest.raises(
         MissingAPIKeyError, match=r"pickled, and a key is left out .* set OPENAI_API_KEY in this process"
     ):
@@ -140,8 +138,11 @@ def test_a_copy_in_the_same_process_keeps_the_key_and_has_connections_of_its_own
     assert again._settings is client._settings
     assert again._transport is not client._transport
     assert sent_key(copied({"client": client})["client"] if copied is copy.deepcopy else again) == f"Bearer {KEY}"
-    mine = kind("openai/m", api_key=KEY, transport=MockTransport())
-    assert copied(mine)._transport is mine._transport
+    mock = MockTransport([Reply(json=ANSWER), Reply(json=ANSWER)])
+    mine = kind("openai/m", api_key=KEY, transport=mock)
+    for one in (mine, copied(mine)):
+        asyncio.run(one.chat("x")) if kind is AsyncClient else one.chat("x")
+    assert len(mock.requests) == 2
 
 
 # --- loops ----------------------------------------------------------------------------------------------------------
@@ -165,10 +166,11 @@ def answer_in_kind(request: ReceivedRequest) -> Script:
     return [CHUNKED_HEAD, chunked(text)]
 
 
-def test_one_async_client_serves_the_loops_of_several_threads_and_closes_for_all() -> None:
+def test_one_async_client_serves_the_loops_of_several_threads_and_its_transport_closes_for_all() -> None:
     failures: list[str] = []
     with FaultServer(answer_in_kind) as server:
-        client = AsyncClient("yqcloud", base_url=server.url, trust_env=False, retry=None)
+        transport = HttpxTransport(TransportSettings(trust_env=False))
+        client = AsyncClient("yqcloud", base_url=server.url, transport=transport, retry=None)
 
         def work(number: int) -> None:
             async def ask(turn: int) -> None:
@@ -180,7 +182,7 @@ def test_one_async_client_serves_the_loops_of_several_threads_and_closes_for_all
                 if answer != text:
                     failures.append(f"{text}: {answer}")
                 if number == 0:
-                    await client.close()
+                    await transport.close()
 
             for turn in range(12):
                 try:
@@ -241,8 +243,9 @@ def test_a_handler_closes_what_the_thread_reads_and_goes_on(alarm: Any, whose: s
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer's signal")
 def test_handlers_that_close_at_any_moment_neither_hang_nor_mix_answers(alarm: Any) -> None:
     with FaultServer(answer_in_kind) as server:
-        client = Client("yqcloud", base_url=server.url, trust_env=False, retry=3)
-        alarm(client.close, 0.005, 0.011)
+        transport = RequestsTransport(TransportSettings(trust_env=False))
+        client = Client("yqcloud", base_url=server.url, transport=transport, retry=3)
+        alarm(transport.close, 0.005, 0.011)
         until = time.monotonic() + 1
         answers = []
         while time.monotonic() < until:

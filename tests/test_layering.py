@@ -33,6 +33,7 @@ CLIENT = (
     "",  # whose public names, loaded when a hint is evaluated, stand in the signatures
     "base_client",
     "base_stream",
+    "misuse",
     "driver",
     "async_driver",
     "stream",
@@ -48,6 +49,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "_version": (),
     "tuning": (),
     "errors": (),
+    "misuse": (),
     "types.*": TYPES,
     "config": (),
     "config.values": ("errors",),
@@ -57,6 +59,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "config.endpoint": ("config.environment", "codecs.addresses", "codecs.base", "providers.*", "errors"),
     "config.pickled": ("config.*", "providers.*", "errors"),
     "config.server": ("providers.*", "errors"),
+    "config.parts": ("codecs.base", *TYPES),
+    "config.hints": (),
+    "config.fallback": ("config.hints", "codecs.base", *TYPES),
     "config.client": ("config.*", "codecs.base", "providers.*", "transports.base", "transports.stand_in", *TYPES),
     "codecs.*": (*SHARED_CODECS, *TYPES),
     "codecs.*.*": ("{own}.*", *SHARED_CODECS, *TYPES),
@@ -67,14 +72,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "providers.*": ("providers.*", "codecs.base", "errors"),
     "calls.*": ("calls.*", *CALL),
     "conversation": ("", "calls.*", *CALL),
-    "base_client": ("", "calls.*", *CALL),
+    "base_client": ("", "bulk.cooldown", "bulk.rows", "calls.*", "history.recording", *CALL),
     "base_stream": ("calls.*", *CALL),
     "driver": ("calls.*", "transports", *CALL),
     "async_driver": ("calls.*", "transports", *CALL),
-    "stream": ("base_stream", "driver", "calls.*", "transports", *CALL),
-    "async_stream": ("base_stream", "async_driver", "calls.*", "transports", *CALL),
-    "client": CLIENT,
-    "async_client": CLIENT,
+    "stream": ("base_stream", "misuse", "driver", "calls.*", "transports", *CALL),
+    "async_stream": ("base_stream", "misuse", "async_driver", "calls.*", "transports", *CALL),
+    "client": (*CLIENT, "bulk.map", "bulk.stopping"),
+    "async_client": (*CLIENT, "bulk.async_map"),
+    "bulk": ("bulk.limits",),
+    "bulk.*": ("bulk.*", "config.values", "transports.base", *TYPES),
+    "bulk.options": ("calls.overrides", "calls.tool_options", "config.values", *TYPES),
+    "mcp": TYPES,
     "": ("_version", "config.values", "providers.*", *TYPES),
     "local.*": ("local.*", *VALUES, "errors"),
     "testing": ("testing.*", "transports.mock"),
@@ -83,10 +92,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "testing.codec_suite": ("testing.*", "transports.mock", *PROGRAM),
     "testing.codec_suite.*": ("testing.*", "transports.mock", *PROGRAM),
     "relay": ("relay.*", "errors"),
-    "relay.*": ("relay.*", *PROGRAM),
-    "relay.codecs.*": ("{own}.*", "relay.errors", "codecs.raw_text.prompt", *TYPES),
+    "relay.*": ("relay.*", "transports.content_encoding", *PROGRAM),
+    "relay.codecs.*": ("{own}.*", "relay.errors", "codecs.*.names", "codecs.raw_text.prompt", *TYPES),
+    "history": ("history.*",),
+    "history.*": ("history.*", "config.environment", *TYPES),
+    "history.recording": ("history.*", "calls.recorded", *TYPES),
     "demo": ("relay.*", *PROGRAM),
-    "cli.*": ("cli.*", "relay.*", "demo", *PROGRAM),
+    "cli.*": ("cli.*", "history.*", "relay.*", "demo", *PROGRAM),
     "__main__": ("cli.*",),
 }
 """For each room, the most specific rule first to speak: what it may import besides packages that hold only a docstring."""
@@ -105,7 +117,9 @@ LIBRARIES: dict[str, set[str]] = {
     "tomli": {"relay.config"},
     "uvicorn": {"relay.*"},
     "xllamacpp": {"local.*"},
-    "pydantic": {"types.*", "conversation"},
+    "platformdirs": {"history.paths"},
+    "pydantic": {"types.*", "conversation", "mcp"},
+    "mcp": {"mcp"},
     "pydantic_core": {"codecs.*", "types.signatures", "calls.tool_runner", "relay.codecs.*"},
     "typing_extensions": {"types.*", "conversation", "config.*", "base_client", "client", "async_client"},
 }
@@ -274,7 +288,7 @@ def test_only_config_reads_the_environment() -> None:
 def test_only_call_s_rooms_log() -> None:
     rooms = {module for module in KNOWN if "logging" in outside(module)}
     servers = {module for module in rooms if matches(module, ["relay.*"]) and not matches(module, ["relay.codecs.*"])}
-    assert rooms - servers <= {"calls.base", "calls.chat", "demo"}
+    assert rooms - servers <= {"calls.base", "calls.chat", "calls.tool_runner", "demo"}
 
 
 def test_what_is_there_for_type_checkers_does_not_count() -> None:

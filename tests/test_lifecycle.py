@@ -19,7 +19,7 @@ from helpers import open_descriptors
 
 from llmclients import AsyncClient, Client
 from llmclients.config.values import Timeout
-from llmclients.errors import APIError, APIResponseError, StreamInterruptedError
+from llmclients.errors import APIError, APIResponseError, ConfigurationError, StreamInterruptedError
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import (
     CHUNKED_HEAD,
@@ -157,12 +157,23 @@ def test_closing_the_client_frees_idle_connections_though_an_error_is_kept() -> 
         assert server.wait_for(0), caught
 
 
-def test_a_closed_client_can_be_used_again(server: FaultServer, client: Client) -> None:
+def test_a_closed_client_sends_nothing_more(server: FaultServer, client: Client) -> None:
     server.use(echo)
-    for text in ("one", "two"):
-        assert client.chat(text).text == text
+    assert client.chat("one").text == "one"
+    begun = client.stream("two")
+    for _ in range(2):
         client.close()
         assert server.wait_for(0)
+    for call in (
+        lambda: client.chat("two"),
+        lambda: client.stream("two"),
+        client.models,
+        client.__enter__,
+        begun.__next__,
+    ):
+        with pytest.raises(ConfigurationError, match="the client is closed"):
+            call()
+    assert server.exchanges == 1
 
 
 # --- leaving a stream, async ----------------------------------------------------------------------------------------

@@ -10,14 +10,19 @@ import pytest
 
 from llmclients import AsyncClient, AsyncConversation, AsyncStream, Client, Conversation, Stream
 from llmclients.base_client import BaseClient
+from llmclients.bulk.async_map import AsyncMapResults
+from llmclients.bulk.map import MapResults
 from llmclients.config.client import ClientOptions
 
-PAIRS = [(Client, AsyncClient), (Stream, AsyncStream), (Conversation, AsyncConversation)]
+PAIRS = [(Client, AsyncClient), (Stream, AsyncStream), (Conversation, AsyncConversation), (MapResults, AsyncMapResults)]
 AWAITED = {
     "Client": {"chat", "models", "close", "__aenter__", "__aexit__"},
     "Stream": {"close", "__aenter__", "__aexit__", "__anext__"},
     "Conversation": {"chat"},
+    "MapResults": {"close", "__aenter__", "__aexit__", "__anext__"},
 }
+PER_CALL = ("system", "timeout", "headers", "retry")
+TOOLS = ("run_tools", "max_turns", "on_tool_call", "on_tool_result", "raise_tool_errors")
 PROTOCOLS = {"__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__"}
 
 pairs = pytest.mark.parametrize(("sync", "mirror"), PAIRS, ids=lambda kind: kind.__name__)
@@ -30,6 +35,8 @@ def public(kind: type[Any]) -> dict[str, Any]:
         if base.__module__.startswith(("llmclients", "collections.abc", "typing")):
             for name in vars(base):
                 plain = PROTOCOLS.get(name, name)
+                if getattr(vars(base)[name], "__module__", "") == "llmclients.misuse":
+                    continue  # the other kind's method, which says so
                 if not name.startswith("_") or plain in PROTOCOLS.values():
                     found[plain] = inspect.getattr_static(kind, name)
     return found
@@ -60,13 +67,17 @@ def test_both_have_the_same_public_names(sync: type[Any], mirror: type[Any]) -> 
 
 
 def test_the_names_are_the_documented_ones() -> None:
-    assert set(public(Client)) == {"chat", "stream", "conversation", "models", "close", "__enter__", "__exit__"}
+    assert set(public(Client)) == {
+        *("chat", "stream", "map", "conversation", "with_options", "models", "close", "__enter__", "__exit__"),
+    }
     assert set(public(Stream)) == {
         *("response", "open", "text_stream", "objects", "partial", "partial_tool_calls", "close"),
         *("__enter__", "__exit__", "__iter__", "__next__"),
     }
     assert {"chat", "stream", "bind"} <= set(public(Conversation))
-    assert set(Conversation.model_fields) == {"provider", "model", "system", "messages", "state", "turns"}
+    assert set(Conversation.model_fields) == {
+        *("provider", "model", "system", "messages", "state", "turns", "options"),
+    }
 
 
 @pairs
@@ -85,31 +96,24 @@ def test_both_have_the_same_parameters_defaults_and_types(sync: type[Any], mirro
 def test_the_client_s_arguments_are_the_documented_ones() -> None:
     found = {name: (kind.name, default) for name, kind, default, _ in parameters(Client.__init__)[1:]}
 
-    assert list(found) == ["provider", "transport", "options"]
+    assert list(found) == ["provider", "transport", "log", "options"]
     assert list(ClientOptions.__annotations__) == [
         *("model", "api_key", "base_url", "region", "model_path", "context_size", "threads", "headers", "timeout"),
-        *("retry", "proxy", "fallback", "trust_env", "verify", "cert", "max_response_bytes"),
+        *("retry", "proxy", "fallback", "defaults", "trust_env", "verify", "cert", "max_response_bytes", "limits"),
     ]
-    for name in ("provider", "transport", *ClientOptions.__annotations__):
+    for name in ("provider", "transport", "log", *ClientOptions.__annotations__):
         assert re.search(rf"^ +{name}: ", BaseClient.__init__.__doc__ or "", re.MULTILINE), name
     assert found["provider"] == ("POSITIONAL_OR_KEYWORD", "local")
-    assert found["transport"] == ("KEYWORD_ONLY", None)
+    assert found["transport"] == found["log"] == ("KEYWORD_ONLY", None)
     assert found["options"][0] == "VAR_KEYWORD"
     assert [name for name, kind, _, _ in parameters(Client.chat)] == [
-        *("self", "messages", "model", "run_tools", "max_turns", "options"),
+        *("self", "messages", "model", *PER_CALL, *TOOLS, "options"),
     ]
     assert [name for name, kind, _, _ in parameters(Client.stream)] == [
-        "self",
-        "messages",
-        "model",
-        "restart",
-        "options",
+        *("self", "messages", "model", *PER_CALL, "restart", *TOOLS, "options"),
     ]
     assert [name for name, kind, _, _ in parameters(Client.conversation)] == [
-        "self",
-        "system",
-        "model",
-        "messages",
+        *("self", "system", "model", "messages", "options"),
     ]
 
 

@@ -6,11 +6,12 @@ import logging
 import random
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from llmclients.calls.flow import READ_BODY, CallState, Flow, Open, ResponseHead, Sleep, StartServer
@@ -31,8 +32,12 @@ from llmclients.errors import (
     one_line,
 )
 from llmclients.transports.base import Clock, HTTPRequest
+from llmclients.types.headers import NO_HEADERS, Headers
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
+
+if TYPE_CHECKING:  # few clients have limits
+    from llmclients.calls.pacing import Paced, Pacer
 
 __all__ = ["RNG", "BaseCall", "CallView", "reading_reply"]
 
@@ -115,6 +120,8 @@ class BaseCall(ABC):
         self._base_url = settings.base_url or ""
         self._timeout = settings.timeout
         self._request_id: str | None = None
+        self._reply_headers: Mapping[str, str] | None = None
+        self._paced: Paced | None = None
         self.state = state or CallState()
         try:
             self._encoded = self._encode(context)
@@ -157,6 +164,8 @@ class BaseCall(ABC):
         if settings.timeout.total is not None and state.deadline is None:
             state.deadline = clock.monotonic() + settings.timeout.total
         retries = Retries(settings.retry, state.deadline, self._rng)
+        if settings.limits is not None:
+            attempt = self._behind_permits(settings.limits, attempt)
         while True:
             if settings.start is not None:  # each time: a server that has ended is started again, at another address
                 endpoint = yield StartServer(settings.start)
@@ -167,6 +176,7 @@ class BaseCall(ABC):
                 return (yield from attempt())
             except APIError as error:
                 failure = error
+            retries.deadline = state.deadline  # a wait for a permit may have moved it
             # Outside the handler: an error raised within it would keep `failure`, and what that shows, as its context.
             decision = _FINAL if self.is_final() else self._decide(retries, failure)
             if decision.wait is None:
@@ -175,6 +185,15 @@ class BaseCall(ABC):
             state.errors.append(self._located(failure).with_traceback(None))
             _log.info("%s; attempt %d follows in %.2f s", state.errors[-1], retries.attempts, decision.wait)
             yield Sleep(decision.wait)
+
+    def _behind_permits(self, pacer: Pacer, attempt: Callable[[], Flow[T]]) -> Callable[[], Flow[T]]:
+        """The attempt, each time when the limits allow it."""
+        from llmclients.calls.pacing import Paced
+
+        request = self._chat_request()
+        max_tokens = None if request is None else request.max_tokens
+        paced = self._paced = Paced(pacer, self._clock, self.state, len(self._encoded.body), max_tokens)
+        return lambda: paced.attempt(attempt)
 
     def _decide(self, retries: Retries, failure: APIError) -> Decision:
         return retries.decide(failure, self._clock.monotonic(), is_restart=self.is_restart())
@@ -194,8 +213,11 @@ class BaseCall(ABC):
             direct=self._settings.start is not None,
             call=self,
         )
-        self._request_id = None
+        self._request_id = self._reply_headers = None
         head: ResponseHead = yield Open(request, self._timeout, self.state.deadline)
+        self._reply_headers = head.headers
+        if self._paced is not None:
+            self._paced.observe(head.headers)
         names = self._settings.codec.request_id_headers
         self._request_id = next(filter(None, map(head.headers.get, names)), None)
         if _log.isEnabledFor(logging.DEBUG):
@@ -251,8 +273,14 @@ class BaseCall(ABC):
         return self._mask()(text)
 
     def _mask(self) -> Mask:
-        headers = _merged(self._encoded.headers, self._settings.headers)
-        return Mask(find_secrets(headers, self._context.api_key, _proxy(self._settings, self._base_url)))
+        return _mask(self._settings, self._encoded.headers, self._context.api_key, self._base_url)
+
+    def _headers(self) -> Mapping[str, str]:
+        """The headers of the reply, for who receives it. They hold what masks them, and not the whole request."""
+        if self._reply_headers is None:
+            return NO_HEADERS
+        hide = partial(_without_secrets, self._settings, self._encoded.headers, self._context.api_key, self._base_url)
+        return Headers(self._reply_headers, hide)
 
     def _located(self, error: APIError, previous_errors: Sequence[APIError] = ()) -> APIError:
         """The error as its receiver gets it: where it happened, what had come until then, and no secret.
@@ -273,8 +301,7 @@ class BaseCall(ABC):
         }
         if isinstance(error, APIStatusError):
             attributes["body"] = hide(error.body, urls=True)
-            cookie = {"set-cookie": "***"} if "set-cookie" in error.headers else {}
-            attributes["headers"] = {**hide(dict(error.headers), urls=True), **cookie}
+            attributes["headers"] = _masked_headers(hide, dict(error.headers))
         message = one_line(hide(error.uncut_message, urls=True), _MAX_MESSAGE)
         located = error.copy_with(f"{name} ({urlsplit(self._base_url).hostname}): {message}", **attributes)
         if any(hide.finds_in(f"{one} {one!r}") for one in chained_errors(error)):
@@ -284,6 +311,27 @@ class BaseCall(ABC):
             message = f"{len(previous_errors)} earlier attempts failed"
             located.__cause__ = ExceptionGroup(message, [*previous_errors, *cause])  # noqa: F821 - from Python 3.11 on
         return located
+
+
+def _mask(settings: ClientSettings, headers: tuple[tuple[str, str], ...], key: str | None, base_url: str) -> Mask:
+    """What hides the secrets of a request with the codec's `headers`."""
+    return Mask(find_secrets(_merged(headers, settings.headers), key, _proxy(settings, base_url)))
+
+
+def _without_secrets(
+    settings: ClientSettings,
+    headers: tuple[tuple[str, str], ...],
+    key: str | None,
+    base_url: str,
+    reply_headers: dict[str, str],
+) -> dict[str, str]:
+    return _masked_headers(_mask(settings, headers, key, base_url), reply_headers)
+
+
+def _masked_headers(hide: Mask, headers: dict[str, str]) -> dict[str, str]:
+    """A reply's headers without what the request has to keep secret, and without what the server sets for the next."""
+    cookie = {"set-cookie": "***"} if "set-cookie" in headers else {}
+    return {**hide(headers, urls=True), **cookie}
 
 
 def _proxy(settings: ClientSettings, url: str) -> Proxy | None:

@@ -4,50 +4,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from llmclients.calls.accumulator import Accumulator
+from llmclients.calls.arguments import ChatArguments, OnComplete
 from llmclients.calls.base import RNG, BaseCall, reading_reply
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import DRAIN, READ, CallState, Flow
 from llmclients.calls.think_tags import ThinkTags
 from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
-from llmclients.errors import APIError, APIResponseError, StructuredOutputError
-from llmclients.transports.base import Clock
-from llmclients.types.messages import Message
+from llmclients.config.fallback import shared_options
+from llmclients.errors import APIError, APIResponseError, InvalidRequestError, StructuredOutputError
+from llmclients.transports.base import Clock, client_closed
+from llmclients.types.choice import Choice
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse, Chunk
 
 if TYPE_CHECKING:
+    from llmclients.calls.tool_options import ToolOptions
     from llmclients.types.response_format import ResponseFormat
 
-__all__ = ["Backend", "ChatArguments", "ChatCall", "OnComplete", "prepare"]
+__all__ = ["Backend", "ChatCall", "Connections", "prepare"]
 
 _RESTARTED = Chunk.model_construct(restarted=True)  # a validator for one chunk would be built at every start
-
-
-class ChatArguments(NamedTuple):
-    """What a caller asks for, on its way from a client's method to its call.
-
-    Attributes:
-        messages: the client's own copies, checked.
-        model: the model of this call, or None for the client's.
-        options: fields of `ChatRequest`, and the provider's own options, as they were given.
-        state: what the wire keeps over a conversation's turns; empty outside one.
-        restart: whether a stream goes on after a break.
-    """
-
-    messages: list[Message]
-    model: str | None = None
-    options: Mapping[str, Any] = {}
-    state: Mapping[str, Any] = {}
-    restart: bool = False
-
-
-OnComplete: TypeAlias = Callable[[ChatResponse], None]
-"""Called with the whole answer when a stream has come to its end."""
 
 
 class Backend(NamedTuple):
@@ -56,45 +38,65 @@ class Backend(NamedTuple):
     Attributes:
         provider: the provider's name.
         new_state: makes what the provider's wire keeps over the turns of a new conversation.
-        chat: gives the answer, or what is awaited for it; with a number, after at most so many turns of the tool loop.
-        stream: gives the stream.
+        chat: gives the answer, or what is awaited for it; with tool options, that of the tool loop.
+        stream: gives the stream; the same.
     """
 
     provider: str
     new_state: Callable[[], dict[str, Any]]
-    chat: Callable[[ChatArguments, int | None], Any]
-    stream: Callable[[ChatArguments, OnComplete], Any]
+    chat: Callable[[ChatArguments, ToolOptions | None], Any]
+    stream: Callable[[ChatArguments, OnComplete, ToolOptions | None], Any]
+
+
+class Connections(Protocol):
+    """What a call needs to know of the client's connections before it is sent."""
+
+    clock: Clock
+    closed: bool
 
 
 def prepare(
-    settings: ClientSettings, clock: Clock, arguments: ChatArguments, *, stream: bool
+    settings: ClientSettings,
+    clock: Clock,
+    arguments: ChatArguments,
+    *,
+    stream: bool,
+    transport: Connections | None = None,
 ) -> ChatCall | FallbackCall:
     """The call that the arguments mean. What is sent is fixed here, also to the providers to fall back on.
 
+    Args:
+        clock: the transport's.
+        transport: what the driver sends by, for when it is to go back to that from a fallback client's.
+
     Raises:
-        ConfigurationError: one of them cannot carry the request; nothing is sent to any.
+        ConfigurationError: one of them cannot carry the request, its client is closed, or a stream is asked for several
+            answers; nothing is sent to any.
     """
-    messages, model, options, state, restart = arguments
+    messages, model, options, state, restart, overrides = arguments
+    if overrides is not None:
+        settings = overrides.applied(settings)
     request, codec_options = settings.request(messages, model, options)
+    if stream and (request.n or 1) > 1:
+        raise InvalidRequestError(f"a stream is of one answer, not of n={request.n}: use chat(…, n=…)", argument="n")
     shared_state = CallState()
     first = ChatCall(
         settings, clock, request, codec_options, stream=stream, restart=restart, wire_state=state, state=shared_state
     )
     if not settings.fallbacks:
         return first
-    # Options of the first provider's own wire, and its model, mean nothing to the others.
-    first_only = {*settings.codec.options.model_fields, "extra"} - CodecOptions.model_fields.keys()
-    shared = {name: value for name, value in options.items() if name not in first_only}
-    others = [(other, *other.request(request.messages, None, shared)) for other in settings.fallbacks]
-    return FallbackCall(
-        [
-            first,
-            *(
-                ChatCall(other, clock, asked, unset, stream=stream, restart=restart, state=shared_state)
-                for other, asked, unset in others
-            ),
-        ]
-    )
+    calls, carriers = [first], [transport]
+    for other, client in settings.fallbacks:
+        asked, unset = other.request(request.messages, None, shared_options(settings, options, other))
+        carrier, its_clock = transport, clock
+        if client is not None:
+            carrier = client._transport
+            if carrier.closed:
+                raise client_closed(f"the client of {other.label} to fall back on")
+            its_clock = carrier.clock
+        calls.append(ChatCall(other, its_clock, asked, unset, stream=stream, restart=restart, state=shared_state))
+        carriers.append(carrier)
+    return FallbackCall(calls, carriers)
 
 
 class ChatCall(BaseCall):
@@ -108,6 +110,8 @@ class ChatCall(BaseCall):
     Raises:
         ConfigurationError: the provider's wire cannot carry the request.
     """
+
+    runs_tools = False
 
     def __init__(
         self,
@@ -196,6 +200,7 @@ class ChatCall(BaseCall):
         response.provider = self._settings.provider.name
         response.model = response.model or self._context.model or None
         response.request_id = self._request_id
+        response.__dict__["headers"] = self._headers()  # no dump has it, so it need not count as set
         return response
 
     def _finished(self, response: ChatResponse) -> ChatResponse:
@@ -211,24 +216,36 @@ class ChatCall(BaseCall):
                 f"the answer has no text, but {kinds}: in `partial.other_parts` of this error, as the provider sent it",
                 partial=self._named(response),
             )
-        response_format = self._request.response_format
-        if response_format is not None and response.finish_reason != "tool_calls":
-            try:
-                response.parsed = response_format.parse(response.text)
-            except ValueError as error:
-                cut = ": the answer was cut off" if response.finish_reason == "length" else ""
-                raise StructuredOutputError(
-                    f"the answer is not what response_format asks for ({error}){cut}",
-                    text=response.text,
-                    partial=self._named(response),
-                ) from None
+        if self._request.response_format is not None:
+            self._parse(response, self._request.response_format)
         self._final = self._named(response)
         return self._final
+
+    def _parse(self, response: ChatResponse, response_format: ResponseFormat) -> None:
+        """Set `parsed` of each choice that is an answer, also if one of them does not fit.
+
+        Raises:
+            StructuredOutputError: about the first one that does not.
+        """
+        answers: list[ChatResponse | Choice] = [response, *response.other_choices]
+        misfits: list[tuple[ChatResponse | Choice, str]] = []
+        for answer in answers:
+            if answer.finish_reason != "tool_calls":
+                try:
+                    answer.parsed = response_format.parse(answer.text)
+                except ValueError as error:
+                    misfits.append((answer, str(error)))
+        for answer, reason in misfits[:1]:
+            which = f"choice {answer.index}" if isinstance(answer, Choice) else "the answer"
+            cut = ": the answer was cut off" if answer.finish_reason == "length" else ""
+            message = f"{which} is not what response_format asks for ({reason}){cut}"
+            raise StructuredOutputError(message, text=answer.text, partial=self._named(response))
 
     def _whole_reply(self) -> Flow[ChatResponse]:
         yield from self._open()
         body = yield from self._body()
-        codec, accumulator, tags = self._settings.codec, Accumulator(), self._think_tags()
+        codec, new_tags = self._settings.codec, self._new_think_tags()
+        accumulator, tags = Accumulator(new_tags), new_tags()
         raw = None
         with reading_reply():
             if codec.is_stream(body):  # some gateways stream unasked
@@ -251,7 +268,8 @@ class ChatCall(BaseCall):
         A chunk is decoded when it is asked for, added up when it is handed out, and not kept: most die young.
         """
         state = self.state
-        accumulator, tags = Accumulator(), self._think_tags()
+        new_tags = self._new_think_tags()
+        accumulator, tags = Accumulator(new_tags), new_tags()
         if not state.delivered:
             state.accumulator = accumulator
         head = yield from self._open()
@@ -278,13 +296,15 @@ class ChatCall(BaseCall):
             yield DRAIN
         return self._finished(accumulator.response())
 
-    def _think_tags(self) -> ThinkTags | None:
+    def _new_think_tags(self) -> Callable[[], ThinkTags | None]:
+        """Makes what reads a choice's `<think>` tags. Not a method: an accumulator that held its call were a circle."""
         asked = self._context.options.think_tags
-        return (
-            ThinkTags(omitted=asked is True)
-            if asked or (asked is None and self._settings.provider.think_tags)
-            else None
-        )
+        has_tags = self._settings.provider.think_tags if asked is None else asked
+        return partial(ThinkTags, omitted=asked is True) if has_tags else _no_tags
+
+
+def _no_tags() -> None:
+    """Of a provider whose models write no tags."""
 
 
 class _held_back:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmclients.calls.accumulator import Accumulator
-from llmclients.calls.flow import CallState, Flow
+from llmclients.calls.flow import CallState, Flow, UseConnections
 from llmclients.errors import APIError, APITimeoutError, StructuredOutputError
 from llmclients.types.response import ChatResponse
 
@@ -38,10 +38,14 @@ class FallbackCall:
 
     Args:
         calls: one to each provider, in turn; they share one `CallState`.
+        transports: what carries each; a client that was given to fall back on has its own. None: the driver's, for all.
     """
 
-    def __init__(self, calls: Sequence[_Call]) -> None:
+    runs_tools = False
+
+    def __init__(self, calls: Sequence[_Call], transports: Sequence[Any] | None = None) -> None:
         self._calls = calls
+        self._transports = transports or [None] * len(calls)
         self._current = calls[0]
 
     def reply(self) -> Flow[ChatResponse]:
@@ -80,13 +84,33 @@ class FallbackCall:
         return self._current.misfit(reason)
 
     def _first_answer(self, flow: Callable[[_Call], Flow[ChatResponse]]) -> Flow[ChatResponse]:
-        for call in self._calls[:-1]:
+        last = self._calls[-1]
+        carrier = self._transports[0]
+        for call, transport in zip(self._calls, self._transports, strict=True):
+            if transport is not carrier:
+                self._move_deadline(carrier, transport)
+                carrier = transport
+                yield UseConnections(transport)
             self._current = call
+            if call is last:
+                break
             try:
-                return (yield from flow(call))
+                return (yield from self._answer(flow(call), carrier))
             except APIError as error:
                 if call.is_final() or (isinstance(error, APITimeoutError) and error.phase == "total"):
                     raise
                 call.state.errors.append(error.with_traceback(None))
-        self._current = self._calls[-1]
-        return (yield from flow(self._current))
+        return (yield from self._answer(flow(last), carrier))
+
+    def _answer(self, flow: Flow[ChatResponse], carrier: Any) -> Flow[ChatResponse]:
+        """The flow's answer. What follows it, such as the next turn of a tool loop, begins with the first again."""
+        response = yield from flow
+        if carrier is not self._transports[0]:
+            yield UseConnections(self._transports[0])
+        return response
+
+    def _move_deadline(self, before: Any, after: Any) -> None:
+        """The deadline on the other transport's clock: a test's transport may have one that nobody else goes by."""
+        state = self._current.state
+        if state.deadline is not None and before.clock is not after.clock:
+            state.deadline += after.clock.monotonic() - before.clock.monotonic()

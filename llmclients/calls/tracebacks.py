@@ -10,13 +10,19 @@
 #
 # A frame that still runs cannot be emptied. So who is first to hold a secret calls this where it catches the error, and
 # has none in variables of its own: the constructor of a client, the one of a call, and the driver of its flow.
+#
+# A mistake in an argument is the caller's, so its traceback ends where the caller's line is: the public method that was
+# called catches it, and raises it anew `without_our_frames`, which leaves that method's own. Where anybody else's code
+# is in the traceback (a schema, a transport), all of it stays. Errors of other kinds keep theirs: they may be our bugs.
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from types import TracebackType
+from typing import TypeVar
 
-__all__ = ["clear_locals"]
+__all__ = ["clear_locals", "without_our_frames"]
 
 _PACKAGES = frozenset({
     *("llmclients", "requests", "urllib3", "http", "socket", "ssl", "socks", "socksio", "encodings", "idna", "urllib"),
@@ -25,15 +31,32 @@ _PACKAGES = frozenset({
 })  # fmt: skip
 
 
+ErrorT = TypeVar("ErrorT", bound=BaseException)
+
+
+def without_our_frames(error: ErrorT) -> ErrorT:
+    """The error to raise again in the frame that has caught it, without the frames below, if all of them are ours."""
+    below = error.__traceback__ and error.__traceback__.tb_next
+    traceback = below
+    while traceback is not None:
+        if not _is_ours(traceback):
+            return error.with_traceback(below)
+        traceback = traceback.tb_next
+    return error.with_traceback(None)
+
+
+def _is_ours(traceback: TracebackType) -> bool:
+    return str(traceback.tb_frame.f_globals.get("__name__")).partition(".")[0] in _PACKAGES
+
+
 def clear_locals(error: BaseException) -> None:
     """Empty the frames that `error`, and the errors it is chained to, have left."""
     for one in _chain(error):
         traceback = one.__traceback__
         while traceback is not None:
-            frame = traceback.tb_frame
-            if str(frame.f_globals.get("__name__")).partition(".")[0] in _PACKAGES:
+            if _is_ours(traceback):
                 with suppress(RuntimeError):  # it runs
-                    frame.clear()
+                    traceback.tb_frame.clear()
             traceback = traceback.tb_next
 
 

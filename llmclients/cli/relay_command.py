@@ -19,8 +19,14 @@ __all__ = ["RELAY_KEY_VARIABLE", "add_relay", "relay"]
 
 RELAY_KEY_VARIABLE = "LLMCLIENTS_RELAY_API_KEY"
 
-_RELAY_PATHS = {"yqcloud, say": "/yqcloud", "OpenAI programs": "/openai/v1", "Anthropic programs": "/anthropic"}
-_SETTINGS = ("host", "port", "certfile", "keyfile", "drain_seconds", "max_request_bytes")
+_RELAY_PATHS = {
+    "yqcloud, say": "/yqcloud",
+    "OpenAI programs": "/openai/v1",
+    "Anthropic programs": "/anthropic",
+    "Gemini programs": "/gemini",
+    "Ollama programs": "/ollama",
+}
+_SETTINGS = ("host", "port", "certfile", "keyfile", "drain_seconds", "max_request_bytes", "lenient")
 _LIMITS = ("connections", "head_seconds", "idle_seconds", "body_seconds", "body_pause_seconds", "write_seconds")
 
 
@@ -38,6 +44,12 @@ def add_relay(subparsers: Any, add_assignments: Callable[..., None]) -> None:
     )
     add_assignments(
         parser, "--default", "an option of calls that do not name it, such as max_tokens=64; may be repeated"
+    )
+    parser.add_argument(
+        "--lenient",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="leave out, with a warning, what programs ask for in every request and nobody here can do; default: yes",
     )
     parser.add_argument("--log", choices=("text", "json"), help="a line for each request; default: text")
     parser.add_argument(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from typing_extensions import Unpack
 
-from llmclients.codecs.base import Codec, CodecOptions, PartRule
+from llmclients.codecs.base import Codec, CodecOptions
 from llmclients.config.certificates import ClientCertificate, client_certificate
 from llmclients.config.credentials import has_token, missing_key, request_headers, resolve_key
 from llmclients.config.endpoint import address_of, model_of_address, option_defaults
 from llmclients.config.environment import ca_bundle
+from llmclients.config.fallback import REQUEST_FIELDS, AnyClient, Fallback, fallbacks, with_defaults
+from llmclients.config.hints import ClientPlace, hint_for, hint_of_field
+from llmclients.config.parts import check_parts
 from llmclients.config.pickled import KeySource, reduced
 from llmclients.config.server import SERVER_OPTIONS, other_model, server_on_demand
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
@@ -27,13 +30,13 @@ from llmclients.providers.registry import find_provider
 from llmclients.transports.base import TransportSettings
 from llmclients.transports.stand_in import is_mocked
 from llmclients.types.base import make_model
-from llmclients.types.content import MediaPart
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 
-__all__ = ["ClientOptions", "ClientSettings"]
+if TYPE_CHECKING:  # few clients have limits
+    from llmclients.bulk.limits import Limits
 
-_REQUEST_FIELDS = frozenset(ChatRequest.model_fields) - {"messages", "model"}
+__all__ = ["ClientOptions", "ClientSettings"]
 
 
 class ClientOptions(TypedDict, total=False):
@@ -50,15 +53,21 @@ class ClientOptions(TypedDict, total=False):
     timeout: Timeout | float | None
     retry: RetryPolicy | int | None
     proxy: Proxy | str | bool | None
-    fallback: Sequence[str]
+    fallback: Sequence[str | AnyClient]
+    defaults: Mapping[str, Any] | None
     trust_env: bool
     verify: bool | str | os.PathLike[str]
     cert: ClientCertificate | None
     max_response_bytes: int
+    limits: Limits | None
 
 
-_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "region", *SERVER_OPTIONS, "headers", "fallback")
-"""What says nothing to the providers to fall back on: `headers` may hold a key, and that is for the first provider."""
+_FIRST_PROVIDER_ONLY = (
+    *("model", "api_key", "base_url", "region", *SERVER_OPTIONS),
+    *("headers", "fallback", "defaults", "limits"),
+)
+"""What says nothing to the providers to fall back on: `headers` may hold a key, and that is for the first provider.
+`defaults` are handed on by each call, as far as they concern others."""
 
 
 class ClientSettings(NamedTuple):
@@ -71,10 +80,12 @@ class ClientSettings(NamedTuple):
         server_options: what `start` is given, by name.
         timeout: the limits of a stream, and of all that is no chat; numbers all.
         chat_timeout: those of a plain chat.
-        option_defaults: the wire's own options of calls that do not name them.
+        option_defaults: the wire's own options of calls that do not name them: the environment's, the address's.
+        defaults: the client's options of calls that do not name them.
         key_source: where the key, or a token in its place, comes from.
         has_caller_headers: whether `headers` has some of the caller's.
         unusable: why no call can be made, where pickling has taken the key away.
+        limits: what the calls ask for their permits, a `calls.pacing.Pacer`; None: nobody.
     """
 
     provider: Provider
@@ -91,11 +102,13 @@ class ClientSettings(NamedTuple):
     start: Callable[[], Endpoint] | None = None
     server_options: Mapping[str, Any] = {}
     models: tuple[str, ...] = ()
-    fallbacks: tuple[ClientSettings, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
     option_defaults: Mapping[str, Any] = {}
+    defaults: Mapping[str, Any] = {}
     key_source: KeySource = "none"
     has_caller_headers: bool = False
     unusable: str | None = None
+    limits: Any = None
 
     @classmethod
     def from_arguments(cls, provider: str = "local", **options: Unpack[ClientOptions]) -> ClientSettings:
@@ -104,8 +117,8 @@ class ClientSettings(NamedTuple):
         Raises:
             ConfigurationError: naming the argument that is wrong, or unknown.
         """
-        _check_names(options)
         found, model = _provider_and_model(provider, options.get("model"))
+        _check_names(found, options)
         codec = found.load_codec()
         address, is_default = address_of(found, codec, options.get("base_url"), options.get("region"))
         start, models = server_on_demand(found, options, needed=address is None)
@@ -132,11 +145,13 @@ class ClientSettings(NamedTuple):
             start=start,
             server_options={name: options[name] for name in SERVER_OPTIONS if name in options},  # type: ignore[literal-required]
             models=models,
-            fallbacks=_fallbacks(cls, options),
+            fallbacks=fallbacks(cls, options.get("fallback", ()), _shared(options)),
             option_defaults=option_defaults(found, address),
             key_source=_key_source(found, options, key),
             has_caller_headers=bool(options.get("headers")),
+            limits=_limits(options),
         )
+        settings = with_defaults(settings, options.get("defaults"))
         if start is not None and model:
             settings.model_name(None)  # a name that no call can use is refused at once
         return settings
@@ -161,22 +176,22 @@ class ClientSettings(NamedTuple):
         Raises:
             ConfigurationError: naming the argument that is wrong, unknown, or unknown to this wire.
         """
+        if self.defaults:
+            options = {**self.defaults, **options}
         options_type = self.codec.options
         codec_options = {name: value for name, value in options.items() if name in options_type.model_fields}
         common = {name: value for name, value in options.items() if name not in codec_options}
         for name, value in common.items():
-            if name not in _REQUEST_FIELDS:
-                raise UnsupportedOptionError(
-                    f"there is no option {name!r}{_nearest(name, {*_REQUEST_FIELDS, *options_type.model_fields})}",
-                    argument=name,
-                )
+            if name not in REQUEST_FIELDS:
+                raise UnsupportedOptionError(f"there is no option {name!r}{self.hint(name)}", argument=name)
             if value is not None and name != "extra" and name not in self.codec.fields:
                 raise UnsupportedOptionError(
-                    f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it",
+                    f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it"
+                    f"{hint_of_field(name)}",
                     argument=name,
                 )
         request = ChatRequest.from_checked(messages, model=self.model_name(model), **common)
-        self._check_parts(request)
+        check_parts(request.messages, self.codec, self.provider.name)
         codec_options = {**self.option_defaults, **codec_options}
         return request, options_type(**codec_options) if codec_options else _default_options(options_type)
 
@@ -184,7 +199,11 @@ class ClientSettings(NamedTuple):
         """Whether a call can have this option: the wire has a field for it, and so has each wire to fall back on."""
         if option in self.codec.options.model_fields:
             return True  # the providers to fall back on are not told
-        return option in self.codec.fields and all(other.carries(option) for other in self.fallbacks)
+        return option in self.codec.fields and all(other.settings.carries(option) for other in self.fallbacks)
+
+    def hint(self, name: str, place: ClientPlace = "call") -> str:
+        """What to say of an argument that there is not, at this place; mostly nothing."""
+        return hint_for(name, place, {*REQUEST_FIELDS, *self.codec.options.model_fields}, _ARGUMENTS)
 
     @property
     def default_model(self) -> str | None:
@@ -193,16 +212,6 @@ class ClientSettings(NamedTuple):
             return self.model_name(None)
         except InvalidRequestError:
             return None
-
-    def _check_parts(self, request: ChatRequest) -> None:
-        """Raise UnsupportedOptionError for a part that the wire cannot carry."""
-        for index, message in enumerate(request.messages):
-            for part in message.content if isinstance(message.content, list) else ():
-                if not isinstance(part, MediaPart) or (reason := _unfit(part, self.codec.parts.get(part.type))) is None:
-                    continue
-                raise UnsupportedOptionError(
-                    f"messages[{index}]: {self.provider.name} cannot carry {reason}", argument="messages"
-                )
 
     def model_name(self, model: str | None) -> str:
         """The model of a call, by its own name.
@@ -228,12 +237,15 @@ def _default_options(options_type: type[CodecOptions]) -> CodecOptions:
     return make_model(options_type)
 
 
-def _check_names(options: ClientOptions) -> None:
+_ARGUMENTS = frozenset(ClientOptions.__annotations__)
+
+
+def _check_names(provider: Provider, options: ClientOptions) -> None:
     """Raise ConfigurationError for an argument that no client has."""
-    known = ClientOptions.__annotations__
     for name in options:
-        if name not in known:
-            hint = _nearest(name, {*known, "transport"})
+        if name not in _ARGUMENTS:
+            known = {*REQUEST_FIELDS, *provider.load_codec().options.model_fields}
+            hint = hint_for(name, "client", known, _ARGUMENTS)
             raise ConfigurationError(f"a client has no argument {name!r}{hint}", argument=name)
 
 
@@ -242,10 +254,15 @@ def _provider_and_model(provider: str, model: str | None) -> tuple[Provider, str
     if not isinstance(provider, str):
         raise ConfigurationError(f"provider must be a name, not {type(provider).__name__}", argument="provider")
     name, slash, named_model = provider.partition("/")
-    found = find_provider(name)
+    found = find_provider(name, named_model or None)
     if slash and model is not None:
         raise ConfigurationError(f"the model is named twice: {named_model!r} and {model!r}", argument="model")
     return found, named_model if slash else model
+
+
+def _shared(options: ClientOptions) -> dict[str, Any]:
+    """The arguments that hold for the providers to fall back on, too, as far as these are only named."""
+    return {name: value for name, value in options.items() if name not in _FIRST_PROVIDER_ONLY}
 
 
 def _key_source(provider: Provider, options: ClientOptions, key: str | None) -> KeySource:
@@ -268,33 +285,10 @@ def _transport_settings(options: ClientOptions) -> TransportSettings:
     )
 
 
-def _fallbacks(settings_type: type[ClientSettings], options: ClientOptions) -> tuple[ClientSettings, ...]:
-    """The settings of the providers to fall back on."""
-    names = options.get("fallback", ())
-    if isinstance(names, str) or not isinstance(names, Sequence):
-        raise ConfigurationError("fallback must be a list of providers' names", argument="fallback")
-    shared = {name: value for name, value in options.items() if name not in _FIRST_PROVIDER_ONLY}
-    return tuple(settings_type.from_arguments(name, **shared) for name in names)  # type: ignore[arg-type]
-
-
-def _unfit(part: MediaPart, rule: PartRule | None) -> str | None:
-    """What the rule does not allow of a part, in words."""
-    if rule is None:
-        return f"{part.type} parts"
-    if part.data is None:
-        return None if rule.urls else f"an {part.type} by its URL: give its bytes"
-    if not rule.data:
-        return f"the bytes of an {part.type}: give its URL"
-    if rule.media_types and part.media_type not in rule.media_types:
-        return f"{part.media_type}: it takes {', '.join(sorted(rule.media_types))}"
-    if len(part.data) > rule.max_bytes:
-        return f"an {part.type} of {len(part.data)} bytes: it takes {rule.max_bytes}"
-    return None
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name, or nothing."""
-    import difflib
-
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f": did you mean {near[0]!r}?" if near else ""
+def _limits(options: ClientOptions) -> Limits | None:
+    limits = options.get("limits")
+    if limits is not None and not hasattr(limits, "enter"):
+        raise ConfigurationError(
+            f"limits must be llmclients.bulk.Limits(…), not {type(limits).__name__}", argument="limits"
+        )
+    return limits

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from llmclients.errors import ConfigurationError, InvalidRequestError
-from llmclients.providers.families import likely_client
 from llmclients.providers.provider import Endpoint, Provider
+from llmclients.providers.registry import likely_client
 
 __all__ = ["SERVER_OPTIONS", "other_model", "server_on_demand"]
 

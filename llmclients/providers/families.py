@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llmclients.errors import ConfigurationError
-from llmclients.providers.registry import find_provider
-
-__all__ = ["likely_client"]
+__all__ = ["family_of", "likely_provider"]
 
 _FAMILIES = (
     ("openai", re.compile(r"(gpt|chatgpt|codex|o\d)\b", re.IGNORECASE)),
@@ -17,16 +14,32 @@ _FAMILIES = (
     ("xai", re.compile(r"grok\b", re.IGNORECASE)),
     ("deepseek", re.compile(r"deepseek\b", re.IGNORECASE)),
     ("mistral", re.compile(r"(mistral|ministral|codestral|magistral)\b", re.IGNORECASE)),
+    # Of open models, by many served under many names, these spellings are Ollama's: `llama3.2`, `qwen2.5:7b`.
+    ("ollama", re.compile(r"(code)?(llama|qwen|phi|gemma)\d", re.IGNORECASE)),
 )
 """Makers whose models' names say whose they are, and that serve them themselves."""
 
+_PROVIDERS = {
+    **dict.fromkeys(("chatgpt", "gpt", "open-ai", "open_ai"), "openai"),
+    "claude": "anthropic",
+    **dict.fromkeys(("google", "google-ai", "google-gemini", "google_genai", "googleai", "aistudio", "bard"), "gemini"),
+    **dict.fromkeys(("azure-openai", "azure_openai", "azure_ai", "azureopenai"), "azure"),
+    **dict.fromkeys(("bedrock", "aws"), "bedrock-mantle"),
+    **dict.fromkeys(("mistralai", "le-chat"), "mistral"),
+    "grok": "xai",
+    **dict.fromkeys(("hf", "hugging-face"), "huggingface"),
+    **dict.fromkeys(("together_ai", "togetherai"), "together"),
+    **dict.fromkeys(("fireworks_ai", "fireworksai"), "fireworks"),
+    "lm-studio": "lmstudio",
+}
+"""What people, and other libraries, call a provider."""
 
-def likely_client(model: str) -> str | None:
-    """What to give `Client` for a model: `openai/gpt-4o` of `gpt-4o`, and of itself; None if nobody can tell."""
-    name, slash, rest = model.partition("/")
-    if slash and rest:
-        try:
-            return f"{find_provider(name).name}/{rest}"
-        except ConfigurationError:
-            return None
-    return next((f"{provider}/{model}" for provider, family in _FAMILIES if family.match(model)), None)
+
+def family_of(model: str) -> str | None:
+    """The provider whose model it is by its name; None if nobody can tell."""
+    return next((provider for provider, family in _FAMILIES if family.match(model)), None)
+
+
+def likely_provider(name: str) -> str | None:
+    """The provider that is mostly meant by a name that none has; None if nobody can tell."""
+    return _PROVIDERS.get(name)

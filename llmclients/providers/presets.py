@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from llmclients.codecs.openai_chat.dialect import DialectOptions
 
-__all__ = ["CHAT_CODEC", "IMAGES", "LOGPROBS", "PENALTIES", "PRESETS", "chat_dialect"]
+__all__ = ["CHAT_CODEC", "IMAGES", "LOGPROBS", "PENALTIES", "PRESETS", "chat_dialect", "rare_but"]
 
 
 def chat_dialect(**options: Unpack[DialectOptions]) -> Mapping[str, Any]:
@@ -28,6 +28,13 @@ CHAT_CODEC = "llmclients.codecs.openai_chat.codec:OpenAICodec"
 LOGPROBS = ("logprobs", "top_logprobs")
 PENALTIES = ("presence_penalty", "frequency_penalty")
 IMAGES = ("image", "image-url")
+_RARE = ("n", "logit_bias", "user", "metadata", "service_tier", "verbosity", "prompt_cache_key")
+
+
+def rare_but(*known: str) -> tuple[str, ...]:
+    """The options that only few servers have, without those that this one has: for `unsupported`."""
+    return tuple(option for option in _RARE if option not in known)
+
 
 PRESETS = (
     Provider(
@@ -38,7 +45,9 @@ PRESETS = (
         base_url_variable="OLLAMA_HOST",
         base_url_port=11434,
         dialect=chat_dialect(
-            unsupported=("tool_choice", "parallel_tool_calls", *LOGPROBS), parts=("image",), strict_rules=None
+            unsupported=("tool_choice", "parallel_tool_calls", *LOGPROBS, *rare_but()),
+            parts=("image",),
+            strict_rules=None,
         ),
         think_tags=True,
         notes="Ollama's copy of chat completions, on this machine.",
@@ -48,7 +57,9 @@ PRESETS = (
         CHAT_CODEC,
         "http://localhost:8080/v1",
         aliases=("llamacpp",),
-        dialect=chat_dialect(named_choice=False, parts=(*IMAGES, "audio"), strict_rules=None),
+        dialect=chat_dialect(
+            unsupported=rare_but("n", "logit_bias"), named_choice=False, parts=(*IMAGES, "audio"), strict_rules=None
+        ),
         think_tags=True,
         notes="llama.cpp's server, on this machine.",
     ),
@@ -56,7 +67,7 @@ PRESETS = (
         "vllm",
         CHAT_CODEC,
         "http://localhost:8000/v1",
-        dialect=chat_dialect(parts=(*IMAGES, "audio"), strict_rules=None),
+        dialect=chat_dialect(unsupported=rare_but("n", "logit_bias"), parts=(*IMAGES, "audio"), strict_rules=None),
         think_tags=True,
         notes="vLLM, on this machine.",
     ),
@@ -64,7 +75,9 @@ PRESETS = (
         "lmstudio",
         CHAT_CODEC,
         "http://localhost:1234/v1",
-        dialect=chat_dialect(unsupported=("parallel_tool_calls", *LOGPROBS), parts=("image",), strict_rules=None),
+        dialect=chat_dialect(
+            unsupported=("parallel_tool_calls", *LOGPROBS, *rare_but()), parts=("image",), strict_rules=None
+        ),
         think_tags=True,
         notes="LM Studio, on this machine.",
     ),
@@ -74,7 +87,11 @@ PRESETS = (
         "https://openrouter.ai/api/v1",
         key_variables=("OPENROUTER_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(parts=(*IMAGES, "audio", "file", "file-url"), provider_data_field="reasoning_details"),
+        dialect=chat_dialect(
+            unsupported=rare_but("logit_bias", "user", "metadata", "service_tier", "prompt_cache_key"),
+            parts=(*IMAGES, "audio", "file", "file-url"),
+            provider_data_field="reasoning_details",
+        ),
         notes="OpenRouter: many providers' models.",
     ),
     Provider(
@@ -85,7 +102,12 @@ PRESETS = (
         key_required=True,
         base_url_variable="GROQ_BASE_URL",
         base_url_path="/openai/v1",
-        dialect=chat_dialect(unsupported=LOGPROBS, parts=IMAGES, named_roles=(), strict_members=True),
+        dialect=chat_dialect(
+            unsupported=(*LOGPROBS, *rare_but("user", "service_tier")),
+            parts=IMAGES,
+            named_roles=(),
+            strict_members=True,
+        ),
         think_tags=True,
         notes="Groq.",
     ),
@@ -96,6 +118,7 @@ PRESETS = (
         key_variables=("MISTRAL_API_KEY",),
         key_required=True,
         dialect=chat_dialect(
+            unsupported=rare_but("n", "metadata", "service_tier", "prompt_cache_key"),
             seed_field="random_seed",
             required_word="any",
             parts=IMAGES,
@@ -114,7 +137,8 @@ PRESETS = (
         key_variables=("DEEPSEEK_API_KEY",),
         key_required=True,
         dialect=chat_dialect(
-            unsupported=("seed", "parallel_tool_calls"),
+            user_field="user_id",
+            unsupported=("seed", "parallel_tool_calls", *rare_but("user")),
             parts=(),
             developer_role=False,
             reasoning_field="reasoning_content",
@@ -131,7 +155,7 @@ PRESETS = (
         base_url_variable="TOGETHER_BASE_URL",
         base_url_path="/v1",
         dialect=chat_dialect(
-            unsupported=("parallel_tool_calls",),
+            unsupported=("parallel_tool_calls", *rare_but("n", "logit_bias")),
             logprobs_as_count=True,
             stop_as_list=True,
             parts=IMAGES,
@@ -147,7 +171,12 @@ PRESETS = (
         "https://api.x.ai/v1",
         key_variables=("XAI_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(parts=IMAGES, stream_options=False, wrong_key_message="Incorrect API key"),
+        dialect=chat_dialect(
+            unsupported=rare_but("n", "logit_bias", "user"),
+            parts=IMAGES,
+            stream_options=False,
+            wrong_key_message="Incorrect API key",
+        ),
         notes="xAI.",
     ),
     Provider(
@@ -158,7 +187,7 @@ PRESETS = (
         key_required=True,
         base_url_variable="PERPLEXITY_BASE_URL",
         dialect=chat_dialect(
-            unsupported=("seed", "tools", "tool_choice", "parallel_tool_calls", *LOGPROBS),
+            unsupported=("seed", "tools", "tool_choice", "parallel_tool_calls", *LOGPROBS, *rare_but("n")),
             parts=IMAGES,
             stream_options=False,
             done_required=False,
@@ -172,7 +201,11 @@ PRESETS = (
         "https://api.fireworks.ai/inference/v1",
         key_variables=("FIREWORKS_API_KEY",),
         key_required=True,
-        dialect=chat_dialect(parts=IMAGES, stream_options=False),
+        dialect=chat_dialect(
+            unsupported=rare_but("n", "logit_bias", "user", "metadata", "service_tier", "prompt_cache_key"),
+            parts=IMAGES,
+            stream_options=False,
+        ),
         think_tags=True,
         notes="Fireworks.",
     ),
@@ -184,7 +217,12 @@ PRESETS = (
         key_required=True,
         base_url_variable="CEREBRAS_BASE_URL",
         base_url_path="/v1",
-        dialect=chat_dialect(unsupported=PENALTIES, parts=IMAGES, strict_members=True, stream_options=False),
+        dialect=chat_dialect(
+            unsupported=(*PENALTIES, *rare_but("n", "logit_bias", "user", "service_tier", "prompt_cache_key")),
+            parts=IMAGES,
+            strict_members=True,
+            stream_options=False,
+        ),
         think_tags=True,
         notes="Cerebras.",
     ),
@@ -197,7 +235,7 @@ PRESETS = (
         key_required=True,
         dialect=chat_dialect(
             max_tokens_field="max_completion_tokens",
-            unsupported=("seed", "parallel_tool_calls"),
+            unsupported=("seed", "parallel_tool_calls", *rare_but("n")),
             parts=IMAGES,
             developer_role=False,
             reasoning_field="reasoning_content",
@@ -212,7 +250,10 @@ PRESETS = (
         key_variables=("DASHSCOPE_API_KEY",),
         key_required=True,
         dialect=chat_dialect(
-            unsupported=("frequency_penalty",), parts=IMAGES, developer_role=False, reasoning_field="reasoning_content"
+            unsupported=("frequency_penalty", *rare_but()),
+            parts=IMAGES,
+            developer_role=False,
+            reasoning_field="reasoning_content",
         ),
         notes="Alibaba's Qwen, at Singapore. Other regions and workspaces have a base_url of their own.",
     ),
@@ -224,7 +265,8 @@ PRESETS = (
         key_required=True,
         base_url_variable="ZAI_BASE_URL",
         dialect=chat_dialect(
-            unsupported=(*PENALTIES, "tool_choice", "parallel_tool_calls", *LOGPROBS),
+            user_field="user_id",
+            unsupported=(*PENALTIES, "tool_choice", "parallel_tool_calls", *LOGPROBS, *rare_but("user")),
             parts=IMAGES,
             developer_role=False,
             named_roles=(),
@@ -244,6 +286,7 @@ PRESETS = (
             unsupported=(
                 *("seed", *PENALTIES, "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"),
                 *LOGPROBS,
+                *rare_but(),
             ),
             parts=(),
             developer_role=False,
@@ -258,7 +301,7 @@ PRESETS = (
         "https://api.meta.ai/v1",
         key_variables=("MODEL_API_KEY", "META_API_KEY"),
         key_required=True,
-        dialect=chat_dialect(unsupported=("stop", "tool_choice"), parts=IMAGES),
+        dialect=chat_dialect(unsupported=("stop", "tool_choice", *rare_but()), parts=IMAGES),
         notes="Meta's Model API. Its Llama API is gone.",
     ),
     Provider(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from llmclients.errors import ConfigurationError, UnknownProviderError
 from llmclients.providers.builtin import BUILT_IN
+from llmclients.providers.families import family_of, likely_provider
 from llmclients.providers.hosts import HOSTS
 from llmclients.providers.presets import PRESETS
 from llmclients.providers.provider import Provider
@@ -21,7 +22,7 @@ from llmclients.providers.provider import Provider
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["ENTRY_POINT_GROUP", "find_provider", "provider_names", "register_provider", "registered"]
+__all__ = ["ENTRY_POINT_GROUP", "find_provider", "likely_client", "provider_names", "register_provider", "registered"]
 
 ENTRY_POINT_GROUP = "llmclients.providers"
 
@@ -63,10 +64,11 @@ def registered(provider: Provider) -> Iterator[None]:
 
 
 _MAX_NAME = 30  # characters
+_KEYS = ("sk-", "sk_", "gsk_", "xai-", "aiza", "hf_", "nvapi-", "pplx-", "csk-", "fw_")
 
 
-def find_provider(name: str) -> Provider:
-    """The provider of that name or alias, in upper or lower case.
+def find_provider(name: str, model: str | None = None) -> Provider:
+    """The provider of that name or alias, in upper or lower case. `model` is what was named with it, for a hint.
 
     Raises:
         UnknownProviderError: there is none; the message names similar ones.
@@ -77,13 +79,38 @@ def find_provider(name: str) -> Provider:
     provider = _registered.get(key) or _from_entry_point(key)
     if provider is not None:
         return provider
+    # A long name, or one that begins as keys do, may be a key that was given in the wrong place.
+    if len(name) > _MAX_NAME or key.startswith(_KEYS):
+        called, likely = "of that name", []
+    else:
+        called, likely = f"named {name!r}", _likely(name.strip(), model)
+    hint = f"did you mean {' or '.join(likely)}?" if likely else f"known are {', '.join(provider_names())}"
+    raise UnknownProviderError(f"there is no provider {called}: {hint}", argument="provider")
+
+
+def likely_client(model: str) -> str | None:
+    """What to give `Client` for a model: `openai/gpt-4o` of `gpt-4o`, and of itself; None if nobody can tell."""
+    name, slash, rest = model.partition("/")
+    if slash and rest:
+        try:
+            return f"{find_provider(name).name}/{rest}"
+        except ConfigurationError:
+            return None
+    provider = family_of(model)
+    return f"{provider}/{model}" if provider else None
+
+
+def _likely(name: str, model: str | None) -> list[str]:
+    """What may have been meant by the name of no provider, best first."""
+    key = name.lower()
+    if (provider := likely_provider(key)) is not None:
+        return [repr(f"{provider}/{model}" if model else provider)]
+    if model is None and (client := likely_client(name)) is not None:
+        return [repr(client)]
     import difflib
 
     similar = difflib.get_close_matches(key, {*_registered, *_entry_points()}, n=3, cutoff=0.7)
-    hint = f"did you mean {' or '.join(similar)}?" if similar else f"known are {', '.join(provider_names())}"
-    # A long name, or one that begins as keys do, may be a key that was given in the wrong place.
-    called = "of that name" if len(name) > _MAX_NAME or key.startswith("sk-") else f"named {name!r}"
-    raise UnknownProviderError(f"there is no provider {called}: {hint}", argument="provider")
+    return [f"{one}/{model}" if model else one for one in similar] if len(similar) == 1 else similar
 
 
 def provider_names() -> list[str]:

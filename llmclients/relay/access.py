@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from llmclients.codecs.base import is_json
 from llmclients.relay.accounts import Account, Accounts
+from llmclients.relay.bodies import check_encoding
 from llmclients.relay.errors import Failure, RequestRejected
 from llmclients.relay.guards import is_loopback
 
@@ -26,7 +27,7 @@ def check_access(method: str, headers: Mapping[str, str], accounts: Accounts) ->
     Raises:
         RequestRejected: 401 without the key; 403 where there is no key and the request was not addressed to a loopback
             name, or where Host or Origin is malformed; 415 for a body that is not JSON, or
-            is compressed.
+            is compressed in a way that the relay does not read.
     """
     account = accounts.find(key_sent(headers))
     if account is None:
@@ -49,8 +50,7 @@ def check_access(method: str, headers: Mapping[str, str], accounts: Accounts) ->
         raise RequestRejected(Failure(403, "the request's Host is no host"))
     if not _is_origin(headers.get("origin", "null")):
         raise RequestRejected(Failure(403, "the request's Origin is no origin"))
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestRejected(Failure(415, "the request's body must not be encoded: send no Content-Encoding"))
+    check_encoding(headers)
     if method == "POST" and not is_json(headers.get("content-type", "")):
         raise RequestRejected(Failure(415, "the request's Content-Type must be application/json"))
     return account

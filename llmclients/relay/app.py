@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.middleware import Middleware
 
 from llmclients.async_client import AsyncClient
 from llmclients.errors import ConfigurationError
 from llmclients.relay.accounts import Accounts
-from llmclients.relay.asgi import ASGIExchange
-from llmclients.relay.codecs.ai365vip import Ai365vipServerCodec
-from llmclients.relay.codecs.anthropic import AnthropicServerCodec, is_anthropic
-from llmclients.relay.codecs.base import ServerCodec
-from llmclients.relay.codecs.openai_chat import OpenAIServerCodec
-from llmclients.relay.codecs.openai_responses import OpenAIResponsesServerCodec
-from llmclients.relay.codecs.ylokh import YlokhServerCodec
-from llmclients.relay.codecs.yqcloud import YqcloudServerCodec, is_current
-from llmclients.relay.codecs.yqcloud_legacy import YqcloudLegacyServerCodec
+from llmclients.relay.addresses import PlainPaths
 from llmclients.relay.config import RelayConfig
 from llmclients.relay.cors import cors
-from llmclients.relay.endpoints import ChatEndpoint, CodecSelector, ModelsEndpoint, Relay
-from llmclients.relay.errors import Failure
+from llmclients.relay.endpoints import Relay
 from llmclients.relay.health import health_routes
 from llmclients.relay.operations import Operations
-from llmclients.relay.records import RequestRecord
+from llmclients.relay.routes import SERVER_CODECS, not_found, routes
 from llmclients.relay.routing import Router
 from llmclients.relay.upstream import Upstream
 
 __all__ = ["SERVER_CODECS", "create_app", "make_app", "resolve"]
-
-_YQCLOUD, _YQCLOUD_LEGACY, _AI365VIP = YqcloudServerCodec(), YqcloudLegacyServerCodec(), Ai365vipServerCodec()
-_OPENAI, _RESPONSES, _ANTHROPIC = OpenAIServerCodec(), OpenAIResponsesServerCodec(), AnthropicServerCodec()
-SERVER_CODECS: tuple[ServerCodec, ...] = (
-    YlokhServerCodec(),
-    _YQCLOUD,
-    _YQCLOUD_LEGACY,
-    _AI365VIP,
-    _RESPONSES,
-    _OPENAI,
-    _ANTHROPIC,
-)
 
 
 def create_app(
@@ -57,6 +33,7 @@ def create_app(
     api_key: str | None = None,
     defaults: Mapping[str, Any] | None = None,
     max_request_bytes: int | None = None,
+    lenient: bool | None = None,
     cors_origins: Sequence[str] | None = None,
 ) -> Starlette:
     """The relay in front of one provider or several, as an application for any ASGI server.
@@ -69,13 +46,21 @@ def create_app(
             providers, a `RelayConfig`, in whose place the other arguments stand.
         api_key: the key that clients have to send. Without one, only requests to a loopback address are answered.
         defaults: options of calls that do not name them, such as `{"max_tokens": 64}`.
-        max_request_bytes: the most bytes of one request. Default 32 MiB.
+        max_request_bytes: the most bytes of one request, unpacked. Default 32 MiB.
+        lenient: whether what a wire's programs ask for in every request is left out where nobody behind the relay can
+            do it, with a line in the log and a header of the reply, `x-llmclients-warning`. Else it is rejected.
+            Default: yes.
         cors_origins: the origins of web pages that may use the relay, such as `https://chat.example`.
 
     Raises:
         ConfigurationError: naming the argument, or the file and the member, that is wrong.
     """
-    changes = {"api_key": api_key, "max_request_bytes": max_request_bytes, "cors_origins": cors_origins}
+    changes = {
+        "api_key": api_key,
+        "max_request_bytes": max_request_bytes,
+        "lenient": lenient,
+        "cors_origins": cors_origins,
+    }
     return make_app(*resolve(client, changes, defaults))
 
 
@@ -113,7 +98,7 @@ def make_app(client: AsyncClient | str, config: RelayConfig) -> Starlette:
         server.check_keys(has_client_keys=bool(config.client_keys))
     accounts = Accounts(server.api_key, config.client_keys, config.prices, server.metrics_key)
     operations = Operations()
-    relay = Relay(upstream, accounts, server.max_request_bytes, operations)
+    relay = Relay(upstream, accounts, server.max_request_bytes, operations, server.lenient)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -122,10 +107,10 @@ def make_app(client: AsyncClient | str, config: RelayConfig) -> Starlette:
             await upstream.close()
 
     app = Starlette(
-        routes=[*_routes(relay), *health_routes(operations, accounts)],
-        middleware=cors(server.cors_origins),
+        routes=[*routes(relay), *health_routes(operations, accounts)],
+        middleware=[*cors(server.cors_origins), Middleware(PlainPaths)],
         lifespan=lifespan,
-        exception_handlers={HTTPException: _not_found},
+        exception_handlers={HTTPException: not_found},
     )
     app.router.redirect_slashes = False
     app.state.operations = operations
@@ -137,57 +122,3 @@ def make_app(client: AsyncClient | str, config: RelayConfig) -> Starlette:
 
     app.state.reload = reload
     return app
-
-
-def _routes(relay: Relay) -> Iterator[Route]:
-    def chat(path: str, select_codec: CodecSelector) -> Route:
-        return Route(path, ChatEndpoint(relay, select_codec), methods=["POST"])
-
-    def models(path: str) -> Route:
-        return Route(path, ModelsEndpoint(relay, _openai_or_anthropic), methods=["GET"])
-
-    for codec in SERVER_CODECS:
-        yield chat(codec.prefix + codec.path, _always(codec))
-    yield models("/openai/v1/models")
-    yield models("/anthropic/v1/models")
-    # Without a prefix: where the wires' paths are the same, the headers say which one it is.
-    yield chat("/v1/chat/completions", _always(_OPENAI))
-    yield chat("/v1/responses", _always(_RESPONSES))
-    yield chat("/v1/messages", _always(_ANTHROPIC))
-    yield models("/v1/models")
-    yield chat("/api/generateStream", _either_yqcloud)
-    yield chat("/api/chat", _always(_AI365VIP))
-
-
-def _always(codec: ServerCodec) -> CodecSelector:
-    return lambda headers: codec
-
-
-def _either_yqcloud(headers: Mapping[str, str]) -> ServerCodec:
-    return _YQCLOUD if is_current(headers) else _YQCLOUD_LEGACY
-
-
-def _openai_or_anthropic(headers: Mapping[str, str]) -> ServerCodec:
-    return _ANTHROPIC if is_anthropic(headers) else _OPENAI
-
-
-async def _not_found(request: Request, error: Exception) -> Response:
-    """The reply to a path or a method that the relay does not have: says where the wires are."""
-    assert isinstance(error, HTTPException)
-    prefixes = ", ".join(dict.fromkeys(codec.prefix for codec in SERVER_CODECS))
-    record = RequestRecord(request.method, request.scope["path"])
-    record.status, record.error = error.status_code, error.detail
-    request.app.state.operations.finish(record)
-    # Not `request.url`: that is made of the Host header, which may be none.
-    message = f"{error.detail}: {request.method} {request.scope['path'][:200]}. A base_url ends with one of {prefixes}"
-    body = _openai_or_anthropic(request.headers).encode_error(Failure(error.status_code, message))
-    return _Refusal(body, error.status_code, error.headers, "application/json")
-
-
-class _Refusal(Response):
-    """A reply to a request whose body nobody has read."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [pair for pair in self.headers.items() if pair[0] not in ("content-length", "content-type")]
-        exchange = ASGIExchange(scope, receive, send)
-        await exchange.reply(self.status_code, "application/json", bytes(self.body), headers)

@@ -27,7 +27,7 @@ import math
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
 from llmclients.relay.accounts import Account
@@ -78,6 +78,9 @@ class ASGIExchange:
     Attributes:
         method: the request's, in upper case.
         headers: the request's.
+        path_params: the parts of the path that its route has names for.
+        query: what the address asks besides, by name; the last value of each counts.
+        content: the request's whole body, decoded, once it has been read.
         status: the reply's HTTP status, or 0 until its head has been sent.
         record: what the log and the metrics get to know of it.
         account: whose request it is; None until that is known.
@@ -86,6 +89,9 @@ class ASGIExchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
         self.headers = Headers(scope=scope)
+        self.path_params: dict[str, Any] = scope.get("path_params", {})
+        self.query = QueryParams(scope.get("query_string", b""))
+        self.content: bytes | None = None
         self.status = 0
         self.record = RequestRecord(self.method, scope["path"])
         self.account: Account | None = None

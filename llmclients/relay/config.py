@@ -260,6 +260,7 @@ def _server(table: Table) -> ServerSettings:
     values["cors_origins"] = table.texts("cors_origins")
     values["drain_seconds"] = table.take("drain_seconds", (int, float), "a number")
     values["max_request_bytes"] = table.whole("max_request_bytes")
+    values["lenient"] = table.take("lenient", bool, "true or false")
     given = {name: limits.whole(name) if name == "connections" else limits.number(name) for name in names}
     table.end(["limits"])
     limits.end()

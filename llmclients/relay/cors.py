@@ -9,7 +9,14 @@ from starlette.middleware.cors import CORSMiddleware
 
 __all__ = ["cors"]
 
-_HEADERS_TO_READ = ("request-id", "retry-after", "retry-after-ms", "x-request-id", "x-should-retry")
+_HEADERS_TO_READ = (
+    "request-id",
+    "retry-after",
+    "retry-after-ms",
+    "x-llmclients-warning",
+    "x-request-id",
+    "x-should-retry",
+)
 
 
 def cors(origins: Sequence[str]) -> list[Middleware]:

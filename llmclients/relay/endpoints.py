@@ -19,32 +19,37 @@ import logging
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
-from llmclients.errors import InvalidRequestError, LLMClientError
+from llmclients.errors import InvalidRequestError, LLMClientError, one_line
 from llmclients.relay.access import check_access
 from llmclients.relay.accounts import Accounts
 from llmclients.relay.asgi import ASGIExchange, ClientDisconnected
+from llmclients.relay.bodies import decoded_body
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.errors import Failure, RequestRejected
-from llmclients.relay.log_text import exception_text
+from llmclients.relay.log_text import MAX_LINE, exception_text
 from llmclients.relay.operations import Operations
 from llmclients.relay.routing import Router
 from llmclients.relay.upstream import Upstream
 
-__all__ = ["ChatEndpoint", "CodecSelector", "ModelsEndpoint", "Relay"]
+__all__ = ["ChatEndpoint", "CodecSelector", "Endpoint", "Relay", "warning_headers"]
 
 _log = logging.getLogger("llmclients.relay")
 
 _SMALL_BODY = 64 * 1024
 _MAX_MODEL_NAME = 256
 
-CodecSelector: TypeAlias = Callable[[Mapping[str, str]], ServerCodec]
-"""Which wire a request is of, by its headers (names in lower case)."""
+CodecSelector: TypeAlias = Callable[[ASGIExchange], ServerCodec]
+"""Which wire a request is of: by its head, and once its body has been read, by that, too."""
+
+_WARNING_HEADER = "x-llmclients-warning"
+"""The header of a reply that says what of its request was left out, or is not exact."""
+_MAX_WARNING = 1000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +59,17 @@ class Relay:
     Attributes:
         upstream: who answers.
         accounts: whose requests are answered.
-        max_request_bytes: the most bytes of one request's body.
+        max_request_bytes: the most bytes of one request's body, decoded.
         operations: the operator's side of it.
+        lenient: whether what a wire's programs ask for always, and nobody behind the relay can do, is left out, with a
+            warning.
     """
 
     upstream: Upstream | Router
     accounts: Accounts
     max_request_bytes: int
     operations: Operations
+    lenient: bool
 
 
 class Endpoint(ABC):
@@ -74,30 +82,35 @@ class Endpoint(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, whatever happens, and log how it ended."""
         exchange = ASGIExchange(scope, receive, send)
-        codec, record = self._select_codec(exchange.headers), exchange.record
-        record.wire = codec.name
+        record = exchange.record
         with self._relay.operations.request(record):
             try:
-                record.outcome = await self._serve(exchange, codec)
+                record.outcome = await self._serve(exchange)
             except ClientDisconnected:
                 record.outcome = exchange.closed_because or "the client went away"
             finally:
                 if exchange.account is not None:
                     exchange.account.end(record.model, record.usage)
 
-    async def _serve(self, exchange: ASGIExchange, codec: ServerCodec) -> str:
+    async def _serve(self, exchange: ASGIExchange) -> str:
         """Reply, be it with an error. How it ended, in the relay's own words.
 
         Raises:
             ClientDisconnected: there is nobody to reply to.
         """
+        limit = self._relay.max_request_bytes
+        codec = self._select_codec(exchange)
+        exchange.record.wire = codec.name
         try:
             self._relay.operations.check_open()
-            account = check_access(exchange.method, exchange.headers, self._relay.accounts)
+            account = check_access(exchange.method, codec.plain_headers(exchange.headers), self._relay.accounts)
             account.begin()
             exchange.account, exchange.record.key = account, account.name
-            body = await exchange.body(self._relay.max_request_bytes)
+            body = await decoded_body(await exchange.body(limit), exchange.headers, limit)
             exchange.record.body_bytes = len(body)
+            exchange.content = body
+            codec = self._select_codec(exchange)
+            exchange.record.wire = codec.name
             await exchange.cancel_on_disconnect(self._reply(exchange, codec, body))
         except ClientDisconnected:
             raise
@@ -121,38 +134,46 @@ class Endpoint(ABC):
         """
 
 
-class ModelsEndpoint(Endpoint):
-    """The list of models."""
-
-    async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
-        names = await self._relay.upstream.models()
-        await exchange.reply(200, "application/json", codec.encode_models(names))
-
-
 class ChatEndpoint(Endpoint):
     """A chat call, whole or streamed."""
 
     async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
         # The loop serves others meanwhile.
         call = codec.decode(body) if len(body) <= _SMALL_BODY else await asyncio.to_thread(codec.decode, body)
+        if model := exchange.path_params.get("model"):
+            call = replace(call, model=model)
         if len(call.model or "") > _MAX_MODEL_NAME:  # each piece of the answer has it again
             raise InvalidRequestError(f"model is longer than {_MAX_MODEL_NAME} characters", argument="model")
         exchange.record.model = call.model or ""
+        if call.ready is not None:
+            await exchange.reply(200, codec.reply_type, call.ready)
+            return
         if exchange.account is not None:
             exchange.account.check_model(call.model)
-        meta = ReplyMeta(codec.id_prefix + secrets.token_hex(12), int(time.time()), call.model or "", call.mirrored)
+        call, warnings = self._relay.upstream.adapted(call, lenient=self._relay.lenient)
+        if warnings:
+            _log.warning("%s: %s", codec.name, one_line("; ".join(warnings), MAX_LINE))
+        id_ = codec.id_prefix + secrets.token_hex(12)
+        meta = ReplyMeta(id_, int(time.time()), call.model or "", call.mirrored, call.tools)
+        headers = ((codec.request_id_header, id_), *warning_headers(warnings))
         if call.stream:
             with self._relay.operations.stream():
-                await self._stream(exchange, codec, call, meta)
+                await self._stream(exchange, codec, call, meta, headers)
         else:
             response = await self._relay.upstream.chat(call)
             exchange.record.answered(response)
-            data = codec.encode(response, meta)
-            await exchange.reply(200, codec.reply_type, data, ((codec.request_id_header, meta.id),))
+            await exchange.reply(200, codec.reply_type, codec.encode(response, meta), headers)
 
-    async def _stream(self, exchange: ASGIExchange, codec: ServerCodec, call: RelayedCall, meta: ReplyMeta) -> None:
+    async def _stream(
+        self,
+        exchange: ASGIExchange,
+        codec: ServerCodec,
+        call: RelayedCall,
+        meta: ReplyMeta,
+        headers: Sequence[tuple[str, str]],
+    ) -> None:
         """Reply piece by piece; the module's docstring says how."""
-        headers = ((codec.request_id_header, meta.id), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+        headers = (*headers, ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
         encoder = codec.stream_encoder(call, meta)
         try:
             async with self._relay.upstream.stream(call) as stream:
@@ -175,6 +196,12 @@ class ChatEndpoint(Endpoint):
         if not exchange.status:
             await exchange.start(200, codec.stream_type, headers)
         await exchange.write(end, last=True)
+
+
+def warning_headers(warnings: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """The header that says them, in ASCII and on one line; none where there are none."""
+    text = one_line("; ".join(warnings), _MAX_WARNING).encode("ascii", "backslashreplace").decode()
+    return ((_WARNING_HEADER, text),) if text else ()
 
 
 def _failure(error: Exception) -> Failure:

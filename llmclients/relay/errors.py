@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,7 @@ class Failure:
         param: the field of the request that is wrong.
         headers: further headers of the reply.
         request_id: the upstream provider's id of the request, where it gave one.
+        details: what a program reads of the error besides, where the wire has a place for it.
     """
 
     status: int
@@ -57,6 +59,7 @@ class Failure:
     param: str | None = None
     headers: tuple[tuple[str, str], ...] = field(default=())
     request_id: str | None = None
+    details: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         for name, limit in _MAX_CHARACTERS.items():

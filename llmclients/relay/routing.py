@@ -29,6 +29,7 @@ from llmclients.relay.codecs.base import RelayedCall
 from llmclients.relay.config import RelayConfig, UpstreamConfig
 from llmclients.relay.errors import Failure, RequestRejected
 from llmclients.relay.key_pool import KeyPool, describe
+from llmclients.relay.raw_call import RawAnswer
 from llmclients.relay.upstream import Upstream
 from llmclients.transports.base import Clock, SystemClock
 from llmclients.types.response import ChatResponse
@@ -94,6 +95,26 @@ class Router:
         generation = self._current
         async with generation:
             return await generation.models()
+
+    def adapted(self, call: RelayedCall, *, lenient: bool) -> tuple[RelayedCall, list[str]]:
+        """As `Upstream.adapted`, of the first upstream that is to be asked. Raises RequestRejected: there is none."""
+        pool, routed = next(self._current._turns(call))
+        adapted, warnings = pool.first.adapted(routed, lenient=lenient)
+        return replace(adapted, model=call.model, model_is_droppable=call.model_is_droppable), warnings
+
+    @property
+    def takes_any_model(self) -> bool:
+        """Which model is meant decides who answers."""
+        return False
+
+    @property
+    def abilities(self) -> list[str]:
+        """What all upstreams' wires carry."""
+        return []
+
+    async def ask_raw(self, path: str, body: Mapping[str, Any]) -> RawAnswer | None:
+        """None: nothing passes to one of several providers as it came."""
+        return None
 
 
 class RoutedStream:

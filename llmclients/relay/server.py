@@ -68,6 +68,7 @@ class RelayServer:
         api_key: as `create_app`.
         defaults: as `create_app`.
         max_request_bytes: as `create_app`.
+        lenient: as `create_app`.
         limits: how many connections there may be, and how long each may take. Default: `ConnectionLimits()`.
         cors_origins: as `create_app`.
         certfile: the certificate's file (PEM), for TLS.
@@ -86,6 +87,7 @@ class RelayServer:
         api_key: str | None = None,
         defaults: Mapping[str, Any] | None = None,
         max_request_bytes: int | None = None,
+        lenient: bool | None = None,
         limits: ConnectionLimits | None = None,
         cors_origins: Sequence[str] | None = None,
         certfile: str | None = None,
@@ -96,6 +98,7 @@ class RelayServer:
             "port": port,
             "api_key": api_key,
             "max_request_bytes": max_request_bytes,
+            "lenient": lenient,
             "limits": limits,
             "cors_origins": cors_origins,
             "certfile": certfile,
@@ -179,6 +182,7 @@ def serve(
     api_key: str | None = None,
     defaults: Mapping[str, Any] | None = None,
     max_request_bytes: int | None = None,
+    lenient: bool | None = None,
     limits: ConnectionLimits | None = None,
     cors_origins: Sequence[str] | None = None,
     certfile: str | None = None,
@@ -211,6 +215,7 @@ def serve(
         "port": port,
         "api_key": api_key,
         "max_request_bytes": max_request_bytes,
+        "lenient": lenient,
         "limits": limits,
         "cors_origins": cors_origins,
         "certfile": certfile,

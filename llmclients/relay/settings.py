@@ -35,7 +35,8 @@ class ServerSettings:
         certfile: the certificate's file (PEM), for TLS.
         keyfile: its key's file, where that is another one.
         drain_seconds: how long SIGTERM waits for answers that are under way.
-        max_request_bytes: the most bytes of one request.
+        max_request_bytes: the most bytes of one request, unpacked.
+        lenient: whether what a wire's programs ask for in every request, and nobody can do, is left out with a warning.
         log: `"text"`, to be read, or `"json"`, an object for each line.
         limits: how many connections there may be, and how long each may take.
 
@@ -52,6 +53,7 @@ class ServerSettings:
     keyfile: str | None = None
     drain_seconds: float = 20.0
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES
+    lenient: bool = True
     log: LogFormat = "text"
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
 
@@ -71,6 +73,8 @@ class ServerSettings:
             raise ConfigurationError("drain_seconds must be a number from 0 to 86400", argument="drain_seconds")
         if self.log not in get_args(LogFormat):
             raise ConfigurationError(f"log must be one of {', '.join(get_args(LogFormat))}", argument="log")
+        if not isinstance(self.lenient, bool):
+            raise ConfigurationError(f"lenient must be true or false, not {self.lenient!r}", argument="lenient")
         self._check_origins()
         self._check_files()
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from llmclients.async_client import AsyncClient
 from llmclients.async_stream import AsyncStream
 from llmclients.errors import ConfigurationError, InvalidRequestError, UnsupportedOptionError
 from llmclients.relay.codecs.base import RelayedCall
+from llmclients.relay.raw_call import RawAnswer, RawCall, raw_path
+from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
 
 __all__ = ["Upstream"]
 
-_NO_OPTIONS = frozenset({"self", "messages", "model", "restart"})
+_NO_OPTIONS = frozenset({"self", "messages", "model", "restart", "system", "timeout", "headers", "retry"})
 """Arguments of `AsyncClient.stream` that are no options of a call."""
 
 
@@ -42,6 +45,34 @@ class Upstream:
             if error.argument in self._defaults:
                 raise ConfigurationError(f"defaults: {error}", argument="defaults") from error
 
+    def adapted(self, call: RelayedCall, *, lenient: bool) -> tuple[RelayedCall, list[str]]:
+        """The call as the provider can carry it, and what became of the rest of it, in words.
+
+        Args:
+            lenient: whether what the wire's programs ask for always may be left out.
+
+        Raises:
+            UnsupportedOptionError: the provider cannot carry an option.
+        """
+        if not lenient and call.dropped:
+            raise UnsupportedOptionError(call.dropped[0], argument=call.dropped[0].partition("[")[0])
+        settings, options, notes = self._client._settings, dict(call.options), list(call.dropped)
+        for name in call.options:
+            if name in call.droppable or settings.carries(name):
+                continue
+            missing = f"{settings.provider.name} cannot carry the option {name!r}: its wire has no field for it"
+            other, value = call.alternatives.get(name, ("", None))
+            if other and settings.carries(other):
+                notes.append(f"{name}: sent as {other}={options.setdefault(other, value)!r}")
+            elif lenient and name in call.tolerated:
+                notes.append(f"{name} is left out: {missing}")
+            elif name not in ChatRequest.model_fields:
+                raise UnsupportedOptionError(missing, argument=name)
+            else:
+                continue  # the client says so itself, also of a provider to fall back on
+            del options[name]
+        return replace(call, options=options), notes
+
     async def chat(self, call: RelayedCall) -> ChatResponse:
         """The whole answer. Raises as `AsyncClient.chat`."""
         return await self._client.chat(call.messages, model=self._model(call), **self._options(call))
@@ -62,6 +93,42 @@ class Upstream:
     def has_model(self) -> bool:
         """Whether a call may leave the model to the client."""
         return self._client._settings.default_model is not None
+
+    @property
+    def takes_any_model(self) -> bool:
+        """Whether an answer comes whatever model is named: a server that was started for the client has one."""
+        return self._client._settings.start is not None
+
+    @property
+    def abilities(self) -> list[str]:
+        """What the provider's wire carries besides text: `tools`, `vision`, `thinking`."""
+        settings = self._client._settings
+        carried = {"tools": settings.carries("tools"), "vision": "image" in settings.codec.parts}
+        carried["thinking"] = settings.carries("reasoning_effort")
+        return [name for name, is_carried in carried.items() if is_carried]
+
+    async def ask_raw(self, path: str, body: Mapping[str, Any]) -> RawAnswer | None:
+        """The provider's answer to a request of its own wire, begun; None where its wire has no such address.
+
+        Args:
+            path: the address without what the provider puts before it, such as `embeddings`.
+            body: its `model` is replaced by the provider's own name for it.
+
+        Raises:
+            InvalidRequestError: no model was named, and there is no default.
+            APIError: as of a chat.
+        """
+        settings = self._client._settings
+        found = raw_path(settings, path)
+        if found is None:
+            return None
+        payload = dict(body)
+        if not self.takes_any_model:
+            payload["model"] = settings.model_name(payload.get("model"))
+        transport = self._client._transport
+        answer = RawAnswer(RawCall(settings, transport.clock, found, payload), transport)
+        await answer.open()
+        return answer
 
     def _options(self, call: RelayedCall) -> dict[str, Any]:
         """The options of a call, without those droppable ones that the provider has no field for.

@@ -31,6 +31,7 @@ class Answer:
         usage: the token counts.
         model: the model that answers; "": the one that is asked.
         id: the answer's id; "": a number.
+        other_texts: those of further answers, for a request with `n`.
     """
 
     pieces: tuple[Piece, ...] = ()
@@ -40,6 +41,7 @@ class Answer:
     usage: Counts = "words"
     model: str = ""
     id: str = ""
+    other_texts: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -78,7 +80,7 @@ class Answer:
         usage = self.usage
         if usage == "words":
             asked = sum(len(message.text.split()) for message in request.messages)
-            answered = len(self.text.split()) or 1
+            answered = len(" ".join((self.text, *self.other_texts)).split()) or 1
             usage = Usage(input_tokens=asked, output_tokens=answered, total_tokens=asked + answered)
         return replace(
             self, tool_calls=calls, usage=usage, model=self.model or request.model, id=self.id or f"mock_{number}"

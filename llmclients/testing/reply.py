@@ -59,6 +59,13 @@ class Reply(BytesReply):
         return _Answering(Answer((text,), (), reasoning, finish_reason, usage, model), wait)
 
     @classmethod
+    def choices(cls, *texts: str, usage: Counts = "words", model: str = "", wait: float = 0.0) -> Reply:
+        """Several answers, for a client that asks with `n`: not for a stream. For the rest, see `text`."""
+        if not texts:
+            raise TypeError("give at least one text, such as Reply.choices('Red', 'Blue')")
+        return _Answering(Answer(texts[:1], usage=usage, model=model, other_texts=texts[1:]), wait)
+
+    @classmethod
     def stream(
         cls,
         *pieces: Piece,

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from llmclients.errors import ConfigurationError
 from llmclients.transports.base import (
+    AsyncClientTransport,
     AsyncResponse,
     AsyncTransport,
     BufferedAsyncResponse,
+    ClientTransport,
     Clock,
     HTTPRequest,
     Response,
     SystemClock,
     Transport,
     TransportSettings,
+    client_closed,
 )
 from llmclients.transports.stand_in import AsyncConnections, SyncConnections
 
@@ -31,22 +34,25 @@ if TYPE_CHECKING:
     from llmclients.transports.mock import MockTransport
 
 __all__ = [
+    "AsyncClientTransport",
     "AsyncResponse",
     "AsyncTransport",
     "BufferedAsyncResponse",
+    "ClientTransport",
     "Clock",
     "HTTPRequest",
     "Response",
     "SystemClock",
     "Transport",
     "async_transport",
+    "client_closed",
     "sync_transport",
 ]
 
 
 def sync_transport(
     settings: TransportSettings, transport: requests.Session | Transport | MockTransport | None
-) -> Transport:
+) -> ClientTransport:
     """The transport of a `Client`. requests is loaded here, by the first client that needs it.
 
     Args:
@@ -62,21 +68,21 @@ def sync_transport(
         from llmclients.transports.mock import MockTransport  # no client of a real program needs it
 
         if isinstance(transport, MockTransport):
-            return transport.sync()
+            return _GivenTransport(transport.sync())
         if hasattr(transport, "open"):
-            return _UserTransport(_checked(transport, awaited=False))
+            return _GivenTransport(_checked(transport, awaited=False))
         if not hasattr(transport, "get_adapter"):
             raise _unusable(transport, "a requests.Session, a Transport")
         session = transport
     from llmclients.transports.requests.transport import RequestsTransport
 
     made = RequestsTransport(settings, session)
-    return cast(Transport, SyncConnections(made)) if session is None else made  # its clock is not to be set
+    return cast(ClientTransport, SyncConnections(made) if session is None else _GivenTransport(made))
 
 
 def async_transport(
     settings: TransportSettings, transport: httpx.AsyncClient | AsyncTransport | MockTransport | None
-) -> AsyncTransport:
+) -> AsyncClientTransport:
     """The transport of an `AsyncClient`. httpx is loaded only for a client of the caller's.
 
     Args:
@@ -92,44 +98,53 @@ def async_transport(
         from llmclients.transports.mock import MockTransport
 
         if isinstance(transport, MockTransport):
-            return transport.asynchronous()
+            return _AsyncGivenTransport(transport.asynchronous())
         if hasattr(transport, "open"):
-            return _AsyncUserTransport(_checked(transport, awaited=True))
+            return _AsyncGivenTransport(_checked(transport, awaited=True))
         if not hasattr(transport, "aclose"):
             raise _unusable(transport, "an httpx.AsyncClient, an AsyncTransport")
         client = transport
     from llmclients.transports.httpx.transport import HttpxTransport
 
     made = HttpxTransport(settings, client)
-    return cast(AsyncTransport, AsyncConnections(made)) if client is None else made
+    return cast(AsyncClientTransport, AsyncConnections(made) if client is None else _AsyncGivenTransport(made))
 
 
-class _UserTransport:
-    """A transport that the caller has made, and closes: clients may share it."""
+class _GivenTransport:
+    """A transport that the caller has made, and closes: clients may share it, and be closed without it."""
+
+    closed = False
 
     def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+        self._connections = transport
         self.clock = transport.clock
 
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
-        return self._transport.open(request, timeout, deadline)
+        if self.closed:
+            raise client_closed()
+        return self._connections.open(request, timeout, deadline)
 
     def close(self) -> None:
-        """Nothing: the transport is the caller's."""
+        """Nothing more is opened. The transport itself is the caller's."""
+        self.closed = True
 
 
-class _AsyncUserTransport:
-    """`_UserTransport`, awaited."""
+class _AsyncGivenTransport:
+    """`_GivenTransport`, awaited."""
+
+    closed = False
 
     def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
+        self._connections = transport
         self.clock = transport.clock
 
     async def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> AsyncResponse:
-        return await self._transport.open(request, timeout, deadline)
+        if self.closed:
+            raise client_closed()
+        return await self._connections.open(request, timeout, deadline)
 
     async def close(self) -> None:
-        """Nothing: the transport is the caller's."""
+        self.closed = True
 
 
 def _checked(transport: Any, *, awaited: bool) -> Any:

@@ -38,15 +38,18 @@ __all__ = [
     "DRAIN_BYTES",
     "DRAIN_SECONDS",
     "SYSTEM_CLOCK",
+    "AsyncClientTransport",
     "AsyncResponse",
     "AsyncTransport",
     "BufferedAsyncResponse",
+    "ClientTransport",
     "Clock",
     "HTTPRequest",
     "Response",
     "SystemClock",
     "Transport",
     "TransportSettings",
+    "client_closed",
     "running_loop",
 ]
 
@@ -262,6 +265,23 @@ class AsyncTransport(Protocol):
 
     async def close(self) -> None:
         """As `Transport.close`."""
+
+
+class ClientTransport(Transport, Protocol):
+    """What a `Client` sends by: its own transport or the caller's, and whether the client has been closed."""
+
+    closed: bool
+
+
+class AsyncClientTransport(AsyncTransport, Protocol):
+    """The same of an `AsyncClient`."""
+
+    closed: bool
+
+
+def client_closed(which: str = "the client") -> ConfigurationError:
+    """The error of a client that is used after its end: its connections would be nobody's to close."""
+    return ConfigurationError(f"{which} is closed, and sends nothing more: make another one, or close it later")
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

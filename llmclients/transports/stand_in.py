@@ -3,16 +3,27 @@
 A client's own transport is behind a `SyncConnections` or `AsyncConnections`, which looks here before each request: so
 clients that were made long before are answered, too, and reach their real connections again afterwards. It is one for
 the whole process, threads and event loops included. A client that was given a transport keeps that one.
+
+A client that has been closed opens nothing more, whatever stands behind it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, NamedTuple, Protocol
 
 from llmclients.config.values import Timeout
-from llmclients.transports.base import AsyncResponse, AsyncTransport, Clock, HTTPRequest, Response, Transport
+from llmclients.transports.base import (
+    AsyncResponse,
+    AsyncTransport,
+    Clock,
+    HTTPRequest,
+    Response,
+    Transport,
+    client_closed,
+)
+from llmclients.transports.errors import closed_locally
 
 __all__ = ["AsyncConnections", "StandIn", "SyncConnections", "is_mocked", "remove_stand_in", "set_stand_in"]
 
@@ -68,7 +79,13 @@ def remove_stand_in(stand_in: StandIn) -> None:
 
 
 class _Connections:
-    """What both kinds have besides a transport's methods."""
+    """What both kinds have besides a transport's methods.
+
+    Attributes:
+        closed: whether the client has been closed. It stays so.
+    """
+
+    closed = False
 
     @property
     def endpoint(self) -> MockEndpoint | None:
@@ -87,9 +104,22 @@ class SyncConnections(_Connections):
         return (_Current.sync or self._connections).clock
 
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
-        return (_Current.sync or self._connections).open(request, timeout, deadline)
+        if self.closed:
+            raise client_closed()
+        response = (_Current.sync or self._connections).open(request, timeout, deadline)
+        if self.closed:  # meanwhile, by another thread or a signal's handler, which did not see this connection
+            response.close()
+            self._connections.close()
+            raise closed_locally()
+        return response
+
+    def abort_threads(self, threads: Collection[int]) -> None:
+        abort = getattr(self._connections, "abort_threads", None)
+        if abort is not None:
+            abort(threads)
 
     def close(self) -> None:
+        self.closed = True
         self._connections.close()
 
 
@@ -106,7 +136,10 @@ class AsyncConnections(_Connections):
     def open(
         self, request: HTTPRequest, timeout: Timeout, deadline: float | None
     ) -> Coroutine[Any, Any, AsyncResponse]:
+        if self.closed:
+            raise client_closed()
         return (_Current.asynchronous or self._connections).open(request, timeout, deadline)  # its coroutine as it is
 
     async def close(self) -> None:
+        self.closed = True
         await self._connections.close()

@@ -1,4 +1,4 @@
-"""Limits on what a reply may cost to read: the values in its JSON, and the tool calls in an answer."""
+"""Limits on what a reply may cost to read: the values in its JSON, its answers, and the tool calls in an answer."""
 
 # Theory of operation
 #
@@ -16,11 +16,13 @@ from __future__ import annotations
 from llmclients.errors import APIResponseError, ResponseTooLargeError
 
 __all__ = [
+    "MAX_CHOICES",
     "MAX_DECODED_CALLS",
     "MAX_JSON_VALUES",
     "MAX_TOOL_CALLS",
     "MAX_UNCHECKED_BYTES",
     "check_call_count",
+    "check_choice_count",
     "check_json_values",
     "count_separators",
     "has_too_many_values",
@@ -32,6 +34,9 @@ MAX_TOOL_CALLS = 1_000
 
 MAX_DECODED_CALLS = 20_000
 """In what a decoder makes of an answer: a whole reply is one chunk, and nobody else can look before it is made."""
+
+MAX_CHOICES = 1_000
+"""In a reply. OpenAI's largest `n` is 128."""
 
 MAX_UNCHECKED_BYTES = 1_000_000
 """Bytes: in so short a JSON, values cannot be too many to parse."""
@@ -73,3 +78,13 @@ def check_call_count(count: int, limit: int = MAX_DECODED_CALLS) -> None:
     """
     if count > limit:
         raise APIResponseError(f"the answer has more than {limit:,} tool calls")
+
+
+def check_choice_count(count: int) -> None:
+    """Reject a reply with too many answers.
+
+    Raises:
+        APIResponseError: it has more than `MAX_CHOICES`.
+    """
+    if count > MAX_CHOICES:
+        raise APIResponseError(f"the reply has more than {MAX_CHOICES:,} choices")

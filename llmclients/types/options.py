@@ -80,6 +80,20 @@ class ChatOptions(TypedDict, Generic[AnswerT], total=False):
     """Whether to send the tokens' log probabilities."""
     top_logprobs: int | None
     """Of how many alternatives for each token to send them."""
+    n: int | None
+    """How many answers to give, all of them in the response's `choices`; a stream takes one only."""
+    logit_bias: Mapping[int | str, float] | None
+    """By token id, what is added to that token's chance, from -100 to 100."""
+    user: str | None
+    """An opaque id of the caller's user, by which the provider can tell abuse."""
+    metadata: Mapping[str, str] | None
+    """Texts by name, which the provider keeps with the request."""
+    service_tier: str | None
+    """The provider's own word for how urgent the request is, such as `flex` or `priority`."""
+    verbosity: str | None
+    """How long answers are, `low`, `medium` or `high`."""
+    prompt_cache_key: str | None
+    """What requests with the same beginning have in common, so that the provider's cache is hit."""
     extra: Mapping[str, Any] | None
     """Members merged into the provider's payload last; they replace or add, as they are."""
 
@@ -126,8 +140,6 @@ class ChatOptions(TypedDict, Generic[AnswerT], total=False):
     """Whether to send the reasoning encrypted, for the next turn to send it back (OpenAI Responses)."""
     summary: str | None
     """A summary of the reasoning to read, `auto`, `concise` or `detailed` (OpenAI Responses)."""
-    verbosity: str | None
-    """How long answers are, `low`, `medium` or `high` (OpenAI Responses)."""
     truncation: str | None
     """`auto` drops the oldest items of what is too long, `disabled` makes it an error (OpenAI Responses)."""
 

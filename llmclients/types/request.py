@@ -44,6 +44,13 @@ class ChatRequest(Model):
         reasoning_effort: the provider's own word, such as `low` or `high`.
         logprobs: whether to send the tokens' log probabilities.
         top_logprobs: of how many alternatives for each token.
+        n: how many answers to give: all are in the response's `choices`. A stream takes one only.
+        logit_bias: by token id, what is added to that token's chance, from -100 to 100.
+        user: an opaque id of the caller's user, by which the provider tells abuse.
+        metadata: texts by name, which the provider keeps with the request.
+        service_tier: the provider's own word for how urgent the request is, such as `flex` or `priority`.
+        verbosity: how long the answer is, in the provider's own word, such as `low` or `high`.
+        prompt_cache_key: what requests with the same beginning have in common, so that the provider's cache is hit.
         extra: members merged into the provider's payload last: they replace or add, as they are.
 
     Raises:
@@ -66,7 +73,22 @@ class ChatRequest(Model):
     reasoning_effort: Text | None = None
     logprobs: StrictBool | None = None
     top_logprobs: Annotated[StrictInt, Field(ge=0)] | None = None
+    n: Positive | None = None
+    logit_bias: dict[Text, Number] | None = None
+    user: Text | None = None
+    metadata: dict[Text, Text] | None = None
+    service_tier: Text | None = None
+    verbosity: Text | None = None
+    prompt_cache_key: Text | None = None
     extra: dict[str, Any] | None = None
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _bias(cls, bias: Any) -> Any:
+        """Ids of tokens are numbers; in JSON, whose names are texts, they are texts."""
+        if not isinstance(bias, Mapping):
+            return bias
+        return {str(token) if type(token) is int else token: value for token, value in bias.items()}
 
     @field_validator("tools", mode="before")
     @classmethod

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic import ConfigDict, Field
-from typing_extensions import Self, TypeVar
 
-from llmclients.types.base import Model
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.base import Model, make_model
+from llmclients.types.choice import Choice, FinishReason, OtherPart, TokenLogprob, as_message
+from llmclients.types.headers import NO_HEADERS
+from llmclients.types.messages import Message, ToolCall, ToolResult
+from llmclients.types.parsed import AnswerT, HasParsed, ParsedT
 from llmclients.types.printing import Pairs
 from llmclients.types.text_model import TextModel
 from llmclients.types.usage import Usage, make_usage
@@ -17,6 +19,7 @@ from llmclients.types.usage import Usage, make_usage
 __all__ = [
     "AnswerT",
     "ChatResponse",
+    "Choice",
     "Chunk",
     "FinishReason",
     "OtherPart",
@@ -26,16 +29,10 @@ __all__ = [
     "ToolCallDelta",
     "Usage",
     "make_chunk",
+    "make_result_chunk",
     "make_text_chunk",
     "make_usage",
 ]
-
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "pause", "error"]
-"""Why an answer ended, in the library's words. Only `stop` is the end of a whole answer.
-
-`pause`: the provider has interrupted a long turn, and goes on when its answer is sent back as it is. `error`: anything
-that the library has no word for.
-"""
 
 
 class ToolCallDelta(Model):
@@ -71,26 +68,6 @@ class PartialToolCall(NamedTuple):
     arguments: Any
 
 
-class TokenLogprob(Model):
-    """A token's natural log probability; `top`: the likeliest tokens in its place, as far as they were asked for."""
-
-    token: str
-    logprob: float
-    top: list[TokenLogprob] = Field(default_factory=list)
-
-
-class OtherPart(Model):
-    """A part of an answer that is not text: an image, sound, a file. The library hands it on, and does not read it.
-
-    Attributes:
-        kind: what it is: its media type where the provider tells it (`image/png`), else the provider's word.
-        raw: the part as the provider sent it, parsed. In a stream it may be a piece of one.
-    """
-
-    kind: str
-    raw: Any = Field(default=None, repr=False)
-
-
 class Chunk(TextModel):
     """One piece of a streamed answer. `str(chunk)` is its new text, and `text + chunk` and the like mean that.
 
@@ -108,6 +85,10 @@ class Chunk(TextModel):
         provider_data: what `Message.provider_data` is to hold, once it is complete.
         restarted: the answer begins anew with the next chunk: discard what came before.
         other_parts: new parts that are not text, such as images; also in `raw`.
+        other_choices: of an answer with several choices, the pieces of those besides the first, each with its `index`.
+            All else in a chunk is the first choice's.
+        index: of a piece in `other_choices`, which choice it belongs to.
+        tool_result: with `run_tools`, what came of a call, and nothing else; the model's next turn follows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -125,6 +106,9 @@ class Chunk(TextModel):
     provider_data: dict[str, Any] | None = None
     restarted: bool = False
     other_parts: Sequence[OtherPart] = ()
+    other_choices: Sequence[Chunk] = ()
+    index: int = 0
+    tool_result: ToolResult | None = None
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -135,33 +119,17 @@ class Chunk(TextModel):
     def _shown(self) -> Pairs:
         yield None, self.text
         yield from _set_members(
-            self, "role", "reasoning", "tool_calls", "other_parts", "finish_reason", "model", "usage"
+            self,
+            *("role", "reasoning", "tool_calls", "tool_result", "other_parts", "finish_reason", "model", "usage"),
+            "other_choices",
         )
+        if self.index:
+            yield "index", self.index
         if self.restarted:
             yield "restarted", True
 
 
-ParsedT = TypeVar("ParsedT", default=Any, covariant=True)
-"""What `parsed` is."""
-AnswerT = TypeVar("AnswerT", default=Any)
-"""The same, in functions."""
-
-if TYPE_CHECKING:
-
-    class _HasParsed(Generic[ParsedT]):
-        """A class of which checkers know what `parsed` is."""
-
-else:
-
-    class _HasParsed:
-        # What pydantic knows as generic gets a class of its own for each type. Here `ChatResponse[Invoice]` is itself.
-        __slots__ = ()
-
-        def __class_getitem__(cls, parsed: Any) -> type[Self]:
-            return cls
-
-
-class ChatResponse(_HasParsed[ParsedT], TextModel):
+class ChatResponse(HasParsed[ParsedT], TextModel):
     """A whole answer. `str(response)` is its text; `"Rome" in response`, `response == "Rome"` and the like mean that.
 
     In a notebook, and printed by rich, it is shown as Markdown.
@@ -184,6 +152,10 @@ class ChatResponse(_HasParsed[ParsedT], TextModel):
         intermediate_messages: with `run_tools`, the calls and their results that came before this answer.
         other_parts: what of the answer is not text, such as images. Of an answer without any text, the error's
             `partial` has them.
+        other_choices: of several answers (`n`, or a provider that sends more than it was asked for), those besides this
+            one. `choices` has all.
+        headers: the reply's, such as what is left of a rate limit: names in lower case, found in any, secrets masked.
+            Not in what `model_dump` gives.
     """
 
     text: str = ""
@@ -204,18 +176,19 @@ class ChatResponse(_HasParsed[ParsedT], TextModel):
     provider_data: dict[str, Any] | None = None
     intermediate_messages: list[Message] = Field(default=[])
     other_parts: list[OtherPart] = Field(default=[])
+    other_choices: list[Choice] = Field(default=[])
+    headers: Mapping[str, str] = Field(default=NO_HEADERS, exclude=True, repr=False)
 
     @property
     def message(self) -> Message:
         """The answer as a message, to go on with: `messages + [response.message]`."""
-        content = self.text or None if self.tool_calls else self.text
-        return Message(
-            "assistant",
-            content,
-            tool_calls=self.tool_calls or None,
-            reasoning=self.reasoning,
-            provider_data=self.provider_data,
-        )
+        return as_message(self.text, self.tool_calls, self.reasoning, self.provider_data)
+
+    @property
+    def choices(self) -> list[Choice[ParsedT]]:
+        """All answers, this one first: one, unless several were asked for with `n`."""
+        first = {name: getattr(self, name) for name in Choice.model_fields if name != "index"}
+        return [make_model(Choice, index=0, **first), *self.other_choices]
 
     @property
     def messages(self) -> list[Message]:
@@ -230,6 +203,7 @@ class ChatResponse(_HasParsed[ParsedT], TextModel):
         if not self.text:
             yield from _set_members(self, "reasoning")
         yield from _set_members(self, "tool_calls", "other_parts", "finish_reason", "provider", "model", "usage")
+        yield from _set_members(self, "other_choices")
 
     def _repr_markdown_(self) -> str:
         """What a notebook shows: the text, and a small line with whom it is from, how it ended, and its tokens."""
@@ -269,7 +243,12 @@ class _OpenChunk(Chunk):
     __delattr__ = object.__delattr__  # the interpreter has one slot for the two: only both make it fast
 
 
-_PLAIN = {**dict.fromkeys(Chunk.model_fields), "tool_calls": (), "logprobs": (), "restarted": False, "other_parts": ()}
+_PLAIN = {
+    **dict.fromkeys(Chunk.model_fields),
+    **dict.fromkeys(("tool_calls", "logprobs", "other_parts", "other_choices"), ()),
+    "restarted": False,
+    "index": 0,
+}
 
 
 def make_text_chunk(text: str, model: str | None, id: str | None, raw: Any) -> Chunk:
@@ -305,6 +284,7 @@ def make_chunk(
     logprobs: Sequence[TokenLogprob] = (),
     provider_data: dict[str, Any] | None = None,
     other_parts: Sequence[OtherPart] = (),
+    other_choices: Sequence[Chunk] = (),
 ) -> Chunk:
     """The same, with everything that a chunk can have."""
     chunk = make_text_chunk(text, model, id, raw)
@@ -317,4 +297,12 @@ def make_chunk(
     members["logprobs"] = logprobs
     members["provider_data"] = provider_data
     members["other_parts"] = other_parts
+    members["other_choices"] = other_choices
+    return chunk
+
+
+def make_result_chunk(result: ToolResult) -> Chunk:
+    """The chunk that tells what came of a call."""
+    chunk = make_text_chunk("", None, None, None)
+    chunk.__dict__["tool_result"] = result
     return chunk

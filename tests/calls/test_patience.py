@@ -109,7 +109,7 @@ def test_who_says_something_else_has_not_said_how_long() -> None:
 def test_a_provider_to_fall_back_on_has_its_own_patience() -> None:
     settings = ClientSettings.from_arguments("openai/m", api_key="k", fallback=["yqcloud"])
 
-    assert (settings.chat_timeout.read, settings.fallbacks[0].chat_timeout.read) == (600, 120)
+    assert (settings.chat_timeout.read, settings.fallbacks[0].settings.chat_timeout.read) == (600, 120)
 
 
 def test_a_model_that_thinks_for_five_minutes_gets_to_answer_a_chat() -> None:

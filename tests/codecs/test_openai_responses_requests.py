@@ -56,11 +56,11 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "prope
         ({}, {"store": True, "encrypted_reasoning": True}, {"include": [ENCRYPTED], "store": True}),
         ({}, {"previous_response_id": "r"}, {"previous_response_id": "r"}),
         ({}, {"truncation": "auto"}, {"truncation": "auto"}),
-        ({}, {"verbosity": "low"}, {"text": {"verbosity": "low"}}),
+        ({"verbosity": "low"}, {}, {"text": {"verbosity": "low"}}),
         ({"response_format": "json"}, {}, {"text": {"format": {"type": "json_object"}}}),
         (
-            {"response_format": {"type": "object", "title": "A b"}},
-            {"verbosity": "high"},
+            {"response_format": {"type": "object", "title": "A b"}, "verbosity": "high"},
+            {},
             {
                 "text": {
                     "format": {"type": "json_schema", "name": "A_b", "schema": {"type": "object", "title": "A b"}},

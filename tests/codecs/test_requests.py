@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 import pytest
-from helpers import recordings
+from helpers import every_provider, recordings
 
 from llmclients.codecs.base import Codec, Context, encode_json
 from llmclients.config.client import ClientSettings
@@ -21,6 +21,7 @@ from llmclients.errors import (
     UnsupportedOptionError,
 )
 from llmclients.providers.registry import find_provider
+from llmclients.types.content import ImagePart, TextPart
 from llmclients.types.messages import Message, as_messages
 from llmclients.types.request import ChatRequest
 from llmclients.types.response_format import ResponseFormat
@@ -29,6 +30,7 @@ from llmclients.types.tools import Tool
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
 ALL = ("ylokh", *RAW_TEXT, "openai")
 NEWER = ("tools", "tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs")
+RARE = ("n", "logit_bias", "user", "metadata", "service_tier", "verbosity", "prompt_cache_key")
 SHARED = ("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty")
 
 
@@ -224,6 +226,13 @@ REJECTED = {
     "response_format": {"type": "json_object"},
     "logprobs": True,
     "top_logprobs": 2,
+    "n": 2,
+    "logit_bias": {7: -100},
+    "user": "u7",
+    "metadata": {"ticket": "t7"},
+    "service_tier": "flex",
+    "verbosity": "low",
+    "prompt_cache_key": "k7",
 }
 
 
@@ -239,7 +248,7 @@ def test_an_option_without_a_field_on_the_wire_is_rejected_by_name(provider: str
 
 
 def test_what_each_wire_carries() -> None:
-    assert codec_of("openai").fields == {*SHARED, *NEWER, "reasoning_effort"}
+    assert codec_of("openai").fields == {*SHARED, *NEWER, *RARE, "reasoning_effort"}
     assert codec_of("ylokh").fields == {*SHARED, *NEWER}
     assert all(codec_of(provider).fields == set() for provider in RAW_TEXT)
 
@@ -469,3 +478,17 @@ def test_every_recorded_request_is_json_in_utf8_without_spaces() -> None:
     for case in recordings("requests"):
         payload = json.loads(case.data)
         assert json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() == case.data
+
+
+def test_a_text_among_parts_goes_out_as_a_text_part_does() -> None:
+    image = ImagePart(b"\x89PNG\r\n\x1a\n")
+    for provider in every_provider():
+        pairs: list[tuple[list[Any], list[Any]]] = [
+            (["See ", "this."], [TextPart(text="See "), TextPart(text="this.")])
+        ]
+        if "image" in codec_of(provider).parts:
+            pairs.append((["See ", image], [TextPart(text="See "), image]))
+        for mixed, parts in pairs:
+            plain = encoded(provider, Message("user", parts))
+            for given in (Message("user", mixed), {"role": "user", "content": mixed}):
+                assert encoded(provider, given) == encoded(provider, [given]) == plain, provider

@@ -163,6 +163,13 @@ TABLES: Mapping[str, Mapping[str, Ask]] = {
         "`reasoning_effort`": option("reasoning_effort"),
         "`logprobs`": option("logprobs"),
     },
+    "More options": {
+        "`n`": option("n", 2, shown=True),
+        "`logit_bias`": option("logit_bias"),
+        "`user`": option("user", shown=True),
+        "`metadata`": option("metadata"),
+        **{f"`{name}`": option(name, shown=True) for name in ("service_tier", "verbosity", "prompt_cache_key")},
+    },
     "Tools and formats": {
         "`tools`": option("tools", TOOLS),
         "forced `tool_choice`": option("tool_choice", "weather_now", "required", of={"tools": TOOLS}),

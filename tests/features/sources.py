@@ -45,6 +45,7 @@ _PARALLEL = ("`parallel_tool_calls`",)
 _EFFORT = ("`reasoning_effort`",)
 _LOGPROBS = ("`logprobs`",)
 _FORMATS = ("a schema", "JSON mode")
+_MORE = ("More options",)
 
 _OPENAI = Source("openai 3.57.0", "SDK")
 _LITELLM = "litellm 1.110.2"
@@ -72,6 +73,7 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
         Source("@ai-sdk/alibaba 1.0.61", "client"),
         Source("alibabacloud.com/help/doc-detail/2833609 (18 Mar 2026); dashscope 2.0.2", "documented", (ADDRESS,)),
         Source(f"{_LITELLM}, llms/dashscope", "client", (*_EFFORT, *_LOGPROBS)),
+        Source("no document read has them", "unverified", _MORE),
     ),
     "databricks": (
         Source(f"{_LITELLM}, llms/databricks", "client"),
@@ -110,17 +112,18 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
     ),
     "llama.cpp": (
         Source("the server's code", "source"),
-        Source("xllamacpp 2026.10.11549", "run", ("Answers",)),
+        Source("xllamacpp 2026.10.11549", "run", ("Answers", "`n`", "`logit_bias`")),
     ),
     "lmstudio": (
         Source("reports; no page of the maker's was found", "reported"),
-        Source("no document read", "unverified", (*_PARALLEL, *_LOGPROBS, "Parts")),
+        Source("no document read", "unverified", (*_PARALLEL, *_LOGPROBS, *_MORE, "Parts")),
     ),
     "local": (Source("the engine in this package, run by its tests", "run"),),
     "meta": (
         Source(f"{_LITELLM}, llms/openai_like/providers.json, and docs.litellm.ai/docs/providers/meta", "client"),
         Source(f"{_ANY_LLM}, providers/meta, which names dev.meta.ai/docs; promptfoo.dev", "client", (ADDRESS,)),
         Source("ocaml.org/p/chatoyant, verified there in Aug 2026", "reported", (*_CHOICE, "`stop`")),
+        Source("no document read has them", "unverified", _MORE),
     ),
     "minimax": (
         Source("platform.minimax.io/docs/api-reference/text-openai-api", "documented"),
@@ -129,7 +132,7 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
             "reported",
             ("`seed`", *_PENALTIES, *_EFFORT, *_CHOICE, *_PARALLEL, *_FORMATS),
         ),
-        Source("no document read has it", "unverified", (*_LOGPROBS, "Parts")),
+        Source("no document read has it", "unverified", (*_LOGPROBS, *_MORE, "Parts")),
     ),
     "mistral": (
         Source("mistralai 3.7.0", "SDK"),
@@ -138,15 +141,18 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
     "moonshot": (
         Source("@ai-sdk/moonshotai 2.0.61", "client"),
         Source("any-llm-sdk 1.40.2; platform.moonshot.cn, Migrating from OpenAI", "documented", (ADDRESS,)),
+        Source(f"{_LITELLM}, llms/moonshot", "client", ("`n`",)),
     ),
     "nebius": (
         Source(f"{_LITELLM}, llms/nebius, which sends all of OpenAI's options", "client"),
         Source("docs.tokenfactory.nebius.com/api-reference/introduction", "documented", (ADDRESS,)),
         Source(f"{_ANY_LLM}, providers/registry.py", "client", ("reasoning text", "Parts")),
+        Source("no document read has them", "unverified", _MORE),
     ),
     "nvidia": (
         Source("docs.nvidia.com/nim/large-language-models: vLLM or SGLang inside", "documented"),
         Source("langchain-nvidia-ai-endpoints 1.5.0", "SDK", (ADDRESS, "reasoning text", "Parts")),
+        Source("no document read has them", "unverified", _MORE),
     ),
     "ollama": (
         Source("the server's code", "source"),
@@ -172,6 +178,7 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
     "vercel": (
         Source("vercel.com/docs/ai-gateway/sdks-and-apis/openai-chat-completions (7 Oct 2026)", "documented"),
         Source("the same, File Attachments (27 Jul 2026)", "documented", ("image", "image by URL")),
+        Source("no document read has them", "unverified", _MORE),
     ),
     "vllm": (Source("the server's code", "source"),),
     "watsonx": (
@@ -184,7 +191,7 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
     ),
     "xai": (
         Source("xai-sdk 1.21.0, of xAI's other wire", "SDK"),
-        Source("litellm 1.110.2", "client", (ADDRESS, *_FORMATS)),
+        Source("litellm 1.110.2", "client", (ADDRESS, *_FORMATS, *_MORE)),
         Source("recorded traffic", "observed", _USAGE),
     ),
     "ylokh": (_OLD_CLIENT,),

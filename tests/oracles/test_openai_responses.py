@@ -122,7 +122,7 @@ def options(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], dict[str, 
         ours["response_format"] = {"type": "json_schema", "json_schema": inner}
         text["format"] = {"type": "json_schema", **inner}
     if "verbosity" in given_:
-        own["verbosity"] = text["verbosity"] = "high"
+        ours["verbosity"] = text["verbosity"] = "high"
     include = []
     if "effort" in given_:
         ours["reasoning_effort"] = draw(EFFORT)

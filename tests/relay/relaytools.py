@@ -17,7 +17,7 @@ from llmclients.relay import RelayServer
 from llmclients.transports.mock import MockTransport, Reply
 
 PROVIDERS = ("ylokh", "yqcloud", "yqcloud-legacy", "ai365vip", "openai")
-WIRES = (*PROVIDERS, "anthropic", "openai-responses")
+WIRES = (*PROVIDERS, "anthropic", "openai-responses", "gemini", "ollama")
 """All wires that the relay serves; the library's clients test the first ones, the official SDKs the rest."""
 
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
@@ -30,6 +30,8 @@ PATH = {
     "openai": "/chat/completions",
     "anthropic": "/v1/messages",
     "openai-responses": "/responses",
+    "gemini": "/v1beta/models/m:streamGenerateContent?alt=sse",
+    "ollama": "/api/chat",
 }
 HI = [{"role": "user", "content": "Hi"}]
 BODY: dict[str, dict[str, Any]] = {
@@ -40,6 +42,8 @@ BODY: dict[str, dict[str, Any]] = {
     "openai": {"messages": HI, "stream": True},
     "anthropic": {"messages": HI, "stream": True, "max_tokens": 9},
     "openai-responses": {"input": "Hi", "stream": True},
+    "gemini": {"contents": [{"parts": [{"text": "Hi"}]}]},
+    "ollama": {"model": "m", "messages": HI},
 }
 """The least that each wire takes for a streamed answer."""
 
@@ -110,6 +114,12 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def error_message(answer: Answer) -> str:
+    """What an error says, in whatever form its wire has for it."""
+    error = answer.json.get("error", answer.json)
+    return str(error if isinstance(error, str) else error["message"])
 
 
 def send(

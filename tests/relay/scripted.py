@@ -44,7 +44,6 @@ class ScriptedOptions(CodecOptions):
     thinking_display: str | None = None
     summary: str | None = None
     encrypted_reasoning: bool | None = None
-    verbosity: str | None = None
     truncation: str | None = None
 
 

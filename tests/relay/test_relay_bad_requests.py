@@ -159,6 +159,25 @@ BAD_INPUTS: list[dict[str, Any]] = [
     *({"input": given} for given in (None, "", 5, [], ["Q"], [{}], [MESSAGE | {"surprise": 1}], *RESPONSES_BAD_ITEMS)),
     *({"input": "Q", **more} for more in RESPONSES_BAD),
 ]
+GEMINI_BAD: list[dict[str, Any]] = [
+    {"surprise": 1},
+    {"tools": [{"googleSearch": {}}]},
+    {"tools": [{"functionDeclarations": [{"name": "no name"}]}]},
+    {"toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f", "g"]}}},
+    {"generationConfig": {"surprise": 1}},
+    {"generationConfig": {"stopSequences": "END"}},
+    {"generationConfig": {"responseMimeType": "application/json", "responseSchema": 5}},
+    {"systemInstruction": 5},
+]
+OLLAMA_BAD: list[dict[str, Any]] = [
+    {"surprise": 1},
+    {"stream": "yes"},
+    {"options": [1]},
+    {"options": {"repeat_penalty": 2}},
+    {"format": "xml"},
+    {"think": 5},
+    {"tools": [{"type": "function"}]},
+]
 BAD = {
     "anthropic": BAD_TURNS,
     "openai-responses": BAD_INPUTS,
@@ -167,6 +186,25 @@ BAD = {
     "yqcloud": [*BAD_PROMPTS, {"prompt": "Q", "stream": 1}],
     "yqcloud-legacy": BAD_PROMPTS,
     "ai365vip": BAD_PAGES,
+    "gemini": [
+        {},
+        *({"contents": contents} for contents in (None, [], "Q", ["Q"], [{"role": "judge", "parts": [{"text": "Q"}]}])),
+        *(
+            {"contents": [{"parts": parts}]}
+            for parts in ("Q", [], [{}], [{"text": 5}], [{"inlineData": {"data": "!"}}])
+        ),
+        *({"contents": [{"parts": [{"text": "Q"}]}], **more} for more in GEMINI_BAD),
+    ],
+    "ollama": [
+        {},
+        {"messages": [MESSAGE]},
+        *({"model": "m", "messages": [MESSAGE], **more} for more in OLLAMA_BAD),
+        *({"model": "m", "messages": [turn]} for turn in ("Q", {}, {"role": "user"}, {**MESSAGE, "images": [5]})),
+        {
+            "model": "m",
+            "messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}],
+        },
+    ],
 }
 MALFORMED = [
     *((name, body) for name in WIRES for body in BAD_JSON),

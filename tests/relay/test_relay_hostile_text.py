@@ -76,7 +76,8 @@ def test_no_line_of_the_log_is_forged_and_no_error_is_long(wire: str, log: io.St
             assert answer.status in (200, 400)
             assert len(answer.raw) < 20_000
             assert "forged" not in answer.headers
-        answer = send(relay.url, PREFIX[wire] + PATH[wire] + "%0d%0aforged%1b" + "x" * 5000, {})
+        path = (PREFIX[wire] + PATH[wire]).partition("?")[0]
+        answer = send(relay.url, path + "%0d%0aforged%1b" + "x" * 5000, {})
         assert answer.status == 404
         assert len(answer.raw) < 2000
     assert_not_forged(log)
@@ -145,9 +146,17 @@ CHUNKS = [
 @pytest.mark.parametrize("wire", WIRES)
 def test_whatever_the_provider_sent_the_reply_is_json_in_utf_8(wire: str) -> None:
     codec = CODEC[wire]
-    whole = codec.encode(RESPONSE, META).decode()
+    response, chunks = RESPONSE, CHUNKS
     encoder = codec.stream_encoder(RelayedCall([], include_usage=True), META)
-    stream = b"".join([*map(encoder.feed, CHUNKS), encoder.finish()]).decode()
+    if wire in ("gemini", "ollama"):  # whose calls have an object, and no text that may be one
+        for encode in (lambda: codec.encode(RESPONSE, META), lambda: [*map(encoder.feed, CHUNKS), encoder.finish()]):
+            with pytest.raises(errors.APIResponseError):
+                encode()
+        response = RESPONSE.model_copy(update={"tool_calls": []})
+        chunks = [chunk for chunk in CHUNKS if not chunk.tool_calls]
+        encoder = codec.stream_encoder(RelayedCall([]), META)
+    whole = codec.encode(response, META).decode()
+    stream = b"".join([*map(encoder.feed, chunks), encoder.finish()]).decode()
     error = codec.encode_error(Failure(500, "a\ud83d\x1b")).decode()
     models = codec.encode_models(["a\ud83d"]).decode()
     assert strict(error)
@@ -157,6 +166,8 @@ def test_whatever_the_provider_sent_the_reply_is_json_in_utf_8(wire: str) -> Non
         return
     assert strict(whole)
     events = [line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: {")]
+    if wire == "ollama":
+        events = stream.splitlines()
     assert [strict(event) for event in events]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,12 +85,31 @@ def test_what_a_web_page_may_send_unasked_is_rejected(url: str) -> None:
     assert post(url, "openai", headers={"Content-Type": "application/json; charset=utf-8"}).status == 200
 
 
-def test_an_encoded_body_is_rejected_in_words(url: str) -> None:
-    for encoding in ("gzip", "deflate", "br", "identity, gzip"):
+def test_a_compressed_body_is_read_within_the_limit_and_any_other_encoding_is_rejected_in_words(url: str) -> None:
+    body = json.dumps(BODY["openai"]).encode()
+    raw = zlib.compressobj(wbits=-15)
+    packed = {
+        "identity": [body],
+        "gzip": [gzip.compress(body), gzip.compress(body[:9]) + gzip.compress(body[9:])],
+        "x-gzip": [gzip.compress(body)],
+        "Deflate": [zlib.compress(body), raw.compress(body) + raw.flush()],
+    }
+    for encoding, bodies in packed.items():
+        for one in bodies:
+            assert post(url, "openai", one, {"Content-Encoding": encoding}).status == 200, encoding
+    for encoding in ("br", "zstd", "identity, gzip"):
         answer = post(url, "openai", headers={"Content-Encoding": encoding})
-        assert answer.status == 415, encoding
-        assert "send no Content-Encoding" in answer.json["error"]["message"]
-    assert post(url, "openai", headers={"Content-Encoding": "identity"}).status == 200
+        assert (answer.status, answer.headers["accept-encoding"]) == (415, "gzip, deflate"), encoding
+        assert "gzip or deflate" in answer.json["error"]["message"]
+    for broken in (body, gzip.compress(body)[:-9], b"\x1f\x8b"):
+        answer = post(url, "openai", broken, {"Content-Encoding": "gzip"})
+        assert (answer.status, "Content-Encoding" in answer.json["error"]["message"]) == (400, True)
+    with relay_over(max_request_bytes=1000) as (relay, mock):
+        bomb = gzip.compress(b" " * 1_000_000 + body, 9)
+        assert len(bomb) > 1000
+        assert post(relay.url, "openai", bomb, {"Content-Encoding": "gzip"}).status == 413
+        answer = post(relay.url, "openai", gzip.compress(b" " * 2000 + body), {"Content-Encoding": "gzip"})
+        assert (answer.status, "unpacked" in answer.json["error"]["message"], mock.requests) == (413, True, [])
 
 
 def test_a_request_may_not_be_endless() -> None:
@@ -98,15 +120,40 @@ def test_a_request_may_not_be_endless() -> None:
         assert post(relay.url, "openai").status == 200
 
 
-def test_unknown_paths_and_methods_say_where_to_go(url: str) -> None:
-    for path, method, status in (
-        ("/nowhere", "POST", 404),
-        ("/v1/chat/completions/", "POST", 404),
-        ("/v1/models", "POST", 405),
-    ):
+UNKNOWN = [
+    ("POST", "/nowhere", 404, "A base_url ends with one of /ylokh, "),
+    ("POST", "/v1/models", 405, "/v1/models is asked with GET"),
+    ("GET", "/anthropic/v1/messages/", 405, "/anthropic/v1/messages is asked with POST"),
+    ("POST", "/chat/completions", 404, "POST /openai/v1/chat/completions, POST /v1/chat/completions"),
+    ("POST", "/openai/chat/completions", 404, "/openai/v1/chat/completions"),
+    ("POST", "/v1/chat/completion", 404, "did you mean /v1/chat/completions?"),
+    ("GET", "/v1/v1/models", 404, "GET /openai/v1/models"),
+    ("POST", "/openai/v1/nothing", 404, "POST /openai/v1/embeddings"),
+    ("GET", "/v1/responses/resp_1", 404, "the relay keeps nothing"),
+    ("POST", "/openai/v1/audio/speech", 404, "images and sounds go in messages"),
+    ("POST", "/openai/deployments/gpt/chat/completions", 404, "/openai/v1"),
+    ("POST", "/anthropic/v1/files", 404, "no files"),
+    ("POST", "/ollama/api/pull", 404, "GET /ollama/api/tags"),
+    ("POST", "/v1beta/models/m:embedContent", 405, "there is no POST /v1beta/models/m:embedContent"),
+]
+
+
+def test_unknown_paths_and_methods_say_what_there_is_instead(url: str) -> None:
+    for method, path, status, message in UNKNOWN:
         answer = send(url, path, {}, method=method)
-        assert answer.status == status
-        assert "/yqcloud-legacy" in answer.json["error"]["message"]
+        error = answer.json["error"]
+        assert (answer.status, message in (error if isinstance(error, str) else error["message"])) == (
+            status,
+            True,
+        ), (path, error)
+        assert ("request_id" in answer.json) is path.startswith("/anthropic")
+        assert isinstance(error, str) is path.startswith("/ollama")
+
+
+def test_a_slash_more_is_the_same_address(url: str) -> None:
+    for path in ("/v1/chat/completions/", "//v1//chat/completions", "/openai/v1/chat/completions//"):
+        assert send(url, path, BODY["openai"]).status == 200
+    assert send(url, "/v1/models/", method="GET").json == send(url, "/v1/models", method="GET").json
 
 
 # --- clients that disconnect ------------------------------------------------------------------------------------------

@@ -122,6 +122,8 @@ def test_a_failure_inside_an_answer_is_an_event_or_a_cut() -> None:
     expected["anthropic"] = (
         b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"},"request_id":null}\n\n'
     )
+    expected["gemini"] = b'data: {"error":{"code":529,"message":"busy","status":"UNAVAILABLE"}}\r\n\r\n'
+    expected["ollama"] = b'{"error":"busy"}\n'
     events = {name: codec.stream_encoder(RelayedCall([]), META).fail(failure) for name, codec in CODEC.items()}
     assert events == expected
 
@@ -180,6 +182,12 @@ ANTHROPICS_TYPES = {
 }
 
 
+GOOGLES_CODES = {
+    *("INVALID_ARGUMENT", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "RESOURCE_EXHAUSTED"),
+    *("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"),
+}
+
+
 @pytest.mark.parametrize(("error", "status", "error_type", "headers"), FAILURES)
 def test_every_error_has_a_status_and_a_type(
     error: Exception, status: int, error_type: str, headers: dict[str, str]
@@ -195,6 +203,11 @@ def test_every_error_has_a_status_and_a_type(
             default = "api_error" if status >= 500 else "invalid_request_error"
             body_error = {"type": ANTHROPICS_TYPES.get(status, default), "message": failure.message}
             assert body == {"type": "error", "error": body_error, "request_id": failure.request_id}
+        elif codec.name == "ollama":
+            assert body == {"error": failure.message}
+        elif codec.name == "gemini":
+            assert (body["error"]["code"], body["error"]["message"]) == (status, failure.message)
+            assert body["error"]["status"] in GOOGLES_CODES
         else:
             assert body == {
                 "error": {"message": failure.message, "type": error_type, "param": failure.param, "code": failure.code}

@@ -85,6 +85,7 @@ def _essence(response: ChatResponse, wire: str) -> dict[str, Any]:
     fields = plain(response)
     for name in ("id", "model", "usage", "provider_data", *(("logprobs",) if wire == "anthropic" else ())):
         fields.pop(name, None)
+    fields.pop("other_choices", None)  # the relay's clients ask for one answer, and get the first
     fields.setdefault("finish_reason", "tool_calls" if response.tool_calls else "stop")
     if fields["finish_reason"] == "pause" and wire != "anthropic":
         fields["finish_reason"] = "length"  # the only word of these wires for what is not whole

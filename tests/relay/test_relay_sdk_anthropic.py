@@ -179,7 +179,10 @@ def test_thinking_reaches_a_provider_that_has_it(
 
 
 def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_rejected() -> None:
-    with scripted_relay(frozenset({"max_tokens", "tools"}), CodecOptions) as (url, script), sdk(url) as client:
+    with (
+        scripted_relay(frozenset({"max_tokens", "tools"}), CodecOptions, lenient=False) as (url, script),
+        sdk(url) as client,
+    ):
         ask: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": HI}
         for no_op in ({"thinking": {"type": "adaptive"}}, {"thinking": {"type": "disabled"}}):
             client.messages.create(**ask, **no_op)

@@ -198,7 +198,7 @@ def test_models_have_this_wires_form_for_its_clients(prefix: str) -> None:
         script.answer = ChatResponse(text="Hello", finish_reason="stop")
         assert client.messages.create(model="m", max_tokens=9, messages=HI).content  # also without a prefix
         with pytest.raises(anthropic.NotFoundError) as caught:
-            client.messages.count_tokens(model="m", messages=HI)
+            client.models.retrieve("s-3")
         assert caught.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
 
 

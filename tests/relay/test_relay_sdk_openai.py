@@ -94,13 +94,16 @@ def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, scrip
         seed=7,
         stop=["END"],
         verbosity="low",
+        logit_bias={"7": -100},
         user="u",
         store=True,
         metadata={"a": "b"},
     )
-    assert script.codec_options == {"verbosity": "low"}
+    assert script.codec_options == {}
     assert script.asked == {
         "model": "asked",
+        "verbosity": "low",
+        "logit_bias": {"7": -100},
         "stream": False,
         "max_tokens": 9,
         "reasoning_effort": "low",
@@ -171,6 +174,7 @@ def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_rejected() -> N
             ("response_format", {"response_format": {"type": "json_object"}}),
             ("logprobs", {"logprobs": True}),
             ("verbosity", {"verbosity": "low"}),
+            ("logit_bias", {"logit_bias": {"7": -100}}),
             ("n", {"n": 2}),
             ("audio", {"audio": {"voice": "a", "format": "wav"}}),
         ):

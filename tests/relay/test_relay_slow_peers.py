@@ -271,9 +271,10 @@ def test_without_a_descriptor_the_queue_still_gets_shorter(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_large_request_does_not_keep_others_waiting(wire: str) -> None:
-    name = {"yqcloud": "prompt", "yqcloud-legacy": "prompt", "openai-responses": "input"}.get(wire, "messages")
-    text = "x" * 200_000
-    body = {**BODY[wire], name: text if name != "messages" else [{"role": "user", "content": text}]}
+    names = {"yqcloud": "prompt", "yqcloud-legacy": "prompt", "openai-responses": "input", "gemini": "contents"}
+    name, text = names.get(wire, "messages"), "x" * 200_000
+    turns = {"messages": [{"role": "user", "content": text}], "contents": [{"parts": [{"text": text}]}]}
+    body = {**BODY[wire], name: turns.get(name, text)}
     threads: list[str] = []
     with relay_over() as (relay, _), pytest.MonkeyPatch.context() as patch:
         from llmclients.relay.codecs import json_fields

@@ -97,6 +97,10 @@ def decode_wrongly(self: TalkCodec, body: bytes) -> Chunk:
     return TalkCodec.decode(self, body.replace(b".", b"!"))
 
 
+def second_first(self: TalkCodec, body: bytes) -> Chunk:
+    return TalkCodec.decode(self, body).model_copy(update={"other_choices": [Chunk(text="", index=0)]})
+
+
 def error_of_json(self: TalkCodec, status: int, headers: Mapping[str, str], body: bytes) -> APIStatusError:
     return TalkCodec.decode_error(self, status, headers, json.dumps(json.loads(body or b"{}")).encode())
 
@@ -281,6 +285,7 @@ BROKEN: list[tuple[str, str, TalkCodec, dict[str, Any]]] = [
     ("a careless list", "test_the_list_of_models_is_a_list_or_an_error", breaking(decode_models=any_models), {}),
     ("no recordings", "test_there_is_something_to_check", TalkCodec(), {"replies": (), "errors": ()}),
     ("another text", "test_a_whole_reply_is_read", breaking(decode=decode_wrongly), {}),
+    ("a second first answer", "test_a_whole_reply_is_read", breaking(decode=second_first), {}),
     ("anything is a reply", "test_what_is_no_reply_is_an_error", breaking(decode=decode_anything), {}),
     ("KeyError", "test_a_reply_with_wrong_types_and_numbers_crashes_nothing", breaking(decode=decode_carelessly), {}),
     ("one error for all", "test_an_error_body_becomes_its_error", breaking(decode_error=error_of_400), {}),

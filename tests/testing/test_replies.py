@@ -105,6 +105,19 @@ def test_every_wire_says_all_that_it_can(ask: Ask) -> None:
 
 
 @ways
+def test_several_answers_on_every_provider_that_has_n(ask: Ask) -> None:
+    asked = [name for name in provider_names() if "n" in registry.find_provider(name).load_codec().fields]
+    assert {"openai", "gemini", "mistral", "local"} <= set(asked)
+    for name in asked:
+        response, _ = ask(name, Reply.choices("Red", "Dark blue"), stream=False, n=2)
+        assert [(one.index, one.text, one.finish_reason) for one in response.choices] == [
+            (0, "Red", "stop"),
+            (1, "Dark blue", "stop"),
+        ], name
+        assert response.usage == Usage(input_tokens=3, output_tokens=3, total_tokens=6), name
+
+
+@ways
 def test_calls_of_tools_on_every_wire_that_has_them(ask: Ask) -> None:
     calls = Reply.tool_calls(("weather", {"city": "Tromsø"}), ToolCall("x1", "time", {}), text="Let me see.")
     tools = [{"name": "weather"}, {"name": "time"}]
@@ -197,7 +210,7 @@ def test_the_list_of_models_on_every_wire_that_has_one() -> None:
     for name in set(provider_names()) - {*RAW, "ylokh"}:
         asking = client(name, Reply.models("small", "large"))
         assert asking.models() == ["small", "large"], name
-        [request] = asking._transport._transport.requests
+        [request] = asking._given_transport.requests
         assert (request.is_listing, request.messages, request.prompt, request.options) == (True, [], "", {}), name
 
 
@@ -210,6 +223,7 @@ def test_what_a_wire_cannot_say_is_an_error_of_the_test() -> None:
         ("ollama", Reply.text("Hi", finish_reason="content_filter"), "no finish reason 'content_filter'"),
         ("openai", Reply.text("Hi", finish_reason="pause"), "no finish reason 'pause'"),
         ("cohere", Reply.text("Hi", usage=Usage(reasoning_tokens=1)), "no reasoning_tokens in its usage"),
+        ("anthropic", Reply.choices("Red", "Blue"), "no second answer"),
         ("openai", Reply.models("a"), "asks for an answer, and the script has a list of models"),
     ]
     for name, reply, message in cases:
@@ -217,6 +231,10 @@ def test_what_a_wire_cannot_say_is_an_error_of_the_test() -> None:
             ask_sync(name, reply, stream=False)
     with pytest.raises(ScriptError, match=r"use Reply.models\(\)"):
         client("openai", Reply.text("Hi")).models()
+    with pytest.raises(ScriptError, match=r"which is of one answer: use Reply.stream\(\)"):
+        ask_sync("openai", Reply.choices("Red", "Blue"), stream=True)
+    with pytest.raises(TypeError, match="at least one text"):
+        Reply.choices()
     with pytest.raises(TypeError, match="at least one call"):
         Reply.tool_calls()
     with pytest.raises(TypeError, match="a piece is text, a Delay or an error such as Cut"):
@@ -256,7 +274,7 @@ def test_the_requests_are_readable() -> None:
     asking = client("anthropic", Reply.text("Hi"), Reply.stream("Hi"), model="opus")
     asking.chat([{"role": "system", "content": "Be brief."}, "Hello!"], temperature=0, top_k=5, max_tokens=9)
     list(asking.stream("Bye."))
-    first, second = asking._transport._transport.requests
+    first, second = asking._given_transport.requests
 
     assert (first.provider, first.model, first.prompt, first.stream) == ("anthropic", "opus", "Hello!", False)
     assert [(message.role, message.text) for message in first.messages] == [("system", "Be brief."), ("user", "Hello!")]

@@ -75,6 +75,13 @@ def ask_in_every_way(client: Client) -> None:
     client.chat(("Hi", "again"), model="gpt-4", temperature=0.2, max_tokens=5, stop=["END"], extra={"n": 1})
     client.chat(5)  # type: ignore[arg-type]
     client.chat()  # type: ignore[call-arg]
+    client.chat("Hi", system="Be terse.", timeout=5, headers={"X-A": "b"}, retry=None)
+    client.chat("Hi", retry="often")  # type: ignore[arg-type]
+    assert_type(client.with_options(timeout=Timeout(5), retry=2, defaults={"seed": 1}), Client)
+    client.with_options(proxy=None)  # type: ignore[call-arg]
+    Client("openai/m", fallback=["local", client], defaults={"temperature": 0})
+    Client("openai/m", fallback=[5])  # type: ignore[list-item]
+    assert_type(client.chat("Hi").headers.get("x-request-id"), str | None)
     Message("user", ["Look:", TextPart(text="Hi"), {"type": "image", "url": "https://a.example/b.png"}])
     Message("robot", "Hi")  # type: ignore[arg-type]
     Message("user", 5)  # type: ignore[arg-type]

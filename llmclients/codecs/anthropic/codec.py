@@ -50,6 +50,8 @@ class AnthropicCodec(Codec):
             "parallel_tool_calls",
             "response_format",
             "reasoning_effort",
+            "user",
+            "service_tier",
         }
     )
     parts = {  # noqa: RUF012

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from llmclients.codecs.anthropic.messages import message_payloads
-from llmclients.codecs.anthropic.names import JSON_TOOL
+from llmclients.codecs.anthropic.names import EFFORT_BUDGETS, JSON_TOOL
 from llmclients.codecs.base import CodecOptions, given
 from llmclients.errors import InvalidRequestError
 from llmclients.types.request import POSITIVE, ChatRequest, Positive, TopK
@@ -49,8 +49,6 @@ def _has(version: Version | None, feature: Version) -> bool:
 # --- the options -----------------------------------------------------------------------------------------------------
 
 MIN_BUDGET = 1024
-EFFORT_BUDGETS = {"low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384}
-"""Tokens of thinking, for the models that know no effort."""
 
 
 class AnthropicOptions(CodecOptions):
@@ -61,7 +59,7 @@ class AnthropicOptions(CodecOptions):
         thinking_display: whether newer models send a summary of their thinking, or nothing of it.
         top_k: how many of the likeliest tokens are sampled from.
         cache_control: how long the provider's cache keeps the prompt: 5 minutes or an hour.
-        user_id: an opaque id of the caller's user.
+        user_id: what the wire calls `user`.
         betas: the beta features to switch on.
     """
 
@@ -104,7 +102,8 @@ def request_payload(request: ChatRequest, model: str, options: AnthropicOptions)
         "tool_choice": _tool_choice(request),
         "thinking": thinking.payload,
         "output_config": None if thinking.effort is None else {"effort": thinking.effort},
-        "metadata": None if options.user_id is None else {"user_id": options.user_id},
+        "metadata": _metadata(request.user, options.user_id),
+        "service_tier": request.service_tier,
         "cache_control": options.cache_control and {"type": "ephemeral", "ttl": options.cache_control},
     }
     if response_format is not None and by_tool:
@@ -113,6 +112,12 @@ def request_payload(request: ChatRequest, model: str, options: AnthropicOptions)
     elif output is not None:
         members["output_config"] = {**(members["output_config"] or {}), "format": output}
     return given(**members)
+
+
+def _metadata(user: str | None, user_id: str | None) -> dict[str, Any] | None:
+    if user is not None and user_id is not None:
+        raise InvalidRequestError("user and user_id are the same thing on this wire: give one", argument="user_id")
+    return None if user is None and user_id is None else {"user_id": user or user_id}
 
 
 def _default_max_tokens(version: Version | None) -> int:

@@ -18,6 +18,8 @@ The wire: docs/protocols/gemini.md, "Whole replies".
 #   again, for what it is by then, with every chunk after it. Some servers give a finish reason with every object: of
 #   more than `_MAX_REPEATED` parts, only `rest` has them, at the end.
 #
+# A reply may have several candidates. Each of them besides the first is read by an `Answer` of its own.
+#
 # Nearly every object of a stream is a piece of text with token counts. `Answer.chunk` reads it on a path of its own,
 # which gives way to `_other_chunk` at the first sign of anything else. Both must come to the same chunk.
 
@@ -30,6 +32,7 @@ from typing import Any
 
 from llmclients.codecs.gemini.fields import (
     first_candidate,
+    other_candidates,
     other_parts,
     parse_block_reason,
     parse_finish_reason,
@@ -38,7 +41,7 @@ from llmclients.codecs.gemini.fields import (
 )
 from llmclients.codecs.gemini.names import CODEC_NAME, INVENTED_ID
 from llmclients.codecs.json_fields import get_optional_str, unexpected_type
-from llmclients.types.limits import check_call_count
+from llmclients.types.limits import check_call_count, check_choice_count
 from llmclients.types.response import (
     Chunk,
     FinishReason,
@@ -59,12 +62,16 @@ _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_-]+")
 class Answer:
     """Takes the objects one by one, and makes a chunk of each.
 
+    Args:
+        whole: whether there is only one, a reply.
+
     Attributes:
         begun: whether one of them had a candidate, or said why there is none.
         finished: whether a finish reason has come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
+        self._whole = whole
         self.begun = False
         self.finished = False
         self._calls = 0
@@ -72,6 +79,7 @@ class Answer:
         self._response_id = ""
         self._content = _Content()
         self._has_sent = self._are_late = False
+        self._others: dict[int, Answer] = {}  # of candidates besides the first, by their index
 
     def chunk(self, payload: dict[str, Any]) -> Chunk:
         """The chunk of the next object.
@@ -115,7 +123,7 @@ class Answer:
         others: Sequence[OtherPart] = ()
         reason: FinishReason | None = None
         logprobs: Sequence[TokenLogprob] = ()
-        candidate = first_candidate(payload)
+        candidate = first_candidate(payload, whole=self._whole)
         if candidate is not None:
             self.begun = True
             content = candidate.get("content")
@@ -149,7 +157,20 @@ class Answer:
             logprobs,
             self._provider_data() if self.finished and self._content.is_opaque else None,
             others,
+            self._other_choices(payload, candidate) if payload.get("candidates") != [candidate] else (),
         )
+
+    def _other_choices(self, payload: dict[str, Any], first: dict[str, Any] | None) -> Sequence[Chunk]:
+        """The pieces of the candidates besides the first. Each candidate is read as an answer of its own."""
+        pieces = []
+        for index, candidate in other_candidates(payload, first).items():
+            answer = self._others.get(index)
+            if answer is None:
+                check_choice_count(len(self._others) + 2)
+                answer = self._others[index] = Answer()
+                answer._response_id = f"{self._response_id}-{index}"  # its calls have ids of their own
+            pieces.append(_as_piece(answer._other_chunk({"candidates": [{**candidate, "index": 0}]}), index, candidate))
+        return pieces or ()
 
     def _provider_data(self) -> dict[str, Any] | None:
         """The parts so far; None where they are many, for each chunk would copy all: see `rest`."""
@@ -159,8 +180,11 @@ class Answer:
         return None if self._are_late else {CODEC_NAME: parts}
 
     def rest(self) -> Chunk | None:
-        """The answer has ended: its parts, if the last chunk did not have them."""
-        return make_chunk(provider_data={CODEC_NAME: self._content.parts()}) if self._are_late else None
+        """The answer has ended: its parts, if the last chunk did not have them, and those of other candidates."""
+        rests = ((index, answer.rest()) for index, answer in self._others.items())
+        others = [_as_piece(chunk, index, None) for index, chunk in rests if chunk is not None]
+        parts = {CODEC_NAME: self._content.parts()} if self._are_late else None
+        return make_chunk(provider_data=parts, other_choices=others) if others or self._are_late else None
 
     def _read(self, parts: Any) -> tuple[str, str | None, Sequence[ToolCallDelta]]:
         """The new text, that of the reasoning, and the calls."""
@@ -221,6 +245,14 @@ class Answer:
     def _invented_id(self, index: int) -> str:
         """An id that no other call of a conversation has, if responses have ids. `request.py` recognizes it."""
         return INVENTED_ID + "_".join(filter(None, (_NOT_IN_AN_ID.sub("-", self._response_id), str(index))))
+
+
+def _as_piece(chunk: Chunk, index: int, candidate: dict[str, Any] | None) -> Chunk:
+    """The chunk as one of `other_choices`."""
+    members = chunk.__dict__
+    members["index"] = index
+    members["raw"] = candidate
+    return chunk
 
 
 class _Content:

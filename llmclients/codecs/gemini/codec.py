@@ -80,6 +80,7 @@ class GeminiCodec(Codec):
         {
             *("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty"),
             *("tools", "tool_choice", "response_format", "reasoning_effort", "logprobs", "top_logprobs"),
+            *("n", "service_tier"),
         }
     )
     parts: Mapping[str, PartRule] = {
@@ -106,6 +107,7 @@ class GeminiCodec(Codec):
             toolConfig=tool_config(request.tool_choice) if request.tool_choice else None,
             safetySettings=options.safety_settings,
             cachedContent=options.cached_content,
+            serviceTier=request.service_tier,
             generationConfig=config or None,
         )
         method = "streamGenerateContent?alt=sse" if context.stream else "generateContent"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 from llmclients.codecs.json_fields import get_int, get_list, get_str, optional, parse_logprob, unexpected_type
+from llmclients.types.limits import check_choice_count
 from llmclients.types.response import FinishReason, OtherPart, TokenLogprob, Usage, make_usage
 
 __all__ = [
     "FINISH_REASONS",
     "first_candidate",
+    "other_candidates",
     "other_parts",
     "parse_block_reason",
     "parse_finish_reason",
@@ -54,8 +57,13 @@ _MANY = 2**53
 _COUNT_TYPES = frozenset({int, type(None)})
 
 
-def first_candidate(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """The candidate with index 0. The others, where several were asked for, stay in `raw`."""
+def first_candidate(payload: dict[str, Any], *, whole: bool = False) -> dict[str, Any] | None:
+    """The candidate with index 0, or without one. `other_candidates` has the rest.
+
+    Args:
+        payload: the reply, or an event.
+        whole: whether it is a reply: then the first one is it, if none has this index.
+    """
     candidates = payload.get("candidates")
     if candidates is None:
         return None
@@ -66,7 +74,28 @@ def first_candidate(payload: dict[str, Any]) -> dict[str, Any] | None:
             raise unexpected_type("candidates[]", candidate)
         if not candidate.get("index"):
             return candidate
-    return None
+    return candidates[0] if whole and candidates else None
+
+
+def other_candidates(payload: dict[str, Any], first: dict[str, Any] | None) -> dict[int, dict[str, Any]]:
+    """The candidates besides the first, by their index: the one that they have, or else their place in the list.
+
+    Raises:
+        APIResponseError: one of them is no object, or there are too many.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    candidates = payload.get("candidates") or ()
+    check_choice_count(len(candidates))
+    for place, candidate in enumerate(candidates):
+        if type(candidate) is not dict:
+            raise unexpected_type("candidates[]", candidate)
+        if candidate is first:
+            continue
+        index = candidate.get("index")
+        if type(index) is not int or index < 1 or index in found:
+            index = next(free for free in count(max(place, 1)) if free not in found)
+        found[index] = candidate
+    return found
 
 
 def other_parts(parts: list[dict[str, Any]]) -> list[OtherPart]:

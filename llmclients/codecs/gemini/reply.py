@@ -93,7 +93,7 @@ def decode_reply(body: bytes) -> Chunk:
         APIStatusError: an error in a reply's place.
         APIResponseError: anything else that is no reply.
     """
-    answer = Answer()
+    answer = Answer(whole=True)
     chunk = answer.chunk(_payload(body, "reply"))
     if not answer.begun:
         raise APIResponseError(f"the reply has no candidates: {excerpt(body)}")

@@ -192,6 +192,7 @@ def generation_config(request: ChatRequest, top_k: int | None) -> dict[str, Any]
         topP=request.top_p,
         topK=top_k,
         maxOutputTokens=request.max_tokens,
+        candidateCount=request.n,
         stopSequences=[stop] if isinstance(stop, str) else stop,
         seed=request.seed,
         presencePenalty=request.presence_penalty,

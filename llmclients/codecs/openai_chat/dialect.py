@@ -30,6 +30,13 @@ FIELDS = (
     "reasoning_effort",
     "logprobs",
     "top_logprobs",
+    "n",
+    "logit_bias",
+    "user",
+    "metadata",
+    "service_tier",
+    "verbosity",
+    "prompt_cache_key",
 )
 """The fields of `ChatRequest` that chat completions have, in the order in which they are sent."""
 
@@ -58,6 +65,7 @@ class Dialect:
         max_tokens_field: what the wire calls `max_tokens`.
         default_endpoint_max_tokens_field: what the provider's own service calls it, if that is another name.
         seed_field: what the wire calls `seed`.
+        user_field: what the wire calls `user`.
         required_word: the value of `tool_choice` for "any tool, but one".
         named_choice: whether `tool_choice` can name a tool. Where not, that tool alone is sent, as required.
         unsupported: the fields of `ChatRequest` that the server rejects or ignores.
@@ -85,6 +93,7 @@ class Dialect:
     max_tokens_field: str = "max_tokens"
     default_endpoint_max_tokens_field: str | None = None
     seed_field: str = "seed"
+    user_field: str = "user"
     required_word: str = "required"
     named_choice: bool = True
     unsupported: Collection[str] = ()
@@ -138,6 +147,8 @@ class Dialect:
         """What the server calls a field of `ChatRequest`."""
         if field == "seed":
             return self.seed_field
+        if field == "user":
+            return self.user_field
         if field == "max_tokens":
             # OpenAI's newer models reject the old name, most other servers know no other.
             return (self.default_endpoint_max_tokens_field if is_default_endpoint else None) or self.max_tokens_field
@@ -150,6 +161,7 @@ class DialectOptions(TypedDict, total=False):
     max_tokens_field: str
     default_endpoint_max_tokens_field: str | None
     seed_field: str
+    user_field: str
     required_word: str
     named_choice: bool
     unsupported: Collection[str]

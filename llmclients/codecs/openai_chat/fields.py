@@ -6,17 +6,20 @@ The wire: docs/protocols/openai-chat.md, "OpenAI chat completions".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from llmclients.codecs.json_fields import get_int, get_object, get_optional_str, parse_logprob, unexpected_type
 from llmclients.codecs.openai_chat.old_logprobs import parse_old_logprobs
 from llmclients.errors import OverloadedError
+from llmclients.types.limits import check_choice_count
 from llmclients.types.response import FinishReason, OtherPart, TokenLogprob, Usage, make_usage
 
 __all__ = [
     "first_choice",
     "get_message",
     "is_error",
+    "other_choices",
     "other_parts",
     "parse_finish_reason",
     "parse_logprobs",
@@ -64,11 +67,11 @@ def is_error(payload: dict[str, Any]) -> bool:
 
 
 def first_choice(payload: dict[str, Any], *, whole: bool = False) -> dict[str, Any] | None:
-    """The choice with index 0. With `n` above 1 the others stay in `raw`.
+    """The choice with index 0, or without one. `other_choices` has the rest.
 
     Args:
         payload: the reply, or an event.
-        whole: whether it is a reply: then a choice alone is it, whatever its index.
+        whole: whether it is a reply: then the first one is it, if none has this index.
     """
     choices = payload.get("choices")
     if not choices:
@@ -83,7 +86,30 @@ def first_choice(payload: dict[str, Any], *, whole: bool = False) -> dict[str, A
         index = choice.get("index")
         if not index or index == "0":
             return choice
-    return choices[0] if whole and len(choices) == 1 else None
+    return choices[0] if whole else None
+
+
+def other_choices(payload: dict[str, Any], first: dict[str, Any] | None) -> dict[int, dict[str, Any]]:
+    """The choices besides the first, by their index: the one that they have, or else their place in the list.
+
+    Raises:
+        APIResponseError: one of them is no object, or there are too many.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    choices = payload.get("choices") or ()
+    check_choice_count(len(choices))
+    for place, choice in enumerate(choices):
+        if type(choice) is not dict:
+            raise unexpected_type("choices[]", choice)
+        if choice is first:
+            continue
+        index = choice.get("index")
+        if type(index) is str and index.isascii() and index.isdecimal() and len(index) < 10:
+            index = int(index)
+        if type(index) is not int or index < 1 or index in found:
+            index = next(free for free in count(max(place, 1)) if free not in found)
+        found[index] = choice
+    return found
 
 
 def says_something(message: dict[str, Any]) -> bool:

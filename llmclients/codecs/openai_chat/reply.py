@@ -20,6 +20,7 @@ from llmclients.codecs.openai_chat.fields import (
     first_choice,
     get_message,
     is_error,
+    other_choices,
     other_parts,
     parse_finish_reason,
     parse_logprobs,
@@ -31,7 +32,7 @@ from llmclients.codecs.openai_chat.old_logprobs import parse_one_logprob
 from llmclients.codecs.openai_chat.provider_data import KeptMembers
 from llmclients.codecs.openai_chat.tool_calls import CUT_REASONS, ToolCalls, whole_calls
 from llmclients.errors import APIError, APIResponseError, StreamInterruptedError
-from llmclients.types.limits import MAX_UNCHECKED_BYTES, check_json_values
+from llmclients.types.limits import MAX_UNCHECKED_BYTES, check_choice_count, check_json_values
 from llmclients.types.response import (
     Chunk,
     FinishReason,
@@ -63,11 +64,27 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
     choice = first_choice(payload, whole=True)
     if choice is None:
         raise APIResponseError(f"the reply has no choices: {excerpt(body)}")
+    chunk = _decode_choice(choice, provider_data_field)
+    members = chunk.__dict__
+    members["usage"] = parse_usage(payload)
+    members["model"] = get_optional_str(payload, "model")
+    members["id"] = get_optional_str(payload, "id")
+    members["raw"] = payload
+    if len(payload["choices"]) > 1:
+        members["other_choices"] = [
+            _as_piece(_decode_choice(other, provider_data_field, index), index, other)
+            for index, other in other_choices(payload, choice).items()
+        ]
+    return chunk
+
+
+def _decode_choice(choice: dict[str, Any], provider_data_field: str | None, index: int = 0) -> Chunk:
+    """One choice of a whole reply, without what is said of all of them."""
     if choice.get("error"):
         raise error_event(choice)
     message = get_message(choice, "message", "delta")
     if message is None:
-        raise unexpected_type("choices[0].message", None)
+        raise unexpected_type(f"choices[{index}].message", None)
     text, reasoning, declined = parse_text(message)
     entries = call_entries(message)
     called = any(not read_piece(entry).is_empty for entry in entries)  # some servers send one with nothing in it
@@ -81,14 +98,18 @@ def decode_reply(body: bytes, provider_data_field: str | None = None) -> Chunk:
         reasoning,
         deltas,
         reason or ("tool_calls" if deltas else None),  # some servers give an empty one
-        parse_usage(payload),
-        get_optional_str(payload, "model"),
-        get_optional_str(payload, "id"),
-        payload,
-        optional(parse_logprobs, choice.get("logprobs")) or (),
-        kept.provider_data(),
-        other_parts(message),
+        logprobs=optional(parse_logprobs, choice.get("logprobs")) or (),
+        provider_data=kept.provider_data(),
+        other_parts=other_parts(message),
     )
+
+
+def _as_piece(chunk: Chunk, index: int, choice: dict[str, Any]) -> Chunk:
+    """The chunk as one of `other_choices`."""
+    members = chunk.__dict__
+    members["index"] = index
+    members["raw"] = choice
+    return chunk
 
 
 class EventDecoder:
@@ -120,6 +141,7 @@ class EventDecoder:
         self._complaint: str | None = None  # of an event without choices
         self._provider_data_field = provider_data_field
         self._kept = KeptMembers(provider_data_field)
+        self._others: dict[int, EventDecoder] = {}  # of choices besides the first, by their index
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         if self.done:
@@ -173,10 +195,10 @@ class EventDecoder:
         # Nearly every event of every stream is new text and nothing else. The types on the way to it need no look: JSON
         # has no other values that bear all three steps.
         try:
-            choice = payload["choices"][0]
+            (choice,) = payload["choices"]
             delta = choice["delta"]
             text = delta["content"]
-        except (LookupError, TypeError):
+        except (LookupError, TypeError, ValueError):
             return self._other_chunk(payload, event, event_type)
         if (
             type(text) is not str
@@ -247,7 +269,20 @@ class EventDecoder:
             logprobs,
             self._kept.provider_data() if self._finished else None,
             () if choice is None else other_parts(choice.get("delta")),
+            self._other_choices(payload, choice) if choice is None or len(payload["choices"]) > 1 else (),
         )
+
+    def _other_choices(self, payload: dict[str, Any], first: dict[str, Any] | None) -> Sequence[Chunk]:
+        """The pieces of the choices besides the first. Each choice is read as a stream of its own."""
+        pieces = []
+        for index, choice in other_choices(payload, first).items():
+            reader = self._others.get(index)
+            if reader is None:
+                check_choice_count(len(self._others) + 2)
+                reader = self._others[index] = EventDecoder(provider_data_field=self._provider_data_field)
+            alone = {"choices": [{**choice, "index": 0}]}
+            pieces.append(_as_piece(reader._other_chunk(alone, b"", "message"), index, choice))
+        return pieces or ()
 
     def _read_delta(self, choice: dict[str, Any]) -> tuple[str, str | None, str | None, Sequence[ToolCallDelta]]:
         """Text, role, reasoning and pieces of tool calls in a choice."""

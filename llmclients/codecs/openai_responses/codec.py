@@ -44,6 +44,10 @@ _WIRE_NAMES = {
     "max_tokens": "max_output_tokens",
     "top_logprobs": "top_logprobs",
     "parallel_tool_calls": "parallel_tool_calls",
+    "user": "user",
+    "metadata": "metadata",
+    "service_tier": "service_tier",
+    "prompt_cache_key": "prompt_cache_key",
 }
 """The fields of `ChatRequest` that go out as they are, in this order, and what the wire calls them."""
 
@@ -58,7 +62,6 @@ class OpenAIResponsesOptions(CodecOptions):
             is kept (`Message.provider_data`). None: with `reasoning_effort` or `summary`, for asking a model that does
             not reason is an error.
         summary: a summary of the reasoning to read: `auto`, `concise` or `detailed`.
-        verbosity: how long answers are: `low`, `medium` or `high`.
         truncation: `auto` drops the oldest items of a conversation that is too long, `disabled` makes it an error.
     """
 
@@ -66,7 +69,6 @@ class OpenAIResponsesOptions(CodecOptions):
     previous_response_id: str | None = None
     encrypted_reasoning: bool | None = None
     summary: str | None = None
-    verbosity: str | None = None
     truncation: str | None = None
 
 
@@ -76,7 +78,7 @@ class OpenAIResponsesCodec(Codec):
     name: ClassVar[str] = CODEC_NAME
     address_endings: ClassVar[str] = "/responses|/chat/completions|(?<=/v1)/(chat|completions|models)"
     fields = frozenset(
-        (*_WIRE_NAMES, "tools", "tool_choice", "response_format", "reasoning_effort", "logprobs"),
+        (*_WIRE_NAMES, "tools", "tool_choice", "response_format", "reasoning_effort", "logprobs", "verbosity"),
     )
     parts: Mapping[str, PartRule] = {
         "image": PartRule(media_types=frozenset(("image/png", "image/jpeg", "image/webp", "image/gif"))),
@@ -95,7 +97,7 @@ class OpenAIResponsesCodec(Codec):
             **given(
                 tools=[_tool(tool, rules) for tool in request.tools] if request.tools else None,
                 tool_choice=_tool_choice(request.tool_choice),
-                text=given(format=_format(request.response_format, rules), verbosity=options.verbosity) or None,
+                text=given(format=_format(request.response_format, rules), verbosity=request.verbosity) or None,
                 reasoning=given(effort=request.reasoning_effort, summary=options.summary) or None,
                 include=list(_included(request, options)) or None,
                 store=options.store,  # the provider's own default is to keep everything

@@ -13,28 +13,39 @@ from llmclients.relay.codecs.anthropic_reply import (
     PROVIDER_DATA_KEY,
     MessageEncoder,
     error_body,
+    model_entry,
     models_body,
     reply_body,
 )
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.codecs.json_fields import check_known, decode_json, get_field, get_objects
-from llmclients.relay.codecs.request import CallOptions, UncheckedFormat, parse_message, parse_tools
-from llmclients.relay.errors import Failure
+from llmclients.relay.codecs.json_reply import encode_json
+from llmclients.relay.codecs.request import (
+    CallOptions,
+    UncheckedFormat,
+    effort_of_budget,
+    parse_message,
+    parse_tools,
+)
+from llmclients.relay.errors import Failure, RequestRejected
 from llmclients.types.messages import Message
 from llmclients.types.response import ChatResponse
 
 __all__ = ["IGNORED_FIELDS", "AnthropicServerCodec", "is_anthropic"]
 
-IGNORED_FIELDS = frozenset({"cache_control", "metadata", "service_tier", "speed", "user_profile_id"})
-"""Fields about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So are
-`cache_control` on blocks and tools, and `eager_input_streaming` of a tool."""
+IGNORED_FIELDS = frozenset(
+    {"cache_control", "context_management", "diagnostics", "metadata", "service_tier", "speed", "user_profile_id"}
+)
+"""Fields about bookkeeping, cost and speed, never about what is asked: read by nobody here. So are `cache_control` on
+blocks and tools, and `eager_input_streaming` of a tool. `context_management` says what the wire's own server may leave
+out of a long conversation to save tokens: here all of it goes on."""
 
 # Options that have the library's names on this wire, and values of the same form.
 _OPTIONS = frozenset({"temperature", "top_k", "top_p"})
 _PARSED_FIELDS = frozenset(
     {
-        *("max_tokens", "messages", "model", "output_config", "stop_sequences", "stream", "system"),
-        *("thinking", "tool_choice", "tools"),
+        *("max_tokens", "messages", "model", "output_config", "output_format", "stop_sequences", "stream"),
+        *("system", "thinking", "thread", "tool_choice", "tools"),
     }
 )
 _KNOWN_FIELDS = _OPTIONS | _PARSED_FIELDS | IGNORED_FIELDS
@@ -50,6 +61,7 @@ class AnthropicServerCodec(ServerCodec):
     reply_type: ClassVar[str] = "application/json"
     id_prefix: ClassVar[str] = "msg_"
     request_id_header: ClassVar[str] = "request-id"
+    unread_fields: ClassVar[frozenset[str]] = IGNORED_FIELDS
 
     def decode(self, body: bytes) -> RelayedCall:
         payload = decode_json(body)
@@ -57,9 +69,8 @@ class AnthropicServerCodec(ServerCodec):
         return RelayedCall(
             messages=_messages(payload),
             model=get_field(payload, "model", str, "") or None,
-            options=options,
             stream=get_field(payload, "stream", bool, False),
-            droppable=frozenset(options.droppable),
+            **options.call_fields(),
         )
 
     def encode(self, response: ChatResponse, meta: ReplyMeta) -> bytes:
@@ -74,6 +85,9 @@ class AnthropicServerCodec(ServerCodec):
     def encode_models(self, names: Iterable[str]) -> bytes:
         return models_body(names)
 
+    def encode_model(self, name: str, abilities: Iterable[str]) -> bytes:
+        return encode_json(model_entry(name))
+
 
 def is_anthropic(headers: Mapping[str, str]) -> bool:
     """Whether a request at a path that several wires have is of this one: its clients all name its version."""
@@ -85,16 +99,35 @@ def is_anthropic(headers: Mapping[str, str]) -> bool:
 
 def _options(payload: Mapping[str, Any]) -> CallOptions:
     check_known(payload, _KNOWN_FIELDS, "")
+    _check_no_thread(payload)
     options = CallOptions({name: payload[name] for name in _OPTIONS if name in payload})
     options.add("max_tokens", payload.get("max_tokens"))
-    options.add("stop", get_field(payload, "stop_sequences", list, []) or None)
+    options.add_stop(get_field(payload, "stop_sequences", list, []))
     tools = [_tool(entry, index) for index, entry in enumerate(get_objects(payload, "tools", optional=True))]
     options.add_tools(parse_tools(tools), *_tool_choice(get_field(payload, "tool_choice", dict, {})))
     output = get_field(payload, "output_config", dict, {})
     check_known(output, {"effort", "format"}, "output_config", argument="output_config")
-    options.add("response_format", _response_format(output.get("format")))
+    # Its beta form stood beside the others; some programs still send that.
+    options.add("response_format", _response_format(output.get("format") or payload.get("output_format")))
     _add_thinking(options, get_field(payload, "thinking", dict, {}), output.get("effort"))
     return options
+
+
+def _check_no_thread(payload: Mapping[str, Any]) -> None:
+    """Raise RequestRejected for a conversation that the wire's own server is to keep.
+
+    In the form by which the wire's SDK sees that it has to send the whole conversation instead (anthropic 2.14.0,
+    `lib/threads/_thread_state.py`).
+    """
+    if "thread" in payload:
+        raise RequestRejected(
+            Failure(
+                400,
+                "thread: the relay keeps nothing: send the whole conversation as messages",
+                param="thread",
+                details={"error_code": "thread_unsupported_request"},
+            )
+        )
 
 
 def _tool(entry: Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -148,11 +181,13 @@ def _response_format(value: Any) -> UncheckedFormat | None:
 def _add_thinking(options: CallOptions, thinking: Mapping[str, Any], effort: Any) -> None:
     """Set what concerns reasoning: `thinking`, and `effort` of `output_config`."""
     check_known(thinking, {"type", "budget_tokens", "display"}, "thinking", argument="thinking")
-    options.add("thinking_display", thinking.get("display"))
-    options.add("reasoning_effort", effort)
+    options.add("thinking_display", thinking.get("display"), tolerated=True)
+    options.add("reasoning_effort", effort, tolerated=True)
     type_ = thinking.get("type", "")
     if type_ == "enabled":
-        options.add("thinking", get_field(thinking, "budget_tokens", int, 0))
+        budget = get_field(thinking, "budget_tokens", int, 0)
+        options.add("thinking", budget, tolerated=True)
+        options.alternatives["thinking"] = ("reasoning_effort", effort_of_budget(budget))
     elif type_ == "adaptive":  # the model decides, as any does without the option
         options.add("thinking", "adaptive", droppable=True)
     elif type_ == "disabled":

@@ -13,7 +13,7 @@ from llmclients.relay.errors import Failure
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
-__all__ = ["PROVIDER_DATA_KEY", "MessageEncoder", "error_body", "models_body", "reply_body"]
+__all__ = ["PROVIDER_DATA_KEY", "MessageEncoder", "error_body", "model_entry", "models_body", "reply_body"]
 
 PROVIDER_DATA_KEY = "anthropic"
 """Under this name a message's `provider_data` has its content blocks as this wire has them."""
@@ -45,7 +45,9 @@ _TYPE_OF_STATUS = {
 def error_payload(failure: Failure) -> dict[str, Any]:
     """An error, as the body of an error status and the event inside a stream have it."""
     default = "api_error" if failure.status >= 500 else "invalid_request_error"
-    error = {"type": _TYPE_OF_STATUS.get(failure.status, default), "message": failure.message}
+    error: dict[str, Any] = {"type": _TYPE_OF_STATUS.get(failure.status, default), "message": failure.message}
+    if failure.details is not None:
+        error["details"] = failure.details
     return {"type": "error", "error": error, "request_id": failure.request_id}
 
 
@@ -54,11 +56,14 @@ def error_body(failure: Failure) -> bytes:
     return encode_json(error_payload(failure))
 
 
+def model_entry(name: str) -> dict[str, Any]:
+    """One model. When it was made is not known; for that, the wire has the year 1970."""
+    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+
+
 def models_body(names: Iterable[str]) -> bytes:
-    """The list of models. When one was made is not known; for that, the wire has the year 1970."""
-    entries = [
-        {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"} for name in names
-    ]
+    """The list of models."""
+    entries = [model_entry(name) for name in names]
     first, last = (entries[0]["id"], entries[-1]["id"]) if entries else (None, None)
     return encode_json({"data": entries, "has_more": False, "first_id": first, "last_id": last})
 

@@ -10,14 +10,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+from llmclients.relay.codecs.json_fields import decode_json, get_name
 from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import Message
 from llmclients.types.response import ChatResponse, Chunk
 
-__all__ = ["RelayedCall", "ReplyMeta", "ServerCodec", "StreamEncoder"]
+__all__ = ["RelayedCall", "ReplyMeta", "ServerCodec", "StreamEncoder", "WireTool"]
+
+
+class WireTool(NamedTuple):
+    """A tool of the wire that the upstream provider knows as a function of another name, or of another kind.
+
+    Attributes:
+        name: its name on the wire.
+        namespace: the group of tools that it belongs to; "" for none.
+        is_custom: whether its calls have one text in place of arguments.
+    """
+
+    name: str
+    namespace: str = ""
+    is_custom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +44,20 @@ class RelayedCall:
         model: the model asked for, or None.
         options: options of the call, as the request has them.
         stream: whether the answer is wanted piece by piece.
-        droppable: the options that the wire's client sends whether its user wants them or not. An upstream provider
-            that cannot carry one does without it.
+        droppable: the options that ask for nothing out of the ordinary. An upstream provider that cannot carry one
+            does without it.
+        tolerated: the options that the wire's programs send whether their user wants them or not, though they ask for
+            something. An upstream provider that cannot carry one does without it if the relay is lenient, which says
+            so.
+        alternatives: by option, what asks for about the same where the upstream provider has no such option.
+        dropped: what of the request was not read though it asks for something, in words: its programs ask for it
+            always. Only a lenient relay answers such a request.
         model_is_droppable: whether the same is true of `model`: the upstream's own default comes first.
         include_usage: whether a stream is to end with the token counts.
         mirrored: fields of the request that the wire's reply has again.
+        tools: the tools that are functions to the upstream provider, and something else on the wire, by their names as
+            functions.
+        ready: the whole reply, where there is nothing to ask a model.
     """
 
     messages: list[Message]
@@ -41,9 +65,14 @@ class RelayedCall:
     options: dict[str, Any] = field(default_factory=dict)
     stream: bool = False
     droppable: frozenset[str] = frozenset()
+    tolerated: frozenset[str] = frozenset()
+    alternatives: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
     model_is_droppable: bool = False
     include_usage: bool = False
     mirrored: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, WireTool] = field(default_factory=dict)
+    ready: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +84,14 @@ class ReplyMeta:
         created: when, in seconds since 1970.
         model: the model that was asked for, where the upstream does not name the one that answered; or "".
         mirrored: as in `RelayedCall`.
+        tools: as in `RelayedCall`.
     """
 
     id: str
     created: int
     model: str
     mirrored: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, WireTool] = field(default_factory=dict)
 
 
 class StreamEncoder(Protocol):
@@ -100,6 +131,12 @@ class ServerCodec(ABC):
     """What the ids of replies begin with."""
     request_id_header: ClassVar[str] = "x-request-id"
     """The header of a reply that has its id."""
+    unread_fields: ClassVar[frozenset[str]] = frozenset()
+    """Members of a request that are read by nobody here: about bookkeeping, cost and speed."""
+
+    def plain_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """A request's headers, where the wire has names of its own for what all have: the key, the body's type."""
+        return headers
 
     @abstractmethod
     def decode(self, body: bytes) -> RelayedCall:
@@ -109,6 +146,14 @@ class ServerCodec(ABC):
             InvalidRequestError: naming the field that is wrong.
             UnsupportedOptionError: naming the field that the relay cannot carry.
         """
+
+    def decode_model_name(self, body: bytes) -> str:
+        """The model that a request is about which asks for a description of it.
+
+        Raises:
+            InvalidRequestError: it names none.
+        """
+        return get_name(decode_json(body), "model")
 
     @abstractmethod
     def encode(self, response: ChatResponse, meta: ReplyMeta) -> bytes:
@@ -128,5 +173,20 @@ class ServerCodec(ABC):
 
     def encode_models(self, names: Iterable[str]) -> bytes:
         """The list of models; in chat completions' form, unless the wire has its own."""
-        entries = [{"id": name, "object": "model", "created": 0, "owned_by": "llmclients"} for name in names]
-        return encode_json({"object": "list", "data": entries})
+        return encode_json({"object": "list", "data": [_model_entry(name) for name in names]})
+
+    def encode_count(self, tokens: int) -> bytes:
+        """How many tokens a request has."""
+        return encode_json({"input_tokens": tokens})
+
+    def encode_model(self, name: str, abilities: Iterable[str]) -> bytes:
+        """One model; in the form that the list of models has.
+
+        Args:
+            abilities: what the provider's wire carries: `tools`, `vision`, `thinking`.
+        """
+        return encode_json(_model_entry(name))
+
+
+def _model_entry(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "llmclients"}

@@ -12,7 +12,21 @@ from pydantic_core import from_json
 from llmclients.errors import InvalidRequestError, UnsupportedOptionError
 from llmclients.types.limits import count_separators
 
-__all__ = ["check_known", "check_no_op", "decode_json", "get_field", "get_objects"]
+__all__ = [
+    "CACHE_MARK",
+    "check_known",
+    "check_no_op",
+    "decode_json",
+    "get_field",
+    "get_name",
+    "get_objects",
+    "without_cache_mark",
+]
+
+CACHE_MARK = "cache_control"
+"""Where a provider's cache may begin: about cost, and read by nobody here."""
+
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, as some editors and shells put in front of a text
 
 MAX_VALUES = 100_000
 """The most values, names of members included, in a request's JSON."""
@@ -21,11 +35,12 @@ MAX_MESSAGES = 10_000
 
 
 def decode_json(body: bytes) -> dict[str, Any]:
-    """The request's JSON object, without the fields that are null: as good as absent.
+    """The request's JSON object, without the fields that are null: as good as absent. A byte order mark is skipped.
 
     Raises:
         InvalidRequestError: not JSON, not an object, or of more values than a request may have.
     """
+    body = body.removeprefix(_MARK)
     _check_size(body)
     try:
         payload = from_json(body, allow_inf_nan=False)
@@ -76,6 +91,18 @@ def get_field(payload: Mapping[str, Any], name: str, type_: type | tuple[type, .
     return value
 
 
+def get_name(payload: Mapping[str, Any], name: str) -> str:
+    """A field that is a text, and not an empty one.
+
+    Raises:
+        InvalidRequestError: it is absent, empty, or something else.
+    """
+    if not (value := get_field(payload, name, str, "")):
+        raise InvalidRequestError(f"{name} is missing", argument=name)
+    assert isinstance(value, str)
+    return value
+
+
 def get_objects(payload: Mapping[str, Any], name: str, *, optional: bool = False) -> list[dict[str, Any]]:
     """A field that is a list of objects; an empty one where it is absent and `optional`.
 
@@ -89,6 +116,13 @@ def get_objects(payload: Mapping[str, Any], name: str, *, optional: bool = False
     if len(entries) > limit:
         raise InvalidRequestError(f"{name} has {len(entries)} entries, more than {limit}", argument=name)
     return entries
+
+
+def without_cache_mark(entry: Any) -> Any:
+    """An entry of a list without that member; anything that is no object as it is."""
+    if isinstance(entry, dict) and CACHE_MARK in entry:
+        return {name: value for name, value in entry.items() if name != CACHE_MARK}
+    return entry
 
 
 def check_known(entry: Mapping[str, Any], known: Collection[str], where: str, *, argument: str | None = None) -> None:

@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 
 from llmclients.errors import InvalidRequestError
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
-from llmclients.relay.codecs.json_fields import check_no_op, decode_json, get_field, get_objects
+from llmclients.relay.codecs.json_fields import (
+    CACHE_MARK,
+    check_no_op,
+    decode_json,
+    get_field,
+    get_objects,
+    without_cache_mark,
+)
 from llmclients.relay.codecs.openai_chat_reply import PROVIDER_DATA_KEY, EventEncoder, error_body, reply_body
 from llmclients.relay.codecs.request import CallOptions, parse_response_format, parse_tools
 from llmclients.relay.errors import Failure
@@ -33,7 +40,7 @@ IGNORED_FIELDS = frozenset(
     }
 )
 """Fields about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So is
-`stream_options.include_obfuscation`."""
+`stream_options.include_obfuscation`, and `cache_control` on messages, parts and tools."""
 
 # Options that have the library's names on this wire, and values of the same form.
 _OPTIONS = frozenset(
@@ -41,18 +48,18 @@ _OPTIONS = frozenset(
         "temperature",
         "top_p",
         "max_tokens",
-        "stop",
         "seed",
         "presence_penalty",
         "frequency_penalty",
         "reasoning_effort",
+        "top_k",
     }
 )
 _PARSED_FIELDS = frozenset(
     {
         *("messages", "model", "stream", "stream_options"),
         *("max_completion_tokens", "top_logprobs", "response_format"),
-        *("parallel_tool_calls", "tool_choice", "tools"),
+        *("parallel_tool_calls", "stop", "tool_choice", "tools"),
     }
 )
 # Values that ask for nothing that would not happen anyway.
@@ -76,6 +83,7 @@ class OpenAIServerCodec(ServerCodec):
     path: ClassVar[str] = "/chat/completions"
     stream_type: ClassVar[str] = "text/event-stream; charset=utf-8"
     reply_type: ClassVar[str] = "application/json"
+    unread_fields: ClassVar[frozenset[str]] = IGNORED_FIELDS
 
     def decode(self, body: bytes) -> RelayedCall:
         payload = decode_json(body)
@@ -85,10 +93,9 @@ class OpenAIServerCodec(ServerCodec):
         return RelayedCall(
             messages=parse_messages(payload),
             model=get_field(payload, "model", str, "") or None,
-            options=options,
             stream=stream,
-            droppable=frozenset(options.droppable),
             include_usage=stream and include_usage,
+            **options.call_fields(),
         )
 
     def encode(self, response: ChatResponse, meta: ReplyMeta) -> bytes:
@@ -121,13 +128,14 @@ def parse_options(payload: Mapping[str, Any], wire_options: Iterable[str] = ()) 
     for name, value in payload.items():
         if name == "logprobs" and value is True:
             options.add("logprobs", True)
-        elif name == "verbosity" and value != "medium":
-            options.add("verbosity", value)  # for an upstream provider that has it
+        elif (name == "verbosity" and value != "medium") or (name == "logit_bias" and value != {}):
+            options.add(name, value)  # for an upstream provider that has it
         elif name not in known:
             check_no_op(name, value, _NO_OP_VALUES)
+    options.add_stop(payload.get("stop"))
     options.add("max_tokens", payload.get("max_completion_tokens"))  # the newer name counts
     options.add("top_logprobs", payload.get("top_logprobs") or None)
-    tools = parse_tools(get_objects(payload, "tools", optional=True))
+    tools = parse_tools([without_cache_mark(tool) for tool in get_objects(payload, "tools", optional=True)])
     options.add_tools(tools, _tool_choice(payload.get("tool_choice")), payload.get("parallel_tool_calls"))
     if "response_format" in payload:
         value = payload["response_format"]
@@ -161,7 +169,9 @@ def parse_messages(payload: Mapping[str, Any]) -> list[Message]:
 
 def _message(entry: dict[str, Any]) -> dict[str, Any]:
     """A message as the library reads one: without fields that are null, an assistant's with its reasoning."""
-    message = {name: value for name, value in entry.items() if value is not None}
+    message = {name: value for name, value in entry.items() if value is not None and name != CACHE_MARK}
+    if isinstance(content := message.get("content"), list):
+        message["content"] = [without_cache_mark(part) for part in content]
     if message.get("role") != "assistant":
         return message
     for name in _REPLY_ONLY_FIELDS:

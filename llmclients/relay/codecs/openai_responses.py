@@ -16,8 +16,10 @@ from typing import Any, ClassVar
 from llmclients.errors import InvalidRequestError, UnsupportedOptionError
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.codecs.json_fields import check_known, check_no_op, decode_json, get_field, get_objects
+from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.codecs.openai_chat_reply import error_body
 from llmclients.relay.codecs.openai_responses_reply import PROVIDER_DATA_KEY, ResponseEncoder, is_opaque, reply_body
+from llmclients.relay.codecs.openai_tools import FunctionTools, function_name, plain_item
 from llmclients.relay.codecs.request import CallOptions, parse_message, parse_response_format, parse_tools
 from llmclients.relay.errors import Failure
 from llmclients.types.messages import Message
@@ -28,6 +30,7 @@ __all__ = ["IGNORED_FIELDS", "OpenAIResponsesServerCodec"]
 
 IGNORED_FIELDS = frozenset(
     {
+        "client_metadata",
         "metadata",
         "prompt_cache_key",
         "prompt_cache_options",
@@ -39,8 +42,9 @@ IGNORED_FIELDS = frozenset(
         "user",
     }
 )
-"""Fields about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So is
-`prompt_cache_breakpoint` on parts."""
+"""Fields about bookkeeping, cost and speed, never about what the answer says: read by nobody here. So are
+`prompt_cache_breakpoint` on parts, and `reasoning.context`: which of the earlier reasoning the wire's own server reads
+again."""
 
 # Options that have the library's names on this wire, and values of the same form.
 _OPTIONS = frozenset({"temperature", "top_p"})
@@ -55,6 +59,8 @@ _KNOWN_FIELDS = _OPTIONS | _PARSED_FIELDS | IGNORED_FIELDS
 _NO_OP_VALUES: dict[str, tuple[Any, ...]] = {"background": (False,), "truncation": ("disabled",)}
 # Fields that refer to what the wire's own server keeps between requests.
 _STORED = ("background", "conversation", "previous_response_id", "prompt")
+_ADDED_TOOLS = "additional_tools"
+"""The type of an item of the input that is no message: it brings further tools."""
 # Values of `include`.
 _LOGPROBS, _ENCRYPTED = "message.output_text.logprobs", "reasoning.encrypted_content"
 # What errors name as wrong: where the wire has the library's options.
@@ -91,17 +97,19 @@ class OpenAIResponsesServerCodec(ServerCodec):
     stream_type: ClassVar[str] = "text/event-stream; charset=utf-8"
     reply_type: ClassVar[str] = "application/json"
     id_prefix: ClassVar[str] = "resp_"
+    unread_fields: ClassVar[frozenset[str]] = IGNORED_FIELDS
 
     def decode(self, body: bytes) -> RelayedCall:
         payload = decode_json(body)
-        options = _options(payload)
+        tools = _tools(payload)
+        options = _options(payload, tools)
         return RelayedCall(
             messages=list(_messages(payload)),
             model=get_field(payload, "model", str, "") or None,
-            options=options,
             stream=get_field(payload, "stream", bool, False),
-            droppable=frozenset(options.droppable),
             mirrored={name: payload[name] for name in _MIRRORED if name in payload},
+            tools=tools.tools,
+            **options.call_fields(),
         )
 
     def encode(self, response: ChatResponse, meta: ReplyMeta) -> bytes:
@@ -113,11 +121,26 @@ class OpenAIResponsesServerCodec(ServerCodec):
     def encode_error(self, failure: Failure) -> bytes:
         return error_body(replace(failure, param=_WIRE_NAMES.get(failure.param or "", failure.param)))
 
+    def encode_count(self, tokens: int) -> bytes:
+        return encode_json({"object": "response.input_tokens", "input_tokens": tokens})
+
 
 # --- options --------------------------------------------------------------------------------------------------------
 
 
-def _options(payload: Mapping[str, Any]) -> CallOptions:
+def _tools(payload: Mapping[str, Any]) -> FunctionTools:
+    """The request's tools: those in their place, and those among the items of its input."""
+    tools = FunctionTools()
+    tools.add(get_objects(payload, "tools", optional=True))
+    entries = payload.get("input")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, dict) and entry.get("type") == _ADDED_TOOLS:
+            check_known(entry, {"type", "role", "tools", "id"}, f"input[{index}]", argument="input")
+            tools.add(get_objects(entry, "tools"), f"input[{index}].tools")
+    return tools
+
+
+def _options(payload: Mapping[str, Any], tools: FunctionTools) -> CallOptions:
     for name in _STORED:
         if payload.get(name):
             raise UnsupportedOptionError(
@@ -130,12 +153,14 @@ def _options(payload: Mapping[str, Any]) -> CallOptions:
         elif name not in _KNOWN_FIELDS:
             check_no_op(name, value, _NO_OP_VALUES)
     options.add("max_tokens", payload.get("max_output_tokens"))
-    tools = parse_tools(get_objects(payload, "tools", optional=True))
-    options.add_tools(tools, _tool_choice(payload.get("tool_choice")), payload.get("parallel_tool_calls"))
+    options.dropped += tools.dropped
+    choice = _tool_choice(payload.get("tool_choice"))
+    options.add_tools(parse_tools(tools.functions), choice, payload.get("parallel_tool_calls"))
+    options.tolerated.add("parallel_tool_calls")
     _add_text(options, get_field(payload, "text", dict, {}))
     reasoning = get_field(payload, "reasoning", dict, {})
-    check_known(reasoning, {"effort", "summary"}, "reasoning", argument="reasoning")
-    options.add("reasoning_effort", reasoning.get("effort"))
+    check_known(reasoning, {"context", "effort", "summary"}, "reasoning", argument="reasoning")
+    options.add("reasoning_effort", reasoning.get("effort"), tolerated=True)
     # What reasoning there is to read is sent in any case.
     options.add("summary", reasoning.get("summary"), droppable=True)
     _add_included(options, payload)
@@ -143,9 +168,9 @@ def _options(payload: Mapping[str, Any]) -> CallOptions:
 
 
 def _tool_choice(choice: Any) -> str | None:
-    if isinstance(choice, dict) and choice.get("type") == "function" and isinstance(choice.get("name"), str):
-        name: str = choice["name"]
-        return name
+    is_tool = isinstance(choice, dict) and choice.get("type") in ("function", "custom")
+    if is_tool and isinstance(choice.get("name"), str):
+        return function_name(choice["name"], choice.get("namespace"))
     if choice is None or (isinstance(choice, str) and choice in TOOL_CHOICES):
         return choice
     raise InvalidRequestError(
@@ -158,7 +183,7 @@ def _add_text(options: CallOptions, text: Mapping[str, Any]) -> None:
     if text.get("format") is not None:
         options.add("response_format", parse_response_format(text["format"], "text.format", nested=False))
     if text.get("verbosity") not in (None, "medium"):
-        options.add("verbosity", text["verbosity"])
+        options.add("verbosity", text["verbosity"], tolerated=True)
 
 
 def _add_included(options: CallOptions, payload: Mapping[str, Any]) -> None:
@@ -182,7 +207,11 @@ def _messages(payload: Mapping[str, Any]) -> Iterator[Message]:
     if isinstance(text := payload.get("input"), str):
         yield parse_message({"role": "user", "content": text}, "input")
         return
-    entries = get_objects(payload, "input")
+    entries = [
+        plain_item(entry, f"input[{index}]")
+        for index, entry in enumerate(get_objects(payload, "input"))
+        if entry.get("type") != _ADDED_TOOLS
+    ]
     if not entries:
         raise InvalidRequestError("input is empty: there is nothing to answer", argument="input")
     answer: list[dict[str, Any]] = []  # items in a row that are one message here

@@ -19,6 +19,7 @@ from llmclients.relay.codecs.base import ReplyMeta
 from llmclients.relay.codecs.blocks import Block, BlockEncoder
 from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.codecs.openai_chat_reply import error_payload, token_bytes
+from llmclients.relay.codecs.openai_tools import call_item, custom_input
 from llmclients.relay.errors import Failure
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
@@ -54,6 +55,7 @@ def reply_body(response: ChatResponse, meta: ReplyMeta) -> bytes:
     status = _status(response.finish_reason)
     upstream_items = (response.provider_data or {}).get(PROVIDER_DATA_KEY)
     output = upstream_items if is_opaque(upstream_items) else _items(blocks, status)
+    output = [call_item(item, meta.tools) for item in output]
     return encode_json(_response(meta, response.model or meta.model, response.finish_reason, output, response.usage))
 
 
@@ -196,7 +198,7 @@ class ResponseEncoder(BlockEncoder):
 
     def begin(self, block: Block, chunk: Chunk | None) -> bytes:
         block.item_id = self._id(block, chunk)
-        item = _item(block, "in_progress")
+        item = call_item(_item(block, "in_progress"), self.meta.tools)
         data = self._event("response.output_item.added", output_index=block.index, item=item)
         if block.type == "call":
             return data
@@ -226,7 +228,13 @@ class ResponseEncoder(BlockEncoder):
                 # An item of its own: what sets it apart from the one before, where both are one text, has no use.
                 text = block.pieces[0] = text.removeprefix("\n\n")
             return self._block_event("response.reasoning_summary_text.delta", block, summary_index=0, delta=text)
+        if self._is_custom(block):  # its text is known when the arguments around it are whole
+            return b""
         return self._block_event("response.function_call_arguments.delta", block, delta=text)
+
+    def _is_custom(self, block: Block) -> bool:
+        tool = self.meta.tools.get(block.name)
+        return tool is not None and tool.is_custom
 
     def end(self, block: Block, *, cut: bool) -> bytes:
         data = b""
@@ -239,6 +247,10 @@ class ResponseEncoder(BlockEncoder):
             part = _summary(block.text)
             data += self._block_event("response.reasoning_summary_text.done", block, summary_index=0, text=block.text)
             data += self._block_event("response.reasoning_summary_part.done", block, summary_index=0, part=part)
+        elif self._is_custom(block):
+            text = custom_input(block.text)
+            data += self._block_event("response.custom_tool_call_input.delta", block, delta=text)
+            data += self._block_event("response.custom_tool_call_input.done", block, input=text)
         else:
             if not block.pieces:  # a call without arguments
                 block.pieces.append("{}")
@@ -247,6 +259,7 @@ class ResponseEncoder(BlockEncoder):
                 "response.function_call_arguments.done", block, name=block.name, arguments=block.text
             )
         item = self._encrypted(block) or _item(block, "incomplete" if cut else "completed")
+        item = call_item(item, self.meta.tools)
         return data + self._event("response.output_item.done", output_index=block.index, item=item)
 
     def _encrypted(self, block: Block) -> dict[str, Any] | None:
@@ -286,6 +299,7 @@ class ResponseEncoder(BlockEncoder):
             if is_opaque(self.provider_data.get(PROVIDER_DATA_KEY))
             else _items(self.blocks, status)
         )
+        output = [call_item(item, self.meta.tools) for item in output]
         response = _response(self.meta, self.model, self.finish_reason, output, self.usage)
         return self._event(f"response.{status}", response=response)
 

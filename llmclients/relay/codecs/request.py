@@ -8,32 +8,63 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmclients.codecs.anthropic.names import EFFORT_BUDGETS
 from llmclients.errors import InvalidRequestError
 from llmclients.types.messages import Message, as_messages
 from llmclients.types.response_format import ResponseFormat
 from llmclients.types.tools import Tool, as_tools
 
-__all__ = ["CallOptions", "UncheckedFormat", "parse_message", "parse_response_format", "parse_tools"]
+__all__ = [
+    "CallOptions",
+    "UncheckedFormat",
+    "effort_of_budget",
+    "parse_message",
+    "parse_response_format",
+    "parse_tools",
+]
+
+_EFFORTS = ("low", "medium", "high")
+"""The efforts that nearly every provider has which has any."""
 
 
 class CallOptions(dict[str, Any]):
     """A call's options, by the library's names.
 
     Attributes:
-        droppable: those that ask for nothing out of the ordinary. An upstream provider that cannot carry one does
-            without it.
+        droppable: as in `RelayedCall`, and so the other three.
     """
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options or {})
         self.droppable: set[str] = set()
+        self.tolerated: set[str] = set()
+        self.alternatives: dict[str, tuple[str, Any]] = {}
+        self.dropped: list[str] = []
 
-    def add(self, name: str, value: Any, *, droppable: bool = False) -> None:
+    def add(self, name: str, value: Any, *, droppable: bool = False, tolerated: bool = False) -> None:
         """Set an option, unless the value is None."""
         if value is not None:
             self[name] = value
             if droppable:
                 self.droppable.add(name)
+            if tolerated:
+                self.tolerated.add(name)
+
+    def add_stop(self, stop: Any) -> None:
+        """Set `stop`. An empty text stops nothing: every answer would end before it begins."""
+        if isinstance(stop, list):
+            stop = [text for text in stop if text != ""]
+        self.add("stop", stop or None)
+
+    def call_fields(self) -> dict[str, Any]:
+        """The fields of a `RelayedCall` that are about options."""
+        return {
+            "options": dict(self),
+            "droppable": frozenset(self.droppable),
+            "tolerated": frozenset(self.tolerated),
+            "alternatives": self.alternatives,
+            "dropped": tuple(self.dropped),
+        }
 
     def add_tools(self, tools: list[Tool], choice: str | None, parallel: bool | None) -> None:
         """Set what concerns tools. Without any, only what asks for a call means something."""
@@ -49,6 +80,16 @@ class UncheckedFormat(ResponseFormat):
 
     def parse(self, text: str) -> None:
         return None
+
+
+def effort_of_budget(tokens: int) -> str:
+    """The effort whose budget this one comes up to, of those that nearly every provider knows.
+
+    Args:
+        tokens: the most tokens of reasoning.
+    """
+    reached = [effort for effort in _EFFORTS if tokens >= EFFORT_BUDGETS[effort]]
+    return reached[-1] if reached else _EFFORTS[0]
 
 
 def parse_tools(entries: Sequence[Mapping[str, Any]]) -> list[Tool]:

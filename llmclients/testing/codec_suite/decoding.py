@@ -134,6 +134,7 @@ def decode(decoder: StreamDecoder, pieces: Iterable[bytes]) -> Outcome:
     def take(chunks: Iterator[Chunk]) -> None:
         for chunk in chunks:
             assert type(chunk) is Chunk, f"a decoder yields chunks, not {type(chunk).__name__}"
+            _check_choices(chunk)
             accumulator.add(chunk)
 
     try:
@@ -158,12 +159,20 @@ def whole_reply(codec: Codec, body: bytes) -> ChatResponse:
     assert chunk.role == "assistant", f"the role of a whole reply is assistant, not {chunk.role}"
     indexes = [call.index for call in chunk.tool_calls]
     assert indexes == [*range(len(indexes))], f"the calls of a whole reply have the indexes {indexes}"
+    _check_choices(chunk)
     accumulator = Accumulator()
     chunk = accumulator.add(chunk)
     accumulator.finish()
     response = accumulator.response()
     response.raw = chunk.raw
     return response
+
+
+def _check_choices(chunk: Chunk) -> None:
+    """The pieces of other choices tell whose they are: the first one's are the chunk itself."""
+    if chunk.other_choices:
+        indexes = [piece.index for piece in chunk.other_choices]
+        assert len({0, *indexes}) == len(indexes) + 1, f"the other choices of a chunk have the indexes {indexes}"
 
 
 def chunks_of(decoder: StreamDecoder, *pieces: bytes) -> list[Chunk]:

@@ -39,6 +39,13 @@ FIELD_VALUES: Mapping[str, tuple[Mapping[str, Any], Sequence[Any]]] = {
     "reasoning_effort": ({}, ("low", "medium", "high")),
     "logprobs": ({}, (True,)),
     "top_logprobs": ({"logprobs": True}, (3, 2)),
+    "n": ({}, (2, 3)),
+    "logit_bias": ({}, ({"50256": -100}, {7: 0.5})),
+    "user": ({}, ("user-7",)),
+    "metadata": ({}, ({"ticket": "t-7"},)),
+    "service_tier": ({}, ("flex", "standard_only")),
+    "verbosity": ({}, ("low", "high")),
+    "prompt_cache_key": ({}, ("key-7",)),
 }
 """By field of `ChatRequest`: what it needs beside it, and values of which none is a provider's default."""
 

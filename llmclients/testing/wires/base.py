@@ -24,6 +24,7 @@ class ReplyWriter(ABC):
         counts: the members of `Usage` that it can tell.
         has_reasoning: whether it can tell the reasoning.
         has_tools: whether it has tool calls.
+        has_choices: whether a whole reply may have several answers.
         has_models: whether it can be asked which models there are.
     """
 
@@ -33,6 +34,7 @@ class ReplyWriter(ABC):
     counts: ClassVar[frozenset[str]] = frozenset({"input_tokens", "output_tokens"})
     has_reasoning: ClassVar[bool] = True
     has_tools: ClassVar[bool] = True
+    has_choices: ClassVar[bool] = False
     has_models: ClassVar[bool] = True
 
     def __init__(self, answer: Answer) -> None:
@@ -81,6 +83,7 @@ class ReplyWriter(ABC):
         missing += ["no reasoning"] if answer.reasoning and not self.has_reasoning else []
         missing += ["no tool calls"] if answer.tool_calls and not self.has_tools else []
         missing += [f"no {name} in its usage" for name in sorted(answer.counts.keys() - self.counts - {"total_tokens"})]
+        missing += ["no second answer"] if answer.other_texts and not self.has_choices else []
         missing += ["no answer without text"] if not self.has_tools and not answer.text and not answer.fault else []
         if missing:
             raise ScriptError(f"{provider} cannot say what the script says: its wire has {' and '.join(missing)}")

@@ -60,6 +60,8 @@ def answer_steps(answer: Answer, request: MockRequest, number: int) -> tuple[str
         complete = complete.without_usage()
     writer = kind(complete)
     writer.check(request.provider)
+    if complete.other_texts and request.stream:
+        raise ScriptError("the client asks for a stream, which is of one answer: use Reply.stream()")
     if request.stream or not request.codec.whole_replies:
         return writer.stream_type, tuple(_stream_steps(writer))
     silence = [piece for piece in complete.pieces if isinstance(piece, Delay)]

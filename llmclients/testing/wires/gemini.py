@@ -30,11 +30,21 @@ class GeminiWriter(ReplyWriter):
         "length": "MAX_TOKENS",
         "content_filter": "SAFETY",
     }
+    has_choices = True
     counts = frozenset({"input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens"})
 
     def whole(self) -> Any:
         text = [{"text": self.answer.text}] if self.answer.text else []
-        return self._object([*self._thoughts(), *text, *self._calls()], finished=True)
+        whole = self._object([*self._thoughts(), *text, *self._calls()], finished=True)
+        whole["candidates"] += [
+            {
+                "content": {"role": "model", "parts": [{"text": text}]},
+                "index": index,
+                "finishReason": self.finish_reason,
+            }
+            for index, text in enumerate(self.answer.other_texts, 1)
+        ]
+        return whole
 
     def opening(self) -> Iterator[bytes]:
         if self.answer.reasoning:

@@ -17,6 +17,7 @@ class OpenAIChatWriter(ReplyWriter):
     finish_reasons: ClassVar[Mapping[FinishReason, str]] = {
         reason: reason for reason in ("stop", "length", "tool_calls", "content_filter")
     }
+    has_choices = True
     counts = frozenset({"input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens"})
 
     def whole(self) -> Any:
@@ -27,7 +28,11 @@ class OpenAIChatWriter(ReplyWriter):
         if answer.tool_calls:
             message["tool_calls"] = self._calls()
         choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
-        return {**self._head("chat.completion"), "choices": [choice], **self._usage()}
+        others = [
+            {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": self.finish_reason}
+            for index, text in enumerate(answer.other_texts, 1)
+        ]
+        return {**self._head("chat.completion"), "choices": [choice, *others], **self._usage()}
 
     def opening(self) -> Iterator[bytes]:
         yield self._event({"role": "assistant", "content": ""})

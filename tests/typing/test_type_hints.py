@@ -72,8 +72,9 @@ def test_a_client_s_stream_is_declared_as_it_is(
         (one.name, one.annotation) for one in real if one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "self"
     ]
     assert [
-        (one.arg, ast.unparse(one.annotation or one), ast.literal_eval(default or "None")) for one, default in written
-    ] == [(one.name, one.annotation, one.default) for one in real if one.kind is one.KEYWORD_ONLY]
+        (one.arg, ast.unparse(one.annotation or one), ast.unparse(default) if default else "None")
+        for one, default in written
+    ] == [(one.name, one.annotation, repr(one.default)) for one in real if one.kind is one.KEYWORD_ONLY]
 
 
 class Invoice(BaseModel):

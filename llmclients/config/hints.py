@@ -1,0 +1,141 @@
+"""What is said of an argument that is none where it was given: its name here, its place, or what to do instead.
+
+People type first what another library has taught them. A hint is given only where it is sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Literal, TypeAlias
+
+__all__ = ["ClientPlace", "hint_for", "hint_of_field"]
+
+ClientPlace: TypeAlias = Literal["call", "conversation", "client", "view", "defaults"]
+"""Where an argument was given: `chat` and `stream`, also of a conversation; `conversation`; `Client`; `with_options`;
+`defaults=` of one of the last two."""
+
+VIEW = ("model", "api_key", "headers", "timeout", "retry", "defaults")
+"""The arguments of a client that a view of it may have in its own way."""
+
+_OF_A_TURN = ("timeout", "headers", "retry", "run_tools", "max_turns", "restart")
+_OF_A_CALL = (*_OF_A_TURN, "model", "system", "messages")
+
+_ALIASES: Mapping[str, str] = {
+    **dict.fromkeys(("request_timeout", "timeout_seconds"), "timeout"),
+    **dict.fromkeys(("extra_headers", "default_headers"), "headers"),
+    **dict.fromkeys(
+        ("max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_tokens_to_sample"), "max_tokens"
+    ),
+    **dict.fromkeys(("system_prompt", "system_message", "system_instruction", "instructions"), "system"),
+    **dict.fromkeys(("model_name", "model_id", "engine", "deployment", "azure_deployment", "deployment_name"), "model"),
+    **dict.fromkeys(("api_base", "base", "api_url", "endpoint", "azure_endpoint", "server_url"), "base_url"),
+    **dict.fromkeys(("token", "api_token", "apikey"), "api_key"),
+    **dict.fromkeys(("proxies", "proxy_url"), "proxy"),
+    **dict.fromkeys(("ssl_verify", "verify_ssl"), "verify"),
+    **dict.fromkeys(("http_client", "session"), "transport"),
+    **dict.fromkeys(("fallbacks", "fallback_models"), "fallback"),
+    **dict.fromkeys(("functions",), "tools"),
+    **dict.fromkeys(("function_call",), "tool_choice"),
+    **dict.fromkeys(("response_model", "text_format", "output_schema"), "response_format"),
+    **dict.fromkeys(("stop_sequences", "stop_sequence"), "stop"),
+    **dict.fromkeys(("extra_body",), "extra"),
+    **dict.fromkeys(("history",), "messages"),
+    **dict.fromkeys(("num_ctx", "n_ctx"), "context_size"),
+}
+"""What other libraries call an argument, and what it is called here."""
+
+_OF_HEADERS = {"organization": "OpenAI-Organization", "project": "OpenAI-Project"}
+
+_SENTENCES: Mapping[str, str] = {
+    "stream": "client.stream(…) gives the answer piece by piece, client.chat(…) the whole one",
+    **{
+        name: f"give retry=, how many attempts there are in all: {name}=2 is retry=3, and 0 is retry=None"
+        for name in ("max_retries", "num_retries", "retries")
+    },
+    "restart": "client.stream(…, restart=True) has it",
+    "prompt": "what to ask is the first argument, as in client.chat('Hello!')",
+    **{name: f"it is a header here: headers={{{header!r}: …}}" for name, header in _OF_HEADERS.items()},
+}
+"""What is said wherever it is given."""
+
+_MEMBERS: Mapping[str, str] = {"top_k": "a call sends it as extra={'top_k': …}, if the server takes it"}
+"""Of options of a call that some wires have."""
+
+_FIELDS: Mapping[str, str] = {
+    "n": "call as often as you want answers",
+    "top_k": "anthropic, cohere, gemini and ollama have one",
+}
+"""Of options that a wire may have no field for."""
+
+_CUTOFF = 0.85  # below it are `callbacks` for `fallback`, `retry` for `extra`
+
+
+def hint_for(name: str, place: ClientPlace, options: Collection[str], arguments: Collection[str]) -> str:
+    """What to say behind "there is no … {name!r}": a colon and a hint, or nothing.
+
+    Args:
+        name: what was given.
+        place: where it was given.
+        options: the options that a call may have.
+        arguments: the arguments of a client.
+    """
+    if (sentence := _SENTENCES.get(name)) is not None:
+        return f": {sentence}"
+    ours = _ALIASES.get(name, name)
+    if (sentence := _of_place(ours, place, options, arguments)) is not None:
+        return f": {sentence}"
+    here = _known(place, options, arguments)
+    if ours in here and ours != name:
+        return f": it is called {ours!r} here"
+    if ours in options and place in ("client", "view"):
+        return f": it is an option of a call, client.chat(…, {ours}=…), or of all, defaults={{{ours!r}: …}}"
+    if member := "; ".join(filter(None, (_FIELDS.get(name), _MEMBERS.get(name)))):
+        return f": {member}"
+    return _nearest(name, here)
+
+
+def _known(place: ClientPlace, options: Collection[str], arguments: Collection[str]) -> set[str]:
+    """What may be given there."""
+    if place == "call":
+        return {*options, *_OF_A_CALL}
+    if place == "conversation":
+        return {*options, "system", "model", "messages"}
+    return {*options} if place == "defaults" else {*VIEW} if place == "view" else {*arguments, "transport", "log"}
+
+
+def hint_of_field(name: str) -> str:
+    """What to say behind "its wire has no field for it"; mostly nothing."""
+    return f"; {_FIELDS[name]}" if name in _FIELDS else ""
+
+
+def _of_place(name: str, place: ClientPlace, options: Collection[str], arguments: Collection[str]) -> str | None:
+    """What is said of an argument that exists, but not here."""
+    of_client = name in arguments or name == "transport"
+    if place == "call":
+        if of_client and name not in options and name not in _OF_A_CALL:
+            return f"it is an argument of the client, Client(…, {name}=…)"
+        return None
+    if place == "conversation":
+        if name in _OF_A_TURN:
+            return f"it is an argument of each turn, conversation.chat(…, {name}=…)"
+        return f"it is an argument of the client, Client(…, {name}=…)" if of_client and name != "model" else None
+    if place == "defaults":
+        if of_client and name not in options:
+            return f"it is an argument of the client itself, Client(…, {name}=…)"
+        return f"it is an argument of each call, client.chat(…, {name}=…)" if name in _OF_A_CALL else None
+    if place == "view" and of_client and name not in VIEW:
+        return f"a view shares its client's connections: make a new client for another {name}"
+    if name in ("system", "messages"):
+        return f"it is an argument of a call, client.chat(…, {name}=…), and of client.conversation(…, {name}=…)"
+    if name in _OF_A_CALL and not of_client:
+        return f"it is an argument of a call, client.chat(…, {name}=…)"
+    return None
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """A hint for a misspelt name, or nothing."""
+    import difflib
+
+    swapped = (one for one in known if len(one) == len(name) and sorted(one) == sorted(name))
+    near = next(swapped, None) or next(iter(difflib.get_close_matches(name, sorted(known), 1, _CUTOFF)), None)
+    return f": did you mean {near!r}?" if near else ""
