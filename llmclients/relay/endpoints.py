@@ -35,7 +35,7 @@ from llmclients.relay.errors import Failure, RequestRejected
 from llmclients.relay.log_text import MAX_LINE, exception_text
 from llmclients.relay.operations import Operations
 from llmclients.relay.routing import Router
-from llmclients.relay.upstream import Upstream
+from llmclients.relay.upstream import Leeway, Upstream
 
 __all__ = ["ChatEndpoint", "CodecSelector", "Endpoint", "Relay", "warning_headers"]
 
@@ -125,6 +125,16 @@ class Endpoint(ABC):
             return ""
         return "broken off" if exchange.record.error else "complete"
 
+    def _name_model(self, exchange: ASGIExchange, model: str) -> None:
+        """The request is for this model: the log, and the limits of keys, get to know it.
+
+        Raises:
+            InvalidRequestError: no model has a name so long, and each piece of an answer would have it again.
+        """
+        if len(model) > _MAX_MODEL_NAME:
+            raise InvalidRequestError(f"model is longer than {_MAX_MODEL_NAME} characters", argument="model")
+        exchange.record.model = model
+
     @abstractmethod
     async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
         """Read the request in the wire's format, and reply in it.
@@ -142,41 +152,32 @@ class ChatEndpoint(Endpoint):
         call = codec.decode(body) if len(body) <= _SMALL_BODY else await asyncio.to_thread(codec.decode, body)
         if model := exchange.path_params.get("model"):
             call = replace(call, model=model)
-        if len(call.model or "") > _MAX_MODEL_NAME:  # each piece of the answer has it again
-            raise InvalidRequestError(f"model is longer than {_MAX_MODEL_NAME} characters", argument="model")
-        exchange.record.model = call.model or ""
+        self._name_model(exchange, call.model or "")
         if call.ready is not None:
             await exchange.reply(200, codec.reply_type, call.ready)
             return
         if exchange.account is not None:
             exchange.account.check_model(call.model)
-        call, warnings = self._relay.upstream.adapted(call, lenient=self._relay.lenient)
-        if warnings:
-            _log.warning("%s: %s", codec.name, one_line("; ".join(warnings), MAX_LINE))
         id_ = codec.id_prefix + secrets.token_hex(12)
         meta = ReplyMeta(id_, int(time.time()), call.model or "", call.mirrored, call.tools)
-        headers = ((codec.request_id_header, id_), *warning_headers(warnings))
         if call.stream:
             with self._relay.operations.stream():
-                await self._stream(exchange, codec, call, meta, headers)
+                await self._stream(exchange, codec, call, meta)
         else:
-            response = await self._relay.upstream.chat(call)
+            leeway = Leeway(self._relay.lenient)
+            response = await self._relay.upstream.chat(call, leeway)
             exchange.record.answered(response)
+            headers = ((codec.request_id_header, id_), *_warned(codec, leeway))
             await exchange.reply(200, codec.reply_type, codec.encode(response, meta), headers)
 
-    async def _stream(
-        self,
-        exchange: ASGIExchange,
-        codec: ServerCodec,
-        call: RelayedCall,
-        meta: ReplyMeta,
-        headers: Sequence[tuple[str, str]],
-    ) -> None:
+    async def _stream(self, exchange: ASGIExchange, codec: ServerCodec, call: RelayedCall, meta: ReplyMeta) -> None:
         """Reply piece by piece; the module's docstring says how."""
-        headers = (*headers, ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+        headers = [(codec.request_id_header, meta.id), ("cache-control", "no-cache"), ("x-accel-buffering", "no")]
         encoder = codec.stream_encoder(call, meta)
+        leeway = Leeway(self._relay.lenient)
         try:
-            async with self._relay.upstream.stream(call) as stream:
+            async with self._relay.upstream.stream(call, leeway) as stream:
+                headers += _warned(codec, leeway)
                 try:
                     async for chunk in stream:
                         data = encoder.feed(chunk)
@@ -196,6 +197,13 @@ class ChatEndpoint(Endpoint):
         if not exchange.status:
             await exchange.start(200, codec.stream_type, headers)
         await exchange.write(end, last=True)
+
+
+def _warned(codec: ServerCodec, leeway: Leeway) -> Sequence[tuple[str, str]]:
+    """The header for what became of a call; the log is told, too."""
+    if leeway.warnings:
+        _log.warning("%s: %s", codec.name, one_line("; ".join(leeway.warnings), MAX_LINE))
+    return warning_headers(leeway.warnings)
 
 
 def warning_headers(warnings: Sequence[str]) -> Sequence[tuple[str, str]]:

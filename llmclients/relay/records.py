@@ -76,6 +76,10 @@ class RequestRecord:
         elif characters or response.tool_calls:
             self.usage = Usage(input_tokens=self.body_bytes // 4, output_tokens=characters // 4)
 
+    def counted(self, usage: Usage | None, answered_by: str) -> None:
+        """What an answer took that was passed on as it came; None: nothing was answered."""
+        self.usage, self.answered_by = usage, answered_by
+
     def failed(self, error: BaseException) -> None:
         """What went wrong."""
         self.error = error_kind(error)
