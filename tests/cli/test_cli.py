@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -245,11 +246,11 @@ def test_the_relay_serves_until_it_is_interrupted() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_a_relay_of_a_file_ends_with_0_when_it_is_terminated(tmp_path: Path) -> None:
+def test_a_relay_of_a_file_is_strict_if_told_and_ends_with_0_when_it_is_terminated(tmp_path: Path) -> None:
     file = tmp_path / "relay.toml"
     file.write_text("default = 'yqcloud'\n[keys.alice]\nkey = '$ALICE_KEY'\n[server]\nport = 0\n")
     environment = {name: value for name, value in os.environ.items() if name != RELAY_KEY_VARIABLE}
-    command = [sys.executable, "-m", "llmclients", "relay", str(file), "--log", "json"]
+    command = [sys.executable, "-m", "llmclients", "relay", str(file), "--log", "json", "--no-lenient"]
     with subprocess.Popen(
         command,
         env={**environment, "ALICE_KEY": "sesame"},
@@ -259,13 +260,22 @@ def test_a_relay_of_a_file_ends_with_0_when_it_is_terminated(tmp_path: Path) -> 
     ) as relay:
         try:
             assert relay.stdout is not None
-            assert relay.stdout.readline().startswith("relay: relay.toml at http://127.0.0.1:")
+            url = re.match(r"relay: relay\.toml at (http://127\.0\.0\.1:\d+),", relay.stdout.readline())
+            assert url
+            body = {"model": "gpt-4", "input": "Hi", "tools": [{"type": "web_search"}]}
+            request = urllib.request.Request(f"{url[1]}/v1/responses", json.dumps(body).encode())
+            request.headers |= {"Authorization": "Bearer sesame", "Content-type": "application/json"}
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                opener.open(request, timeout=10)
         finally:
             relay.send_signal(signal.SIGTERM)
             out, err = relay.communicate(timeout=10)
     assert relay.returncode == 0
     assert "sesame" not in out + err
-    assert json.loads(err)["message"] == "SIGTERM: 0 requests are under way; 20 s are left for them"
+    refusal, end = map(json.loads, err.splitlines())
+    assert (refusal["status"], refusal["key"], refusal["model"]) == (400, "alice", "gpt-4")
+    assert end["message"] == "SIGTERM: 0 requests are under way; 20 s are left for them"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes")

@@ -41,6 +41,7 @@ money_per_day = 2.5
 
 [server]
 port = 0
+lenient = false
 cors_origins = ["https://chat.example"]
 limits = { connections = 10, body_seconds = 5 }
 """
@@ -61,7 +62,7 @@ def test_a_file_says_what_the_relay_is_made_of(tmp_path: Path) -> None:
     assert mine.arguments["headers"] == {"x-team": "sk-from-the-environment"}
     assert (openai.options, openai.fallbacks) == ({"max_tokens": 100}, ("mine/small",))
     assert (config.server.limits.connections, config.server.limits.body_seconds) == (10, 5)
-    assert config.client_keys[0].money_per_day == 2.5
+    assert (config.client_keys[0].money_per_day, config.server.lenient) == (2.5, False)
     assert "sk-" not in repr(config)
     assert "sesame" not in repr(config)
     create_app(config)
@@ -98,6 +99,7 @@ MISTAKES = {
     "[server]\ncors_origins = ['chat.example/']": "server: cors_origins: 'chat.example/' is no origin",
     "[server]\ncors_origins = ['*']": "server: cors_origins: without a key",
     "[server]\nhost = '0.0.0.0'": "server: the relay does not listen on 0.0.0.0 without an api_key",
+    "[server]\nlenient = 1": "server.lenient: must be true or false, not a number",
     "[server]\nkeyfile = 'x'": "server: keyfile needs a certfile",
     "[server]\ncertfile = 'nowhere.pem'": "server: certfile: there is no file nowhere.pem",
     "[server.limits]\nconnektions = 1": "server.limits: unknown member 'connektions': did you mean connections",
