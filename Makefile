@@ -39,7 +39,7 @@ demo: $(VENV)/.demo
 
 # For every commit: the unit rooms only, in seconds.
 test-fast: $(VENV)/.test
-	$(PYTEST) -q -m "not local and not long" $(FAST)
+	$(PYTEST) -q -m "not local and not long" --hypothesis-profile=fast $(FAST)
 
 # What waits, on uvloop. Its `loop.close` does not return while the loop has open connections, as one test leaves it.
 test-uvloop: $(VENV)/.test

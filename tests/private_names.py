@@ -118,6 +118,8 @@ def imports(node: ast.AST) -> set[str]:
             found.add(child.module or "")
         elif isinstance(child, ast.Import):
             found |= {alias.name for alias in child.names}
+        elif isinstance(child, ast.expr):  # has no statement inside
+            continue
         elif not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
             found |= imports(child)
     return found

@@ -185,23 +185,26 @@ def full(kind: type[Any]) -> Any:
     return kind("the message", **details)
 
 
-@pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("how", ["pickle", "copy", "deepcopy"])
-def test_a_copy_in_another_process_keeps_everything(kind: type[Any], how: str) -> None:
-    error = full(kind)
-    error.args = (f"p (host): {error}",)  # as a call does it, on the way to the caller
+def test_a_copy_in_another_process_keeps_everything(how: str, subtests: pytest.Subtests) -> None:
+    for kind in TREE:
+        with subtests.test(kind.__name__):
+            error = full(kind)
+            error.args = (f"p (host): {error}",)  # as a call does it, on the way to the caller
 
-    copies = {
-        "pickle": [pickle.loads(pickle.dumps(error, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)],
-        "copy": [copy.copy(error)],
-        "deepcopy": [copy.deepcopy(error)],
-    }[how]
+            copies = {
+                "pickle": [
+                    pickle.loads(pickle.dumps(error, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+                ],
+                "copy": [copy.copy(error)],
+                "deepcopy": [copy.deepcopy(error)],
+            }[how]
 
-    for again in copies:
-        assert type(again) is kind
-        assert str(again) == "p (host): the message"
-        assert vars(again) == vars(error)
-        assert again.args == error.args
+            for again in copies:
+                assert type(again) is kind
+                assert str(again) == "p (host): the message"
+                assert vars(again) == vars(error)
+                assert again.args == error.args
 
 
 def test_the_errors_of_earlier_attempts_are_copied_too() -> None:

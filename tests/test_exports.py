@@ -99,9 +99,10 @@ def test_the_public_names_are_exactly_these() -> None:
     assert dir(llmclients) == PUBLIC
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_a_public_name_is_there_and_stays_the_same(name: str) -> None:
-    assert getattr(llmclients, name) is getattr(llmclients, name)
+def test_a_public_name_is_there_and_stays_the_same(subtests: pytest.Subtests) -> None:
+    for name in PUBLIC:
+        with subtests.test(name):
+            assert getattr(llmclients, name) is getattr(llmclients, name)
 
 
 def test_there_are_no_others() -> None:
@@ -119,18 +120,20 @@ def test_the_version_is_one() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+([a-z.]\w*)?", llmclients.__version__)
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_a_public_class_says_what_it_is_for(name: str) -> None:
-    kind = getattr(llmclients, name)
+def test_a_public_class_says_what_it_is_for(subtests: pytest.Subtests) -> None:
+    for name in CLASSES:
+        with subtests.test(name):
+            assert getattr(llmclients, name).__dict__.get("__doc__"), f"{name} has no words of its own"
 
-    assert kind.__dict__.get("__doc__"), f"{name} has no words of its own"
+
+def test_so_does_each_of_its_own_methods(subtests: pytest.Subtests) -> None:
+    for name in CLASSES:
+        if not issubclass(getattr(llmclients, name), BaseException):
+            with subtests.test(name):
+                assert silent_methods(getattr(llmclients, name)) == []
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_so_does_each_of_its_own_methods(name: str) -> None:
-    kind = getattr(llmclients, name)
-    if issubclass(kind, BaseException):
-        return
+def silent_methods(kind: type) -> list[str]:
     silent = []
     for base in kind.__mro__:
         if not base.__module__.startswith("llmclients"):
@@ -141,7 +144,7 @@ def test_so_does_each_of_its_own_methods(name: str) -> None:
                 continue
             if not function.__doc__:
                 silent.append(f"{base.__name__}.{own}")
-    assert silent == []
+    return silent
 
 
 def test_so_do_the_functions() -> None:
@@ -149,11 +152,12 @@ def test_so_do_the_functions() -> None:
         assert getattr(llmclients, name).__doc__
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_s_own_list_names_what_it_has(name: str) -> None:
-    module = importlib.import_module(name)
-    listed = getattr(module, "__all__", [])
+def test_a_module_s_own_list_names_what_it_has(subtests: pytest.Subtests) -> None:
+    for name in MODULES:
+        with subtests.test(name):
+            module = importlib.import_module(name)
+            listed = getattr(module, "__all__", [])
 
-    assert len(set(listed)) == len(listed)
-    assert [public for public in listed if not hasattr(module, public)] == []
-    assert module.__doc__ or name.endswith("_version")
+            assert len(set(listed)) == len(listed)
+            assert [public for public in listed if not hasattr(module, public)] == []
+            assert module.__doc__ or name.endswith("_version")

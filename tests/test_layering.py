@@ -222,12 +222,13 @@ def circles(arrows: dict[str, set[str]]) -> set[frozenset[str]]:
     }
 
 
-@pytest.mark.parametrize("module", sorted(KNOWN))
-def test_a_module_imports_what_its_room_may(module: str) -> None:
-    room = module.rpartition(".")[0] or module
-    allowed = [pattern.format(own=room) for pattern in MAY_IMPORT[rule_for(module)]]
+def test_a_module_imports_what_its_room_may(subtests: pytest.Subtests) -> None:
+    for module in sorted(KNOWN):
+        with subtests.test(module):
+            room = module.rpartition(".")[0] or module
+            allowed = [pattern.format(own=room) for pattern in MAY_IMPORT[rule_for(module)]]
 
-    assert {name for name in own(module) if not matches(name, allowed)} == set()
+            assert {name for name in own(module) if not matches(name, allowed)} == set()
 
 
 def test_no_modules_import_each_other() -> None:
@@ -244,12 +245,13 @@ def test_the_rules_are_all_of_use() -> None:
     assert {rule_for(module) for module in KNOWN} == set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize("module", sorted(KNOWN))
-def test_a_library_is_imported_only_in_its_own_room(module: str) -> None:
-    libraries = {name.partition(".")[0] for name in outside(module)} - sys.stdlib_module_names
-    strangers = {name for name in libraries if not matches(module, LIBRARIES.get(name, ()))}
+def test_a_library_is_imported_only_in_its_own_room(subtests: pytest.Subtests) -> None:
+    for module in sorted(KNOWN):
+        with subtests.test(module):
+            libraries = {name.partition(".")[0] for name in outside(module)} - sys.stdlib_module_names
+            strangers = {name for name in libraries if not matches(module, LIBRARIES.get(name, ()))}
 
-    assert strangers == set()
+            assert strangers == set()
 
 
 def test_the_fence_around_each_library_has_somebody_inside() -> None:
@@ -257,10 +259,11 @@ def test_the_fence_around_each_library_has_somebody_inside() -> None:
         assert any(library in {name.partition(".")[0] for name in outside(module)} for module in KNOWN), library
 
 
-@pytest.mark.parametrize("module", sorted(module for module in KNOWN if module.startswith("codecs")))
-def test_a_codec_is_pure(module: str) -> None:
-    assert {name.partition(".")[0] for name in outside(module)} & NOT_IN_A_CODEC == set()
-    assert "random" not in outside(module) or module == "codecs.base", "dice come with the context"
+def test_a_codec_is_pure(subtests: pytest.Subtests) -> None:
+    for module in sorted(module for module in KNOWN if module.startswith("codecs")):
+        with subtests.test(module):
+            assert {name.partition(".")[0] for name in outside(module)} & NOT_IN_A_CODEC == set()
+            assert "random" not in outside(module) or module == "codecs.base", "dice come with the context"
 
 
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}

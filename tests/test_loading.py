@@ -16,60 +16,58 @@ HEAVY = ("requests", "urllib3", "httpx", "httpcore", "aiohttp", "httpx_aiohttp",
 CLIENTS = ("AsyncClient", "AsyncStream", "Client", "Stream")
 
 
-def loaded_by(program: str, watched: tuple[str, ...] = HEAVY) -> set[str]:
-    """Which of these modules a fresh interpreter has loaded after this program."""
+def loaded_by(*programs: str, watched: tuple[str, ...] = HEAVY) -> list[set[str]]:
+    """Which of these modules a fresh interpreter has loaded after each of these programs, one after the other."""
+    look = f"print(*(name for name in {watched!r} if name in sys.modules))"
     # Where tornado is installed, as with ipykernel, tenacity loads it, and all that it needs.
-    program = f"import sys\nsys.modules['tornado'] = None\n{program}"
-    return set(run(f"{program}\nprint(*(name for name in {watched!r} if name in sys.modules))").split())
+    begin = "import sys\nsys.modules['tornado'] = None"
+    printed = run("\n".join([begin, *(f"{program}\n{look}" for program in programs)]))
+    return [set(line.split()) for line in printed.split("\n")]
 
 
 def run(program: str) -> str:
-    """The last line that a fresh interpreter prints."""
+    """What a fresh interpreter prints."""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1]
+    return done.stdout.removesuffix("\n")
 
 
-def test_importing_the_package_loads_no_heavy_library() -> None:
-    assert loaded_by("import llmclients") == set()
-
-
-def test_neither_does_any_public_name_but_the_clients() -> None:
-    names = [name for name in llmclients.__all__ if name not in CLIENTS]
-
-    assert loaded_by(f"import llmclients\nfor name in {names!r}: getattr(llmclients, name)") == set()
-
-
-def test_neither_does_loading_every_codec() -> None:
-    program = (
-        "from llmclients.providers.registry import *\nfor name in provider_names(): find_provider(name).load_codec()"
-    )
-
-    assert loaded_by(program) == set()
-
-
-def test_a_client_loads_requests_and_not_what_the_async_one_needs() -> None:
-    loaded = loaded_by("from llmclients import Client\nClient('ylokh', base_url='http://127.0.0.1:1').close()")
-
-    assert loaded == {"requests", "urllib3"}
-
-
-def test_an_async_client_loads_no_http_library_not_even_to_chat() -> None:
-    made = "from llmclients import AsyncClient\nclient = AsyncClient('openai', model='m', base_url='{url}', api_key='key')\n"
-    chat = "import asyncio\nassert asyncio.run(client.chat('Hello')).text == 'Hi'"
-    with FaultServer([http(body=REPLY)]) as server:
-        assert loaded_by((made + chat).format(url=server.url)) == set()
-
-
-def test_a_client_with_a_scripted_transport_loads_no_http_library() -> None:
-    program = """
+LIGHT = {
+    "importing the package": "import llmclients",
+    "any public name but the clients": f"""
+for name in {[name for name in llmclients.__all__ if name not in CLIENTS]!r}: getattr(llmclients, name)
+""",
+    "every codec": """
+from llmclients.providers.registry import *
+for name in provider_names(): find_provider(name).load_codec()
+""",
+    "a client with a scripted transport": """
 from llmclients import AsyncClient, Client
 from llmclients.transports.mock import MockTransport
 for kind in (Client, AsyncClient):
     kind("ylokh", base_url="http://mock", transport=MockTransport())
-"""
+""",
+    "an async client, and its chat": """
+import asyncio
+client = AsyncClient('openai', model='m', base_url='{url}', api_key='key')
+assert asyncio.run(client.chat('Hello')).text == 'Hi'
+""",
+}
+"""What loads no heavy library, one after the other."""
 
-    assert loaded_by(program) == set()
+
+def test_what_needs_no_heavy_library_loads_none(subtests: pytest.Subtests) -> None:
+    with FaultServer([http(body=REPLY)]) as server:
+        found = loaded_by(*(program.replace("{url}", server.url) for program in LIGHT.values()))
+    for what, loaded in zip(LIGHT, found, strict=True):
+        with subtests.test(what):
+            assert loaded == set()
+
+
+def test_a_client_loads_requests_and_not_what_the_async_one_needs() -> None:
+    [loaded] = loaded_by("from llmclients import Client\nClient('ylokh', base_url='http://127.0.0.1:1').close()")
+
+    assert loaded == {"requests", "urllib3"}
 
 
 RARE = (
@@ -90,7 +88,7 @@ REPLY = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}],
 def test_a_first_chat_loads_nothing_that_only_few_programs_need(refusals: int, loaded: set[str]) -> None:
     busy = http("503 Busy", [("retry-after-ms", "1"), ("Connection", "close")])
     with FaultServer(*[[busy, END]] * refusals, [http(body=REPLY)]) as server:
-        assert loaded_by(FIRST_CHAT.format(url=server.url), RARE) == loaded
+        assert loaded_by(FIRST_CHAT.format(url=server.url), watched=RARE) == [loaded]
         assert server.exchanges == refusals + 1
 
 
@@ -102,8 +100,9 @@ from llmclients.transports.mock import MockTransport
 client = {name}("ylokh", base_url="http://mock", transport=MockTransport())
 """
 
-    assert loaded_by(program, RARE) & {"llmclients.conversation"} == set()
-    assert loaded_by(program + "client.conversation()", RARE) >= {"llmclients.conversation"}
+    loaded = loaded_by(program, "client.conversation()", watched=("llmclients.conversation",))
+
+    assert loaded == [set(), {"llmclients.conversation"}]
 
 
 STREAM = """

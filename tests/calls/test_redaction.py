@@ -56,6 +56,8 @@ EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"Nile"}}]}\n\n'
 ONE_RETRY = RetryPolicy(attempts=2, initial_wait=0.001, max_wait=0.002)
 SIDES = ("sync", "async")
 MODES = ("chat", "stream")
+IN_TURN = (("sync", "chat"), ("async", "stream")), (("sync", "stream"), ("async", "chat"))
+"""Each side and each mode once, one way and the other."""
 
 
 def leaks(shown: str) -> list[str]:
@@ -189,12 +191,13 @@ ECHOES = {
 STATUSES = (302, 400, 401, 403, 404, 407, 409, 418, 422, 429, 500, 503, 529)
 
 
-@pytest.mark.parametrize("body", ECHOES)
+@pytest.mark.long
 @pytest.mark.parametrize("status", STATUSES)
-def test_a_refusal_shows_no_secret_even_if_the_server_repeats_it(listening: list[str], body: str, status: int) -> None:
+def test_a_refusal_shows_no_secret_even_if_the_server_repeats_it(listening: list[str], status: int) -> None:
     headers = {"x-debug": ECHO, "set-cookie": f"sid={MARK}new", "location": f"http://other.test/{KEY}?k={KEY}"}
-    for side, mode in itertools.product(SIDES, MODES):
-        mock = MockTransport(lambda _request: Reply(status, ECHOES[body], headers=headers))
+    turns = [(body, *turn) for at, body in enumerate(ECHOES) for turn in IN_TURN[(status + at) % 2]]
+    for body, side, mode in turns:
+        mock = MockTransport([Reply(status, ECHOES[body], headers=headers)] * ONE_RETRY.attempts)
         heard = ask(side, mode, "http://host.test/v1", transport=mock)
         assert isinstance(heard.error, APIStatusError)
         assert heard.error.status_code == status
@@ -211,8 +214,6 @@ def test_an_error_event_that_repeats_the_key_does_not_show_it(listening: list[st
         assert not leaks("\n".join(heard.words))
 
 
-@pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "reply",
     [
@@ -227,10 +228,12 @@ def test_an_error_event_that_repeats_the_key_does_not_show_it(listening: list[st
         Reply(body=ECHO),
     ],
 )
-def test_no_scripted_failure_shows_a_secret(listening: list[str], side: str, mode: str, reply: Any) -> None:
-    heard = ask(side, mode, "http://host.test", transport=MockTransport(lambda _request: reply))
-    assert isinstance(heard.error, APIError)
-    assert not leaks("\n".join(heard.words))
+def test_no_scripted_failure_shows_a_secret(listening: list[str], reply: Any, subtests: pytest.Subtests) -> None:
+    for side, mode in itertools.product(SIDES, MODES):
+        with subtests.test(side=side, mode=mode):
+            heard = ask(side, mode, "http://host.test", transport=MockTransport(lambda _request: reply))
+            assert isinstance(heard.error, APIError)
+            assert not leaks("\n".join(heard.words))
 
 
 # --- over real sockets ----------------------------------------------------------------------------------------------
@@ -267,10 +270,14 @@ SCRIPTS: dict[str, tuple[str, Script]] = {
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_no_real_failure_shows_a_secret(listening: list[str], side: str, mode: str, name: str) -> None:
+def test_no_real_failure_shows_a_secret(listening: list[str], name: str, subtests: pytest.Subtests) -> None:
+    for side, mode in IN_TURN[list(SCRIPTS).index(name) % 2]:
+        with subtests.test(side=side, mode=mode):
+            fail_for_real(name, side, mode)
+
+
+def fail_for_real(name: str, side: str, mode: str) -> None:
     route, script = SCRIPTS[name]
     if route == "socks":
         pytest.importorskip("socks" if side == "sync" else "socksio")
@@ -293,6 +300,7 @@ def test_no_real_failure_shows_a_secret(listening: list[str], side: str, mode: s
         gc.collect()  # Python's ssl leaves a socket behind when the reset comes before its handshake
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 def test_a_redirect_takes_no_credentials_anywhere(side: str, status: str) -> None:
@@ -383,27 +391,23 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [Client, AsyncClient])
-@pytest.mark.parametrize(
-    ("place", "bad"),
-    [
-        (place, bad)
-        for place in PLACES
-        for bad in BREAKS
-        if not (bad.isalpha() and place in ("base_url", "base_url's path", "proxy"))  # an international name is a name
-        and not (bad == "\0" and "environment" in place)  # no environment can hold it
-    ],
-    ids=ascii,
-)
-def test_no_option_smuggles_a_header_in(monkeypatch: pytest.MonkeyPatch, kind: type[Any], place: str, bad: str) -> None:
-    made = PLACES[place](bad)
-    name, value = made.pop("environment", ("OPENAI_API_KEY", KEY))
+@pytest.mark.parametrize("place", PLACES)
+def test_no_option_smuggles_a_header_in(monkeypatch: pytest.MonkeyPatch, place: str, subtests: pytest.Subtests) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError) as caught:
-        kind("openai/m", **{"base_url": "http://host.test", "transport": MockTransport()} | made)
-    assert not leaks("".join(traceback.format_exception_only(caught.value)) + shown_by(caught.value).replace(name, ""))
+    for bad, kind in itertools.product(BREAKS, (Client, AsyncClient)):
+        if bad.isalpha() and place in ("base_url", "base_url's path", "proxy"):  # an international name is a name
+            continue
+        if bad == "\0" and "environment" in place:  # no environment can hold it
+            continue
+        made = PLACES[place](bad)
+        name, value = made.pop("environment", ("OPENAI_API_KEY", KEY))
+        with subtests.test(ascii(bad), kind=kind.__name__), monkeypatch.context() as patch:
+            patch.setenv("OPENAI_API_KEY", KEY)
+            patch.setenv(name, value)
+            with pytest.raises(ConfigurationError) as caught:
+                kind("openai/m", **{"base_url": "http://host.test", "transport": MockTransport()} | made)
+            said = "".join(traceback.format_exception_only(caught.value)) + shown_by(caught.value).replace(name, "")
+            assert not leaks(said)
 
 
 def test_a_proxys_user_and_password_cannot_smuggle_a_header_in() -> None:

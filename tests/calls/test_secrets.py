@@ -30,8 +30,8 @@ SHOWN = 8
 """Characters of a secret that may be left of one that somebody else has cut."""
 
 
-def errors_of(provider: str, reply: Reply, **made: Any) -> Iterator[APIError]:
-    """What a call comes to: whole and streamed, by both clients."""
+def errors_of(provider: str, reply: Reply, *, both: bool = True, **made: Any) -> Iterator[APIError]:
+    """What a call comes to: whole and streamed, by both clients or, for what only the codecs do, by `Client`."""
     made = {
         "model": "gpt-4" if provider == "yqcloud" else "m",
         "api_key": KEY,
@@ -52,7 +52,7 @@ def errors_of(provider: str, reply: Reply, **made: Any) -> Iterator[APIError]:
             [chunk async for chunk in client.stream("Hi")] if stream else await client.chat("Hi")
 
     for stream in (False, True):
-        for call in (sync, lambda stream: asyncio.run(asynchronous(stream=stream))):
+        for call in (sync, lambda stream: asyncio.run(asynchronous(stream=stream)))[: 1 + both]:
             try:
                 call(stream=stream)
             except APIError as error:
@@ -67,6 +67,8 @@ def visible(shown: str, *secrets: str) -> int:
     """How many characters of a secret, from its beginning or its end, can be read."""
     shown = shown.lower()
     for secret in map(str.lower, secrets):
+        if secret[:SHOWN] not in shown and secret[-SHOWN:] not in shown:
+            continue
         for size in range(len(secret), SHOWN - 1, -1):
             if secret[:size] in shown or secret[-size:] in shown:
                 return size
@@ -89,11 +91,11 @@ def test_a_key_across_the_end_of_a_message_is_not_shown_but_for_its_last_charact
             words = f"{'x' * (limit - len(key) + 1)} {key} and so on"
             bodies = (words, json.dumps({"error": {"message": words}}), f"<html><title>{words}</title>")
             for status, body in [(status, body) for status in (200, 401) for body in bodies]:
-                for error in errors_of(provider, Reply(status, body), api_key=key):
+                for error in errors_of(provider, Reply(status, body), both=provider == WIRES[0], api_key=key):
                     seen += 1
                     assert visible(shown_by(error), key) == 0
                     assert key[:3] not in str(error)
-    assert seen > 40
+    assert seen > 20
 
 
 def test_a_key_that_the_server_has_cut_is_masked_from_eight_characters_on() -> None:
@@ -298,7 +300,8 @@ def test_a_message_is_short_and_on_one_line_that_prints(provider: str, caplog: p
     ]
     for body in bodies:
         for status in (200, 503):
-            for error in errors_of(provider, Reply(status, body, headers={"content-type": "text/event-stream"})):
+            reply = Reply(status, body, headers={"content-type": "text/event-stream"})
+            for error in errors_of(provider, reply, both=provider == WIRES[0]):
                 assert str(error).isprintable(), error
                 assert len(str(error)) < 600
                 assert "\x1b" not in repr(error)
@@ -348,6 +351,7 @@ def refused() -> None:
     Client("openai/m", api_key=KEY, transport=MockTransport([reply]), retry=None).chat("Hi")
 
 
+@pytest.mark.long
 def test_an_error_comes_out_of_another_process_with_all_it_has() -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(APIStatusError) as caught:
         pool.submit(refused).result()
@@ -374,7 +378,7 @@ def test_an_error_of_a_class_from_elsewhere_survives_a_pickle() -> None:
 @pytest.mark.long
 def test_masking_takes_no_more_time_whatever_is_in_a_body() -> None:
     hide = mask(("X-Key", "a" * 4000), ("X-Token", "ab" * 2000), api_key=KEY)
-    size = 200_000
+    size = 100_000
     nasty = [
         KEY[:SHOWN],
         KEY[-SHOWN:],
@@ -392,7 +396,7 @@ def test_masking_takes_no_more_time_whatever_is_in_a_body() -> None:
     for part in nasty:
         hide((part * size)[:size] if len(part) == 1 else part * (size // len(part)), urls=True)
         hide([{part: part}] * (size // 2 // len(part) // 4), urls=True)
-    for body in (b"<title" * 30_000, b"<html>" + b"<title>" * 30_000, b"<html>" + b" " * size, b'["' + b"\\n" * size):
+    for body in (b"<title" * 15_000, b"<html>" + b"<title>" * 15_000, b"<html>" + b" " * size, b'["' + b"\\n" * size):
         status_error(500, {}, body)
 
-    assert time.process_time() - before < 10  # what is not linear takes minutes
+    assert time.process_time() - before < 5  # what is not linear takes minutes

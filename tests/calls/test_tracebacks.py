@@ -77,6 +77,7 @@ FAILURES: dict[str, Callable[[], Script]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_failed_call_shows_no_key_in_its_locals(side: str, name: str) -> None:
@@ -89,6 +90,7 @@ def test_a_failed_call_shows_no_key_in_its_locals(side: str, name: str) -> None:
             assert traceback.extract_tb(error.__traceback__)[-1].filename.endswith(".py")  # what stays
 
 
+@pytest.mark.long
 def test_an_interrupted_call_shows_no_key() -> None:
     with FaultServer([HOLD]) as server:
         timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
@@ -99,6 +101,7 @@ def test_an_interrupted_call_shows_no_key() -> None:
         assert shown(error) == set()
 
 
+@pytest.mark.long
 def test_a_cancelled_call_shows_no_key() -> None:
     async def cancelled(url: str) -> None:
         async with AsyncClient("openai/m", api_key=key(), base_url=url, trust_env=False) as client:

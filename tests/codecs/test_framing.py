@@ -189,28 +189,26 @@ def test_plain_reads_among_others_are_what_the_rules_say(reads: list[bytes]) -> 
     assert events_the_fast_way(reads) == by_the_rules(b"".join(reads))
 
 
-@pytest.mark.parametrize("before", BEFORE, ids=repr)
-@pytest.mark.parametrize(
-    ("read", "values"),
-    [
-        (b"data: a\n\n", [b"a"]),
-        (b"data: a\n\ndata: b\n\ndata:  c \n\n", [b"a", b"b", b" c "]),
-        (b"data: \n\ndata: \n\n", [b"", b""]),
-        (b"data: data: a\n\n", [b"data: a"]),
-        (b"data: " + BOM + b"\xff\xe2\x80\xa8\n\n", [BOM + b"\xff\xe2\x80\xa8"]),
-        (b"data: a\r\n\r\n", [b"a"]),
-        (b"data: a\r\n\r\ndata: \r\n\r\ndata: c\r\n\r\n", [b"a", b"", b"c"]),
-    ],
-    ids=repr,
-)
-def test_a_read_of_plain_events_between_events_is_split_at_once(
-    before: bytes, read: bytes, values: list[bytes]
-) -> None:
-    decoder = SSEDecoder()
-    list(decoder.feed(b"data: first\n\n" + before))
+PLAIN_READS: list[tuple[bytes, list[bytes]]] = [
+    (b"data: a\n\n", [b"a"]),
+    (b"data: a\n\ndata: b\n\ndata:  c \n\n", [b"a", b"b", b" c "]),
+    (b"data: \n\ndata: \n\n", [b"", b""]),
+    (b"data: data: a\n\n", [b"data: a"]),
+    (b"data: " + BOM + b"\xff\xe2\x80\xa8\n\n", [BOM + b"\xff\xe2\x80\xa8"]),
+    (b"data: a\r\n\r\n", [b"a"]),
+    (b"data: a\r\n\r\ndata: \r\n\r\ndata: c\r\n\r\n", [b"a", b"", b"c"]),
+]
 
-    assert decoder.feed_plain(read) == values
-    assert decoder.feed_plain(read) == values
+
+@pytest.mark.parametrize("before", BEFORE, ids=repr)
+def test_a_read_of_plain_events_between_events_is_split_at_once(before: bytes, subtests: pytest.Subtests) -> None:
+    for read, values in PLAIN_READS:
+        with subtests.test(repr(read)):
+            decoder = SSEDecoder()
+            list(decoder.feed(b"data: first\n\n" + before))
+
+            assert decoder.feed_plain(read) == values
+            assert decoder.feed_plain(read) == values
 
 
 @pytest.mark.parametrize(
@@ -532,6 +530,7 @@ def test_the_counter_counts() -> None:
     assert looked.count == 7
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("piece", "pieces"),
     [(b"x" * 65536, 64), (b"x", 20_000), (b"x" * 65535 + b"\r", 32)],

@@ -224,6 +224,7 @@ ERROR: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sample", [SAMPLE, ERROR], ids=["answer", "error"])
 def test_an_object_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
     outcomes = set()

@@ -254,6 +254,7 @@ def test_the_walk_reaches_every_node() -> None:
     assert len(list(variants(CHUNK))) == 46 * len(OTHERS) + 45
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sample", [CHUNK, IN_PARTS, ERROR], ids=["chunk", "in parts", "error"])
 def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
     outcomes = set()

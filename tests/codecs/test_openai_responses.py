@@ -145,6 +145,7 @@ def variants(node: Any) -> Iterator[Any]:
             yield {key: kept for key, kept in node.items() if key != name}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sample", EVENTS, ids=lambda sample: sample["type"])
 def test_an_event_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
     outcomes = set()

@@ -13,6 +13,7 @@ from llmclients.types.response import ChatResponse
 RAW_TEXT = ("yqcloud", "yqcloud-legacy", "ai365vip")
 
 
+@pytest.mark.long
 def test_a_whole_reply_where_a_stream_was_asked_for_comes_to_the_same(subtests: pytest.Subtests) -> None:
     def outcome(case: Recording, pieces: Sequence[bytes]) -> Outcome:
         return decode(case.codec.stream_decoder("application/json"), pieces)

@@ -51,13 +51,16 @@ def test_what_a_caller_may_pass_as_timeout(value: Any, expected: Timeout) -> Non
 BAD_SECONDS = [0, -1, -0.5, NAN, INF, -INF, True, False, "5", b"5", [], {}, 1j]
 
 
-@pytest.mark.parametrize("value", BAD_SECONDS, ids=repr)
 @pytest.mark.parametrize("name", ["connect", "read", "total", "write"])
-def test_a_timeout_is_a_positive_number_of_seconds(name: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"timeout.{name} must be a positive number of seconds") as caught:
-        Timeout(**{name: value})
+def test_a_timeout_is_a_positive_number_of_seconds(name: str, subtests: pytest.Subtests) -> None:
+    for value in BAD_SECONDS:
+        with subtests.test(repr(value)):
+            with pytest.raises(
+                ConfigurationError, match=f"timeout.{name} must be a positive number of seconds"
+            ) as caught:
+                Timeout(**{name: value})
 
-    assert caught.value.argument == f"timeout.{name}"
+            assert caught.value.argument == f"timeout.{name}"
 
 
 def test_sending_waits_as_long_as_reading_unless_it_is_told() -> None:
@@ -118,13 +121,14 @@ def test_a_bare_number_of_attempts_is_checked_too(value: Any) -> None:
         RetryPolicy.coerce(value)
 
 
-@pytest.mark.parametrize("value", [*BAD_SECONDS, None], ids=repr)
 @pytest.mark.parametrize("name", ["initial_wait", "max_wait", "max_retry_after"])
-def test_waits_are_positive_numbers_of_seconds(name: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        RetryPolicy(**{name: value})
+def test_waits_are_positive_numbers_of_seconds(name: str, subtests: pytest.Subtests) -> None:
+    for value in [*BAD_SECONDS, None]:
+        with subtests.test(repr(value)):
+            with pytest.raises(ConfigurationError) as caught:
+                RetryPolicy(**{name: value})
 
-    assert caught.value.argument == f"retry.{name}"
+            assert caught.value.argument == f"retry.{name}"
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, NAN, INF, True, "0.5", None], ids=repr)

@@ -34,6 +34,8 @@ MODELS = {
 }
 CHAT_COMPLETIONS = ("ylokh", "openai")
 RAW_TEXT = tuple(name for name in MODELS if name not in CHAT_COMPLETIONS)
+SIDES = ("sync", "async")
+MODES = ("chat", "stream")
 
 _ID = (("X-Request-Id", REQUEST_ID),)
 _COMMON = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m-1"}
@@ -118,8 +120,18 @@ class Row:
     expect: Mapping[str, Expect]
     options: Mapping[str, Any] = field(default_factory=dict)
     providers: tuple[str, ...] = tuple(MODELS)
-    modes: tuple[str, ...] = ("chat", "stream")
-    sides: tuple[str, ...] = ("sync", "async")
+    modes: tuple[str, ...] = MODES
+    sides: tuple[str, ...] = SIDES
+
+    @property
+    def waits(self) -> bool:
+        """Whether its cases do little but wait."""
+        return "read" in self.options or "dripping" in self.name
+
+    @property
+    def has_status(self) -> bool:
+        """Whether it is a whole answer with an error's status, whatever the wire."""
+        return self.fails_alike and self.expect["*"].status is not None
 
     @property
     def fails_alike(self) -> bool:
@@ -175,15 +187,20 @@ def cases_of(rows: list[Row]) -> list[Case]:
 def in_turn(rows: list[Row]) -> list[Case]:
     """Fewer cases that say the same, each row on both sides and in both modes.
 
-    Where a row fails the same on every wire, it does so each time with the next provider; elsewhere with both of chat
-    completions, and with one of the raw-text providers, which have one decoder.
+    Where a row fails the same on every wire, it does so each time with the next provider; an answer that has a status,
+    on one side with `chat` and on the other with `stream`. Elsewhere the two of chat completions, which have one
+    decoder, take turns on the sides, and one of the raw-text providers, which have another, is on both.
     """
     found = []
     for number, row in enumerate(rows):
         raw_text = RAW_TEXT[number % len(RAW_TEXT)]
         for at, (side, mode) in enumerate(product(row.sides, row.modes)):
-            one = (list(MODELS)[(number + at) % len(MODELS)],)
-            several = tuple(name for name in row.providers if name in CHAT_COMPLETIONS or name == raw_text)
-            providers = one if row.fails_alike else several
+            turn = SIDES.index(side) + MODES.index(mode) + number
+            if row.fails_alike:
+                providers: tuple[str, ...] = (list(MODELS)[(number + at) % len(MODELS)],)
+                if row.has_status and turn % 2:
+                    continue
+            else:
+                providers = tuple(name for name in (CHAT_COMPLETIONS[turn % 2], raw_text) if name in row.providers)
             found += cases_of([replace(row, providers=providers, sides=(side,), modes=(mode,))])
     return found

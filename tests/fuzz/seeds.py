@@ -45,12 +45,19 @@ _SINGLE = {
 }
 
 
-def seeds(target: str) -> list[bytes]:
-    """What the search for this target begins with; the regression inputs are among them."""
+def seeds(target: str, *, share: int = 1) -> list[bytes]:
+    """What the search for this target begins with; the regression inputs are among them.
+
+    Args:
+        target: its name.
+        share: the odd ways of sending take turns: every how many recordings each is tried.
+    """
     found = list(_SINGLE.get(target, ()))
     if target.startswith("stream-"):
         recorded = _recorded(target.removeprefix("stream-"), "streams")
-        found += [b"\0\7\3\1" + _bytes for body in recorded for _bytes in (body, *_as_odd_servers_send(body))]
+        for at, body in enumerate(recorded):
+            odd = [sent for way, sent in enumerate(_as_odd_servers_send(body)) if (at + way) % share == 0]
+            found += [b"\0\7\3\1" + _bytes for _bytes in (body, *odd)]
         if target == "stream-openai":
             found += [b"\0\7\3\1" + _bytes for _bytes in _odd_calls()]
     elif target in ("lines", "sse"):

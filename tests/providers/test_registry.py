@@ -293,6 +293,7 @@ def test_a_broken_package_is_an_error_only_for_who_asks_for_it(site: Path, name:
     assert "did you mean echo" in unknown
 
 
+@pytest.mark.long
 def test_an_entry_point_may_not_be_something_else(site: Path) -> None:
     (site / "acme_llm.py").write_text("def provider(): return 'echo'\n", encoding="utf-8")
 

@@ -80,20 +80,21 @@ UPSTREAM_FAILURES: list[tuple[Any, int, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize("provider", WIRES)
-@pytest.mark.parametrize(("fault", "status", "headers"), UPSTREAM_FAILURES)
 def test_an_upstream_failure_before_the_answer_is_a_status(
-    scripted: Any, provider: str, fault: Any, status: int, headers: dict[str, str]
+    scripted: Any, provider: str, subtests: pytest.Subtests
 ) -> None:
-    url, mock, script = scripted
-    script.reply = fault
-    answer = post(url, provider)
-    assert answer.status == status
-    assert answer.headers["content-type"] == "application/json"
-    assert headers.items() <= answer.headers.items()
-    message = error_message(answer)
-    assert "openai (upstream)" in message
-    assert "upstream-key" not in message
-    assert mock.open_exchanges == 0
+    for fault, status, headers in UPSTREAM_FAILURES:
+        with subtests.test(repr(fault)):
+            url, mock, script = scripted
+            script.reply = fault
+            answer = post(url, provider)
+            assert answer.status == status
+            assert answer.headers["content-type"] == "application/json"
+            assert headers.items() <= answer.headers.items()
+            message = error_message(answer)
+            assert "openai (upstream)" in message
+            assert "upstream-key" not in message
+            assert mock.open_exchanges == 0
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -124,26 +125,29 @@ ENDS = {
 
 
 @pytest.mark.parametrize("provider", WIRES)
-@pytest.mark.parametrize("broken", BREAKS)
-def test_an_answer_that_breaks_off_never_looks_complete(scripted: Any, provider: str, broken: Reply) -> None:
-    url, mock, script = scripted
-    script.reply = broken
-    data = raw_post(url, PREFIX[provider] + PATH[provider], BODY[provider])
-    if provider in RAW_TEXT:
-        assert data.endswith(b"3\r\nHel\r\n")  # and no last chunk
-    else:
-        assert data.endswith(b"\n\r\n0\r\n\r\n")
-        line = [line for line in data.split(b"\n") if b"{" in line][-1]
-        last = json.loads(line[line.index(b"{") :])
-        error = last["error"]
-        assert (error if provider == "ollama" else error["message"]).startswith("openai (upstream): ")
-        assert ENDS.get(provider, b"\ndata: [DONE]") not in data
-        assert b'"finish_reason":"' not in data
-        assert b'"stop_reason":"' not in data
-        assert b'"status":"completed"' not in data
-    assert mock.open_exchanges == 0
-    if provider in PROVIDERS:
-        _the_librarys_own_client_notices(url, provider)
+def test_an_answer_that_breaks_off_never_looks_complete(
+    scripted: Any, provider: str, subtests: pytest.Subtests
+) -> None:
+    for broken in BREAKS:
+        with subtests.test(repr(broken)):
+            url, mock, script = scripted
+            script.reply = broken
+            data = raw_post(url, PREFIX[provider] + PATH[provider], BODY[provider])
+            if provider in RAW_TEXT:
+                assert data.endswith(b"3\r\nHel\r\n")  # and no last chunk
+            else:
+                assert data.endswith(b"\n\r\n0\r\n\r\n")
+                line = [line for line in data.split(b"\n") if b"{" in line][-1]
+                last = json.loads(line[line.index(b"{") :])
+                error = last["error"]
+                assert (error if provider == "ollama" else error["message"]).startswith("openai (upstream): ")
+                assert ENDS.get(provider, b"\ndata: [DONE]") not in data
+                assert b'"finish_reason":"' not in data
+                assert b'"stop_reason":"' not in data
+                assert b'"status":"completed"' not in data
+            assert mock.open_exchanges == 0
+            if provider in PROVIDERS:
+                _the_librarys_own_client_notices(url, provider)
 
 
 def _the_librarys_own_client_notices(url: str, provider: str) -> None:
@@ -169,14 +173,18 @@ def test_chat_completions_carry_every_finish_reason() -> None:
             assert f'"finish_reason":"{reason}"'.encode() in post(relay.url, "openai").body
 
 
+MALFORMED: list[bytes] = [b"", b"{", b"[]", b"null", b"{}", b'{"messages": 5, "prompt": 5, "input": 5}']
+
+
 @pytest.mark.parametrize("provider", WIRES)
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"{}", b'{"messages": 5, "prompt": 5, "input": 5}'])
-def test_a_malformed_request_is_a_400(url: str, provider: str, body: bytes) -> None:
-    answer = post(url, provider, body)
-    assert answer.status == 400
-    assert error_message(answer)
-    if provider not in (*RAW_TEXT, "gemini", "ollama"):
-        assert answer.json["error"]["type"] == "invalid_request_error"
+def test_a_malformed_request_is_a_400(url: str, provider: str, subtests: pytest.Subtests) -> None:
+    for body in MALFORMED:
+        with subtests.test(repr(body)):
+            answer = post(url, provider, body)
+            assert answer.status == 400
+            assert error_message(answer)
+            if provider not in (*RAW_TEXT, "gemini", "ollama"):
+                assert answer.json["error"]["type"] == "invalid_request_error"
 
 
 def test_a_fault_of_the_relay_itself_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -47,15 +48,22 @@ def sent_by(provider: str, messages: Any, *, stream: bool, **options: Any) -> Re
 # --- requests -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stream", [False, True])
+CHATS: list[Any] = [[("user", "Q")], CHAT, SYSTEM_CHAT, [("system", "S"), ("user", "Q")]]
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("chat", [[("user", "Q")], CHAT, SYSTEM_CHAT, [("system", "S"), ("user", "Q")]])
-def test_every_wire_reads_the_messages_that_its_client_was_given(provider: str, chat: Any, stream: bool) -> None:
-    call = sent_by(provider, [{"role": role, "content": text} for role, text in chat], stream=stream)
-    page = [("system", "You are a helpful assistant.")] if provider == "ai365vip" and chat[0][0] != "system" else []
-    assert pairs(call.messages) == page + chat
-    # The wires of these two always stream.
-    assert call.stream is (stream or provider in ("yqcloud-legacy", "ai365vip"))
+def test_every_wire_reads_the_messages_that_its_client_was_given(provider: str, subtests: pytest.Subtests) -> None:
+    for stream, chat in product([False, True], CHATS):
+        with subtests.test(repr(chat), stream=stream):
+            call = sent_by(provider, [{"role": role, "content": text} for role, text in chat], stream=stream)
+            page = (
+                [("system", "You are a helpful assistant.")]
+                if provider == "ai365vip" and chat[0][0] != "system"
+                else []
+            )
+            assert pairs(call.messages) == page + chat
+            # The wires of these two always stream.
+            assert call.stream is (stream or provider in ("yqcloud-legacy", "ai365vip"))
 
 
 def test_openai_options_are_read_by_the_librarys_names() -> None:

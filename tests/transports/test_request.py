@@ -94,7 +94,7 @@ def test_netrc_is_not_read(side: Side, tmp_path: Path, monkeypatch: pytest.Monke
 
 @both_sides
 def test_a_large_body_arrives_whole_and_without_a_warning(side: Side) -> None:
-    body = bytes(range(256)) * 12_000
+    body = bytes(range(256)) * 4_000
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         [request] = sent(side, post("/", body))

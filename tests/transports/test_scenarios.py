@@ -29,21 +29,21 @@ def of_those_that_wait() -> dict[tuple[str, str], tuple[Outcome, int]]:
 
 
 @both_sides
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_both_transports_see_the_same(side: Side, case: Case, request: pytest.FixtureRequest) -> None:
-    if case.waits:
-        outcome, connections = request.getfixturevalue("of_those_that_wait")[side.name, case.name]
-    else:
-        outcome, connections = play(side, case)
-    assert outcome.status == case.status
-    assert case.body is None or outcome.body == case.body
-    assert type(outcome.error) is (case.error or type(None)), repr(outcome.error)
-    if outcome.error is not None:
-        assert case.says in str(outcome.error)
-        assert "SECRET" not in str(outcome.error)
-        assert getattr(outcome.error, "phase", None) == case.phase
-    assert outcome.seconds < 1.5
-    assert connections == 1, "nothing is tried again behind the caller's back"
+def test_both_transports_see_the_same(
+    side: Side, of_those_that_wait: dict[tuple[str, str], tuple[Outcome, int]], subtests: pytest.Subtests
+) -> None:
+    for case in CASES:
+        with subtests.test(case.name):
+            outcome, connections = of_those_that_wait[side.name, case.name] if case.waits else play(side, case)
+            assert outcome.status == case.status
+            assert case.body is None or outcome.body == case.body
+            assert type(outcome.error) is (case.error or type(None)), repr(outcome.error)
+            if outcome.error is not None:
+                assert case.says in str(outcome.error)
+                assert "SECRET" not in str(outcome.error)
+                assert getattr(outcome.error, "phase", None) == case.phase
+            assert outcome.seconds < 1.5
+            assert connections == 1, "nothing is tried again behind the caller's back"
 
 
 @both_sides

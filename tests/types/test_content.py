@@ -76,49 +76,48 @@ HEIC = b"\x00\x00\x00\x1cftypheic"
 OGG = b"OggS rest"
 
 
-@pytest.mark.parametrize(
-    ("part", "data", "label", "media_type"),
-    [
-        (ImagePart, PNG, "image/jpeg", "image/png"),
-        (ImagePart, PNG, "image/jpg", "image/png"),
-        (ImagePart, b"\xff\xd8\xff\xe0", "image/jpg", "image/jpeg"),
-        (ImagePart, b"\xff\xd8\xff\xe0", "image/pjpeg", "image/jpeg"),
-        (ImagePart, b"\xff\xd8\xff\xe0", "IMAGE/JPEG; charset=binary", "image/jpeg"),
-        (ImagePart, b"II*\x00 rest", "image/png", "image/tiff"),
-        (ImagePart, PNG, "application/octet-stream", "image/png"),
-        (ImagePart, HEIC, "image/heif", "image/heif"),
-        (ImagePart, b"no magic", "Image/JPG;q=1", "image/jpeg"),
-        (ImagePart, b"no magic", "image/svg+xml", "image/svg+xml"),
-        (AudioPart, WAV, "audio/mpeg", "audio/wav"),
-        (AudioPart, WAV, "audio/x-wav", "audio/x-wav"),
-        (AudioPart, b"ID3\x04", "audio/mp3", "audio/mp3"),
-        (AudioPart, OGG, "audio/opus", "audio/opus"),
-        (AudioPart, b"no magic", "audio/PCM; rate=16000", "audio/pcm; rate=16000"),
-        (FilePart, PDF, "text/plain", "application/pdf"),
-        (FilePart, PDF, "Application/X-PDF", "application/pdf"),
-        (FilePart, b"text", "text/plain; charset=UTF-8", "text/plain"),
-        (FilePart, b"t\xe9xt", "text/plain; charset=latin-1", "text/plain; charset=latin-1"),
-        (FilePart, b"BMW is a car", None, "text/plain"),
-        (FilePart, b"ID3 is a tag", "text/markdown", "text/markdown"),
-        (FilePart, b"BM\x00\x00", "text/plain", "image/bmp"),
-        (FilePart, b"text", "application/octet-stream", "application/octet-stream"),
-        (FilePart, b"<html></html>", "text/html", "text/html"),
-        (ImagePart, PNG, "undefined", "image/png"),
-        (ImagePart, PNG, "image/*", "image/png"),
-        (ImagePart, PNG, "png", "image/png"),
-        (ImagePart, PNG, "image/png\r\nX: y", "image/png"),
-        (AudioPart, b"\xff\xf1P", "audio/wav", "audio/aac"),
-        (AudioPart, b"\xff\xfa\x90", "audio/wav", "audio/mpeg"),
-        (AudioPart, b"FORM\0\0\0\0AIFF", "audio/wav", "audio/aiff"),
-    ],
-)
-def test_the_bytes_overrule_the_label_where_they_show_what_they_are(
-    part: type[MediaPart], data: bytes, label: str | None, media_type: str
-) -> None:
-    assert part(data, media_type=label).media_type == media_type
-    if label is not None:
-        encoded = base64.b64encode(data).decode()
-        assert part(f"data:{label};base64,{encoded}").media_type == media_type
+LABELLED: list[tuple[type[MediaPart], bytes, str | None, str]] = [
+    (ImagePart, PNG, "image/jpeg", "image/png"),
+    (ImagePart, PNG, "image/jpg", "image/png"),
+    (ImagePart, b"\xff\xd8\xff\xe0", "image/jpg", "image/jpeg"),
+    (ImagePart, b"\xff\xd8\xff\xe0", "image/pjpeg", "image/jpeg"),
+    (ImagePart, b"\xff\xd8\xff\xe0", "IMAGE/JPEG; charset=binary", "image/jpeg"),
+    (ImagePart, b"II*\x00 rest", "image/png", "image/tiff"),
+    (ImagePart, PNG, "application/octet-stream", "image/png"),
+    (ImagePart, HEIC, "image/heif", "image/heif"),
+    (ImagePart, b"no magic", "Image/JPG;q=1", "image/jpeg"),
+    (ImagePart, b"no magic", "image/svg+xml", "image/svg+xml"),
+    (AudioPart, WAV, "audio/mpeg", "audio/wav"),
+    (AudioPart, WAV, "audio/x-wav", "audio/x-wav"),
+    (AudioPart, b"ID3\x04", "audio/mp3", "audio/mp3"),
+    (AudioPart, OGG, "audio/opus", "audio/opus"),
+    (AudioPart, b"no magic", "audio/PCM; rate=16000", "audio/pcm; rate=16000"),
+    (FilePart, PDF, "text/plain", "application/pdf"),
+    (FilePart, PDF, "Application/X-PDF", "application/pdf"),
+    (FilePart, b"text", "text/plain; charset=UTF-8", "text/plain"),
+    (FilePart, b"t\xe9xt", "text/plain; charset=latin-1", "text/plain; charset=latin-1"),
+    (FilePart, b"BMW is a car", None, "text/plain"),
+    (FilePart, b"ID3 is a tag", "text/markdown", "text/markdown"),
+    (FilePart, b"BM\x00\x00", "text/plain", "image/bmp"),
+    (FilePart, b"text", "application/octet-stream", "application/octet-stream"),
+    (FilePart, b"<html></html>", "text/html", "text/html"),
+    (ImagePart, PNG, "undefined", "image/png"),
+    (ImagePart, PNG, "image/*", "image/png"),
+    (ImagePart, PNG, "png", "image/png"),
+    (ImagePart, PNG, "image/png\r\nX: y", "image/png"),
+    (AudioPart, b"\xff\xf1P", "audio/wav", "audio/aac"),
+    (AudioPart, b"\xff\xfa\x90", "audio/wav", "audio/mpeg"),
+    (AudioPart, b"FORM\0\0\0\0AIFF", "audio/wav", "audio/aiff"),
+]
+
+
+def test_the_bytes_overrule_the_label_where_they_show_what_they_are(subtests: pytest.Subtests) -> None:
+    for part, data, label, media_type in LABELLED:
+        with subtests.test(f"{data[:20]!r}", label=label):
+            assert part(data, media_type=label).media_type == media_type
+            if label is not None:
+                encoded = base64.b64encode(data).decode()
+                assert part(f"data:{label};base64,{encoded}").media_type == media_type
 
 
 def test_a_page_in_place_of_an_image_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -117,13 +118,15 @@ BAD_MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(("messages", "words"), BAD_MESSAGES)
-def test_messages_that_cannot_be_sent_are_refused_by_name(messages: Any, words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words) as caught:
-        ChatRequest.from_messages(messages)
+def test_messages_that_cannot_be_sent_are_refused_by_name(subtests: pytest.Subtests) -> None:
+    for case in BAD_MESSAGES:
+        messages, words = case.values
+        with subtests.test(case.id):
+            with pytest.raises(InvalidRequestError, match=words) as caught:
+                ChatRequest.from_messages(messages)
 
-    assert caught.value.argument == "messages"
-    assert caught.value.__cause__ is None
+            assert caught.value.argument == "messages"
+            assert caught.value.__cause__ is None
 
 
 NAN, INF = float("nan"), float("inf")
@@ -144,23 +147,47 @@ BAD_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("option", "value"), BAD_OPTIONS, ids=lambda value: repr(value))
-def test_an_option_that_means_nothing_is_refused_by_name(option: str, value: Any) -> None:
-    with pytest.raises(InvalidRequestError, match=f"ChatRequest: .*{option}") as caught:
-        ChatRequest.from_messages("Hi", **{option: value})
+def test_an_option_that_means_nothing_is_refused_by_name(subtests: pytest.Subtests) -> None:
+    for option, value in BAD_OPTIONS:
+        with subtests.test(option, value=repr(value)):
+            with pytest.raises(InvalidRequestError, match=f"ChatRequest: .*{option}") as caught:
+                ChatRequest.from_messages("Hi", **{option: value})
 
-    assert caught.value.argument == option
+            assert caught.value.argument == option
 
 
-@pytest.mark.parametrize(
-    "kind", [Message, TextPart, ToolCall, ChatRequest, Chunk, ChatResponse, Usage, ToolCallDelta, Conversation]
-)
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "5", '"x"', '{"nonsense": 1}', '{"role": 5}', b"\xff", b'{"a":"\xff"}']
-)
-def test_garbage_is_never_pydantic_s_own_error(kind: type[Model], text: str | bytes) -> None:
-    with pytest.raises(InvalidRequestError, match=kind.__name__):
-        kind.model_validate_json(text)
+MODELS: list[type[Model]] = [
+    Message,
+    TextPart,
+    ToolCall,
+    ChatRequest,
+    Chunk,
+    ChatResponse,
+    Usage,
+    ToolCallDelta,
+    Conversation,
+]
+GARBAGE: list[str | bytes] = [
+    "",
+    "{",
+    "[]",
+    "null",
+    "5",
+    '"x"',
+    '{"nonsense": 1}',
+    '{"role": 5}',
+    b"\xff",
+    b'{"a":"\xff"}',
+]
+
+
+def test_garbage_is_never_pydantic_s_own_error(subtests: pytest.Subtests) -> None:
+    for kind, text in product(MODELS, GARBAGE):
+        with (
+            subtests.test(repr(text), kind=kind.__name__),
+            pytest.raises(InvalidRequestError, match=kind.__name__),
+        ):
+            kind.model_validate_json(text)
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", [], {"nonsense": 1}, object()])

@@ -231,6 +231,7 @@ def work(text: str) -> int:
     return count
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "unit", ["[],{},", '{"a":12.5,"b":"c\\u00e9"},', "1,", '"a",', '"a long text of its own, of many pieces",']
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from random import Random
 from typing import Any, TypeVar
 
@@ -39,12 +39,14 @@ T = TypeVar("T")
 
 
 def edges(data: bytes) -> list[int]:
-    """The places where a cut can matter to a decoder that works on lines: for each of them it may be in another state.
+    """The places where an end can matter to a decoder that works on lines: for each of them it may be in another state.
 
-    They are the first and the last three bytes, each line end and the two bytes around it, and the inside of each
-    character of several bytes.
+    They are the first and the last three bytes, before, in and after each line end, the byte that follows, and the
+    inside of each character of several bytes.
     """
-    places = [*range(4), *range(len(data) - 3, len(data) + 1), *(place for cut in _alike(data) for place in cut)]
+    line_ends = [range(end.start(), end.end() + 2) for end in re.finditer(rb"[\r\n]+", data)]
+    inside = [place for place, byte in enumerate(data) if byte & 0xC0 == 0x80]
+    places = chain(range(4), range(len(data) - 3, len(data) + 1), *line_ends, inside)
     return sorted({place for place in places if 0 <= place <= len(data)})
 
 

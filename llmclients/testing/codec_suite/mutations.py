@@ -8,12 +8,12 @@ from typing import Any
 
 __all__ = ["in_events", "mutations"]
 
-_OTHERS: tuple[Any, ...] = (
-    *(None, True, 0, -1, 1.5, 10**30, "", "x", "河", [], [None], ["x"], [[]], [{}], {}, {"x": None}, {"x": {"x": []}}),
-)
+_FEW = 8
+_ABSENT = object()
+_EACH_TYPE: tuple[Any, ...] = (_ABSENT, None, True, 10**30, "x", [None], [{}], {"x": None})
+_OTHERS: tuple[Any, ...] = (0, -1, 1.5, "", "河", [], ["x"], [[]], {}, {"x": {"x": []}})
 _NUMBERS = ("1e400", "-1e400", "NaN", "9" * 400, "-" + "9" * 400)
 """JSON texts of numbers, or what parsers take for one, that no float or no count holds."""
-_ABSENT = object()
 _Path = tuple[Any, ...]
 
 
@@ -60,22 +60,27 @@ def _shortest_first(bodies: Iterable[tuple[str, bytes]]) -> list[tuple[str, byte
 def _changes(value: Any, seen: set[Any]) -> Iterator[tuple[str, bytes]]:
     """What is changed, and the JSON text with the change.
 
-    Places are equal that have the same path, whatever the place in a list, in the same type of event, beside the same
-    members, and hold values of the same type.
+    Places are equal that have the same path, whatever the place in a list, in the same type of event, in an object of
+    the same type and beside the same members, and hold values of the same type. Beside other members than before, a
+    place is given one value of each type only; among many members, nothing more, as they do not depend on each other.
     """
     event_type = str(value.get("type")) if isinstance(value, dict) else ""
     for path, holder in _places(value):
         old = holder[path[-1]]
         general = tuple("[]" if isinstance(step, int) else step for step in path)
-        key = event_type, general, tuple(holder) if isinstance(holder, dict) else (), type(old)
-        if key in seen:
+        kind = str(holder.get("type")) if isinstance(holder, dict) else ""
+        place = event_type, general, kind, type(old)
+        beside = *place, tuple(holder) if isinstance(holder, dict) and len(holder) <= _FEW else ()
+        if beside in seen:
             continue
-        seen.add(key)
+        others = _EACH_TYPE if place in seen else (*_EACH_TYPE, *_OTHERS)
+        numbers = _NUMBERS if place not in seen and type(old) in (int, float) else ()
+        seen |= {place, beside}
         where = ".".join(map(str, path))
-        for other in (*_OTHERS, _ABSENT):
+        for other in others:
             change = "left out" if other is _ABSENT else f"= {other!r}"
             yield f"{where} {change}", json.dumps(_changed(value, path, other)).encode()
-        for text in _NUMBERS if type(old) in (int, float) else ():
+        for text in numbers:
             yield f"{where} = {text[:9]}", _with_text(value, path, text)
 
 

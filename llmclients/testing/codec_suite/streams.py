@@ -96,7 +96,7 @@ class StreamChecks(Checks):
         data, late_error = stream.data, b'data: {"error":{"message":"too late"}}\n\n'
         alone = decode(self.decoder(stream), [data])
         for extra in (b"\n", b"\r\n\r\n", data, late_error, *MALFORMED[1:4], b"{}\n[]\n"):
-            for pieces in ([data + extra], [data, extra], [data, *single_bytes(extra)]):
+            for pieces in ([data + extra], [data, extra], [data, *_pieces(extra)]):
                 found = decode(self.decoder(stream), pieces)
                 assert found == alone, f"with {extra!r} after its end it comes to {found}"
 
