@@ -23,7 +23,7 @@ PYTEST  := $(RUN) -m pytest $(SHARED)
 # What needs no socket, no other process and no model.
 FAST := tests/types tests/config tests/codecs tests/calls tests/providers tests/test_errors.py tests/test_clients.py
 
-.PHONY: venv test test-fast test-uvloop random demo lint types docs cov lock newest fuzz soak reliability features bench bench-micro clean
+.PHONY: venv test test-fast test-uvloop random demo lint types docs cov lock newest fuzz soak soak-relay reliability features bench bench-micro clean
 .NOTPARALLEL:  # both stamps below install into the same .venv
 
 venv: $(VENV)/.test
@@ -97,6 +97,10 @@ soak: $(VENV)/.test
 	$(RUN) -m tests.soak
 	$(RUN) tests/bulk/many_rows.py $(BULK_ROWS)
 	$(RUN) tests/bulk/kills.py 20000 $(BULK_KILLS)
+
+# Hundreds of streams at once through a relay; RELAY_SECONDS=60 for a minute in place of half an hour.
+soak-relay: $(VENV)/.test
+	$(RUN) -m tests.relay_soak
 
 reliability: $(VENV)/.test
 	$(RUN) -m tests.reliability

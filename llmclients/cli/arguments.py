@@ -10,6 +10,7 @@ from typing import Any
 from llmclients._version import __version__
 from llmclients.cli import commands, log
 from llmclients.cli.bulk import add_bulk
+from llmclients.cli.relay_command import add_relay
 
 __all__ = ["make_parser"]
 
@@ -28,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     models.set_defaults(run=commands.models)
 
     subparsers.add_parser("providers", help="list the providers").set_defaults(run=commands.providers)
-    _add_relay(subparsers)
+    add_relay(subparsers, _add_assignments)
     _add_log(subparsers)
 
     local = subparsers.add_parser("local", help="the embedded model")
@@ -61,27 +62,6 @@ def _add_chat(subparsers: Any) -> None:
     _add_assignments(chat, "--option", "an option of the call, such as temperature=0; may be repeated")
     _add_base_url(chat)
     chat.set_defaults(run=commands.chat)
-
-
-def _add_relay(subparsers: Any) -> None:
-    relay = subparsers.add_parser("relay", help="serve the providers' wire formats in front of any provider")
-    relay.add_argument("--provider", default="local", help="who answers; default: local")
-    relay.add_argument("--host", default="127.0.0.1", help="the address to listen on; beyond loopback it needs a key")
-    relay.add_argument("--port", type=int, default=8811, help="default: 8811; 0: any that is free")
-    relay.add_argument(
-        "--api-key", metavar="KEY", help=f"the key that clients must send; default: ${commands.RELAY_KEY_VARIABLE}"
-    )
-    _add_assignments(
-        relay, "--default", "an option of calls that do not name it, such as max_tokens=64; may be repeated"
-    )
-    relay.add_argument(
-        "--lenient",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="leave out, with a warning, what programs ask for in every request and nobody here can do; default: yes",
-    )
-    _add_base_url(relay)
-    relay.set_defaults(run=commands.relay)
 
 
 def _add_log(subparsers: Any) -> None:

@@ -7,28 +7,14 @@ that use them, so that `llmclients --help` loads no HTTP library.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from llmclients.config.environment import environ
 from llmclients.errors import ConfigurationError
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import find_provider, provider_names
 from llmclients.types.messages import MessageDict
 
-__all__ = ["RELAY_KEY_VARIABLE", "chat", "demo", "local_install", "models", "providers", "relay"]
-
-RELAY_KEY_VARIABLE = "LLMCLIENTS_RELAY_API_KEY"
-
-_RELAY_PATHS = {
-    "yqcloud, say": "/yqcloud",
-    "OpenAI programs": "/openai/v1",
-    "Anthropic programs": "/anthropic",
-    "Gemini programs": "/gemini",
-    "Ollama programs": "/ollama",
-}
+__all__ = ["chat", "demo", "local_install", "models", "providers"]
 
 
 def chat(arguments: argparse.Namespace) -> int:
@@ -87,50 +73,6 @@ def _row(provider: Provider) -> tuple[str, ...]:
     key = " or ".join(provider.key_variables) or "none"
     service = {True: "working", False: "gone", None: "unknown"}[provider.working]
     return names, provider.default_model or "yours to name", key, service, provider.notes
-
-
-def relay(arguments: argparse.Namespace) -> int:
-    """Serve the relay in the foreground, until SIGINT or SIGTERM; its log goes to stderr."""
-    from llmclients.async_client import AsyncClient
-    from llmclients.relay import serve
-
-    # An empty one is refused, as a script may have meant to give it.
-    api_key = environ(RELAY_KEY_VARIABLE) if arguments.api_key is None else arguments.api_key
-    client = AsyncClient(arguments.provider, base_url=arguments.base_url, retry=None)
-
-    def ready(url: str) -> None:
-        start_server = find_provider(arguments.provider.partition("/")[0]).load_endpoint()
-        if start_server is not None and arguments.base_url is None:
-            start_server()  # what is missing for it is to be known now, not with the first request
-        print(f"relay: {arguments.provider} at {url}, with a key: {'yes' if api_key else 'no'}")
-        for users, path in _RELAY_PATHS.items():
-            print(f"  base_url for {users}: {url}{path}")
-        print("Ctrl-C ends it.", flush=True)
-
-    with _log_on_stderr("llmclients.relay"):
-        serve(
-            client,
-            host=arguments.host,
-            port=arguments.port,
-            api_key=api_key,
-            defaults=dict(arguments.default),
-            lenient=arguments.lenient,
-            ready=ready,
-        )
-    return 0
-
-
-@contextmanager
-def _log_on_stderr(name: str) -> Iterator[None]:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    log = logging.getLogger(name)
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
 
 
 def local_install(arguments: argparse.Namespace) -> int:

@@ -18,12 +18,19 @@ from llmclients.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from llmclients.relay.app import create_app
+    from llmclients.relay.config import RelayConfig
     from llmclients.relay.limits import ConnectionLimits
     from llmclients.relay.server import RelayServer, serve
 
-__all__ = ["ConnectionLimits", "RelayServer", "create_app", "serve"]
+__all__ = ["ConnectionLimits", "RelayConfig", "RelayServer", "create_app", "serve"]
 
-_MODULE_OF = {"ConnectionLimits": "limits", "RelayServer": "server", "create_app": "app", "serve": "server"}
+_MODULE_OF = {
+    "ConnectionLimits": "limits",
+    "RelayConfig": "config",
+    "RelayServer": "server",
+    "create_app": "app",
+    "serve": "server",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -33,7 +40,7 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(import_module(f"llmclients.relay.{module}"), name)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+        if (error.name or "").partition(".")[0] not in ("prometheus_client", "starlette", "tomli", "uvicorn"):
             raise
         raise ConfigurationError('the relay needs Starlette and uvicorn: pip install "llmclients[relay]"') from error
     globals()[name] = value

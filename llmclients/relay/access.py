@@ -4,77 +4,45 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import secrets
 from collections.abc import Mapping
 
 from llmclients.codecs.base import is_json
-from llmclients.errors import ConfigurationError
+from llmclients.relay.accounts import Account, Accounts
 from llmclients.relay.bodies import check_encoding
 from llmclients.relay.errors import Failure, RequestRejected
+from llmclients.relay.guards import is_loopback
 
-__all__ = ["check_access", "check_bind", "check_key", "is_loopback"]
-
-
-def check_key(api_key: str | None) -> str | None:
-    """The key that clients have to send, or None.
-
-    Raises:
-        ConfigurationError: it is empty, or no header can carry it as it is.
-    """
-    if api_key is None:
-        return None
-    if not isinstance(api_key, str) or not api_key or not api_key.isascii() or not api_key.isprintable():
-        raise ConfigurationError("the relay's api_key must be printable ASCII text", argument="api_key")
-    if api_key != api_key.strip():  # a header's value loses them
-        raise ConfigurationError("the relay's api_key must not begin or end with a blank", argument="api_key")
-    return api_key
+__all__ = ["check_access", "key_sent"]
 
 
-def check_bind(host: str, api_key: str | None) -> None:
-    """Raise ConfigurationError for an address that others can reach, unless a key guards it."""
-    if not is_loopback(host) and api_key is None:
-        raise ConfigurationError(
-            f"the relay does not listen on {host or 'every address'} without an api_key: "
-            "other machines could use it, and what it relays to",
-            argument="host",
-        )
+def key_sent(headers: Mapping[str, str]) -> str:
+    """The key in a request's headers, or ""."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address means this machine only."""
-    name = host.strip("[]").lower()
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def check_access(method: str, headers: Mapping[str, str], api_key: str | None) -> None:
-    """Reject a request that is not to be answered. `headers`: names in lower case.
+def check_access(method: str, headers: Mapping[str, str], accounts: Accounts) -> Account:
+    """Reject a request that is not to be answered. `headers`: names in lower case. Returns whose it is.
 
     Raises:
         RequestRejected: 401 without the key; 403 where there is no key and the request was not addressed to a loopback
             name, or where Host or Origin is malformed; 415 for a body that is not JSON, or
             is compressed in a way that the relay does not read.
     """
-    if api_key is not None:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        key_sent = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        if not secrets.compare_digest(key_sent.encode(), api_key.encode()):
-            raise RequestRejected(
-                Failure(
-                    401,
-                    "the relay needs its key, as `Authorization: Bearer …` or `x-api-key`",
-                    code="invalid_api_key",
-                    headers=(("www-authenticate", "Bearer"),),
-                )
+    account = accounts.find(key_sent(headers))
+    if account is None:
+        raise RequestRejected(
+            Failure(
+                401,
+                "the relay needs its key, as `Authorization: Bearer …` or `x-api-key`",
+                code="invalid_api_key",
+                headers=(("www-authenticate", "Bearer"),),
             )
+        )
     # Without a key, being on this machine is what lets a request in; so is a web page in this machine's browser. Such
-    # a page can neither send JSON to another site without being asked to (which nothing here answers), nor, once its
-    # own name has been made to point here, hide that name.
-    elif not is_loopback(_host_name(headers.get("host", ""))):
+    # a page can neither send JSON to another site unless that says so (as the relay does to the pages that
+    # `cors_origins` names), nor, once its own name has been made to point here, hide that name.
+    if not accounts.has_keys and not is_loopback(_host_name(headers.get("host", ""))):
         raise RequestRejected(
             Failure(403, "without a key, the relay answers only to its loopback address: give it an api_key")
         )
@@ -85,6 +53,7 @@ def check_access(method: str, headers: Mapping[str, str], api_key: str | None) -
     check_encoding(headers)
     if method == "POST" and not is_json(headers.get("content-type", "")):
         raise RequestRejected(Failure(415, "the request's Content-Type must be application/json"))
+    return account
 
 
 # RFC 9110, 7.2, and RFC 3986, 3.2.2: an address in brackets, or a name or address; a port. No user.
@@ -106,6 +75,6 @@ def _host_name(text: str) -> str:
 
 
 def _is_origin(text: str) -> bool:
-    """Whether an Origin header has the form of one. Which one does not matter: no page gets an answer to read."""
+    """Whether an Origin header has the form of one. Which one does not matter here: `cors_origins` is the browser's."""
     scheme, separator, host = text.partition("://")
     return text == "null" or bool(separator and _SCHEME.fullmatch(scheme) and _host_name(host))

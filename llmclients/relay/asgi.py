@@ -30,7 +30,9 @@ from typing import Any
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
+from llmclients.relay.accounts import Account
 from llmclients.relay.errors import Failure, RequestRejected
+from llmclients.relay.records import RequestRecord
 
 __all__ = ["PEER_KEY", "ASGIExchange", "ClientDisconnected", "Peer"]
 
@@ -80,6 +82,8 @@ class ASGIExchange:
         query: what the address asks besides, by name; the last value of each counts.
         content: the request's whole body, decoded, once it has been read.
         status: the reply's HTTP status, or 0 until its head has been sent.
+        record: what the log and the metrics get to know of it.
+        account: whose request it is; None until that is known.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,6 +93,8 @@ class ASGIExchange:
         self.query = QueryParams(scope.get("query_string", b""))
         self.content: bytes | None = None
         self.status = 0
+        self.record = RequestRecord(self.method, scope["path"])
+        self.account: Account | None = None
         self._receive = receive
         self._send = send
         self._peer: Peer = scope.get("state", {}).get(PEER_KEY, _NO_PEER)
@@ -136,6 +142,7 @@ class ASGIExchange:
     async def start(self, status: int, content_type: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send the reply's head."""
         self.status = status
+        self.record.reply_begins(status)
         pairs = (("content-type", content_type), *headers)
         await self._send(
             {
@@ -152,6 +159,7 @@ class ASGIExchange:
     async def reply(self, status: int, content_type: str, body: bytes, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send a whole reply; the module's docstring says how where the request has not been read."""
         headers = (("content-length", str(len(body))), *headers)
+        self.record.is_whole = True
         length = self._length()
         if self._is_read or (length is not None and length <= _SHORT_BODY):
             await self.start(status, content_type, headers)

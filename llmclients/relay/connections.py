@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
+import socket
 from typing import Any, Literal
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -33,6 +33,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from llmclients.relay.asgi import PEER_KEY, ASGIExchange, Peer
 from llmclients.relay.backlog import Backlog
+from llmclients.relay.early_answers import early_answer, error_body
+from llmclients.relay.handshakes import Handshakes
 from llmclients.relay.limits import ConnectionLimits
 
 __all__ = ["Connections"]
@@ -46,18 +48,18 @@ _READ_BYTES = 32 * 1024
 # A body may come in small chunks, but not this much of it: each costs as much as a large one.
 _MAX_CHUNKED_BYTES = 128 * 1024
 
-_REASONS = {408: b"Request Timeout", 503: b"Service Unavailable"}
-
 
 class Connections:
     """All connections of one server.
 
     Args:
         limits: what each may take.
+        is_tls: whether a handshake comes before each.
     """
 
-    def __init__(self, limits: ConnectionLimits) -> None:
+    def __init__(self, limits: ConnectionLimits, *, is_tls: bool = False) -> None:
         self.limits = limits
+        self._handshakes = Handshakes() if is_tls else None
         self.max_connections = limits.max_connections()
         self._all: set[Connection] = set()
         # Those that may be ended for a new one, the oldest first: dicts, as sets that keep the order.
@@ -73,12 +75,20 @@ class Connections:
         """How many sockets were accepted, but have no `Connection` yet."""
         return self._accepted
 
-    def count_accepted(self) -> None:
+    def count_accepted(self, accepted: socket.socket) -> None:
         """A socket was accepted."""
         self._accepted += 1
+        if self._handshakes is not None:
+            self._handshakes.begin(accepted)
+            if len(self._all) + len(self._handshakes) > self.max_connections:
+                self.make_room()
+            if self._sweeping is None:
+                self._sweep_later(asyncio.get_running_loop())
 
     def make_room(self) -> bool:
         """End a connection on which nothing is under way. Whether there was one."""
+        if self._handshakes is not None and self._handshakes.end_oldest():
+            return True
         stalled = (connection for connection in self._reading if connection.is_stalled())
         victim = next(itertools.chain(self._strangers, self._known, stalled), None)
         if victim is not None:
@@ -105,7 +115,7 @@ class Connections:
             try:
                 head = sum(len(name) + len(value) for name, value in scope["headers"])
                 if head + len(scope["raw_path"]) + len(scope["query_string"]) > self.limits.head_bytes:
-                    body = _error_body(431, f"the head is longer than {self.limits.head_bytes} bytes")
+                    body = error_body(431, f"the head is longer than {self.limits.head_bytes} bytes")
                     await ASGIExchange(scope, receive, send).reply(431, "application/json", body)
                 else:
                     await app(scope, receive, send)
@@ -125,6 +135,8 @@ class Connections:
 
     def add(self, connection: Connection) -> bool:
         """A connection was made. Whether there is room for it."""
+        if self._handshakes is not None:
+            self._handshakes.end(connection.descriptor)
         has_room = len(self._all) < self.max_connections or self.make_room()
         self._all.add(connection)
         self._strangers[connection] = None
@@ -161,7 +173,9 @@ class Connections:
         now = loop.time()
         for connection in list(self._all):
             connection.check(now)
-        if self._all:
+        if self._handshakes is not None:
+            self._handshakes.end_late(self.limits.head_seconds)
+        if self._all or self._handshakes:
             self._sweep_later(loop)
 
 
@@ -188,6 +202,11 @@ class Connection(Peer, asyncio.BufferedProtocol):
         self._requests = 0
         self._discarded: asyncio.Future[None] | None = None
         self._backlog = Backlog(self._limits.write_seconds, self._limits.body_bytes_per_second)
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's."""
+        return int(self._transport.get_extra_info("socket").fileno())
 
     # --- asyncio's side -----------------------------------------------------------------------------------------------
 
@@ -228,6 +247,9 @@ class Connection(Peer, asyncio.BufferedProtocol):
         if self._discarded is not None and not self._discarded.done():
             self._discarded.set_result(None)
         self._uvicorn.connection_lost(exc)
+        # Two circles, which would keep all of it, the buffer too, until the collector comes to them.
+        self._uvicorn.cycle = None  # type: ignore[assignment]
+        del self._uvicorn, self._buffer
 
     # --- the application's side ---------------------------------------------------------------------------------------
 
@@ -299,12 +321,9 @@ class Connection(Peer, asyncio.BufferedProtocol):
     def answer_and_close(self, status: int, message: str) -> None:
         """Say it past uvicorn, before it has a whole request."""
         self.closed_because = message
-        body = _error_body(status, message)
-        self._transport.write(
-            b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-            % (status, _REASONS[status], len(body), body)
-        )
-        self._transport.write_eof()
+        self._transport.write(early_answer(status, message))
+        if self._transport.can_write_eof():  # TLS has no such thing: there, its client learns it at the end
+            self._transport.write_eof()
         self._begin_discarding()
 
     def abort(self) -> None:
@@ -328,9 +347,3 @@ class Connection(Peer, asyncio.BufferedProtocol):
             self.abort()
         elif not self._discarded.done():
             self._discarded.set_result(None)
-
-
-def _error_body(status: int, message: str) -> bytes:
-    """An error of a request that is of no wire yet, in a form that each wire's client reads."""
-    error = {"type": "server_error" if status >= 500 else "invalid_request_error", "message": message}
-    return json.dumps({"type": "error", "error": error, "message": message}).encode()

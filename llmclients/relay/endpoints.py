@@ -27,12 +27,15 @@ from starlette.types import Receive, Scope, Send
 
 from llmclients.errors import InvalidRequestError, LLMClientError, one_line
 from llmclients.relay.access import check_access
+from llmclients.relay.accounts import Accounts
 from llmclients.relay.asgi import ASGIExchange, ClientDisconnected
 from llmclients.relay.bodies import decoded_body
 from llmclients.relay.codecs.base import RelayedCall, ReplyMeta, ServerCodec
 from llmclients.relay.errors import Failure, RequestRejected
 from llmclients.relay.log_text import MAX_LINE, exception_text
-from llmclients.relay.upstream import Upstream
+from llmclients.relay.operations import Operations
+from llmclients.relay.routing import Router
+from llmclients.relay.upstream import Leeway, Upstream
 
 __all__ = ["ChatEndpoint", "CodecSelector", "Endpoint", "Relay", "warning_headers"]
 
@@ -55,16 +58,18 @@ class Relay:
 
     Attributes:
         upstream: who answers.
-        api_key: the key that clients have to send, or None.
+        accounts: whose requests are answered.
         max_request_bytes: the most bytes of one request's body, decoded.
+        operations: the operator's side of it.
         lenient: whether what a wire's programs ask for always, and nobody behind the relay can do, is left out, with a
             warning.
     """
 
-    upstream: Upstream
-    api_key: str | None
+    upstream: Upstream | Router
+    accounts: Accounts
     max_request_bytes: int
-    lenient: bool = True
+    operations: Operations
+    lenient: bool
 
 
 class Endpoint(ABC):
@@ -77,42 +82,58 @@ class Endpoint(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, whatever happens, and log how it ended."""
         exchange = ASGIExchange(scope, receive, send)
-        begun = time.monotonic()
-        outcome = "broken off: the relay stops"
-        try:
-            outcome = await self._serve(exchange)
-        except ClientDisconnected:
-            outcome = exchange.closed_because or "the client went away"
-        finally:
-            seconds = time.monotonic() - begun
-            name = self._select_codec(exchange).name
-            _log.info("%s: HTTP %d, %.2f s, %s", name, exchange.status, seconds, one_line(outcome, MAX_LINE))
+        record = exchange.record
+        with self._relay.operations.request(record):
+            try:
+                record.outcome = await self._serve(exchange)
+            except ClientDisconnected:
+                record.outcome = exchange.closed_because or "the client went away"
+            finally:
+                if exchange.account is not None:
+                    exchange.account.end(record.model, record.usage)
 
     async def _serve(self, exchange: ASGIExchange) -> str:
-        """Reply, be it with an error. How it ended, for the log.
+        """Reply, be it with an error. How it ended, in the relay's own words.
 
         Raises:
             ClientDisconnected: there is nobody to reply to.
         """
         limit = self._relay.max_request_bytes
         codec = self._select_codec(exchange)
+        exchange.record.wire = codec.name
         try:
-            check_access(exchange.method, codec.plain_headers(exchange.headers), self._relay.api_key)
+            self._relay.operations.check_open()
+            account = check_access(exchange.method, codec.plain_headers(exchange.headers), self._relay.accounts)
+            account.begin()
+            exchange.account, exchange.record.key = account, account.name
             body = await decoded_body(await exchange.body(limit), exchange.headers, limit)
+            exchange.record.body_bytes = len(body)
             exchange.content = body
             codec = self._select_codec(exchange)
+            exchange.record.wire = codec.name
             await exchange.cancel_on_disconnect(self._reply(exchange, codec, body))
         except ClientDisconnected:
             raise
         except Exception as error:  # noqa: BLE001 - `_failure` logs what nobody expected
+            exchange.record.failed(error)
             if exchange.status:  # the answer broke off, and the wire has no error event: leave the reply incomplete
-                return f"broken off: {error}"
+                return "broken off"
             failure = _failure(error)
             request_id = ((codec.request_id_header, failure.request_id),) if failure.request_id else ()
             headers = (*failure.headers, *request_id)
             await exchange.reply(failure.status, "application/json", codec.encode_error(failure), headers)
-            return failure.message
-        return "complete"
+            return ""
+        return "broken off" if exchange.record.error else "complete"
+
+    def _name_model(self, exchange: ASGIExchange, model: str) -> None:
+        """The request is for this model: the log, and the limits of keys, get to know it.
+
+        Raises:
+            InvalidRequestError: no model has a name so long, and each piece of an answer would have it again.
+        """
+        if len(model) > _MAX_MODEL_NAME:
+            raise InvalidRequestError(f"model is longer than {_MAX_MODEL_NAME} characters", argument="model")
+        exchange.record.model = model
 
     @abstractmethod
     async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
@@ -131,44 +152,44 @@ class ChatEndpoint(Endpoint):
         call = codec.decode(body) if len(body) <= _SMALL_BODY else await asyncio.to_thread(codec.decode, body)
         if model := exchange.path_params.get("model"):
             call = replace(call, model=model)
-        if len(call.model or "") > _MAX_MODEL_NAME:  # each piece of the answer has it again
-            raise InvalidRequestError(f"model is longer than {_MAX_MODEL_NAME} characters", argument="model")
+        self._name_model(exchange, call.model or "")
         if call.ready is not None:
             await exchange.reply(200, codec.reply_type, call.ready)
             return
-        call, warnings = self._relay.upstream.adapted(call, lenient=self._relay.lenient)
-        if warnings:
-            _log.warning("%s: %s", codec.name, one_line("; ".join(warnings), MAX_LINE))
+        if exchange.account is not None:
+            exchange.account.check_model(call.model)
         id_ = codec.id_prefix + secrets.token_hex(12)
         meta = ReplyMeta(id_, int(time.time()), call.model or "", call.mirrored, call.tools)
-        headers = ((codec.request_id_header, id_), *warning_headers(warnings))
         if call.stream:
-            await self._stream(exchange, codec, call, meta, headers)
+            with self._relay.operations.stream():
+                await self._stream(exchange, codec, call, meta)
         else:
-            data = codec.encode(await self._relay.upstream.chat(call), meta)
-            await exchange.reply(200, codec.reply_type, data, headers)
+            leeway = Leeway(self._relay.lenient)
+            response = await self._relay.upstream.chat(call, leeway)
+            exchange.record.answered(response)
+            headers = ((codec.request_id_header, id_), *_warned(codec, leeway))
+            await exchange.reply(200, codec.reply_type, codec.encode(response, meta), headers)
 
-    async def _stream(
-        self,
-        exchange: ASGIExchange,
-        codec: ServerCodec,
-        call: RelayedCall,
-        meta: ReplyMeta,
-        headers: Sequence[tuple[str, str]],
-    ) -> None:
+    async def _stream(self, exchange: ASGIExchange, codec: ServerCodec, call: RelayedCall, meta: ReplyMeta) -> None:
         """Reply piece by piece; the module's docstring says how."""
-        headers = (*headers, ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+        headers = [(codec.request_id_header, meta.id), ("cache-control", "no-cache"), ("x-accel-buffering", "no")]
         encoder = codec.stream_encoder(call, meta)
+        leeway = Leeway(self._relay.lenient)
         try:
-            async with self._relay.upstream.stream(call) as stream:
-                async for chunk in stream:
-                    data = encoder.feed(chunk)
-                    if data and not exchange.status:
-                        await exchange.start(200, codec.stream_type, headers)
-                    if data:
-                        await exchange.write(data)
+            async with self._relay.upstream.stream(call, leeway) as stream:
+                headers += _warned(codec, leeway)
+                try:
+                    async for chunk in stream:
+                        data = encoder.feed(chunk)
+                        if data and not exchange.status:
+                            await exchange.start(200, codec.stream_type, headers)
+                        if data:
+                            await exchange.write(data)
+                finally:  # also of one that broke off
+                    exchange.record.answered(stream.response)
             end = encoder.finish()
         except Exception as error:
+            exchange.record.failed(error)
             error_event = encoder.fail(_failure(error)) if exchange.status else None
             if error_event is None:
                 raise
@@ -176,6 +197,13 @@ class ChatEndpoint(Endpoint):
         if not exchange.status:
             await exchange.start(200, codec.stream_type, headers)
         await exchange.write(end, last=True)
+
+
+def _warned(codec: ServerCodec, leeway: Leeway) -> Sequence[tuple[str, str]]:
+    """The header for what became of a call; the log is told, too."""
+    if leeway.warnings:
+        _log.warning("%s: %s", codec.name, one_line("; ".join(leeway.warnings), MAX_LINE))
+    return warning_headers(leeway.warnings)
 
 
 def warning_headers(warnings: Sequence[str]) -> Sequence[tuple[str, str]]:

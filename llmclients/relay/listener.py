@@ -48,7 +48,7 @@ class Listener(socket.socket):
             if error.errno not in (errno.EMFILE, errno.ENFILE) or not (self.connections.make_room() or self._shed()):
                 raise
             raise BlockingIOError(errno.EAGAIN, "no descriptor is left") from None
-        self.connections.count_accepted()
+        self.connections.count_accepted(accepted[0])
         return accepted
 
     def save_descriptor(self) -> None:
@@ -102,7 +102,8 @@ def open_listener(host: str, port: int) -> Listener:
     return listener
 
 
-def base_url(host: str, listener: socket.socket) -> str:
+def base_url(host: str, listener: socket.socket, *, is_tls: bool = False) -> str:
     """Where a listener on this host is."""
     name = host.strip("[]") or "localhost"
-    return f"http://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"
+    scheme = "https" if is_tls else "http"
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"

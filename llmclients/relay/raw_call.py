@@ -7,7 +7,7 @@ piece by piece after it. It belongs to one task.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,12 @@ class RawCall(BaseCall):
     def is_final(self) -> bool:
         return self._has_begun
 
+    @property
+    def answered_by(self) -> str:
+        """The provider, and the model that the payload names."""
+        model = self._payload.get("model")
+        return "/".join(filter(None, (self._settings.provider.name, model if isinstance(model, str) else "")))
+
     def _encode(self, context: Context) -> EncodedRequest:
         listing = self._settings.codec.encode_models(context)
         assert listing is not None  # or `raw_path` would have found nothing
@@ -88,6 +94,11 @@ class RawAnswer:
         self._call = call
         self._run = Run(call.pieces())
         self._driver = AsyncDriver(self._run, transport)
+        self._when_closed: Callable[[], Awaitable[None]] | None = None
+
+    def when_closed(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call this once the answer is closed: what gives back what the answer needs until then."""
+        self._when_closed = callback
 
     async def open(self) -> None:
         """Send the request, and wait for the answer's head.
@@ -96,6 +107,11 @@ class RawAnswer:
             APIError: none came, or one with a bad status.
         """
         await self._driver.open()
+
+    @property
+    def answered_by(self) -> str:
+        """The provider, and the model by the provider's own name."""
+        return self._call.answered_by
 
     @property
     def content_type(self) -> str:
@@ -120,4 +136,8 @@ class RawAnswer:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._driver.close()
+        try:
+            await self._driver.close()
+        finally:
+            if self._when_closed is not None:
+                await self._when_closed()

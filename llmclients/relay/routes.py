@@ -42,6 +42,7 @@ from llmclients.relay.plain_endpoints import (
     ModelsEndpoint,
     PassingEndpoint,
 )
+from llmclients.relay.records import RequestRecord
 
 __all__ = ["SERVER_CODECS", "not_found", "routes"]
 
@@ -186,6 +187,9 @@ async def not_found(request: Request, error: Exception) -> Response:
         for method in sorted((route.methods or set()) - {"HEAD"})
     ]
     message = explanation(request.method, path, addresses, [codec.prefix for codec in SERVER_CODECS])
+    record = RequestRecord(request.method, path)
+    record.status, record.error = error.status_code, error.detail
+    request.app.state.operations.finish(record)
     body = codec.encode_error(Failure(error.status_code, message))
     return _Refusal(body, error.status_code, error.headers, "application/json")
 

@@ -1,10 +1,10 @@
-"""The relay as an HTTP server (uvicorn): `RelayServer` in a thread, `serve` in the foreground.
+"""The relay as an HTTP server: `RelayServer` in a thread, `serve` in the foreground.
 
 How SIGINT ends `serve`. Three parties handle the signal, one after the other:
 
 - until the relay is ready, Python's own handler, which raises KeyboardInterrupt wherever the program is;
-- from then on `_Server.handle_exit`, which only notes the signal and asks the server to stop. It is set before asyncio
-  and uvicorn set theirs. asyncio's would cancel the main task, and forgets a signal that comes while it is being set;
+- from then on `DrainingServer.handle_exit`, which only notes the signal and asks the server to stop. It is set before
+  asyncio and uvicorn set theirs. asyncio's would cancel the main task, and forgets a signal that comes meanwhile;
 - while it serves, uvicorn, by the same method. When all is closed, uvicorn restores the handler that it found and
   raises the signal once more.
 
@@ -12,18 +12,20 @@ Then `serve` raises KeyboardInterrupt itself, because a SIGINT came. It does not
 does nothing in a process that was started with SIGINT ignored, as by a shell that runs it in the background (`relay &`
 in a script). A handler that the program has set itself stays, and gets the second signal: what it means is the
 program's to decide.
+
+SIGTERM has one handler from the moment that the relay listens, `DrainingServer.handle_exit`, and ends `serve` with a
+plain return: what was asked for has happened. A handler of the program's own is called after that.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
 import logging
 import signal
+import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -31,25 +33,27 @@ import uvicorn
 from starlette.applications import Starlette
 
 from llmclients.async_client import AsyncClient
-from llmclients.errors import ConfigurationError, LLMClientError
-from llmclients.relay.access import check_bind, check_key
-from llmclients.relay.app import DEFAULT_MAX_REQUEST_BYTES, create_app
+from llmclients.errors import LLMClientError
+from llmclients.relay.app import make_app, resolve
+from llmclients.relay.config import RelayConfig
 from llmclients.relay.connections import Connections
 from llmclients.relay.limits import ConnectionLimits
 from llmclients.relay.listener import Listener, base_url, open_listener
+from llmclients.relay.log import LOG_NAME
+from llmclients.relay.reloading import Reloader
+from llmclients.relay.running import DrainingServer, run_server, server_config
+from llmclients.relay.settings import ServerSettings
+from llmclients.relay.tls import server_context
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "RelayServer", "serve"]
-
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8811
+__all__ = ["RelayServer", "serve"]
 
 _STOP_SECONDS = 2.5
-_END_SECONDS = 0.5  # for each of what is left when the server has ended
+_GRACE_SECONDS = 5.0  # that SIGINT waits for answers
 
-_log = logging.getLogger("llmclients.relay")
+_log = logging.getLogger(LOG_NAME)
 
 
 class RelayServer:
@@ -59,13 +63,16 @@ class RelayServer:
 
     Args:
         client: as `create_app`. A client that is brought stays the caller's to close.
-        host: the address to listen on. One that others can reach needs an `api_key`.
+        host: the address to listen on. One that others can reach needs a key. Default: `127.0.0.1`.
         port: the port; 0 for any that is free.
         api_key: as `create_app`.
         defaults: as `create_app`.
         max_request_bytes: as `create_app`.
         lenient: as `create_app`.
         limits: how many connections there may be, and how long each may take. Default: `ConnectionLimits()`.
+        cors_origins: as `create_app`.
+        certfile: the certificate's file (PEM), for TLS.
+        keyfile: its key's file, where that is another one.
 
     Raises:
         ConfigurationError: naming the argument that is wrong.
@@ -73,30 +80,32 @@ class RelayServer:
 
     def __init__(
         self,
-        client: AsyncClient | str = "local",
+        client: AsyncClient | str | RelayConfig = "local",
         *,
-        host: str = DEFAULT_HOST,
+        host: str | None = None,
         port: int = 0,
         api_key: str | None = None,
         defaults: Mapping[str, Any] | None = None,
-        max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
-        lenient: bool = True,
+        max_request_bytes: int | None = None,
+        lenient: bool | None = None,
         limits: ConnectionLimits | None = None,
+        cors_origins: Sequence[str] | None = None,
+        certfile: str | None = None,
+        keyfile: str | None = None,
     ) -> None:
-        if not isinstance(host, str):
-            raise ConfigurationError(f"host must be a name or an address, not {type(host).__name__}", argument="host")
-        if isinstance(port, bool) or not isinstance(port, int):
-            raise ConfigurationError(f"port must be a whole number, not {port!r}", argument="port")
-        check_bind(host, check_key(api_key))
-        self._host, self._port, self._limits = host, port, limits or ConnectionLimits()
-        self._create_app = functools.partial(
-            create_app,
-            client,
-            api_key=api_key,
-            defaults=defaults,
-            max_request_bytes=max_request_bytes,
-            lenient=lenient,
-        )
+        changes = {
+            "host": host,
+            "port": port,
+            "api_key": api_key,
+            "max_request_bytes": max_request_bytes,
+            "lenient": lenient,
+            "limits": limits,
+            "cors_origins": cors_origins,
+            "certfile": certfile,
+            "keyfile": keyfile,
+        }
+        self._client, self._config = resolve(client, changes, defaults)
+        self._config.server.check_keys(has_client_keys=bool(self._config.client_keys))
         self._thread: _Thread | None = None
         self._server: uvicorn.Server | None = None
         self._url = ""
@@ -121,12 +130,13 @@ class RelayServer:
         """
         if self._thread is not None:
             raise LLMClientError("the relay is running already")
-        connections = Connections(self._limits)
+        settings = self._config.server
+        context = _context(settings)
+        connections = Connections(settings.limits, is_tls=context is not None)
         # A stop waits no longer than this for answers that are under way.
-        config = _config(self._create_app(), connections, grace=0.2)
-        config.load()  # here, so that what is wrong with it is an error here
-        listener = open_listener(self._host, self._port)
-        self._url = base_url(self._host, listener)
+        config = server_config(make_app(self._client, self._config), connections, grace=0.2, context=context)
+        listener = open_listener(settings.host, settings.port)
+        self._url = base_url(settings.host, listener, is_tls=context is not None)
         self._server = uvicorn.Server(config)
         # What connects before the thread has come that far waits in the listener's queue.
         self._thread = _Thread(self._server, listener, connections)
@@ -165,43 +175,98 @@ class RelayServer:
 
 
 def serve(
-    client: AsyncClient | str = "local",
+    client: AsyncClient | str | RelayConfig = "local",
     *,
-    host: str = DEFAULT_HOST,
-    port: int = DEFAULT_PORT,
+    host: str | None = None,
+    port: int | None = None,
     api_key: str | None = None,
     defaults: Mapping[str, Any] | None = None,
-    max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
-    lenient: bool = True,
+    max_request_bytes: int | None = None,
+    lenient: bool | None = None,
     limits: ConnectionLimits | None = None,
+    cors_origins: Sequence[str] | None = None,
+    certfile: str | None = None,
+    keyfile: str | None = None,
+    drain_seconds: float | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve in the foreground until SIGINT or SIGTERM; a second SIGINT does not wait for answers that are under way.
+    """Serve in the foreground until SIGINT or SIGTERM.
+
+    SIGINT waits five seconds for answers that are under way, a second one does not. SIGTERM waits `drain_seconds`.
+    SIGHUP reads the file of a `RelayConfig`, and the certificate, again: no stream ends for that.
 
     Args:
         client: as `create_app`, and so the others that are not here.
-        host: the address to listen on. One that others can reach needs an `api_key`.
-        port: the port; 0 for any that is free.
+        host: the address to listen on. One that others can reach needs a key. Default: `127.0.0.1`.
+        port: the port; 0 for any that is free. Default: 8811.
         limits: as `RelayServer`.
+        certfile: as `RelayServer`, and so `keyfile`.
+        drain_seconds: how long SIGTERM waits for answers that are under way. Default: 20.
         ready: called with the relay's URL once it listens.
 
     Raises:
-        ConfigurationError: naming the argument that is wrong; the address cannot be listened on.
+        ConfigurationError: naming the argument, or the file and the member, that is wrong; the address cannot be
+            listened on.
         KeyboardInterrupt: it was ended by SIGINT, also where the process was started with SIGINT ignored. A handler
             that the program has set for SIGINT is called instead.
     """
-    check_bind(host, check_key(api_key))
-    app = create_app(client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes, lenient=lenient)
-    listener = open_listener(host, port)
-    connections = Connections(limits or ConnectionLimits())
-    server = _Server(_config(app, connections, grace=5))
-    with contextlib.closing(listener), _sigint_handler(signal.default_int_handler):
-        if ready is not None:
-            ready(base_url(host, listener))
-        with _sigint_handler(server.handle_exit) as is_set:
-            _run(server, listener, connections)
-        if is_set and server.interrupted:
+    changes = {
+        "host": host,
+        "port": port,
+        "api_key": api_key,
+        "max_request_bytes": max_request_bytes,
+        "lenient": lenient,
+        "limits": limits,
+        "cors_origins": cors_origins,
+        "certfile": certfile,
+        "keyfile": keyfile,
+        "drain_seconds": drain_seconds,
+    }
+    app, config, context = prepare(client, changes, defaults)
+    settings = config.server
+    reloader = Reloader(app, config, changes, defaults, context)
+    listener = open_listener(settings.host, settings.port)
+    connections = Connections(settings.limits, is_tls=context is not None)
+    server = DrainingServer(
+        server_config(app, connections, grace=_GRACE_SECONDS, context=context),
+        app.state.operations,
+        settings.drain_seconds,
+        reloader.reload,
+    )
+    with contextlib.closing(listener), _handler(signal.SIGINT, signal.default_int_handler):
+        with _handler(signal.SIGTERM, server.handle_exit) as is_ours, _hangup_handler(server, reloader):
+            if ready is not None:
+                ready(base_url(settings.host, listener, is_tls=context is not None))
+            with _handler(signal.SIGINT, server.handle_exit) as is_set:
+                run_server(server, listener, connections)
+        if server.was_terminated and not is_ours and threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGTERM)
+        if is_set and server.was_interrupted:
             raise KeyboardInterrupt
+
+
+def prepare(
+    client: AsyncClient | str | RelayConfig, changes: Mapping[str, Any], defaults: Mapping[str, Any] | None
+) -> tuple[Starlette, RelayConfig, ssl.SSLContext | None]:
+    """All that `serve` needs besides an address to listen on: the application, its configuration, TLS.
+
+    Raises:
+        ConfigurationError: as `serve`.
+    """
+    answers, config = resolve(client, changes, defaults)
+    config.server.check_keys(has_client_keys=bool(config.client_keys))
+    return make_app(answers, config), config, _context(config.server)
+
+
+def _context(settings: ServerSettings) -> ssl.SSLContext | None:
+    return None if settings.certfile is None else server_context(settings.certfile, settings.keyfile)
+
+
+def _hangup_handler(server: DrainingServer, reloader: Reloader) -> contextlib.AbstractContextManager[Any]:
+    """Read again on SIGHUP, where there is something to read, and such a signal."""
+    if not reloader.has_files or not hasattr(signal, "SIGHUP"):
+        return contextlib.nullcontext()
+    return _handler(signal.SIGHUP, server.handle_hangup)
 
 
 class _Thread(threading.Thread):
@@ -214,7 +279,7 @@ class _Thread(threading.Thread):
 
     def run(self) -> None:
         try:
-            _run(*self._arguments)
+            run_server(*self._arguments)
         finally:
             self._has_ended = True
 
@@ -232,80 +297,20 @@ class _Thread(threading.Thread):
         return self._has_ended
 
 
-class _Server(uvicorn.Server):
-    """A server that knows whether a SIGINT has come."""
-
-    interrupted = False
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.interrupted = self.interrupted or sig == signal.SIGINT
-        super().handle_exit(sig, frame)
-
-
 # What Python sets when it starts; anything else is the program's choice.
-_REPLACED_HANDLERS = (signal.default_int_handler, signal.SIG_IGN)
+_REPLACED_HANDLERS = (signal.default_int_handler, signal.SIG_IGN, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
-def _sigint_handler(handler: Callable[[int, FrameType | None], None]) -> Iterator[bool]:
-    """Set a handler for SIGINT, unless the program has one of its own. Yields whether it was set."""
-    before = signal.getsignal(signal.SIGINT)
+def _handler(number: int, handler: Callable[[int, FrameType | None], None]) -> Iterator[bool]:
+    """Set a handler for a signal, unless the program has one of its own. Yields whether it was set."""
+    before = signal.getsignal(number)
     # Only the main thread can set handlers; in another one, no signal ends the server.
     if threading.current_thread() is not threading.main_thread() or before not in _REPLACED_HANDLERS:
         yield False
         return
-    signal.signal(signal.SIGINT, handler)
+    signal.signal(number, handler)
     try:
         yield True
     finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _run(server: uvicorn.Server, listener: Listener, connections: Connections) -> None:
-    """Serve until the server is to end.
-
-    Not by `asyncio.run`, which waits at its end for whatever the loop's executor does, such as looking up a name, and
-    for each task, however long it takes.
-    """
-    listener.connections = connections
-    loop = asyncio.new_event_loop()
-    with contextlib.closing(listener), contextlib.closing(loop):
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_until_complete(server.serve(sockets=[listener]))
-        finally:
-            loop.run_until_complete(_end(connections))
-            asyncio.set_event_loop(None)
-
-
-async def _end(connections: Connections) -> None:
-    """End what is left when the server has ended."""
-    connections.abort_all()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=_END_SECONDS)
-    await asyncio.sleep(0)  # in which the connections are closed
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(asyncio.get_running_loop().shutdown_asyncgens(), _END_SECONDS)
-
-
-def _config(app: Starlette, connections: Connections, *, grace: float) -> uvicorn.Config:
-    """`grace`: how long a stop waits for answers that are under way, in seconds."""
-    return uvicorn.Config(
-        connections.application(app),
-        http=connections.protocol,  # type: ignore[arg-type]
-        h11_max_incomplete_event_size=connections.limits.head_bytes,
-        timeout_keep_alive=connections.limits.idle_seconds,  # type: ignore[arg-type]
-        backlog=128,
-        proxy_headers=False,
-        ws="none",
-        lifespan="on",
-        server_header=False,
-        access_log=False,
-        # The relay has its own log. This one would call every connection that has to be cut an error.
-        log_config=None,
-        log_level="critical",
-        timeout_graceful_shutdown=grace,  # type: ignore[arg-type]
-    )
+        signal.signal(number, before)

@@ -14,10 +14,23 @@ from llmclients.relay.raw_call import RawAnswer, RawCall, raw_path
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
 
-__all__ = ["Upstream"]
+__all__ = ["Leeway", "Upstream"]
 
 _NO_OPTIONS = frozenset({"self", "messages", "model", "restart", "system", "timeout", "headers", "retry"})
 """Arguments of `AsyncClient.stream` that are no options of a call."""
+
+
+class Leeway:
+    """How far a call may be changed for the upstream that answers it, and how it was.
+
+    Attributes:
+        lenient: whether what the wire's programs ask for always may be left out.
+        warnings: what of the call was left out, or sent otherwise, in words: of the upstream that was asked last.
+    """
+
+    def __init__(self, lenient: bool = True) -> None:
+        self.lenient = lenient
+        self.warnings: list[str] = []
 
 
 class Upstream:
@@ -73,17 +86,36 @@ class Upstream:
             del options[name]
         return replace(call, options=options), notes
 
-    async def chat(self, call: RelayedCall) -> ChatResponse:
-        """The whole answer. Raises as `AsyncClient.chat`."""
+    async def chat(self, call: RelayedCall, leeway: Leeway) -> ChatResponse:
+        """The whole answer. Raises as `adapted`, and as `AsyncClient.chat`."""
+        call, leeway.warnings = self.adapted(call, lenient=leeway.lenient)
         return await self._client.chat(call.messages, model=self._model(call), **self._options(call))
 
-    def stream(self, call: RelayedCall) -> AsyncStream:
-        """The answer piece by piece, not begun. Raises as `AsyncClient.stream`."""
+    def stream(self, call: RelayedCall, leeway: Leeway) -> AsyncStream:
+        """The answer piece by piece, not begun. Raises as `adapted`, and as `AsyncClient.stream`."""
+        call, leeway.warnings = self.adapted(call, lenient=leeway.lenient)
         return self._client.stream(call.messages, model=self._model(call), **self._options(call))
 
     async def models(self) -> list[str]:
         """The names of the provider's models. Raises as `AsyncClient.models`."""
         return await self._client.models()
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self._client.close()
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a call may leave the model to the client."""
+        return self._client._settings.default_model is not None
+
+    def for_model(self, model: str | None) -> Upstream:
+        """Who is asked first for a model: of one upstream, always this one."""
+        return self
+
+    def answers(self, model: str) -> bool:
+        """Whether a call for this model is answered whatever the provider's list of models says."""
+        return self.takes_any_model
 
     @property
     def takes_any_model(self) -> bool:

@@ -9,16 +9,18 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmclients import AsyncClient, Client, ConfigurationError
 from llmclients.cli import commands
-from llmclients.cli.commands import RELAY_KEY_VARIABLE
 from llmclients.cli.main import main
+from llmclients.cli.relay_command import RELAY_KEY_VARIABLE
 from llmclients.relay import RelayServer
 from llmclients.transports.mock import Cut, MockTransport, Reply
 
@@ -122,6 +124,10 @@ def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
         (["relay", "--host", "0.0.0.0", "--provider", "yqcloud"], "api_key"),
         (["relay", "--default", "max_tokens=5", "--provider", "yqcloud"], "max_tokens"),
         (["relay", "--port", "70000", "--provider", "yqcloud"], "no such port"),
+        (["relay", "nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["relay", "nowhere.toml", "--provider", "yqcloud"], "leave out --provider"),
+        (["relay", "--certfile", "nowhere.pem", "--provider", "yqcloud"], "certfile: there is no file nowhere.pem"),
+        (["relay", "--max-connections", "0", "--provider", "yqcloud"], "limits: connections must be a positive number"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -236,7 +242,40 @@ def test_the_relay_serves_until_it_is_interrupted() -> None:
             out, err = relay.communicate(timeout=10)
     assert relay.returncode == 130
     assert "sesame" not in first + out + err
-    assert re.fullmatch(r"\d\d:\d\d:\d\d openai: HTTP 200, \d+\.\d\d s, complete\n", err)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d GET /openai/v1/models openai: HTTP 200, \d+\.\d\d s, complete\n", err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_relay_of_a_file_is_strict_if_told_and_ends_with_0_when_it_is_terminated(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text("default = 'yqcloud'\n[keys.alice]\nkey = '$ALICE_KEY'\n[server]\nport = 0\n")
+    environment = {name: value for name, value in os.environ.items() if name != RELAY_KEY_VARIABLE}
+    command = [sys.executable, "-m", "llmclients", "relay", str(file), "--log", "json", "--no-lenient"]
+    with subprocess.Popen(
+        command,
+        env={**environment, "ALICE_KEY": "sesame"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as relay:
+        try:
+            assert relay.stdout is not None
+            url = re.match(r"relay: relay\.toml at (http://127\.0\.0\.1:\d+),", relay.stdout.readline())
+            assert url
+            body = {"model": "gpt-4", "input": "Hi", "tools": [{"type": "web_search"}]}
+            request = urllib.request.Request(f"{url[1]}/v1/responses", json.dumps(body).encode())
+            request.headers |= {"Authorization": "Bearer sesame", "Content-type": "application/json"}
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                opener.open(request, timeout=10)
+        finally:
+            relay.send_signal(signal.SIGTERM)
+            out, err = relay.communicate(timeout=10)
+    assert relay.returncode == 0
+    assert "sesame" not in out + err
+    refusal, end = map(json.loads, err.splitlines())
+    assert (refusal["status"], refusal["key"], refusal["model"]) == (400, "alice", "gpt-4")
+    assert end["message"] == "SIGTERM: 0 requests are under way; 20 s are left for them"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes")

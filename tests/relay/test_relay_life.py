@@ -308,7 +308,7 @@ def test_a_relay_that_cannot_work_is_not_made(arguments: dict[str, Any], argumen
     assert caught.value.argument == argument
 
 
-@pytest.mark.parametrize("arguments", [{"port": "80"}, {"port": True}, {"host": None}, {"host": b"127.0.0.1"}])
+@pytest.mark.parametrize("arguments", [{"port": "80"}, {"port": True}, {"host": b"127.0.0.1"}])
 def test_an_address_of_another_type_is_refused_by_its_name(arguments: dict[str, Any]) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
         RelayServer(**arguments)

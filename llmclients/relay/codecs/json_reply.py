@@ -1,24 +1,37 @@
 """JSON for a reply: always JSON as RFC 8259 has it, in UTF-8, whatever the upstream sent.
 
-Python's own encoder writes words for numbers that JSON has none for, and halves of characters that UTF-8 cannot carry.
-Both are rare, so they are looked for only after an encoding has failed.
+pydantic's encoder is several times as fast as Python's own, and a stream has an event for each word. What it refuses is
+rare (halves of characters, values deep inside of others), and goes through Python's. That one writes words for numbers
+that JSON has none for, so these are looked for after it has failed.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
+
+from pydantic_core import to_json
 
 from llmclients.types.halves import joined
 
 __all__ = ["encode_json", "encode_text"]
 
-_MAX_DIGITS = 4000  # Python refuses to write more than 4,300
+_MAX_DIGITS = 4000  # Python refuses to read and write more than 4,300
+_LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{%d}" % _MAX_DIGITS)  # or a text that looks like one
 
 
 def encode_json(payload: Any) -> bytes:
     """Compact JSON. A number that it has no form for becomes null; for text, as `encode_text`."""
+    try:
+        data = to_json(payload, inf_nan_mode="null")
+    except ValueError:
+        return _encode_odd(payload)
+    return data if len(data) < _MAX_DIGITS or _LONG_NUMBER.search(data) is None else _encode_odd(payload)
+
+
+def _encode_odd(payload: Any) -> bytes:
     try:
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError:

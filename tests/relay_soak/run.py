@@ -1,0 +1,223 @@
+"""The soak of the relay: its phases, what the relay's process takes and holds meanwhile, and what is not as it must be.
+
+Four phases have the same streams: from the provider straight to plain clients, which says what delay there is anyhow;
+from the provider to our own client, and from a bare uvicorn to plain clients, which together are what a relay has to do
+at the least; and through the relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from .load import Tally, load
+from .script import CHUNKS, INTERVAL
+
+ROOT = Path(__file__).parents[2]
+STREAMS = 500
+LEAVING = 0.1
+MAX_ADDED_MS = 5.0
+MAX_CPU_RATIO = 1.5
+MAX_LATE_MS = 100.0
+GROWTH = {"rss_mib": 8.0, "descriptors": 20.0, "tasks": 20.0}
+"""The most that the mean of the last third may be above that of the first; the last two without what streams need."""
+
+_PER_STREAM = {"descriptors": 2, "tasks": 3}
+
+PATH = b"/openai/v1/chat/completions"
+
+
+def raise_descriptors() -> None:
+    """As many descriptors as there may be: each stream through the relay needs two of it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextmanager
+def process(*command: str) -> Iterator[tuple[int, str]]:
+    """A process of ours and its first line, while it runs."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # the log, which is written all the same
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    ) as running:
+        try:
+            assert running.stdout is not None
+            yield running.pid, running.stdout.readline()
+        finally:
+            running.kill()
+
+
+@contextmanager
+def relay(upstream: str) -> Iterator[tuple[int, int]]:
+    """The relay's process and port."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "relay.toml"
+        file.write_text(
+            f"default = 'mine'\n[upstreams.mine]\nprovider = 'openai'\nbase_url = '{upstream}/v1'\napi_key = 'none'\n"
+            f"[server]\nport = 0\n[server.limits]\nconnections = {4 * STREAMS}\n"
+        )
+        with process("llmclients", "relay", str(file), "--log", "json") as (pid, line):
+            yield pid, int(line.partition(" at http://127.0.0.1:")[2].partition(",")[0])
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def metrics(port: int) -> dict[str, float]:
+    """What the relay's process holds, as it tells itself."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        lines = reply.read().decode().splitlines()
+    found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {
+        "rss_mib": float(found["process_resident_memory_bytes"]) / 2**20,
+        "descriptors": float(found["process_open_fds"]),
+        "tasks": float(found["llmclients_relay_tasks"]),
+        "streams": float(found["llmclients_relay_open_streams"]),
+    }
+
+
+async def measured(pid: int, work: Awaitable[Any]) -> tuple[Any, float]:
+    """What comes of it, and the share of a processor that a process takes meanwhile, without the beginning."""
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(CHUNKS * INTERVAL)
+    begun, used = time.monotonic(), cpu_seconds(pid)
+    share = 0.0
+    while not task.done():
+        await asyncio.wait((task,), timeout=1)
+        if not task.done():  # not its last part, in which streams are fewer
+            share = (cpu_seconds(pid) - used) / (time.monotonic() - begun)
+    return task.result(), share
+
+
+async def sampled(port: int, work: Awaitable[Tally], quiet: bool) -> tuple[Tally, list[dict[str, float]]]:
+    """What comes of it, and what the relay holds meanwhile."""
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(CHUNKS * INTERVAL)
+    samples: list[dict[str, float]] = []
+    while not task.done():
+        samples.append(await asyncio.to_thread(metrics, port))
+        if not quiet and len(samples) % 10 == 0:
+            print(" ".join(f"{name} {value:.0f}" for name, value in samples[-1].items()), flush=True)
+        await asyncio.wait((task,), timeout=1)
+    return task.result(), samples[:-4]  # without the end, in which streams are fewer
+
+
+def thirds(samples: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
+    """Means of the first and the last third, without the first tenth, in which pools and caches fill."""
+    settled = [
+        {name: value - _PER_STREAM.get(name, 0) * sample["streams"] for name, value in sample.items()}
+        for sample in samples[len(samples) // 10 :]
+    ]
+    size = len(settled) // 3
+    if size < 3:
+        return {}
+    return {
+        name: (round(mean(s[name] for s in settled[:size]), 2), round(mean(s[name] for s in settled[-size:]), 2))
+        for name in GROWTH
+    }
+
+
+def soak(seconds: float, width: int = STREAMS, *, quiet: bool = False) -> dict[str, Any]:
+    """Run it."""
+    raise_descriptors()
+    return asyncio.run(_soak(seconds, width, quiet))
+
+
+async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
+    short = min(seconds, 30.0)
+    servers = f"{__package__}.servers"
+    with process(servers, "upstream") as (_, line):
+        port = int(line)
+        url = f"http://127.0.0.1:{port}"
+        direct = await load(port, width, short)
+        with process(servers, "client", url, str(width)) as (pid, _):
+            _, client_cpu = await measured(pid, asyncio.sleep(short))
+        with process(servers, "uvicorn") as (pid, line):
+            echoed, uvicorn_cpu = await measured(pid, load(int(line), width, short))
+        with relay(url) as (pid, relay_port):
+            (through, samples), relay_cpu = await measured(
+                pid, sampled(relay_port, load(relay_port, width, seconds, PATH, LEAVING, label="relayed"), quiet)
+            )
+            await asyncio.sleep(0.5)
+            at_rest = metrics(relay_port)
+        seen = json.loads(await asyncio.to_thread(get, f"{url}/"))
+    lost, sent = seen["left"], set(seen["sent"])  # all was sent to some before they left
+    left = {name: at for name, at in through.left.items() if name not in sent}
+    late = [(lost[name] - at) / 1e6 if name in lost else float("inf") for name, at in left.items()]
+    return {
+        "streams": width,
+        "seconds": seconds,
+        "chunks": len(through.delays),
+        "outcomes": dict(through.outcomes),
+        "delay_ms": {
+            name: {"p50": tally.p(50), "p99": tally.p(99)}
+            for name, tally in (("direct", direct), ("uvicorn", echoed), ("relay", through))
+        },
+        "added_p99_ms": round(through.p(99) - direct.p(50), 2),
+        "cpu": {"client": round(client_cpu, 3), "uvicorn": round(uvicorn_cpu, 3), "relay": round(relay_cpu, 3)},
+        "cpu_ratio": round(relay_cpu / (client_cpu + uvicorn_cpu), 2) if client_cpu + uvicorn_cpu else 0.0,
+        "left": len(late),
+        "upstream_ended_ms": {
+            "p50": _percentile(late, 50),
+            "p99": _percentile(late, 99),
+            "most": _percentile(late, 100),
+        },
+        "thirds": thirds(samples),
+        "at_rest": {name: round(value, 1) for name, value in at_rest.items()},
+    }
+
+
+def get(url: str) -> bytes:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as reply:
+        data: bytes = reply.read()
+        return data
+
+
+def _percentile(values: list[float], percent: float) -> float:
+    ordered = sorted(values)
+    return round(ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)], 1) if ordered else 0.0
+
+
+def complaints(result: dict[str, Any], *, timings: bool = True) -> list[str]:
+    """What is not as it must be. `timings`: also what another program on the machine may spoil."""
+    found = [
+        f"{count} streams: {outcome}"
+        for outcome, count in result["outcomes"].items()
+        if outcome not in ("whole", "left")
+    ]
+    if not result["left"] or result["upstream_ended_ms"]["most"] == float("inf"):
+        found.append("a client left, and its upstream stream did not end")
+    for name, (first, last) in result["thirds"].items():
+        if last - first > GROWTH[name]:
+            found.append(f"{name} grew from {first} to {last}")
+    if result["at_rest"]["streams"] or result["at_rest"]["tasks"] > 10:
+        found.append(f"something is left at the end: {result['at_rest']}")
+    limits: list[tuple[str, float, float]] = [
+        ("ms are added to a chunk's delay (p99)", result["added_p99_ms"], MAX_ADDED_MS),
+        ("times the CPU of our client and a bare uvicorn", result["cpu_ratio"], MAX_CPU_RATIO),
+        ("ms until the upstream's stream had ended (p99)", result["upstream_ended_ms"]["p99"], MAX_LATE_MS),
+    ]
+    found += [f"{value} {what}: at most {limit:g}" for what, value, limit in limits if timings and value > limit]
+    return found

@@ -1,0 +1,126 @@
+"""The soak's other processes: `python -m tests.relay_soak.servers upstream|uvicorn|client …`.
+
+Each prints its port, if it has one, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from typing import Any, cast
+
+from .script import CHUNKS, HEAD, INTERVAL, LAST, NAME, event, framed
+
+
+class Upstream(asyncio.Protocol):
+    """A provider: a chunk each 100 ms. `GET /` lists the streams that were sent whole, and when others' connections ended."""
+
+    left: dict[str, int]
+    sent: list[str]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.buffer = b""
+        self.name = ""
+        self.timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if self.buffer.startswith(b"GET "):
+            body = json.dumps({"left": self.left, "sent": self.sent}).encode()
+            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            self.buffer = b""
+        elif b"\r\n\r\n" in self.buffer and self.buffer.endswith(b"}"):
+            found = NAME.search(self.buffer)
+            assert found, self.buffer
+            self.name, self.buffer = found[1].decode(), b""
+            self.transport.write(HEAD)
+            self.send(CHUNKS, asyncio.get_running_loop().time())
+
+    def send(self, left: int, due: float) -> None:
+        if not left:
+            self.sent.append(self.name)
+            self.name = ""
+            self.transport.write(framed(LAST) + b"0\r\n\r\n")
+            return
+        self.transport.write(framed(event()))
+        self.timer = asyncio.get_running_loop().call_at(due + INTERVAL, self.send, left - 1, due + INTERVAL)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.name:
+            self.left[self.name] = time.monotonic_ns()
+
+
+async def upstream() -> None:
+    Upstream.left, Upstream.sent = {}, []
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await ended()
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """The least that an ASGI application does to stream the same."""
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    for _ in range(CHUNKS):
+        await send({"type": "http.response.body", "body": event(), "more_body": True})
+        due += INTERVAL
+        await asyncio.sleep(due - loop.time())
+    await send({"type": "http.response.body", "body": LAST, "more_body": False})
+
+
+async def bare_uvicorn() -> None:
+    import uvicorn
+
+    config = uvicorn.Config(echo, port=0, http="h11", ws="none", lifespan="off", log_level="critical", access_log=False)
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    print(server.servers[0].sockets[0].getsockname()[1], flush=True)
+    await ended()
+    server.should_exit = server.force_exit = True
+    await serving
+
+
+async def own_client(url: str, width: int) -> None:
+    """`AsyncClient`, which reads as many streams, and does nothing with them."""
+    from llmclients import AsyncClient
+
+    async with AsyncClient("openai/m", base_url=f"{url}/v1", api_key="none", retry=None, trust_env=False) as client:
+
+        async def read(number: int) -> None:
+            await asyncio.sleep(random.random() * CHUNKS * INTERVAL)
+            while True:
+                async for _ in client.stream(f"own {number}"):
+                    pass
+
+        tasks = [asyncio.ensure_future(read(number)) for number in range(width)]
+        print(0, flush=True)
+        await ended()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def ended() -> None:
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    kind, *rest = sys.argv[1:]
+    if kind == "client":
+        asyncio.run(own_client(rest[0], int(rest[1])))
+    else:
+        asyncio.run(upstream() if kind == "upstream" else bare_uvicorn())
