@@ -85,8 +85,8 @@ def _answer(results: Results, image: tuple[str, Path]) -> Iterator[str]:
     first = first.replace(" ", " takes ", 1)
     yield from textwrap.wrap(
         "**How fast is it, beside what you use?** For chunks and for chats, where llmclients takes a second of CPU, "
-        f"{', '.join([first, *others])}; a loop {hand}, with requests or aiohttp. What a model takes to think is not in "
-        "it: you notice the difference in a service with many streams, and when a script starts.",
+        f"{', '.join([first, *others])}; a loop {hand}, with requests or aiohttp. What a model takes to think is not "
+        "in it: you notice the difference in a service with many streams, and when a script starts.",
         120,
     )
     yield from _plot(*image)
