@@ -68,6 +68,7 @@ def _compare(example: Example) -> str | None:
 pytest_collect_file = Sybil(
     parsers=[CodeBlockParser("python", _run), CodeBlockParser("text", _compare)],
     patterns=["README.md", "docs/*.md"],
+    excludes=["docs/index.md"],  # README begins with the same: tests/test_docs.py
     setup=_start,
     teardown=_end,
     fixtures=["page"],
