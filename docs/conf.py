@@ -36,6 +36,15 @@ def name_aliases(app, what, name, obj, options, signature, returned):
     return signature and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature), returned
 
 
+def require_messages():
+    """`messages` has to be given: what is its default inside says so to whoever leaves it out."""
+    import llmclients
+
+    for kind in (llmclients.Client, llmclients.AsyncClient, llmclients.Conversation, llmclients.AsyncConversation):
+        for method in (kind.chat, kind.stream):
+            method.__defaults__ = None
+
+
 def copy_text(app, exception):
     """The pages as they are written lie beside the site's, with llms.txt, whose links lead to them."""
     if exception is None and app.builder.format == "html":
@@ -46,5 +55,6 @@ def copy_text(app, exception):
 
 
 def setup(app):
+    require_messages()
     app.connect("build-finished", copy_text)
     app.connect("autodoc-process-signature", name_aliases)

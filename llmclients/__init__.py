@@ -9,8 +9,8 @@
 
     Client("openai/gpt-4.1-mini")  # another provider: the key is in OPENAI_API_KEY, or api_key=
 
-`help(llmclients.Client)` has the arguments, `llmclients.provider_names()` the providers, `help(llmclients.ChatOptions)` the
-options of a call; `llmclients.testing` answers for a provider in tests.
+`help(llmclients.Client)` has the arguments, `help(llmclients.ChatOptions)` the options of a call,
+`llmclients.provider_names()` the providers. `llmclients.testing` answers for a provider in tests.
 """
 
 from __future__ import annotations
