@@ -1,7 +1,8 @@
 """The guard around all tests; and Sybil: every Python block of README and docs/ is a test, and what it prints, too.
 
-A `text` block shows what the Python block before it printed. In a block, `shown` is that text, and `page` the page's
-path. Blocks that no reader needs stand in comments: `<!--- invisible-code-block: python`.
+A `text` block shows what the Python block before it printed. Blocks that no reader needs stand in comments:
+`<!--- invisible-code-block: python`. They see the names of the page, and the page does not see theirs: what a reader
+sees runs by itself. In them, `shown` is what the block before printed, and `page` the page's path.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def _start(names: dict[str, Any]) -> None:
 
     patch = pytest.MonkeyPatch()
     patch.setattr(providers, "_registered", dict(providers._registered))
-    names |= {"_environment": dict(os.environ), "_printed": io.StringIO(), "_patch": patch}
+    names |= {"_environment": dict(os.environ), "_printed": io.StringIO(), "_patch": patch, "_hidden": {}}
     for name in filter(_not_the_readers.fullmatch, list(os.environ)):
         del os.environ[name]
 
@@ -50,9 +51,11 @@ def _end(names: dict[str, Any]) -> None:
 
 def _run(example: Example) -> None:
     names = example.namespace
-    names["shown"] = names["_printed"].getvalue()
-    names["_printed"] = io.StringIO()
+    printed, names["_printed"] = names["_printed"], io.StringIO()
     names["print"] = functools.partial(print, file=names["_printed"])
+    if example.document.text.startswith("<!--", example.start):
+        names["_hidden"] |= {**names, "shown": printed.getvalue()}
+        example.namespace = names["_hidden"]
     _evaluate(example)
 
 
@@ -65,6 +68,7 @@ def _compare(example: Example) -> str | None:
 pytest_collect_file = Sybil(
     parsers=[CodeBlockParser("python", _run), CodeBlockParser("text", _compare)],
     patterns=["README.md", "docs/*.md"],
+    excludes=["docs/index.md"],  # README begins with the same: tests/test_docs.py
     setup=_start,
     teardown=_end,
     fixtures=["page"],

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import plots
+from benchmarks import answer, plots
 from benchmarks.bar import judge
 from benchmarks.how import HOW
 from benchmarks.processes import ROOT
@@ -51,9 +51,9 @@ def write(path: Path) -> list[str]:
 def _page(results: Results, images: dict[str, Path]) -> Iterator[str]:
     command = "make bench QUICK=1" if results.quick else "make bench"
     yield from ("# Benchmarks", "", f"<!-- Written by `{command}`; not by hand. -->", "")
-    yield from (_introduction(results, command), "", "## Beside what you use", "")
-    yield from _beside(results)
-    runners_image, streams_image = images.items()
+    answer_image, runners_image, streams_image = images.items()
+    yield from _answer(results, answer_image)
+    yield from ("", "## The machine", "", _machine(results, command), "", "## CPU by library")
     yield from _plot(*runners_image)
     for workload, heading in (("burst", "Bursts"), ("paced", "Paced streams")):
         yield from ("", f"## {heading}", "")
@@ -81,52 +81,50 @@ def _page(results: Results, images: dict[str, Path]) -> Iterator[str]:
     yield from _bar(results)
 
 
-def _beside(results: Results) -> Iterator[str]:
-    """A user's question first: five rows."""
-    sides = {"async": ("httpx-aiohttp", "async by hand"), "sync": ("requests", "sync by hand")}
-    asked = (
-        ("a streamed chunk, 100 streams at a time, CPU µs", "paced 100", "steady_cpu_us", "async"),
-        ("a streamed chunk, one stream at full speed, CPU µs", "sync burst 1", "cpu_us", "sync"),
-        ("a chat, 50 in flight, CPU µs", "async chat", "cpu_us", "async"),
-        ("a chat, one after the other, CPU µs", "sync chat", "cpu_us", "sync"),
+def _answer(results: Results, image: tuple[str, Path]) -> Iterator[str]:
+    """A user's question first: in a sentence, a plot, and five rows."""
+    rows = answer.rows(results)
+    cpu = {peer: [row.times[peer] for row in rows if row.is_cpu] for peer in answer.PEERS}
+    spans = {peer: _span([times for times in found if times is not None]) for peer, found in cpu.items()}
+    hand, first, *others = (f"{peer} {span}" for peer, span in spans.items() if span)
+    first = first.replace(" ", " takes ", 1)
+    yield from textwrap.wrap(
+        "**How fast is it, beside what you use?** For chunks and for chats, where llmclients takes a second of CPU, "
+        f"{', '.join([first, *others])}; a loop {hand}, with requests or aiohttp. What a model takes to think is not "
+        "in it: you notice the difference in a service with many streams, and when a script starts.",
+        120,
     )
-    peers = ("openai", "any-llm", "litellm")
-    rows = [
-        [
-            title,
-            _number(results.median(task, "llmclients", metric)),
-            *(_times(results, task, metric, peer) for peer in (sides[side][0], *peers)),
-        ]
-        for title, task, metric, side in asked
-    ]
-    bare, ours = "requests + pydantic", "llmclients Client"
-    rows.append(
-        [
-            "from the import to the first answer, wall ms",
-            _number(results.median("import", ours, "ms")),
-            *(_times(results, "import", "ms", peer, ours) for peer in (bare, "openai")),
-            # Theirs is not the whole of it.
-            *(f"over {_number(results.median('import', peer, 'ms'))}" for peer in ("any-llm", "litellm")),
-        ]
-    )
-    yield from _table(["", "llmclients", "by hand", *peers], rows)
+    yield from _plot(*image)
+    yield ""
+    table = ([row.title, _number(row.ours), *(_theirs(row, peer) for peer in answer.PEERS)] for row in rows)
+    yield from _table(["", "llmclients", *answer.PEERS], table)
     yield ""
     counts = ", ".join(
         f"{_label(runner)} {count}" for runner, count in results.distributions.items() if runner != "llmclients"
     )
     yield from textwrap.wrap(
         "In brackets: how many times llmclients' own. By hand: httpx over aiohttp's connections with `aiter_lines` and "
-        "json where it is asynchronous, requests with `iter_lines` and json where it is not. What a model takes to "
-        "think is not in it. "
+        "json where it is asynchronous, requests with `iter_lines` and json where it is not; other loops are in the "
+        "tables below. "
         + (f"An installation brings {results.distributions['llmclients']} distributions; {counts}." if counts else ""),
         120,
     )
 
 
-def _times(results: Results, task: str, metric: str, peer: str, ours: str = "llmclients") -> str:
-    ratio = results.compare(task, metric, runner=peer, to=ours)
-    value = _number(results.median(task, peer, metric))
-    return value if ratio is None else f"{value} ({ratio:.0f} ×)" if ratio >= 10 else f"{value} ({ratio:.1f} ×)"
+def _span(times: list[float]) -> str:
+    """From the least to the most: `2.7 to 27`."""
+    return f"{_ratio(min(times))} to {_ratio(max(times))}" if times else ""
+
+
+def _theirs(row: answer.Row, peer: str) -> str:
+    value, times = _number(row.theirs[peer]), row.times[peer]
+    if peer in row.at_least:
+        return f"over {value}"
+    return value if times is None else f"{value} ({_ratio(times)} ×)"
+
+
+def _ratio(times: float) -> str:
+    return f"{times:.0f}" if times >= 10 else f"{times:.1f}"
 
 
 def _bar(results: Results) -> Iterator[str]:
@@ -147,7 +145,7 @@ def _plot(title: str, path: Path) -> Iterator[str]:
     yield from ("", f"![{title}](images/{path.name})")
 
 
-def _introduction(results: Results, command: str) -> str:
+def _machine(results: Results, command: str) -> str:
     machine, share = results.machine, results.others_share
     cores = "The server and the runners have a core each." if machine["cores_of_its_own"] else "All share one core."
     first = (

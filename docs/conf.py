@@ -1,7 +1,9 @@
 """Sphinx settings. `make docs` builds into docs/_build/html; a warning fails the build."""
 
 import re
+import shutil
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 project = "llmclients"
 author = "the llmclients authors"
@@ -34,5 +36,25 @@ def name_aliases(app, what, name, obj, options, signature, returned):
     return signature and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature), returned
 
 
+def require_messages():
+    """`messages` has to be given: what is its default inside says so to whoever leaves it out."""
+    import llmclients
+
+    for kind in (llmclients.Client, llmclients.AsyncClient, llmclients.Conversation, llmclients.AsyncConversation):
+        for method in (kind.chat, kind.stream):
+            method.__defaults__ = None
+
+
+def copy_text(app, exception):
+    """The pages as they are written lie beside the site's, with llms.txt, whose links lead to them."""
+    if exception is None and app.builder.format == "html":
+        source, target = Path(app.srcdir), Path(app.outdir)
+        for page in [source / "llms.txt", *(source / name for name in app.project.docnames)]:
+            written = page if page.suffix == ".txt" else page.with_name(page.name + ".md")
+            shutil.copyfile(written, target / written.relative_to(source))
+
+
 def setup(app):
+    require_messages()
+    app.connect("build-finished", copy_text)
     app.connect("autodoc-process-signature", name_aliases)

@@ -1,10 +1,16 @@
-"""A client SDK for chat models: synchronous first, with an async mirror, one codec for each provider.
+"""A client for chat models: the same names with and without await, and each provider in its own wire format.
 
     from llmclients import Client
 
-    print(Client("ylokh").chat("Hello!"))
+    client = Client()  # a small model on this machine: no key; `llmclients local install` fetches it
+    print(client.chat("Name the capital of Italy."))
+    for text in client.stream("What is the sea?").text_stream:
+        print(text, end="", flush=True)
 
-Importing the package loads no HTTP library; the clients are loaded when they are first named.
+    Client("openai/gpt-4.1-mini")  # another provider: the key is in OPENAI_API_KEY, or api_key=
+
+`help(llmclients.Client)` has the arguments, `help(llmclients.ChatOptions)` the options of a call,
+`llmclients.provider_names()` the providers. `llmclients.testing` answers for a provider in tests.
 """
 
 from __future__ import annotations

@@ -30,10 +30,14 @@ __all__ = [
     "steps_of",
 ]
 
-RESET = "reset"  # end the connection with a TCP reset
-END = "end"  # end the connection cleanly
-HOLD = "hold"  # send nothing more; wait for the client to end the connection
-EARLY = "early"  # begin before a request was read
+RESET = "reset"
+"""End the connection with a TCP reset."""
+END = "end"
+"""End the connection cleanly."""
+HOLD = "hold"
+"""Send nothing more; wait for the client to end the connection."""
+EARLY = "early"
+"""Begin before a request was read."""
 
 Step: TypeAlias = Union[bytes, float, str, "Forever", "Script"]
 Script: TypeAlias = Sequence[Step]
@@ -81,3 +85,4 @@ def reset(connection: socket.socket) -> None:
 
 
 CHUNKED_HEAD = http(headers=[("Transfer-Encoding", "chunked")], body=None)
+"""The head of a response whose body comes in chunks."""
