@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmclients.calls.flow import closed_early
@@ -23,6 +23,8 @@ __all__ = ["MAX_THREADS", "ThreadedCalls"]
 
 MAX_THREADS = 8
 """How many calls of one turn `Client` makes at the same time."""
+
+_LOOK_UP_SECONDS = 0.5
 
 T = TypeVar("T")
 
@@ -97,7 +99,7 @@ class ThreadedCalls:
             except IndexError:  # another thread has cancelled them
                 raise closed_early() from None
             return index, self._made(call)
-        ended = self._ended.get()
+        ended = _next(self._ended)
         if ended is None:
             raise closed_early()
         index, result = ended
@@ -187,6 +189,13 @@ class _Waiting:
                     loop.call_soon_threadsafe(task.cancel)
 
 
+def _next(queue: SimpleQueue[T]) -> T:
+    """What comes next. It looks up now and then: a Ctrl-C just before Python waits for a lock is seen after the wait."""
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=_LOOK_UP_SECONDS)
+
+
 def _in_thread(run: Callable[[], T]) -> T:
     """What `run` returns or raises, in a thread of its own that a program's end does not wait for."""
     ended: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
@@ -198,7 +207,7 @@ def _in_thread(run: Callable[[], T]) -> T:
             ended.put((None, error))
 
     threading.Thread(target=copy_context().run, args=(work,), name="tool", daemon=True).start()
-    value, error = ended.get()
+    value, error = _next(ended)
     if error is not None:
         raise error
     return value  # type: ignore[return-value]  # of a run that has not failed
