@@ -90,6 +90,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "relay": ("relay.*", "errors"),
     "relay.*": ("relay.*", *PROGRAM),
     "relay.codecs.*": ("{own}.*", "relay.errors", "codecs.raw_text.prompt", *TYPES),
+    "relay.page.*": ("{own}.*", "relay.*", "history", *PROGRAM),
     "history": ("history.*",),
     "history.*": ("history.*", "config.environment", *TYPES),
     "history.recording": ("history.*", "calls.recorded", *TYPES),
@@ -285,6 +286,7 @@ def test_only_call_s_rooms_log() -> None:
         "cli.commands",
         "demo",
         "relay.endpoints",
+        "relay.page.answers",
         "relay.server",
     }
 

@@ -72,6 +72,7 @@ def _add_relay(subparsers: Any) -> None:
     _add_assignments(
         relay, "--default", "an option of calls that do not name it, such as max_tokens=64; may be repeated"
     )
+    relay.add_argument("--no-page", dest="page", action="store_false", help="no page for browsers at the root")
     _add_base_url(relay)
     relay.set_defaults(run=commands.relay)
 

@@ -99,6 +99,8 @@ def relay(arguments: argparse.Namespace) -> int:
         print(f"relay: {arguments.provider} at {url}, with a key: {'yes' if api_key else 'no'}")
         for users, path in _RELAY_PATHS.items():
             print(f"  base_url for {users}: {url}{path}")
+        if arguments.page:
+            print(f"  page for a browser: {url}/")
         print("Ctrl-C ends it.", flush=True)
 
     with _log_on_stderr("llmclients.relay"):
@@ -108,6 +110,7 @@ def relay(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             api_key=api_key,
             defaults=dict(arguments.default),
+            page=arguments.page,
             ready=ready,
         )
     return 0

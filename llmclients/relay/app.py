@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,7 +27,11 @@ from llmclients.relay.codecs.yqcloud import YqcloudServerCodec, is_current
 from llmclients.relay.codecs.yqcloud_legacy import YqcloudLegacyServerCodec
 from llmclients.relay.endpoints import ChatEndpoint, CodecSelector, ModelsEndpoint, Relay
 from llmclients.relay.errors import Failure
+from llmclients.relay.page.routes import Page
 from llmclients.relay.upstream import Upstream
+
+if TYPE_CHECKING:
+    from llmclients.history import History
 
 __all__ = ["DEFAULT_MAX_REQUEST_BYTES", "SERVER_CODECS", "create_app"]
 
@@ -52,6 +56,7 @@ def create_app(
     api_key: str | None = None,
     defaults: Mapping[str, Any] | None = None,
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
+    page: bool | History = True,
 ) -> Starlette:
     """The relay in front of one provider, as an application for any ASGI server.
 
@@ -63,6 +68,8 @@ def create_app(
         api_key: the key that clients have to send. Without one, only requests to a loopback address are answered.
         defaults: options of calls that do not name them, such as `{"max_tokens": 64}`.
         max_request_bytes: the most bytes of one request.
+        page: whether there is a page for browsers at the root; or the history that it is to keep conversations in, the
+            caller's to close. The user's own is opened when the page is first used.
 
     Raises:
         ConfigurationError: naming the argument that is wrong.
@@ -75,13 +82,21 @@ def create_app(
     upstream_client = client if isinstance(client, AsyncClient) else AsyncClient(client, retry=None)
     relay = Relay(Upstream(upstream_client, defaults or {}), check_key(api_key), max_request_bytes)
 
+    shown = None if page is False else Page(relay, page)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
+        if shown is not None:
+            await shown.close()
         if closes_client:
             await upstream_client.close()
 
-    app = Starlette(routes=list(_routes(relay)), lifespan=lifespan, exception_handlers={HTTPException: _not_found})
+    app = Starlette(
+        routes=[*_routes(relay), *(shown.routes() if shown else ())],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _not_found},
+    )
     app.router.redirect_slashes = False
     return app
 

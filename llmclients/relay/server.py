@@ -41,6 +41,8 @@ from llmclients.relay.listener import Listener, base_url, open_listener
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from llmclients.history import History
+
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "RelayServer", "serve"]
 
 DEFAULT_HOST = "127.0.0.1"
@@ -65,6 +67,7 @@ class RelayServer:
         defaults: as `create_app`.
         max_request_bytes: as `create_app`.
         limits: how many connections there may be, and how long each may take. Default: `ConnectionLimits()`.
+        page: as `create_app`.
 
     Raises:
         ConfigurationError: naming the argument that is wrong.
@@ -80,6 +83,7 @@ class RelayServer:
         defaults: Mapping[str, Any] | None = None,
         max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
         limits: ConnectionLimits | None = None,
+        page: bool | History = True,
     ) -> None:
         if not isinstance(host, str):
             raise ConfigurationError(f"host must be a name or an address, not {type(host).__name__}", argument="host")
@@ -88,7 +92,7 @@ class RelayServer:
         check_bind(host, check_key(api_key))
         self._host, self._port, self._limits = host, port, limits or ConnectionLimits()
         self._create_app = functools.partial(
-            create_app, client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes
+            create_app, client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes, page=page
         )
         self._thread: _Thread | None = None
         self._server: uvicorn.Server | None = None
@@ -166,6 +170,7 @@ def serve(
     defaults: Mapping[str, Any] | None = None,
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES,
     limits: ConnectionLimits | None = None,
+    page: bool | History = True,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve in the foreground until SIGINT or SIGTERM; a second SIGINT does not wait for answers that are under way.
@@ -175,6 +180,7 @@ def serve(
         host: the address to listen on. One that others can reach needs an `api_key`.
         port: the port; 0 for any that is free.
         limits: as `RelayServer`.
+        page: as `create_app`.
         ready: called with the relay's URL once it listens.
 
     Raises:
@@ -183,7 +189,7 @@ def serve(
             that the program has set for SIGINT is called instead.
     """
     check_bind(host, check_key(api_key))
-    app = create_app(client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes)
+    app = create_app(client, api_key=api_key, defaults=defaults, max_request_bytes=max_request_bytes, page=page)
     listener = open_listener(host, port)
     connections = Connections(limits or ConnectionLimits())
     server = _Server(_config(app, connections, grace=5))

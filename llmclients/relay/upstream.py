@@ -54,6 +54,10 @@ class Upstream:
         """The names of the provider's models. Raises as `AsyncClient.models`."""
         return await self._client.models()
 
+    def provider_of(self, model: str) -> str:
+        """The name of the provider that answers for a model; "" is the model of calls that name none."""
+        return self._client._settings.provider.name
+
     def _options(self, call: RelayedCall) -> dict[str, Any]:
         """The options of a call, without those droppable ones that the provider has no field for.
 
