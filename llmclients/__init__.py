@@ -45,7 +45,7 @@ from llmclients.errors import (
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import provider_names, register_provider
 from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import Message, MessageDict, ToolCall
+from llmclients.types.messages import Message, MessageDict, ToolCall, ToolResult
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import (
     ChatResponse,
@@ -61,15 +61,19 @@ from llmclients.types.response import (
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient
     from llmclients.async_stream import AsyncStream
+    from llmclients.bulk.options import MapOptions
+    from llmclients.calls.tool_options import OnToolCall, OnToolResult
     from llmclients.client import Client
     from llmclients.conversation import AsyncConversation, Conversation, Turn
+    from llmclients.history.store import History
     from llmclients.providers.names import ProviderName
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
+    from llmclients.types.map_result import MapResult
     from llmclients.types.options import ChatOptions
     from llmclients.types.response_format import ResponseFormat
-    from llmclients.types.tools import Tool
+    from llmclients.types.tools import Tool, ToolDenied
 
 __all__ = [
     "APIConnectionError",
@@ -95,14 +99,19 @@ __all__ = [
     "ConflictError",
     "Conversation",
     "FilePart",
+    "History",
     "ImagePart",
     "InternalServerError",
     "InvalidRequestError",
     "LLMClientError",
+    "MapOptions",
+    "MapResult",
     "Message",
     "MessageDict",
     "MissingAPIKeyError",
     "NotFoundError",
+    "OnToolCall",
+    "OnToolResult",
     "OtherPart",
     "OverloadedError",
     "PartialToolCall",
@@ -124,7 +133,9 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolDenied",
     "ToolLoopError",
+    "ToolResult",
     "Transport",
     "Turn",
     "UnknownProviderError",
@@ -145,10 +156,16 @@ _LAZY = {
     "ChatOptions": "llmclients.types.options",
     "Client": "llmclients.client",
     "Conversation": "llmclients.conversation",
+    "History": "llmclients.history.store",
     "ProviderName": "llmclients.providers.names",
+    "MapOptions": "llmclients.bulk.options",
+    "MapResult": "llmclients.types.map_result",
     "ResponseFormat": "llmclients.types.response_format",
     "Stream": "llmclients.stream",
     "Tool": "llmclients.types.tools",
+    "OnToolCall": "llmclients.calls.tool_options",
+    "OnToolResult": "llmclients.calls.tool_options",
+    "ToolDenied": "llmclients.types.tools",
     "Transport": "llmclients.transports",
     "Turn": "llmclients.conversation",
     "tune_gc": "llmclients.tuning",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -13,24 +13,34 @@ import llmclients
 from llmclients.async_driver import AsyncDriver
 from llmclients.async_stream import AsyncStream
 from llmclients.base_client import BaseClient
-from llmclients.calls.chat import ChatArguments, OnComplete
+from llmclients.calls.arguments import (
+    ChatArguments,
+    OnComplete,
+    call_arguments,
+    callers_mistake,
+    checks_messages,
+    tool_options,
+)
 from llmclients.calls.flow import Run
 from llmclients.calls.listing import ModelListing
-from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
+from llmclients.calls.overrides import UNSET, Overrides, Unset
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.misuse import misused
 from llmclients.transports import AsyncClientTransport, AsyncTransport, async_transport
 from llmclients.transports.base import running_loop
-from llmclients.types.messages import Messages, as_messages
+from llmclients.types.messages import Messages
 from llmclients.types.response import AnswerT, ChatResponse
 
 if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
+    from llmclients.bulk.async_map import AsyncMapResults
+    from llmclients.calls.tool_options import ToolOptions
     from llmclients.conversation import AsyncConversation
     from llmclients.transports.mock import MockTransport
+    from llmclients.types.map_result import AsyncPrompts
 
 __all__ = ["AsyncClient"]
 
@@ -49,6 +59,8 @@ class AsyncClient(
     `MockTransport`, or an object with the `AsyncTransport` protocol.
     """
 
+    _is_async = True
+
     @checks_messages
     async def chat(
         self,
@@ -61,6 +73,9 @@ class AsyncClient(
         retry: RetryPolicy | int | Unset | None = UNSET,
         run_tools: bool = False,
         max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Unpack[llmclients.ChatOptions[AnswerT]],
     ) -> ChatResponse[AnswerT]:
         """The whole answer to `messages`: text, a message, a dict, or a list of them.
@@ -74,6 +89,10 @@ class AsyncClient(
             run_tools: make the calls of `tools` that the model asks for, tell it the results, and so on until it
                 answers. The answer's `messages` are all of it. A tool's errors are told to the model as well.
             max_turns: how often the model is asked then, at the most.
+            on_tool_call: sees each call before any of its turn is made: returns None to let it be made, another
+                `ToolCall` to be made instead, or `ToolDenied("why")`.
+            on_tool_result: sees what came of each call: returns None to leave it, or another `ToolResult`, or its text.
+            raise_tool_errors: raise what a tool raises, in place of telling the model.
             options: `temperature`, `max_tokens`, `tools`, `response_format` and what else `ChatOptions` has, as far as
                 the provider's wire does.
 
@@ -82,15 +101,12 @@ class AsyncClient(
             APIError: the call failed, and so did its retries. `partial.intermediate_messages` is what `run_tools` did
                 until then.
             StructuredOutputError: the answer is not what `response_format` asked for.
-            ToolLoopError: after `max_turns` there is no answer.
+            ToolLoopError: after `max_turns` there is no answer, or it is empty.
         """
         try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
             overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
-            checked = as_messages(messages)
-            if system is not None:
-                checked = with_system(system, checked)
-            arguments = ChatArguments(checked, model, options, overrides=overrides)
-            return await self._chat(arguments, max_turns if run_tools else None)
+            return await self._chat(call_arguments(messages, model, options, system, overrides), tools)
         except ConfigurationError as error:
             headers = None
             raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
@@ -107,8 +123,48 @@ class AsyncClient(
             headers: Mapping[str, str] | None = None,
             retry: RetryPolicy | int | Unset | None = UNSET,
             restart: bool = False,
+            run_tools: bool = False,
+            max_turns: int = 8,
+            on_tool_call: llmclients.OnToolCall | None = None,
+            on_tool_result: llmclients.OnToolResult | None = None,
+            raise_tool_errors: bool = False,
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> AsyncStream[AnswerT]: ...
+
+    def map(
+        self,
+        prompts: AsyncPrompts,
+        *,
+        concurrency: int = 10,
+        as_completed: bool = False,
+        progress: Any = None,
+        **options: Unpack[llmclients.MapOptions],
+    ) -> AsyncMapResults:
+        """Many prompts, so many at a time: an iterator over what becomes of each, lazy, and in their order.
+
+        An error of a prompt is its result, and the others go on. Prompts are taken as the results are: at most
+        `2 * concurrency` are taken and not handed out. Asked to wait by the provider, all wait. Leaving the loop ends
+        all that is under way.
+
+        Args:
+            prompts: what `chat` takes as messages, each of them; any iterable, awaited or not, endless ones too.
+            concurrency: how many are asked at a time.
+            as_completed: hand the results out as they come; `index` and `prompt` tell whose they are.
+            progress: True for a bar of tqdm's or rich's, whichever is installed; or a bar of your own: a `tqdm`, or a
+                `rich.progress.Progress`.
+            options: what `chat` takes besides the messages, for all of them.
+
+        Raises:
+            ConfigurationError: an argument is wrong; nothing is sent.
+        """
+        from llmclients.bulk.async_map import AsyncMapResults, AsyncWork
+
+        try:
+            rows, view = self._map(self._transport, prompts, concurrency, as_completed, progress, **options)
+        except ConfigurationError as error:
+            raise callers_mistake(error, prompts, options)  # noqa: B904 - it is the same error
+        taken = iter(prompts) if isinstance(prompts, Iterable) else aiter(prompts)
+        return AsyncMapResults(AsyncWork(taken, rows, partial(view.chat, **options), concurrency))
 
     async def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.
@@ -152,25 +208,13 @@ class AsyncClient(
 
         return AsyncConversation.begin
 
-    async def _chat(self, arguments: ChatArguments, max_turns: int | None) -> ChatResponse[Any]:
-        if max_turns is None:
-            return await self._answer(arguments)
-        from llmclients.calls.tool_loop import ToolLoop
-        from llmclients.calls.tool_runner import arun_call
-
-        running_loop()  # tools run in its tasks and threads, whatever the transport
-        loop = ToolLoop(arguments, max_turns)
-        while True:
-            with loop.turn():
-                response = await self._answer(loop.arguments())
-            calls = loop.calls(response)
-            if calls is None:
-                return loop.finished(response)
-            loop.add(response, await asyncio.gather(*(arun_call(loop, call) for call in calls)))
-
-    async def _answer(self, arguments: ChatArguments) -> ChatResponse[Any]:
-        call = self._prepare(arguments, stream=False)
+    async def _chat(self, arguments: ChatArguments, tools: ToolOptions | None) -> ChatResponse[Any]:
+        if tools is not None:
+            running_loop()  # tools run in its tasks and threads, whatever the transport
+        call = self._prepare(arguments, tools, stream=False)
         return await AsyncDriver(Run(call.reply()), self._transport).result()
 
-    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> AsyncStream[Any]:
-        return AsyncStream(self._prepare(arguments, stream=True), self._transport, on_complete)
+    def _stream(
+        self, arguments: ChatArguments, on_complete: OnComplete | None = None, tools: ToolOptions | None = None
+    ) -> AsyncStream[Any]:
+        return AsyncStream(self._prepare(arguments, tools, stream=True), self._transport, on_complete)

@@ -8,7 +8,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, UseConnections, closed_early
+from llmclients.calls.flow import (
+    READ,
+    Drain,
+    NextResult,
+    Open,
+    Read,
+    Run,
+    Sleep,
+    StartServer,
+    StartTools,
+    Step,
+    UseConnections,
+    closed_early,
+)
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
 from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse
@@ -16,7 +29,7 @@ from llmclients.transports.base import running_loop
 from llmclients.types.response import Chunk
 
 if TYPE_CHECKING:
-    pass
+    from llmclients.calls.task_calls import TaskCalls
 
 __all__ = ["AsyncDriver"]
 
@@ -36,6 +49,7 @@ class AsyncDriver(Generic[T]):
         self._run = run
         self._transport = transport
         self._response: AsyncResponse | None = None
+        self._tools: TaskCalls | None = None
         self.buffer: BufferedAsyncResponse | None = None  # the same, where it can be read without awaiting
 
     async def result(self) -> T:
@@ -113,6 +127,8 @@ class AsyncDriver(Generic[T]):
         if isinstance(step, UseConnections):
             self._transport = step.transport
             return None
+        if isinstance(step, StartTools | NextResult):
+            return await self._tool_outcome(step)
         assert isinstance(step, StartServer)
         mocked = getattr(self._transport, "endpoint", None)  # in tests, no server is started
         if mocked is not None:
@@ -120,15 +136,35 @@ class AsyncDriver(Generic[T]):
         running_loop()
         return await _in_thread(step.run)
 
+    async def _tool_outcome(self, step: StartTools | NextResult) -> Any:
+        if isinstance(step, StartTools):
+            from llmclients.calls.task_calls import TaskCalls
+
+            running_loop()  # tools run in its tasks and threads, whatever the transport
+            self._tools = TaskCalls(step.batch)
+            self._run.check_open()  # from here on, `close` cancels them
+            return None
+        tools = self._tools
+        if tools is None:
+            raise closed_early()
+        outcome = await tools.next()
+        self._run.check_open()
+        return outcome
+
     async def _release(self) -> None:
         response, self._response, self.buffer = self._response, None, None
         if response is not None:
             await response.close()
 
     async def close(self) -> None:
-        """End the flow, wherever it is, and close the response. Idempotent."""
+        """End the flow, wherever it is, close the response, and cancel the tools that run. Idempotent."""
         self._run.close()
+        tools, self._tools = self._tools, None
+        if tools is not None:
+            tools.cancel()
         await self._release()
+        if tools is not None:
+            await tools.close()
 
     def abort(self) -> None:
         """`close` without awaiting: for a task that is cancelled, a stream that is dropped."""
@@ -136,6 +172,9 @@ class AsyncDriver(Generic[T]):
         response, self._response, self.buffer = self._response, None, None
         if response is not None:
             response.abort()
+        tools, self._tools = self._tools, None
+        if tools is not None:
+            tools.cancel()
 
 
 async def _in_thread(run: Callable[[], T]) -> T:

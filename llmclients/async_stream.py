@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from llmclients.async_driver import AsyncDriver
 from llmclients.base_stream import BaseStream
-from llmclients.calls.chat import ChatCall, OnComplete
+from llmclients.calls.arguments import OnComplete
+from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import READ, Step
 from llmclients.calls.tracebacks import clear_locals
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
+    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["AsyncStream", "OpeningStream"]
 
@@ -37,7 +39,10 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
     """
 
     def __init__(
-        self, call: ChatCall | FallbackCall, transport: AsyncTransport, on_complete: OnComplete | None = None
+        self,
+        call: ChatCall | FallbackCall | ToolLoopCall,
+        transport: AsyncTransport,
+        on_complete: OnComplete | None = None,
     ) -> None:
         super().__init__(call, on_complete)
         self._driver = AsyncDriver(self._run, transport)

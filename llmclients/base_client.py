@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from typing_extensions import Self, Unpack
 
 import llmclients
-from llmclients.calls.chat import Backend, ChatArguments, ChatCall, Connections, OnComplete, prepare
+from llmclients.calls.arguments import (
+    ChatArguments,
+    OnComplete,
+    call_arguments,
+    callers_mistake,
+    checks_messages,
+    tool_options,
+)
+from llmclients.calls.chat import Backend, ChatCall, Connections, prepare
 from llmclients.calls.fallback import FallbackCall
-from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
+from llmclients.calls.overrides import UNSET, Overrides, Unset
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.calls.view import ViewOptions, changed_settings
 from llmclients.config.client import ClientOptions, ClientSettings
@@ -20,12 +28,14 @@ from llmclients.config.fallback import check_options
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.transports.base import client_closed
-from llmclients.types.messages import Messages, as_messages
+from llmclients.types.messages import Messages
 from llmclients.types.printing import short_repr
 
 if TYPE_CHECKING:
+    from llmclients.bulk.rows import Rows
+    from llmclients.calls.tool_call import ToolLoopCall
+    from llmclients.calls.tool_options import ToolOptions
     from llmclients.history.recording import Recorder
-    from llmclients.history.store import History
 
 __all__ = ["BaseClient"]
 
@@ -40,6 +50,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     """What `Client` and `AsyncClient` have in common."""
 
     _kind: ClassVar[str]
+    _is_async = False
     _recorder: Recorder | None = None
 
     def __init__(
@@ -47,7 +58,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         provider: llmclients.ProviderName | str = "local",
         *,
         transport: GivenT | None = None,
-        log: bool | str | os.PathLike[str] | History | None = None,
+        log: bool | str | os.PathLike[str] | llmclients.History | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
         """A client of one provider. Nothing is sent yet.
@@ -75,6 +86,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             cert: the client's own certificate, for servers that ask for one: a PEM file with its key, or a tuple of the
                 certificate's file, the key's file and, where the key has one, its password.
             max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
+            limits: a `llmclients.bulk.Limits` to keep to what the provider allows a minute. Default: none. The
+                providers to fall back on have no part in it.
             transport: what carries the requests in place of the client's own connections; the caller's to close.
             log: where each call and its answer are recorded: True for the user's history, a path, or a `History`.
 
@@ -127,17 +140,58 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         """As `copy.copy`: what a client has besides its connections does not change."""
         return self.__copy__()
 
+    def _map(
+        self, transport: TransportT, prompts: Any, concurrency: int, as_completed: bool, progress: Any, **chat: Any
+    ) -> tuple[Rows, Self]:
+        """What a `map` is made of: its rows, and a view of this client over that transport that answers them.
+
+        Raises:
+            ConfigurationError: an argument is wrong. It is found here, before anything is sent.
+        """
+        from llmclients.bulk.cooldown import CoolDown
+        from llmclients.bulk.rows import make_rows
+        from llmclients.calls.pacing import Background
+
+        view = type(self).__new__(type(self))  # the same client, whose calls let interactive ones go first
+        limits = Background(self._settings.limits or CoolDown())
+        vars(view).update(vars(self), _transport=transport, _settings=self._settings._replace(limits=limits))
+        view._check(**chat)
+        rows = make_rows(prompts, concurrency, as_completed, progress, awaited=self._is_async)
+        return rows, view
+
+    def _check(
+        self,
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
+        **options: Any,
+    ) -> None:
+        """Raise ConfigurationError for what no `chat` could have, whatever it asks."""
+        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
+        overrides = Overrides.given(timeout, headers, retry)
+        self._prepare(call_arguments("-", model, options, system, overrides), tools, stream=False)
+
     @abstractmethod
     def _open_transport(self, given: GivenT | None) -> TransportT:
         """The client's own transport, or the one that it was given."""
 
     @abstractmethod
-    def _chat(self, arguments: ChatArguments, max_turns: int | None) -> Any:
-        """The answer, or what is awaited for it; with `max_turns`, after all turns of the tool loop."""
+    def _chat(self, arguments: ChatArguments, tools: ToolOptions | None) -> Any:
+        """The answer, or what is awaited for it; with tool options, after all turns of the tool loop."""
 
     @abstractmethod
-    def _stream(self, arguments: ChatArguments, on_complete: OnComplete | None = None) -> StreamT:
-        """The stream of a call that is prepared now and sent later."""
+    def _stream(
+        self, arguments: ChatArguments, on_complete: OnComplete | None = None, tools: ToolOptions | None = None
+    ) -> StreamT:
+        """The stream of a call that is prepared now and sent later; with tool options, over all turns of the loop."""
 
     @abstractmethod
     def _conversation_type(self) -> Callable[..., ConversationT]:
@@ -154,6 +208,11 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         headers: Mapping[str, str] | None = None,
         retry: RetryPolicy | int | Unset | None = UNSET,
         restart: bool = False,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Unpack[llmclients.ChatOptions[Any]],
     ) -> StreamT:
         """The answer piece by piece. The request is sent when the first chunk is asked for.
@@ -164,7 +223,14 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             timeout: a `Timeout` in place of the client's, or the seconds to wait for the next bytes.
             headers: over the client's, to the first provider only.
             retry: a `RetryPolicy`, or number of attempts, in place of the client's; None for one attempt.
-            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came.
+            restart: after a break, send the request again; a chunk marked `restarted` tells to discard what came: with
+                `run_tools`, what came since the last `tool_result`.
+            run_tools: one stream over all turns of the tool loop: their chunks, and one with `tool_result` for each
+                call. The rest is as in `chat`.
+            max_turns: how often the model is asked then, at the most.
+            on_tool_call: sees each call before any of its turn is made.
+            on_tool_result: sees what came of each call.
+            raise_tool_errors: raise what a tool raises, in place of telling the model.
             options: `temperature`, `max_tokens`, `tools`, `response_format` and what else `ChatOptions` has, as far as
                 the provider's wire does.
 
@@ -172,11 +238,9 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             ConfigurationError: something cannot be sent. Errors of the call itself are raised while iterating.
         """
         try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
             overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
-            checked = as_messages(messages)
-            if system is not None:
-                checked = with_system(system, checked)
-            return self._stream(ChatArguments(checked, model, options, restart=restart, overrides=overrides))
+            return self._stream(call_arguments(messages, model, options, system, overrides, restart), None, tools)
         except ConfigurationError as error:
             headers = None
             raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
@@ -247,10 +311,23 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         made = hasattr(self, "_settings")  # who shows a traceback's locals asks one whose constructor has failed, too
         return short_repr(type(self).__name__, [(None, self._settings.label if made else "")])
 
-    def _prepare(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
-        transport = self._transport
-        if transport.closed:
+    def _prepare(
+        self, arguments: ChatArguments, tools: ToolOptions | None = None, *, stream: bool
+    ) -> ChatCall | FallbackCall | ToolLoopCall:
+        if self._transport.closed:
             raise client_closed()
+        if tools is None:
+            return self._one_turn(arguments, stream=stream)
+        from llmclients.calls.tool_call import ToolLoopCall
+        from llmclients.calls.tool_loop import ToolLoop
+
+        # The tools may be among the client's own defaults.
+        arguments = arguments._replace(options={**self._settings.defaults, **arguments.options})
+        loop = ToolLoop(arguments, tools, is_async=self._is_async)
+        return ToolLoopCall(loop, lambda turn: self._one_turn(turn, stream=stream))
+
+    def _one_turn(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
+        transport = self._transport
         call = prepare(self._settings, transport.clock, arguments, stream=stream, transport=transport)
         return call if self._recorder is None else self._recorder.recorded(call, arguments.messages, arguments.options)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic
 
-from llmclients.calls.chat import ChatCall, OnComplete
+from llmclients.calls.arguments import OnComplete
+from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Run
 from llmclients.errors import InvalidRequestError
@@ -13,6 +14,7 @@ from llmclients.types.response import ChatResponse, ParsedT, PartialToolCall
 
 if TYPE_CHECKING:
     from llmclients.calls.partial import Objects, PartialAnswer
+    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["BaseStream"]
 
@@ -20,7 +22,7 @@ __all__ = ["BaseStream"]
 class BaseStream(Generic[ParsedT]):
     """What `Stream` and `AsyncStream` have in common: the call, and how far its flow has come."""
 
-    def __init__(self, call: ChatCall | FallbackCall, on_complete: OnComplete | None = None) -> None:
+    def __init__(self, call: ChatCall | FallbackCall | ToolLoopCall, on_complete: OnComplete | None = None) -> None:
         self._call = call
         self._run = Run(call.stream())
         self._on_complete = on_complete

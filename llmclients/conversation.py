@@ -10,8 +10,9 @@ from pydantic import Field, PrivateAttr, field_serializer, model_validator
 from typing_extensions import Self, Unpack
 
 import llmclients
-from llmclients.calls.chat import Backend, ChatArguments
-from llmclients.calls.overrides import UNSET, Overrides, Unset, callers_mistake, checks_messages, with_system
+from llmclients.calls.arguments import ChatArguments, callers_mistake, checks_messages, tool_options, with_system
+from llmclients.calls.chat import Backend
+from llmclients.calls.overrides import UNSET, Overrides, Unset
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.types.base import Model, make_model
@@ -234,6 +235,9 @@ class Conversation(SavedConversation):
         retry: RetryPolicy | int | Unset | None = UNSET,
         run_tools: bool = False,
         max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Unpack[llmclients.ChatOptions[AnswerT]],
     ) -> ChatResponse[AnswerT]:
         """The answer to the next message (or messages), which then are part of the history.
@@ -244,9 +248,10 @@ class Conversation(SavedConversation):
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
         try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
             overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
             turn = self._turn(messages, options, system, overrides)
-            response: ChatResponse[AnswerT] = turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+            response: ChatResponse[AnswerT] = turn.backend.chat(turn.arguments, tools)
         except ConfigurationError as error:
             headers = None
             raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
@@ -263,13 +268,19 @@ class Conversation(SavedConversation):
         headers: Mapping[str, str] | None = None,
         retry: RetryPolicy | int | Unset | None = UNSET,
         restart: bool = False,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Unpack[llmclients.ChatOptions[AnswerT]],
     ) -> llmclients.Stream[AnswerT]:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
         try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
             overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
             turn = self._turn(messages, options, system, overrides, restart=restart)
-            stream: llmclients.Stream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish)
+            stream: llmclients.Stream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish, tools)
         except ConfigurationError as error:
             headers = None
             raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
@@ -290,6 +301,9 @@ class AsyncConversation(SavedConversation):
         retry: RetryPolicy | int | Unset | None = UNSET,
         run_tools: bool = False,
         max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Unpack[llmclients.ChatOptions[AnswerT]],
     ) -> ChatResponse[AnswerT]:
         """The answer to the next message (or messages), which then are part of the history.
@@ -300,9 +314,10 @@ class AsyncConversation(SavedConversation):
             ConfigurationError: nothing was sent. APIError: the call failed. In both cases the history is as before.
         """
         try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
             overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
             turn = self._turn(messages, options, system, overrides)
-            response: ChatResponse[AnswerT] = await turn.backend.chat(turn.arguments, max_turns if run_tools else None)
+            response: ChatResponse[AnswerT] = await turn.backend.chat(turn.arguments, tools)
         except ConfigurationError as error:
             headers = None
             raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error
@@ -319,13 +334,19 @@ class AsyncConversation(SavedConversation):
         headers: Mapping[str, str] | None = None,
         retry: RetryPolicy | int | Unset | None = UNSET,
         restart: bool = False,
+        run_tools: bool = False,
+        max_turns: int = 8,
+        on_tool_call: llmclients.OnToolCall | None = None,
+        on_tool_result: llmclients.OnToolResult | None = None,
+        raise_tool_errors: bool = False,
         **options: Unpack[llmclients.ChatOptions[AnswerT]],
     ) -> llmclients.AsyncStream[AnswerT]:
         """The same, piece by piece. The turn is part of the history once the stream has come to its end."""
         try:
+            tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
             overrides, headers = Overrides.given(timeout, headers, retry), None  # a traceback would show headers
             turn = self._turn(messages, options, system, overrides, restart=restart)
-            stream: llmclients.AsyncStream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish)
+            stream: llmclients.AsyncStream[AnswerT] = turn.backend.stream(turn.arguments, turn.finish, tools)
         except ConfigurationError as error:
             headers = None
             raise callers_mistake(error, messages, options)  # noqa: B904 - it is the same error

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from llmclients.calls.flow import READ, Drain, Open, Read, Run, Sleep, StartServer, Step, UseConnections, closed_early
+from llmclients.calls.flow import (
+    READ,
+    Drain,
+    NextResult,
+    Open,
+    Read,
+    Run,
+    Sleep,
+    StartServer,
+    StartTools,
+    Step,
+    UseConnections,
+    closed_early,
+)
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
 from llmclients.transports import Response, Transport
 from llmclients.types.response import Chunk
 
 if TYPE_CHECKING:
-    pass
+    from llmclients.calls.threaded_calls import ThreadedCalls
 
 __all__ = ["Driver"]
 
@@ -32,6 +45,7 @@ class Driver(Generic[T]):
         self._run = run
         self._transport = transport
         self._response: Response | None = None
+        self._tools: ThreadedCalls | None = None
 
     def result(self) -> T:
         """What a flow without chunks ends with."""
@@ -106,11 +120,27 @@ class Driver(Generic[T]):
         if isinstance(step, UseConnections):
             self._transport = step.transport
             return None
+        if isinstance(step, StartTools | NextResult):
+            return self._tool_outcome(step)
         assert isinstance(step, StartServer)
         mocked = getattr(self._transport, "endpoint", None)  # in tests, no server is started
         if mocked is not None:
             return mocked
         return step.run()
+
+    def _tool_outcome(self, step: StartTools | NextResult) -> Any:
+        if isinstance(step, StartTools):
+            from llmclients.calls.threaded_calls import ThreadedCalls
+
+            self._tools = ThreadedCalls(step.batch)
+            self._run.check_open()  # from here on, `close` cancels them
+            return None
+        tools = self._tools
+        if tools is None:
+            raise closed_early()
+        outcome = tools.next()
+        self._run.check_open()
+        return outcome
 
     def _release(self) -> None:
         response, self._response = self._response, None
@@ -118,6 +148,9 @@ class Driver(Generic[T]):
             response.close()
 
     def close(self) -> None:
-        """End the flow, wherever it is, and close the response. Idempotent."""
+        """End the flow, wherever it is, close the response, and cancel the tools that run. Idempotent."""
         self._run.close()
         self._release()
+        tools, self._tools = self._tools, None
+        if tools is not None:
+            tools.cancel()

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from llmclients.base_stream import BaseStream
-from llmclients.calls.chat import ChatCall, OnComplete
+from llmclients.calls.arguments import OnComplete
+from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Step
 from llmclients.calls.tracebacks import clear_locals
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
+    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["Stream"]
 
@@ -38,7 +40,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
     """
 
     def __init__(
-        self, call: ChatCall | FallbackCall, transport: Transport, on_complete: OnComplete | None = None
+        self, call: ChatCall | FallbackCall | ToolLoopCall, transport: Transport, on_complete: OnComplete | None = None
     ) -> None:
         super().__init__(call, on_complete)
         self._driver = Driver(self._run, transport)

@@ -179,5 +179,6 @@ def test_a_tool_loop_and_a_conversation_fall_back_as_well() -> None:
     conversation = client.conversation()
     assert conversation.chat("x", tools=[weather], run_tools=True).text == "Rain."
     assert conversation.turns[0].provider == "anthropic"
+    assert len(second.requests) == 2  # each turn asks the first provider first
     with pytest.raises(RateLimitError):
         Client("openai/m", api_key="k", transport=MockTransport(busy), retry=None).chat("x")

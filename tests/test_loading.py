@@ -73,7 +73,7 @@ for kind in (Client, AsyncClient):
 
 
 RARE = (
-    *("asyncio", "difflib", "httpx", "httpx_aiohttp", "aiohttp", "tenacity", "xllamacpp", "pydantic.v1"),
+    *("asyncio", "difflib", "sqlite3", "httpx", "httpx_aiohttp", "aiohttp", "tenacity", "xllamacpp", "pydantic.v1"),
     *("llmclients.async_client", "llmclients.conversation", "llmclients.local.engine", "llmclients.transports.mock"),
 )
 """What a program that makes a `Client` and lets it chat does without."""

@@ -10,15 +10,19 @@ import pytest
 
 from llmclients import AsyncClient, AsyncConversation, AsyncStream, Client, Conversation, Stream
 from llmclients.base_client import BaseClient
+from llmclients.bulk.async_map import AsyncMapResults
+from llmclients.bulk.map import MapResults
 from llmclients.config.client import ClientOptions
 
-PAIRS = [(Client, AsyncClient), (Stream, AsyncStream), (Conversation, AsyncConversation)]
+PAIRS = [(Client, AsyncClient), (Stream, AsyncStream), (Conversation, AsyncConversation), (MapResults, AsyncMapResults)]
 AWAITED = {
     "Client": {"chat", "models", "close", "__aenter__", "__aexit__"},
     "Stream": {"close", "__aenter__", "__aexit__", "__anext__"},
     "Conversation": {"chat"},
+    "MapResults": {"close", "__aenter__", "__aexit__", "__anext__"},
 }
 PER_CALL = ("system", "timeout", "headers", "retry")
+TOOLS = ("run_tools", "max_turns", "on_tool_call", "on_tool_result", "raise_tool_errors")
 PROTOCOLS = {"__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__"}
 
 pairs = pytest.mark.parametrize(("sync", "mirror"), PAIRS, ids=lambda kind: kind.__name__)
@@ -64,7 +68,7 @@ def test_both_have_the_same_public_names(sync: type[Any], mirror: type[Any]) -> 
 
 def test_the_names_are_the_documented_ones() -> None:
     assert set(public(Client)) == {
-        *("chat", "stream", "conversation", "with_options", "models", "close", "__enter__", "__exit__"),
+        *("chat", "stream", "map", "conversation", "with_options", "models", "close", "__enter__", "__exit__"),
     }
     assert set(public(Stream)) == {
         *("response", "open", "text_stream", "objects", "partial", "partial_tool_calls", "close"),
@@ -95,7 +99,7 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
     assert list(found) == ["provider", "transport", "log", "options"]
     assert list(ClientOptions.__annotations__) == [
         *("model", "api_key", "base_url", "region", "model_path", "context_size", "threads", "headers", "timeout"),
-        *("retry", "proxy", "fallback", "defaults", "trust_env", "verify", "cert", "max_response_bytes"),
+        *("retry", "proxy", "fallback", "defaults", "trust_env", "verify", "cert", "max_response_bytes", "limits"),
     ]
     for name in ("provider", "transport", "log", *ClientOptions.__annotations__):
         assert re.search(rf"^ +{name}: ", BaseClient.__init__.__doc__ or "", re.MULTILINE), name
@@ -103,10 +107,10 @@ def test_the_client_s_arguments_are_the_documented_ones() -> None:
     assert found["transport"] == found["log"] == ("KEYWORD_ONLY", None)
     assert found["options"][0] == "VAR_KEYWORD"
     assert [name for name, kind, _, _ in parameters(Client.chat)] == [
-        *("self", "messages", "model", *PER_CALL, "run_tools", "max_turns", "options"),
+        *("self", "messages", "model", *PER_CALL, *TOOLS, "options"),
     ]
     assert [name for name, kind, _, _ in parameters(Client.stream)] == [
-        *("self", "messages", "model", *PER_CALL, "restart", "options"),
+        *("self", "messages", "model", *PER_CALL, "restart", *TOOLS, "options"),
     ]
     assert [name for name, kind, _, _ in parameters(Client.conversation)] == [
         *("self", "system", "model", "messages", "options"),

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from llmclients.calls.flow import READ_BODY, CallState, Flow, Open, ResponseHead, Sleep, StartServer
@@ -35,6 +35,9 @@ from llmclients.transports.base import Clock, HTTPRequest
 from llmclients.types.headers import NO_HEADERS, Headers
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
+
+if TYPE_CHECKING:  # few clients have limits
+    from llmclients.calls.pacing import Paced, Pacer
 
 __all__ = ["RNG", "BaseCall", "CallView", "reading_reply"]
 
@@ -118,6 +121,7 @@ class BaseCall(ABC):
         self._timeout = settings.timeout
         self._request_id: str | None = None
         self._reply_headers: Mapping[str, str] | None = None
+        self._paced: Paced | None = None
         self.state = state or CallState()
         try:
             self._encoded = self._encode(context)
@@ -160,6 +164,8 @@ class BaseCall(ABC):
         if settings.timeout.total is not None and state.deadline is None:
             state.deadline = clock.monotonic() + settings.timeout.total
         retries = Retries(settings.retry, state.deadline, self._rng)
+        if settings.limits is not None:
+            attempt = self._behind_permits(settings.limits, attempt)
         while True:
             if settings.start is not None:  # each time: a server that has ended is started again, at another address
                 endpoint = yield StartServer(settings.start)
@@ -170,6 +176,7 @@ class BaseCall(ABC):
                 return (yield from attempt())
             except APIError as error:
                 failure = error
+            retries.deadline = state.deadline  # a wait for a permit may have moved it
             # Outside the handler: an error raised within it would keep `failure`, and what that shows, as its context.
             decision = _FINAL if self.is_final() else self._decide(retries, failure)
             if decision.wait is None:
@@ -178,6 +185,15 @@ class BaseCall(ABC):
             state.errors.append(self._located(failure).with_traceback(None))
             _log.info("%s; attempt %d follows in %.2f s", state.errors[-1], retries.attempts, decision.wait)
             yield Sleep(decision.wait)
+
+    def _behind_permits(self, pacer: Pacer, attempt: Callable[[], Flow[T]]) -> Callable[[], Flow[T]]:
+        """The attempt, each time when the limits allow it."""
+        from llmclients.calls.pacing import Paced
+
+        request = self._chat_request()
+        max_tokens = None if request is None else request.max_tokens
+        paced = self._paced = Paced(pacer, self._clock, self.state, len(self._encoded.body), max_tokens)
+        return lambda: paced.attempt(attempt)
 
     def _decide(self, retries: Retries, failure: APIError) -> Decision:
         return retries.decide(failure, self._clock.monotonic(), is_restart=self.is_restart())
@@ -200,6 +216,8 @@ class BaseCall(ABC):
         self._request_id = self._reply_headers = None
         head: ResponseHead = yield Open(request, self._timeout, self.state.deadline)
         self._reply_headers = head.headers
+        if self._paced is not None:
+            self._paced.observe(head.headers)
         names = self._settings.codec.request_id_headers
         self._request_id = next(filter(None, map(head.headers.get, names)), None)
         if _log.isEnabledFor(logging.DEBUG):

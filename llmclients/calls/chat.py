@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from llmclients.calls.accumulator import Accumulator
+from llmclients.calls.arguments import ChatArguments, OnComplete
 from llmclients.calls.base import RNG, BaseCall, reading_reply
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import DRAIN, READ, CallState, Flow
-from llmclients.calls.overrides import Overrides
 from llmclients.calls.think_tags import ThinkTags
 from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
@@ -20,40 +20,16 @@ from llmclients.config.fallback import shared_options
 from llmclients.errors import APIError, APIResponseError, InvalidRequestError, StructuredOutputError
 from llmclients.transports.base import Clock, client_closed
 from llmclients.types.choice import Choice
-from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse, Chunk
 
 if TYPE_CHECKING:
+    from llmclients.calls.tool_options import ToolOptions
     from llmclients.types.response_format import ResponseFormat
 
-__all__ = ["Backend", "ChatArguments", "ChatCall", "Connections", "OnComplete", "prepare"]
+__all__ = ["Backend", "ChatCall", "Connections", "prepare"]
 
 _RESTARTED = Chunk.model_construct(restarted=True)  # a validator for one chunk would be built at every start
-
-
-class ChatArguments(NamedTuple):
-    """What a caller asks for, on its way from a client's method to its call.
-
-    Attributes:
-        messages: the client's own copies, checked.
-        model: the model of this call, or None for the client's.
-        options: fields of `ChatRequest`, and the provider's own options, as they were given.
-        state: what the wire keeps over a conversation's turns; empty outside one.
-        restart: whether a stream goes on after a break.
-        overrides: what the call says in place of the client; None: nothing.
-    """
-
-    messages: list[Message]
-    model: str | None = None
-    options: Mapping[str, Any] = {}
-    state: Mapping[str, Any] = {}
-    restart: bool = False
-    overrides: Overrides | None = None
-
-
-OnComplete: TypeAlias = Callable[[ChatResponse], None]
-"""Called with the whole answer when a stream has come to its end."""
 
 
 class Backend(NamedTuple):
@@ -62,14 +38,14 @@ class Backend(NamedTuple):
     Attributes:
         provider: the provider's name.
         new_state: makes what the provider's wire keeps over the turns of a new conversation.
-        chat: gives the answer, or what is awaited for it; with a number, after at most so many turns of the tool loop.
-        stream: gives the stream.
+        chat: gives the answer, or what is awaited for it; with tool options, that of the tool loop.
+        stream: gives the stream; the same.
     """
 
     provider: str
     new_state: Callable[[], dict[str, Any]]
-    chat: Callable[[ChatArguments, int | None], Any]
-    stream: Callable[[ChatArguments, OnComplete], Any]
+    chat: Callable[[ChatArguments, ToolOptions | None], Any]
+    stream: Callable[[ChatArguments, OnComplete, ToolOptions | None], Any]
 
 
 class Connections(Protocol):
@@ -134,6 +110,8 @@ class ChatCall(BaseCall):
     Raises:
         ConfigurationError: the provider's wire cannot carry the request.
     """
+
+    runs_tools = False
 
     def __init__(
         self,

@@ -41,6 +41,8 @@ class FallbackCall:
         transports: what carries each; a client that was given to fall back on has its own. None: the driver's, for all.
     """
 
+    runs_tools = False
+
     def __init__(self, calls: Sequence[_Call], transports: Sequence[Any] | None = None) -> None:
         self._calls = calls
         self._transports = transports or [None] * len(calls)
@@ -93,12 +95,19 @@ class FallbackCall:
             if call is last:
                 break
             try:
-                return (yield from flow(call))
+                return (yield from self._answer(flow(call), carrier))
             except APIError as error:
                 if call.is_final() or (isinstance(error, APITimeoutError) and error.phase == "total"):
                     raise
                 call.state.errors.append(error.with_traceback(None))
-        return (yield from flow(last))
+        return (yield from self._answer(flow(last), carrier))
+
+    def _answer(self, flow: Flow[ChatResponse], carrier: Any) -> Flow[ChatResponse]:
+        """The flow's answer. What follows it, such as the next turn of a tool loop, begins with the first again."""
+        response = yield from flow
+        if carrier is not self._transports[0]:
+            yield UseConnections(self._transports[0])
+        return response
 
     def _move_deadline(self, before: Any, after: Any) -> None:
         """The deadline on the other transport's clock: a test's transport may have one that nobody else goes by."""

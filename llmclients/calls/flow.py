@@ -12,6 +12,8 @@
 #     Drain                reads a complete answer's last bytes off        None; never an error
 #     Sleep                closes the open response, waits                 None
 #     UseConnections       goes on over those of another client            None
+#     StartTools           closes the open response, starts the calls      None
+#     NextResult           waits for a call that was started               its result; see `tool_runner`
 #     a `Chunk`            hands it to the caller, and stops until asked   None
 #
 # So retries, deadlines, fallbacks and breaks are written once, for both clients, and are tested without a socket and
@@ -46,7 +48,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from llmclients.calls.accumulator import Accumulator
 from llmclients.config.values import Timeout
@@ -55,6 +57,9 @@ from llmclients.providers.provider import Endpoint
 from llmclients.transports.base import HTTPRequest
 from llmclients.types.response import Chunk
 
+if TYPE_CHECKING:
+    from llmclients.calls.tool_runner import CallBatch
+
 __all__ = [
     "DRAIN",
     "READ",
@@ -62,12 +67,14 @@ __all__ = [
     "CallState",
     "Drain",
     "Flow",
+    "NextResult",
     "Open",
     "Read",
     "ResponseHead",
     "Run",
     "Sleep",
     "StartServer",
+    "StartTools",
     "Step",
     "UseConnections",
 ]
@@ -134,10 +141,22 @@ class UseConnections:
     transport: Any
 
 
+@dataclass(frozen=True, slots=True)
+class StartTools:
+    """Close the response, and start these calls."""
+
+    batch: CallBatch
+
+
+@dataclass(frozen=True, slots=True)
+class NextResult:
+    """Wait for the next result of the calls that were started, in whatever order they end."""
+
+
 READ = Read(is_streamed=True)
 READ_BODY = Read(is_streamed=False)
 DRAIN = Drain()
-Step: TypeAlias = StartServer | Open | Read | Drain | Sleep | UseConnections
+Step: TypeAlias = StartServer | Open | Read | Drain | Sleep | UseConnections | StartTools | NextResult
 Flow: TypeAlias = Generator[Step | Chunk, Any, T]
 
 

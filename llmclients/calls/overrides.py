@@ -1,27 +1,20 @@
-"""`Overrides`: what one call, or a view of a client, says in the client's place; and a call's own system text."""
+"""`Overrides`: what one call, or a view of a client, says in the client's place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from llmclients.calls.tracebacks import without_our_frames
-from llmclients.config.client import ClientOptions, ClientSettings
+from llmclients.config.client import ClientSettings
 from llmclients.config.environment import check_headers
-from llmclients.config.fallback import REQUEST_FIELDS
-from llmclients.config.hints import hint_for
 from llmclients.config.values import RetryPolicy, Timeout
-from llmclients.errors import ConfigurationError, InvalidRequestError
-from llmclients.types.base import is_plain_text, make_model
-from llmclients.types.messages import Message
 
 if TYPE_CHECKING:
     from llmclients.config.fallback import Fallback
 
-__all__ = ["UNSET", "Overrides", "Unset", "callers_mistake", "checks_messages", "with_system"]
+__all__ = ["UNSET", "Overrides", "Unset"]
 
 
 class Unset(Enum):
@@ -34,27 +27,6 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
-
-
-class _Required:
-    """Stands for messages that were not given."""
-
-    def __repr__(self) -> str:
-        return "<required>"
-
-
-_REQUIRED: Any = _Required()
-MethodT = TypeVar("MethodT", bound=Callable[..., Any])
-
-
-def checks_messages(method: MethodT) -> MethodT:
-    """A method that may be called without `messages`, to say by `callers_mistake` what was given in their place.
-
-    Python would say it before the method runs. For type checkers they are required. It stays the same function: the
-    traceback of a mistake has one frame of ours.
-    """
-    cast(FunctionType, method).__defaults__ = (_REQUIRED,)
-    return method
 
 
 class Overrides:
@@ -119,35 +91,3 @@ class Overrides:
         if self._retry is not None:
             changes["retry"] = self._retry
         return settings._replace(**changes)
-
-
-def with_system(system: str, messages: list[Message]) -> list[Message]:
-    """The messages behind a system text.
-
-    Raises:
-        InvalidRequestError: it is no text; or there is a system message already, and nobody can tell which one counts.
-    """
-    if not isinstance(system, str):
-        raise InvalidRequestError(f"system must be text, not {type(system).__name__}", argument="system")
-    if not system:
-        raise InvalidRequestError("system is empty: leave it out", argument="system")
-    if messages[0].role in ("system", "developer"):
-        raise InvalidRequestError(
-            f"messages begin with a {messages[0].role} message: give that or system=, not both", argument="system"
-        )
-    if is_plain_text(system):
-        return [make_model(Message, role="system", content=system), *messages]
-    try:
-        return [Message("system", system), *messages]
-    except InvalidRequestError as error:
-        raise InvalidRequestError(f"system: {error}", argument="system") from None
-
-
-def callers_mistake(error: ConfigurationError, messages: Any, options: Mapping[str, Any]) -> ConfigurationError:
-    """The error for the public method to raise that was called with these arguments, and has caught `error`."""
-    if messages is _REQUIRED:
-        hints = (hint_for(name, "call", REQUEST_FIELDS, ClientOptions.__annotations__) for name in options)
-        hint = next(filter(None, hints), None) or hint_for("prompt", "call", (), ())
-        error = ConfigurationError(f"there are no messages{hint}", argument="messages")
-        error.__suppress_context__ = True
-    return without_our_frames(error)

@@ -28,6 +28,8 @@ class _Call(Protocol):
     def response_format(self) -> ResponseFormat | None: ...
     @property
     def restarts(self) -> bool: ...
+    @property
+    def runs_tools(self) -> bool: ...
     def response(self) -> ChatResponse: ...
     def misfit(self, reason: str) -> StructuredOutputError: ...
 
@@ -125,6 +127,7 @@ class Objects:
         self._is_list = response_format.is_list
         self._text = text
         self._count = 0
+        self._buffer = call.accumulator.text_buffer
 
     def complete(self) -> Iterable[Any]:
         """The items that are complete by now and were not given yet.
@@ -134,7 +137,14 @@ class Objects:
         """
         if not self._is_list:
             return ()
-        failure = self._text.read(self._call.accumulator.text_buffer)
+        buffer = self._call.accumulator.text_buffer
+        if buffer is not self._buffer:  # the next turn of a tool loop, or an attempt of which nothing was seen yet
+            if self._count:
+                raise self._call.misfit("the model has called tools after its first objects")
+            self._buffer = buffer
+        failure = self._text.read(buffer)
+        if self._call.runs_tools:
+            failure = None  # words before a call; those of the answer itself are told at its end
         reader = self._text.reader
         if failure is None and len(reader.item_ends) == self._count:
             return ()

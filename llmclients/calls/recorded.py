@@ -47,7 +47,10 @@ class RecordedCall(FallbackCall):
     """The same call, which reports its end once."""
 
     def __init__(self, call: ChatCall | FallbackCall, on_end: OnEnd) -> None:
-        super().__init__(call._calls if isinstance(call, FallbackCall) else [call])
+        if isinstance(call, FallbackCall):
+            super().__init__(call._calls, call._transports)
+        else:
+            super().__init__([call])
         self._on_end = on_end
 
     def reply(self) -> Flow[ChatResponse]:

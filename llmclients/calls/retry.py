@@ -56,7 +56,7 @@ class Retries:
 
     def __init__(self, policy: RetryPolicy, deadline: float | None, rng: random.Random) -> None:
         self._policy = policy
-        self._deadline = deadline
+        self.deadline = deadline
         self._rng = rng
         self.attempts = 1
 
@@ -89,7 +89,7 @@ class Retries:
         if wait is None:
             backoff = wait_exponential(multiplier=policy.initial_wait, max=policy.max_wait)(state)
             wait = backoff * (1 - policy.jitter * self._rng.random())
-        if self._deadline is not None and now + wait >= self._deadline:
+        if self.deadline is not None and now + wait >= self.deadline:
             return Decision(None, "the deadline would have passed")
         self.attempts += 1
         return Decision(wait)

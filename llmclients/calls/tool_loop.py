@@ -1,6 +1,6 @@
 """`ToolLoop`: a chat whose tools are called until the model has its answer: what to send, whom to call, when to stop.
 
-No I/O: the clients send what `arguments()` says, and make the calls with `tool_runner`.
+No I/O: `tool_call.ToolLoopCall` sends what `arguments()` says, and `tool_runner` makes the calls.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from llmclients.calls.chat import ChatArguments
+from llmclients.calls.arguments import ChatArguments
+from llmclients.calls.tool_options import ToolOptions
 from llmclients.errors import APIError, APIResponseError, ConfigurationError, InvalidRequestError, ToolLoopError
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.response import ChatResponse, Usage
-from llmclients.types.tools import ToolFailure, as_tools
+from llmclients.types.tools import Tool, ToolFailure, as_tools, is_async_function
 
 __all__ = ["ToolLoop"]
 
@@ -22,19 +23,23 @@ _CUT = ("length", "content_filter")
 
 
 class ToolLoop:
-    """One run. The client sends `arguments()`, makes the calls that `calls()` names, and adds the results.
+    """One run: send `arguments()`, make the calls that `calls()` names, add the results, and so on.
 
     Args:
         arguments: the caller's: the chat so far, and options with `tools` among them.
-        max_turns: how often the model is asked, at the most.
+        options: how it is to run.
+        is_async: whether a task of an event loop runs it.
+
+    Attributes:
+        options: the same.
+        is_parallel: whether calls of one turn may run at the same time.
+        intermediate: the messages of the turns that have ended.
 
     Raises:
-        InvalidRequestError: no tool that can be called, or no such number.
+        InvalidRequestError: no tool that can be called, or one, or a hook, that only `AsyncClient` can.
     """
 
-    def __init__(self, arguments: ChatArguments, max_turns: int) -> None:
-        if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
-            raise InvalidRequestError("max_turns must be a positive whole number", argument="max_turns")
+    def __init__(self, arguments: ChatArguments, options: ToolOptions, *, is_async: bool = False) -> None:
         try:
             tools = as_tools(arguments.options.get("tools") or [])
         except ValueError as error:
@@ -44,20 +49,23 @@ class ToolLoop:
             raise InvalidRequestError("run_tools needs tools that are functions", argument="tools")
         if arguments.options.get("n") not in (None, 1):
             raise InvalidRequestError("run_tools goes on from one answer: ask without n", argument="n")
+        if not is_async:
+            _check_sync(self._tools, options)
         self._arguments = arguments._replace(options={**arguments.options, "tools": tools})
-        self._intermediate: list[Message] = []
         self._usages: list[Usage | None] = []
-        self._max_turns = max_turns
+        self.options = options
+        self.is_parallel = arguments.options.get("parallel_tool_calls") is not False
+        self.intermediate: list[Message] = []
 
     def arguments(self) -> ChatArguments:
         """What to send next. A call that was asked for by `tool_choice` is asked for once, not for ever."""
         arguments = self._arguments
-        if not self._intermediate:
+        if not self.intermediate:
             return arguments
         options = dict(arguments.options)
         if options.get("tool_choice") not in (None, "auto", "none"):
             options["tool_choice"] = None
-        return arguments._replace(messages=[*arguments.messages, *self._intermediate], options=options)
+        return arguments._replace(messages=[*arguments.messages, *self.intermediate], options=options)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -69,15 +77,14 @@ class ToolLoop:
         try:
             yield
         except ConfigurationError as error:
-            if not self._intermediate:
+            if not self.intermediate:
                 raise
             response = self.finished(ChatResponse())
             raise ToolLoopError(f"what the tools returned cannot be sent: {error}", response=response) from error
         except APIError as error:
-            if not self._intermediate:
+            if not self.intermediate:
                 raise
-            partial = (error.partial or ChatResponse()).model_copy(update={"intermediate_messages": self._intermediate})
-            failure = error.copy_with(partial=partial)
+            failure = error.copy_with(partial=self.so_far(error.partial or ChatResponse()))
         else:
             return
         raise failure  # outside the handler, so that the copy does not have the error itself as its context
@@ -89,7 +96,7 @@ class ToolLoop:
 
         Raises:
             ToolLoopError: this was the last turn, but it is no answer. Or it ended in a way that leaves no answer: with
-                calls of which nobody knows whether they are whole, or without calls and text.
+                calls of which nobody knows whether they are whole, or with neither calls nor text.
         """
         self._usages.append(response.usage)
         reason = response.finish_reason
@@ -103,8 +110,8 @@ class ToolLoop:
             self._check_turns(response, "has not ended its turn")
             return []  # the provider's own tools are at work; it runs no calls of ours half-way
         if not asked:
-            if not response.text and reason in ("error", "tool_calls", None):
-                raise self._failed(response, "the answer is empty, and ended badly")
+            if not response.text.strip():
+                raise self._failed(response, "the answer is empty")
             return None
         if reason == "error":
             raise self._failed(response, f"the model asks for {asked}, but its answer ended badly: nothing was called")
@@ -112,8 +119,8 @@ class ToolLoop:
         return response.tool_calls
 
     def _check_turns(self, response: ChatResponse, what: str) -> None:
-        if len(self._usages) >= self._max_turns:
-            message = f"after {self._max_turns} turns (max_turns) the model {what}"
+        if len(self._usages) >= self.options.max_turns:
+            message = f"after {self.options.max_turns} turns (max_turns) the model {what}"
             raise ToolLoopError(message, response=self.finished(response))
 
     def _failed(self, response: ChatResponse, what: str) -> ToolLoopError:
@@ -149,13 +156,42 @@ class ToolLoop:
             call if call.is_readable else call.model_copy(update={"arguments_text": "{}"})
             for call in response.tool_calls  # some wires cannot carry what is no JSON, and its result says what it was
         ]
-        self._intermediate += [response.message.model_copy(update={"tool_calls": calls or None}), *results]
+        self.intermediate += [response.message.model_copy(update={"tool_calls": calls or None}), *results]
 
     def finished(self, response: ChatResponse) -> ChatResponse:
         """The answer, with what came before it and the token counts of all turns."""
-        response.intermediate_messages = self._intermediate
+        response.intermediate_messages = self.intermediate
         response.usage = _sum(self._usages)
         return response
+
+    def so_far(self, response: ChatResponse, *, is_counted: bool = False) -> ChatResponse:
+        """A turn that has not ended, or not well, as a response: with what came before it, and the tokens known.
+
+        Args:
+            is_counted: whether `calls` has seen it.
+        """
+        usages = [*self._usages, *([] if is_counted else [response.usage])]
+        return response.model_copy(
+            update={
+                "intermediate_messages": [*self.intermediate],
+                "usage": _sum([usage for usage in usages if usage is not None]),
+            }
+        )
+
+
+def _check_sync(tools: dict[str, Tool], options: ToolOptions) -> None:
+    """Refuse what waits for an event loop that `Client` does not have."""
+    for name in ("on_tool_call", "on_tool_result"):
+        if is_async_function(getattr(options, name)):
+            raise InvalidRequestError(
+                f"{name} is async: Client takes a plain function, AsyncClient both", argument=name
+            )
+    for tool in tools.values():
+        if tool.needs_async_client:
+            raise InvalidRequestError(
+                f"the tool {tool.name} is of an MCP session, which lives in an event loop: use AsyncClient there",
+                argument="tools",
+            )
 
 
 def _sum(usages: Sequence[Usage | None]) -> Usage | None:

@@ -1,95 +1,146 @@
-"""Makes the calls of tools that a model asks for, and tells each result, or failure, as a message."""
+"""Makes the calls of tools that one turn asks for: in threads, or as tasks; and asks the caller's hooks about them."""
 
-# A tool is any function of the caller: it may wait, raise, return an awaitable, or start an event loop. The synchronous
-# client makes calls one after another in its own thread, and runs an async function in an event loop of its own. The
-# asynchronous one makes the calls of a turn together: async functions as tasks, the others in threads.
+# Theory of operation
+# -------------------
+# A tool is any function of the caller: it may wait, raise, return an awaitable, or start an event loop. A `CallBatch`
+# is the calls of one turn; a driver makes `ThreadedCalls` or `TaskCalls` of it, and asks for one result after another:
+#
+#     first `next()`   `on_tool_call` is asked about each call, in order. Nothing is called before all are decided, so
+#                      that a hook may stop it all by raising. A denied call has its result at once.
+#     then             the calls run: together; with `parallel_tool_calls=False` one by one, as results are asked for
+#     each `next()`    waits for one to end, in whatever order; `on_tool_result` is asked; (index of the call, result)
+#
+# Hooks run in the thread, or task, that asks for results, never two at a time. `next()` returns, and does not raise,
+# what a hook raises, or a tool where `raise_tool_errors` is set: an exception of the caller's may be of any class, and
+# must not be taken for an error of the driver's own. Others are cancelled before. What is no `Exception` (an interrupt,
+# a cancellation) is raised, as everywhere.
+#
+# Threads: one call runs in the thread that asks; several in `MAX_THREADS` threads of their own, each call in a copy of
+# that thread's context variables. They are daemons, so that Ctrl-C ends a program whose tool hangs. Python cannot stop
+# a function in a thread: cancelled, it runs on, and nobody looks at its result. An async function has an event loop of
+# its own, and is cancelled there. `cancel` may come from any thread.
+#
+# Tasks: async functions are tasks, the others run in the loop's threads (`asyncio.to_thread`). `close`, and a
+# cancellation of the task that waits, cancel them and wait until they have ended.
 
 from __future__ import annotations
 
 import inspect
+import logging
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 from pydantic_core import to_json
 
 from llmclients.calls.tool_loop import ToolLoop
-from llmclients.types.content import MediaPart, TextPart
-from llmclients.types.messages import Message, ToolCall
-from llmclients.types.tools import ToolFailure
+from llmclients.errors import ToolLoopError, one_line
+from llmclients.types.content import MediaPart, Part, TextPart
+from llmclients.types.messages import Message, ToolCall, ToolResult
+from llmclients.types.tools import ToolDenied, ToolFailure
 
-__all__ = ["arun_call", "result_message", "run_call"]
+__all__ = ["CallBatch", "result_content", "result_message"]
 
+_log = logging.getLogger("llmclients")
 
-def result_message(call: ToolCall, result: Any, *, is_error: bool = False) -> Message:
-    """What a call returned, as the message that tells the model: text and parts as they are, the rest as JSON."""
-    content: Any
-    if isinstance(result, str):
-        content = result
-    elif isinstance(result, TextPart):
-        content = result.text
-    elif isinstance(result, MediaPart):
-        content = [result]
-    elif isinstance(result, list) and result and all(isinstance(part, TextPart | MediaPart) for part in result):
-        content = result
-    else:
-        content = to_json(result, fallback=str).decode()
-    return Message("tool", content, name=call.name, tool_call_id=call.id, is_error=is_error)
+_MAX_LINE = 2000
+"""In characters: what is logged of a failure, and what the model is told of it."""
 
 
-def failure_message(call: ToolCall, error: Exception) -> Message:
-    """What the model is told of a call that failed."""
-    text = str(error) if isinstance(error, ToolFailure) else f"{type(error).__name__}: {error}"
-    sendable = text.encode("utf-8", "replace").decode()  # the model may have made half a surrogate pair
-    return result_message(call, f"Error: {sendable}", is_error=True)
+def result_message(call: ToolCall, result: ToolResult) -> Message:
+    """What tells the model: it names the call as the model made it, whatever was called in its place."""
+    return Message("tool", result.content, name=call.name, tool_call_id=call.id, is_error=result.is_error)
 
 
-def run_call(loop: ToolLoop, call: ToolCall) -> Message:
-    """Make a call and wait for it; the message that tells its result, or its failure."""
-    try:
-        result = loop.make(call)
-        if inspect.isawaitable(result):
-            result = _waited_for(result)
-        return result_message(call, result)
-    except Exception as error:  # noqa: BLE001 - a tool may fail in any way, and the model is to know
-        return failure_message(call, error)
+def result_content(value: Any) -> str | list[Part]:
+    """What a function returned, as the model is told it: text and parts as they are, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, TextPart):
+        return value.text
+    if isinstance(value, MediaPart):
+        return [value]  # type: ignore[list-item]  # one of its four kinds
+    if isinstance(value, list) and value and all(isinstance(part, TextPart | MediaPart) for part in value):
+        return value
+    return to_json(value, fallback=str).decode()
 
 
-async def arun_call(loop: ToolLoop, call: ToolCall) -> Message:
-    """The same, awaited; a function that is not async runs in a thread, and does not hold up the others."""
-    import asyncio
+class CallBatch:
+    """The calls of one turn, and what is the same whoever makes them.
 
-    try:
-        if loop.is_async(call):
-            result, failure = loop.make(call), None
-        else:
-            result, failure = await asyncio.to_thread(_made, loop, call)
-        if failure is not None:
-            return failure_message(call, failure)
-        if inspect.isawaitable(result):
-            result = await result
-        return result_message(call, result)
-    except Exception as error:  # noqa: BLE001
-        return failure_message(call, error)
+    Args:
+        without_secrets: puts stars in place of the client's own secrets.
+    """
 
+    def __init__(self, loop: ToolLoop, calls: list[ToolCall], without_secrets: Callable[[str], str]) -> None:
+        self.loop = loop
+        self.calls = calls
+        self.is_parallel = loop.is_parallel
+        self._without_secrets = without_secrets
 
-def _made(loop: ToolLoop, call: ToolCall) -> tuple[Any, Exception | None]:
-    """What the call gives, or why not: asyncio waits for ever for a thread that ends with a StopIteration."""
-    try:
-        return loop.make(call), None
-    except Exception as error:  # noqa: BLE001
-        return None, error
+    def decided(self, call: ToolCall, decision: Any) -> ToolCall | ToolResult:
+        """What `on_tool_call` has made of a call: the one to make, or the result of one that is not made.
 
+        Args:
+            call: as the hook had it, and may have changed it.
 
-def _waited_for(awaitable: Any) -> Any:
-    """An awaitable's result, in a loop of its own: in this thread, or beside it where that runs one already."""
-    import asyncio
-    from concurrent.futures import ThreadPoolExecutor
+        Raises:
+            ToolLoopError: it returned something that means nothing.
+        """
+        if decision is None:
+            return call
+        if isinstance(decision, ToolCall):
+            return decision.model_copy(update={"id": call.id})
+        if isinstance(decision, ToolDenied):
+            reason = one_line(decision.reason, _MAX_LINE)
+            content = f"Error: the call was denied{': ' if reason else ''}{reason}"
+            return ToolResult(call.id, call.name, content, is_error=True, call=call)
+        raise self._meaningless(
+            "on_tool_call", "None (make the call), a ToolCall (make this one) or a ToolDenied (make none)", decision
+        )
 
-    async def main() -> Any:
-        return await awaitable
+    def changed(self, result: ToolResult, outcome: Any) -> ToolResult:
+        """What `on_tool_result` has made of a result.
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(main())
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, main()).result()
+        Raises:
+            ToolLoopError: it returned something that means nothing.
+            InvalidRequestError: a text that no wire can carry.
+        """
+        if outcome is None:
+            return result
+        if isinstance(outcome, str):
+            return ToolResult(result.id, result.name, outcome, is_error=result.is_error, call=result.call)
+        if isinstance(outcome, ToolResult):
+            return outcome.model_copy(update={"id": result.id})
+        raise self._meaningless("on_tool_result", "None (leave it), a ToolResult or a text", outcome)
+
+    def _meaningless(self, hook: str, meant: str, value: Any) -> ToolLoopError:
+        kind = type(value).__name__
+        if inspect.iscoroutine(value):
+            value.close()  # one that nobody awaits is a warning
+            kind += ", which only AsyncClient awaits"
+        return ToolLoopError(f"{hook} returns {meant}, not {kind}")
+
+    def to_raise(self, result: ToolResult) -> Exception | None:
+        """The error that is raised instead of the result's being told. What the model did wrong is none."""
+        error = result.error
+        asked = self.loop.options.raise_tool_errors and result.is_error
+        return error if asked and isinstance(error, Exception) and type(error) is not ToolFailure else None
+
+    def result(self, call: ToolCall, value: Any) -> ToolResult:
+        """What a call returned."""
+        return ToolResult(call.id, call.name, result_content(value), call=call)
+
+    def failure(self, call: ToolCall, error: Exception) -> ToolResult:
+        """What the model is told of a call that failed, in one line; and the log, with the traceback for who debugs."""
+        is_ours = isinstance(error, ToolFailure)
+        try:
+            text = str(error) if is_ours else f"{type(error).__name__}: {error}"
+        except Exception:  # noqa: BLE001 - of a class of the caller's
+            text = type(error).__name__
+        line = one_line(self._without_secrets(text), _MAX_LINE)
+        level = logging.INFO if type(error) is ToolFailure else logging.WARNING
+        _log.log(level, "the call of the tool %s failed: %s", one_line(call.name, 200), line)
+        if _log.isEnabledFor(logging.DEBUG) and type(error) is not ToolFailure:
+            _log.debug("%s", self._without_secrets("".join(traceback.format_exception(error))))
+        return ToolResult(call.id, call.name, f"Error: {line}", is_error=True, call=call, error=error)

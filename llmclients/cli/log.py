@@ -81,7 +81,9 @@ def export(identifier: str | None, format_name: str) -> int:
             for line in history.export_jsonl(known):
                 print(line)
             return 0
-        found = [history.conversation(identifier)] if identifier is not None else history.conversations(limit=-1)[::-1]
+        found = (
+            [history.conversation(identifier)] if identifier is not None else history.conversations(limit=None)[::-1]
+        )
         print("\n".join(map(history.export_markdown, found)), end="")
     return 0
 

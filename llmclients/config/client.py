@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from typing_extensions import Unpack
 
@@ -33,6 +33,9 @@ from llmclients.types.base import make_model
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 
+if TYPE_CHECKING:  # few clients have limits
+    from llmclients.bulk.limits import Limits
+
 __all__ = ["ClientOptions", "ClientSettings"]
 
 
@@ -56,9 +59,13 @@ class ClientOptions(TypedDict, total=False):
     verify: bool | str | os.PathLike[str]
     cert: ClientCertificate | None
     max_response_bytes: int
+    limits: Limits | None
 
 
-_FIRST_PROVIDER_ONLY = ("model", "api_key", "base_url", "region", *SERVER_OPTIONS, "headers", "fallback", "defaults")
+_FIRST_PROVIDER_ONLY = (
+    *("model", "api_key", "base_url", "region", *SERVER_OPTIONS),
+    *("headers", "fallback", "defaults", "limits"),
+)
 """What says nothing to the providers to fall back on: `headers` may hold a key, and that is for the first provider.
 `defaults` are handed on by each call, as far as they concern others."""
 
@@ -78,6 +85,7 @@ class ClientSettings(NamedTuple):
         key_source: where the key, or a token in its place, comes from.
         has_caller_headers: whether `headers` has some of the caller's.
         unusable: why no call can be made, where pickling has taken the key away.
+        limits: what the calls ask for their permits, a `calls.pacing.Pacer`; None: nobody.
     """
 
     provider: Provider
@@ -100,6 +108,7 @@ class ClientSettings(NamedTuple):
     key_source: KeySource = "none"
     has_caller_headers: bool = False
     unusable: str | None = None
+    limits: Any = None
 
     @classmethod
     def from_arguments(cls, provider: str = "local", **options: Unpack[ClientOptions]) -> ClientSettings:
@@ -140,6 +149,7 @@ class ClientSettings(NamedTuple):
             option_defaults=option_defaults(found, address),
             key_source=_key_source(found, options, key),
             has_caller_headers=bool(options.get("headers")),
+            limits=_limits(options),
         )
         settings = with_defaults(settings, options.get("defaults"))
         if start is not None and model:
@@ -273,3 +283,12 @@ def _transport_settings(options: ClientOptions) -> TransportSettings:
         cert=client_certificate(options.get("cert")),
         max_response_bytes=limit,
     )
+
+
+def _limits(options: ClientOptions) -> Limits | None:
+    limits = options.get("limits")
+    if limits is not None and not hasattr(limits, "enter"):
+        raise ConfigurationError(
+            f"limits must be llmclients.bulk.Limits(…), not {type(limits).__name__}", argument="limits"
+        )
+    return limits

@@ -110,7 +110,7 @@ def hint_of_field(name: str) -> str:
 
 def _of_place(name: str, place: ClientPlace, options: Collection[str], arguments: Collection[str]) -> str | None:
     """What is said of an argument that exists, but not here."""
-    of_client = name in arguments or name in ("transport", "log")
+    of_client = name in arguments or name == "transport"
     if place == "call":
         if of_client and name not in options and name not in _OF_A_CALL:
             return f"it is an argument of the client, Client(…, {name}=…)"

@@ -109,7 +109,8 @@ class Conversations:
             options: of its calls; values that JSON has.
         """
         now = time.time()
-        values = (_new_id(now), title and _one_line(title), now, now, provider, model, system, source, as_json(dict(options or {})))
+        title = title and _one_line(title)
+        values = (_new_id(now), title, now, now, provider, model, system, source, as_json(dict(options or {})))
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO conversation (id, title, created, updated, provider, model, system, source, options) "
@@ -120,7 +121,7 @@ class Conversations:
 
     def conversations(
         self,
-        limit: int = 50,
+        limit: int | None = 50,
         *,
         before: StoredConversation | str | None = None,
         search: str | None = None,
@@ -129,7 +130,7 @@ class Conversations:
         """The conversations that were used last, the last one first.
 
         Args:
-            limit: how many, at the most.
+            limit: how many, at the most; None for all.
             before: the last one of the page before this one.
             search: only those with this in the title or a turn, as `search` reads it.
             source: only those that this source began.
@@ -149,7 +150,7 @@ class Conversations:
         rows = self._database.rows(
             f"SELECT {CONVERSATION_COLUMNS} FROM conversation AS c WHERE {' AND '.join(conditions)} "
             "ORDER BY c.updated DESC, c.number DESC LIMIT ?",
-            (*values, limit),
+            (*values, -1 if limit is None else limit),
         )
         return [as_conversation(row) for row in rows]
 

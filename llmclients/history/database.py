@@ -9,11 +9,10 @@
 # `synchronous = NORMAL`: what is committed is handed to the system, which outlives a killed process; it is on the disk
 # after the next checkpoint. A power cut may cost the last moments, and never damages the file.
 #
-# A child that was forked must not use its parent's connection, nor close it: it makes one of its own.
+# The connection is closed while the process forks (`forks.py`), and made again by who needs it next, parent or child.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -23,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from llmclients.errors import ConfigurationError, LLMClientError
+from llmclients.history.forks import ForkAware
 from llmclients.history.paths import create_private
 from llmclients.history.schema import APPLICATION_ID, MIGRATIONS
 
 __all__ = ["ConversationNotFoundError", "DamagedHistoryError", "Database", "HistoryError"]
 
 _PATIENCE = 10.0  # seconds
-_inherited: list[sqlite3.Connection] = []  # a parent's: kept, as to drop one would close it
 
 
 class HistoryError(LLMClientError):
@@ -44,7 +43,7 @@ class ConversationNotFoundError(HistoryError, ConfigurationError):
     """There is no conversation with that id, no turn, or several begin like that."""
 
 
-class Database:
+class Database(ForkAware):
     """The history's tables, and transactions on them. May be shared by threads.
 
     Args:
@@ -57,8 +56,9 @@ class Database:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._process = os.getpid()
+        self._is_closed = False
         self._connection: sqlite3.Connection | None = self._open()
+        super().__init__()
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """All rows that a query finds."""
@@ -102,12 +102,20 @@ class Database:
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        if os.getpid() != self._process:
-            return  # the parent's
         with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+            self._is_closed = True
+            self._disconnect()
+
+    def before_fork(self) -> None:
+        self._lock.acquire()
+        if self.path is not None and self._connection is not None and not self._connection.in_transaction:
+            self._disconnect()
+
+    def after_fork(self, *, in_child: bool) -> None:
+        if in_child:
+            self._lock = threading.RLock()
+        else:
+            self._lock.release()
 
     def __del__(self) -> None:
         if hasattr(self, "_connection"):
@@ -116,23 +124,20 @@ class Database:
 
     @contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:
-        if os.getpid() != self._process:
-            self._leave_parent()
         with self._lock:
-            if self._connection is None:
+            if self._is_closed:
                 raise HistoryError("the history is closed")
+            if self._connection is None:
+                self._connection = self._open()
             try:
                 yield self._connection
             except sqlite3.Error as error:
                 raise self._as_history_error(error) from error
 
-    def _leave_parent(self) -> None:
-        """In a forked child: a lock that nobody holds, and a connection of its own."""
-        self._lock = threading.RLock()
-        self._process = os.getpid()
-        if self._connection is not None and self.path is not None:
-            _inherited.append(self._connection)
-            self._connection = self._open()
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _open(self) -> sqlite3.Connection:
         path = self.path

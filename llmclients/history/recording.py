@@ -30,9 +30,10 @@ from llmclients.calls.recorded import CallReport, RecordedCall
 from llmclients.errors import ConfigurationError
 from llmclients.history.answer import answer_columns, as_json, error_columns, errors_as_json, storable
 from llmclients.history.database import HistoryError
+from llmclients.history.media import stored_parts
 from llmclients.history.paths import history_path
 from llmclients.history.store import History
-from llmclients.history.tree import add_message, add_turn, message_columns
+from llmclients.history.tree import add_message, add_turn
 from llmclients.types.messages import Message
 
 if TYPE_CHECKING:
@@ -155,8 +156,8 @@ def _known_branch(
 
 def _chain(before: bytes, message: Message) -> bytes:
     """The hash of a message and all before it."""
-    columns, _ = message_columns(message)
     calls = [(call.name, call.arguments_text) for call in message.tool_calls or []]
-    parts = columns["parts"] if any(part.type != "text" for part in message.parts) else None
+    has_media = isinstance(message.content, list) and any(part.type != "text" for part in message.content)
+    parts = stored_parts(message.parts)[0] if has_media else None
     seen = as_json([message.role, message.text, parts, calls])
     return hashlib.blake2b(before + seen.encode(), digest_size=16).digest()

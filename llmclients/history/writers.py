@@ -17,6 +17,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from llmclients.history.forks import ForkAware
+
 __all__ = ["Writers"]
 
 if os.name == "nt":
@@ -31,7 +33,7 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the open file: two in one process differ
 
 
-class Writers:
+class Writers(ForkAware):
     """The lock of this process's writer, and those of others.
 
     Args:
@@ -42,7 +44,7 @@ class Writers:
         self._history = history
         self._name: str | None = None
         self._file: int | None = None
-        self._process = os.getpid()
+        super().__init__()
 
     def name(self) -> str:
         """This process's writer, whose lock is held from now on.
@@ -50,9 +52,6 @@ class Writers:
         Raises:
             OSError: the lock file cannot be made.
         """
-        if self._process != os.getpid():  # forked: the lock is the parent's, and this copy of it nobody's
-            self._release(remove=False)
-            self._process = os.getpid()
         if self._name is None:
             name = secrets.token_hex(8)
             file = os.open(self._path(name), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
@@ -62,7 +61,7 @@ class Writers:
 
     def is_alive(self, name: str) -> bool:
         """Whether the process of this writer still has the history open. The lock file of a dead one is removed."""
-        if name == self._name and self._process == os.getpid():
+        if name == self._name:
             return True
         path = self._path(name)
         try:
@@ -84,7 +83,17 @@ class Writers:
 
     def close(self) -> None:
         """Give the lock up. Idempotent."""
-        self._release(remove=self._process == os.getpid())
+        self._release(remove=True)
+
+    def before_fork(self) -> None: ...
+
+    def after_fork(self, *, in_child: bool) -> None:
+        if in_child:  # the lock is the parent's; a copy of its open file would keep it when the parent has ended
+            self._release(remove=False)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self.close()
 
     def _release(self, *, remove: bool) -> None:
         name, file = self._name, self._file

@@ -68,6 +68,8 @@ def _params(engine: Any, order: dict[str, Any]) -> Any:
     params = engine.CommonParams()
     params.model.path = order["weights"]
     params.model_alias = {order["name"]}  # else every answer would name the model by the file's whole path
+    if order["chat_template"] is not None:
+        params.chat_template = order["chat_template"]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [order["key"]]

@@ -1,4 +1,4 @@
-"""Reads from the head of a GGUF file how many tokens its model was made for.
+"""Reads from the head of a GGUF file how many tokens its model was made for, and its chat template.
 
 The format: ggml's documentation of GGUF, "File Structure". Numbers are little-endian; strings have their length before
 them. A file may come from anywhere: nothing of what it says is believed to be there.
@@ -6,17 +6,20 @@ them. A file may come from anywhere: nothing of what it says is believed to be t
 
 from __future__ import annotations
 
+import mmap
 import struct
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["MAGIC", "context_length"]
+__all__ = ["MAGIC", "context_length", "text_value"]
 
 MAGIC = b"GGUF"
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """By the type's number: how `struct` reads it."""
 _STRING, _ARRAY = 8, 9
 _MAX_KEY_BYTES = 65535
+_MAX_HEAD_BYTES = 64 * 1024 * 1024
+"""Where a key is looked for. Vocabularies take up to 20 MB of the head."""
 
 
 def context_length(path: Path) -> int | None:
@@ -37,6 +40,34 @@ def context_length(path: Path) -> int | None:
         except (struct.error, KeyError, OverflowError, ValueError):
             pass
     return None
+
+
+def text_value(path: Path, key: str) -> str | None:
+    """The text that the file has under a key; None if it has none, or is damaged.
+
+    The key is searched for, not walked to: that would read a hundred thousand words of the vocabulary, one by one. It
+    has its length before it and its type behind it, so that nothing else looks like it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        try:
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as head:
+                entry = _text_entry(key)
+                found = head.find(entry, 0, _MAX_HEAD_BYTES)
+                if found < 0:
+                    return None
+                start = found + len(entry) + 8
+                (size,) = struct.unpack("<Q", head[start - 8 : start])
+                text = head[start : start + size]
+        except (struct.error, ValueError, OverflowError):  # ValueError: the file is empty
+            return None
+    return text.decode("utf-8", "replace") if len(text) == size else None
+
+
+def _text_entry(key: str) -> bytes:
+    return struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I", _STRING)
 
 
 def _number(stream: BinaryIO, code: str) -> int:

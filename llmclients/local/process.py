@@ -18,6 +18,7 @@ from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from llmclients.errors import ConfigurationError, LLMClientError
+from llmclients.local.chat_template import chat_template
 from llmclients.local.gguf import context_length
 from llmclients.local.packages import ENGINE_PACKAGE, INSTALL_COMMAND
 from llmclients.local.weights import cached_weights
@@ -117,6 +118,7 @@ class EngineProcess:
             "weights": str(order.weights),
             "name": order.name,
             "key": self.key,
+            "chat_template": chat_template(order.weights),
             "slots": _SLOTS,
             "context_size": order.context_size or _DEFAULT_CONTEXT_SIZE,
             "threads": order.threads or _default_threads(),

@@ -17,12 +17,7 @@ BUILT_IN: tuple[Provider, ...] = (
         default_model="SmolLM2-135M-Instruct",
         model_aliases={"smollm2": "SmolLM2-135M-Instruct"},
         working=True,
-        # Its prompt has no place for tools, and the engine drops what has none.
-        dialect=chat_dialect(
-            unsupported=("tools", "tool_choice", "parallel_tool_calls", *rare_but("n", "logit_bias")),
-            parts=(),
-            strict_rules=None,
-        ),
+        dialect=chat_dialect(unsupported=rare_but("n", "logit_bias"), parts=(), strict_rules=None),
         notes="A small model on this machine, in a process of its own. Needs the `local` extra.",
     ),
     Provider(

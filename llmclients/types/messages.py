@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pydantic import StrictBool, field_validator, model_serializer, model_validator
+from pydantic import Field, StrictBool, field_validator, model_serializer, model_validator
 from typing_extensions import TypedDict
 
 from llmclients.errors import APIResponseError, InvalidRequestError
@@ -17,7 +17,7 @@ from llmclients.types.printing import Pairs
 from llmclients.types.strict_json import load_strict_json
 from llmclients.types.text_model import TextModel
 
-__all__ = ["Message", "MessageDict", "MessageLike", "Messages", "Role", "ToolCall", "as_messages"]
+__all__ = ["Message", "MessageDict", "MessageLike", "Messages", "Role", "ToolCall", "ToolResult", "as_messages"]
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -99,6 +99,45 @@ class ToolCall(Model):
             return isinstance(self.arguments, dict)
         except APIResponseError:
             return False
+
+
+class ToolResult(Model):
+    """What came of a call that `run_tools` has made: a chunk's `tool_result`, and what `on_tool_result` sees.
+
+    Attributes:
+        id: the call's.
+        name: the function's.
+        content: what the model is told: text, or a list of parts.
+        is_error: whether the call failed, or was denied.
+        call: the call as it was made, with the arguments that `on_tool_call` may have changed.
+        error: the exception that the function raised; never saved.
+    """
+
+    id: Text
+    name: Text
+    content: Text | list[Part] = ""
+    is_error: StrictBool = False
+    call: ToolCall | None = None
+    error: Any = Field(default=None, exclude=True, repr=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            id: str,
+            name: str,
+            content: str | list[Part] = "",
+            is_error: bool = False,
+            call: ToolCall | None = None,
+            error: Exception | None = None,
+        ) -> None: ...
+
+    @property
+    def text(self) -> str:
+        """The text alone, parts joined without a separator."""
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content if isinstance(part, TextPart))
+        return self.content
 
 
 def _from_chat_completions(call: Mapping[str, Any]) -> dict[str, Any]:

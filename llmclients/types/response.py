@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from llmclients.types.base import Model, make_model
 from llmclients.types.choice import Choice, FinishReason, OtherPart, TokenLogprob, as_message
 from llmclients.types.headers import NO_HEADERS
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.messages import Message, ToolCall, ToolResult
 from llmclients.types.parsed import AnswerT, HasParsed, ParsedT
 from llmclients.types.printing import Pairs
 from llmclients.types.text_model import TextModel
@@ -29,6 +29,7 @@ __all__ = [
     "ToolCallDelta",
     "Usage",
     "make_chunk",
+    "make_result_chunk",
     "make_text_chunk",
     "make_usage",
 ]
@@ -87,6 +88,7 @@ class Chunk(TextModel):
         other_choices: of an answer with several choices, the pieces of those besides the first, each with its `index`.
             All else in a chunk is the first choice's.
         index: of a piece in `other_choices`, which choice it belongs to.
+        tool_result: with `run_tools`, what came of a call, and nothing else; the model's next turn follows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -106,6 +108,7 @@ class Chunk(TextModel):
     other_parts: Sequence[OtherPart] = ()
     other_choices: Sequence[Chunk] = ()
     index: int = 0
+    tool_result: ToolResult | None = None
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -116,7 +119,9 @@ class Chunk(TextModel):
     def _shown(self) -> Pairs:
         yield None, self.text
         yield from _set_members(
-            self, "role", "reasoning", "tool_calls", "other_parts", "finish_reason", "model", "usage", "other_choices"
+            self,
+            *("role", "reasoning", "tool_calls", "tool_result", "other_parts", "finish_reason", "model", "usage"),
+            "other_choices",
         )
         if self.index:
             yield "index", self.index
@@ -293,4 +298,11 @@ def make_chunk(
     members["provider_data"] = provider_data
     members["other_parts"] = other_parts
     members["other_choices"] = other_choices
+    return chunk
+
+
+def make_result_chunk(result: ToolResult) -> Chunk:
+    """The chunk that tells what came of a call."""
+    chunk = make_text_chunk("", None, None, None)
+    chunk.__dict__["tool_result"] = result
     return chunk

@@ -20,7 +20,7 @@ from llmclients.types.schema_rules import SchemaRules
 from llmclients.types.signatures import evaluate_signature, parameters_schema, validate_arguments
 from llmclients.types.strict_schema import strict_schema
 
-__all__ = ["MAX_TOOLS", "Tool", "ToolFailure", "as_tools"]
+__all__ = ["MAX_TOOLS", "Tool", "ToolDenied", "ToolFailure", "as_tools", "is_async_function"]
 
 MAX_TOOLS = 1024
 """How many tools a request may have. OpenAI takes 128, the others say no number."""
@@ -30,6 +30,20 @@ _NAME_PATTERN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,127}")
 
 class ToolFailure(Exception):
     """A call of a tool gave no result; the message is for the model to read."""
+
+
+class ToolDenied(Exception):
+    """A call of a tool is not to be made: what `on_tool_call` returns, or raises. The model is told the reason."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def is_async_function(function: Any) -> bool:
+    """Whether calling it gives something to await, as far as one can tell before."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 class Tool(Model):
@@ -79,7 +93,8 @@ class Tool(Model):
 
         A function's description and its parameters' come from its docstring, their types from its signature. A dict is
         chat completions' `{"type": "function", "function": {…}}`, or has `name`, `description` and `parameters` (or
-        `input_schema`) itself.
+        `input_schema`) itself. An `mcp.types.Tool` is a tool without a function: `llmclients.mcp.mcp_tools` gives those
+        that can be called.
 
         Raises:
             InvalidRequestError: it is none of these, or has no JSON Schema.
@@ -88,6 +103,8 @@ class Tool(Model):
             return tool
         if isinstance(tool, Mapping):
             return cls._from_dict(tool)
+        if isinstance(tool, BaseModel) and "inputSchema" in (described := _as_protocol(tool)):
+            return cls._from_dict(described)
         if isinstance(tool, type) and issubclass(tool, BaseModel):
             with _schema_errors(tool.__name__):
                 schema = finite_schema(tool.model_json_schema())
@@ -112,8 +129,11 @@ class Tool(Model):
             fields |= inner
         elif inner is not None:
             fields["function"] = inner
-        if "input_schema" in fields:
-            fields["parameters"] = fields.pop("input_schema")
+        for name in ("input_schema", "inputSchema"):
+            if name in fields:
+                fields["parameters"] = fields.pop(name)
+        if "inputSchema" in tool:  # MCP's members of a tool that are not for the model
+            fields = {name: fields[name] for name in ("name", "description", "parameters") if name in fields}
         return cls.model_validate({name: value for name, value in fields.items() if value is not None})
 
     @classmethod
@@ -166,8 +186,12 @@ class Tool(Model):
     @property
     def is_async(self) -> bool:
         """Whether the function must be awaited."""
-        call = getattr(self.function, "__call__", None)  # noqa: B004 - an object with an async __call__
-        return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
+        return is_async_function(self.function)
+
+    @property
+    def needs_async_client(self) -> bool:
+        """Whether the function can only be awaited in the event loop where the tool was made."""
+        return False
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """Call the function with arguments that are validated against its signature.
@@ -204,12 +228,23 @@ def _schema_errors(name: str) -> Iterator[None]:
         raise InvalidRequestError(f"{name}: its parameters have no JSON Schema: {reason}", argument="tools") from None
 
 
+def _as_protocol(model: BaseModel) -> dict[str, Any]:
+    """A model of MCP's package as the protocol's own JSON: its names are the same in each version of the package."""
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
 def as_tools(tools: Any) -> list[Tool]:
     """The tools of a request, a new list. What is a `Tool` already is not parsed again.
 
     Raises:
         ValueError: no list, no tools in it, more than `MAX_TOOLS`, or two of one name.
     """
+    if hasattr(tools, "list_tools"):
+        raise ValueError("of an MCP session, give tools=await llmclients.mcp.mcp_tools(session)")
+    if isinstance(tools, BaseModel) and isinstance(listed := getattr(tools, "tools", None), list):  # `ListToolsResult`
+        if _as_protocol(tools).get("nextCursor"):
+            raise ValueError("the MCP server has more tools than these: llmclients.mcp.mcp_tools(session) asks for all")
+        tools = listed
     if isinstance(tools, str | Mapping) or not isinstance(tools, Sequence):
         raise ValueError(f"must be a list of functions, pydantic models or dicts, not {type(tools).__name__}")
     if len(tools) > MAX_TOOLS:

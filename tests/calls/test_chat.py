@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from llmclients.calls.chat import ChatArguments, ChatCall, prepare
+from llmclients.calls.arguments import ChatArguments
+from llmclients.calls.chat import ChatCall, prepare
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Drain, Open, Read, Sleep, StartServer
 from llmclients.calls.listing import ModelListing

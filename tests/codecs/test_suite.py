@@ -105,7 +105,7 @@ class TestPerplexity(OurSuite):
 # --- dialects of chat completions -----------------------------------------------------------------------------------
 
 
-class TestLocal(DialectSuite):
+class TestLocal(OurSuite):
     provider_name = "local"
 
 

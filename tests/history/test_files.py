@@ -153,23 +153,44 @@ def test_an_answer_that_was_given_up_too_early_can_still_end_well(tmp_path: Path
         assert turn.error == (None if is_completed else ("Interrupted", "stopped"))
 
 
-def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
-    program = """
-import os, sys
+FORKED = """
+import os, signal, sys, threading
 from llmclients.history import History
 history = History.open(sys.argv[1])
 conversation = history.start()
-history.answer(conversation).write("parent's")
-child = os.fork()
-if not child:
-    history.add(conversation, "child's", parent=None)
-    history.close()
-    os._exit(0)
-print(os.waitpid(child, 0)[1])
-history.add(conversation, "parent's own", parent=None)
-print(*(turn.text + "," + turn.state for turn in history.all_turns(conversation)), sep=";")
+writer = history.answer(conversation)
+done = threading.Event()
+def write():
+    while not done.is_set():
+        history.add(conversation, "thread's", parent=None)
+thread = threading.Thread(target=write)
+thread.start()
+ends = []
+for number in range(5):
+    child = os.fork()  # while another thread writes
+    if not child:
+        signal.alarm(20)
+        history.add(conversation, f"child's {number}", parent=None)
+        with History.open(sys.argv[1]) as other:
+            assert other.turn(writer.turn).state == "streaming"
+        history.close()
+        history.close()
+        os._exit(0)
+    writer.write("parent's ")
+    ends.append(os.waitpid(child, 0)[1])
+done.set()
+thread.join()
+texts = {turn.text for turn in history.all_turns(conversation)}
+print(ends, sorted(texts))
 """
-    assert run(program, tmp_path / "h.db") == ["0", "parent's,streaming;child's,complete;parent's own,complete"]
+
+
+def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    texts = [*(f"child's {number}" for number in range(5)), "parent's " * 5, "thread's"]
+
+    assert run(FORKED, tmp_path / "h.db") == [f"{[0] * 5} {texts}"]
+    with History.open(tmp_path / "h.db") as history:
+        assert history._database.row("PRAGMA integrity_check") == ("ok",)
 
 
 def look_at(path: Path) -> None:

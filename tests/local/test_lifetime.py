@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from llmclients import AsyncClient, Client
+from llmclients import AsyncClient, Client, Message
 from llmclients.errors import APIConnectionError
 from llmclients.local import engine as local
 from llmclients.local import process, weights
@@ -26,18 +26,13 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="signals, forks and descriptors of Unix"),
 ]
 
+HI = [Message("system", "."), Message("user", "Hi")]  # the template has a longer system message
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture(autouse=True)
 def _no_weights_named_outside(monkeypatch):
     monkeypatch.delenv(weights.MODEL_PATH_VARIABLE, raising=False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _nothing_after_us():
-    yield
-    local.shutdown()
 
 
 def engines() -> list[int]:
@@ -64,9 +59,7 @@ def is_gone_soon(pid: int) -> bool:
 
 
 @linux
-@pytest.mark.parametrize(
-    ("program", "after"), [("sync", 0.0), ("sync", 0.2), ("async", 0.3), ("sync", 0.6), ("async", 1.2)]
-)
+@pytest.mark.parametrize(("program", "after"), [("sync", 0.0), ("sync", 0.2), ("async", 0.3), ("sync", 0.6)])
 def test_ctrl_c_at_any_moment_of_the_start_ends_all_within_a_second(program, after):
     outcome = interrupt(PROGRAMS[program], after)
     assert outcome.left == []
@@ -74,7 +67,7 @@ def test_ctrl_c_at_any_moment_of_the_start_ends_all_within_a_second(program, aft
 
 
 @linux
-@pytest.mark.parametrize("after", [0.15, 1.0])
+@pytest.mark.parametrize("after", [0.15, 0.8])
 def test_a_program_that_is_killed_leaves_nothing_whether_it_loads_or_answers(after):
     outcome = interrupt(PROGRAMS["sync"], after, signal.SIGKILL)
     assert outcome.left == []
@@ -90,7 +83,7 @@ kept = []
 
 def request(served, **body):
     connection = http.client.HTTPConnection(urlsplit(served.base_url).netloc)
-    body = {"messages": [{"role": "user", "content": "Hello!"}], "ignore_eos": True, **body}
+    body = {"messages": [{"role": "system", "content": "."}], "ignore_eos": True, **body}
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Authorization": f"Bearer {served.api_key}"})
     kept.append(connection)
     return connection
@@ -101,16 +94,19 @@ def engines():
 
 
 @linux
-def test_the_program_exits_cleanly_and_in_silence_whatever_is_open():
+def test_the_program_has_its_server_and_exits_cleanly_and_in_silence_whatever_is_open(served):
     done = run(f"""{OPEN_REQUESTS}
 kept.append(request(served, stream=True).getresponse())
 kept[-1].read(200)
-for _ in range(9):
+for _ in range(6):
     request(served)
-print(*engines())
+print(served.base_url, *engines())
 """)
     assert (done.returncode, done.stderr) == (0, "")
-    assert not is_there(int(done.stdout))
+    address, pid = done.stdout.split()
+    assert address != served.base_url, "two programs have one server"
+    assert not is_there(int(pid))
+    assert local.endpoint() is served
 
 
 @linux
@@ -120,13 +116,10 @@ def test_nothing_is_left_open_by_a_program_that_is_looked_at_closely():
         import os, sys
         from llmclients import Client
         from llmclients.local import engine
-        with Client() as client:
-            client.chat("Hi", max_tokens=1)
-        engine.shutdown()
         before = os.listdir("/proc/self/fd")
-        for _ in range(2):
-            engine.endpoint()
-            engine.shutdown()
+        with Client() as client:
+            client.models()
+        engine.shutdown()
         assert os.listdir("/proc/self/fd") == before
         engine.endpoint()
         """,
@@ -141,13 +134,13 @@ def test_nothing_is_left_open_by_a_program_that_is_looked_at_closely():
 @linux
 def test_a_fork_starts_its_own_server_and_leaves_its_parent_s_alone():
     done = run(f"""{OPEN_REQUESTS}
-response = request(served, stream=True, max_tokens=20).getresponse()  # the engine is at work while the process forks
+response = request(served, stream=True, max_tokens=9).getresponse()  # the engine is at work while the process forks
 child = os.fork()
 if child == 0:
     assert engines() == []
     own = local.endpoint()
     assert own.base_url != served.base_url and own.api_key != served.api_key
-    answer = request(own, max_tokens=2).getresponse()
+    answer = request(own, max_tokens=1).getresponse()
     assert answer.status == 200 and answer.read()
     sys.exit(3)  # the whole way out, with all that is run at exit
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
@@ -181,23 +174,22 @@ os.kill(os.getpid(), 9)
 @linux
 def test_after_a_kill_the_next_chat_starts_another_and_a_stream_that_broke_off_says_so():
     with Client() as client:
-        client.chat("Hi", max_tokens=1)
-        stream = client.stream("Tell me a story.", extra={"ignore_eos": True})
+        stream = client.stream(HI, extra={"ignore_eos": True})
         next(iter(stream))
         for pid in engines():
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(APIConnectionError) as caught:
             list(stream)
         assert caught.value.retryable
-        assert client.chat("Hi", max_tokens=1).finish_reason == "length"
+        assert client.chat(HI, max_tokens=1).finish_reason == "length"
 
 
 @linux
 async def test_a_chat_that_breaks_off_is_tried_again_at_another():
     async with AsyncClient() as client:
-        await client.chat("Hi", max_tokens=1)
+        local.endpoint()
         killed = engines()
-        asking = asyncio.create_task(client.chat("Hi", max_tokens=40, extra={"ignore_eos": True}))
+        asking = asyncio.create_task(client.chat(HI, max_tokens=12, extra={"ignore_eos": True}))
         await asyncio.sleep(0.1)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -213,15 +205,8 @@ def test_signals_that_ask_a_whole_group_to_end_do_not_reach_it():
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             os.kill(pid, getattr(signal, name))
     with Client() as client:
-        client.chat("Hi", max_tokens=1)
+        client.chat(HI, max_tokens=1)
     assert local.endpoint() is first
-
-
-def test_two_programs_have_two_servers():
-    ours = local.endpoint()
-    done = run("from llmclients.local import engine; print(engine.endpoint().base_url)")
-    assert done.stdout.strip() != ours.base_url
-    assert local.endpoint() is ours
 
 
 # --- what a terminal sees -------------------------------------------------------------------------------------------

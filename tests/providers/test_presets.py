@@ -140,7 +140,7 @@ NAMED = {"type": "function", "function": {"name": "clock"}}
 
 def test_a_tool_chosen_by_name_is_the_only_one_where_it_cannot_be_named() -> None:
     request = ChatRequest.from_messages("Hi", tools=OPTIONS["tools"], tool_choice="clock")
-    for preset in (*TABLE, "openai", "local"):
+    for preset in (*TABLE, "openai"):
         codec = codec_of(preset)
         if "tool_choice" not in codec.fields:
             continue

@@ -12,10 +12,10 @@ import pytest
 from openai.lib._tools import pydantic_function_tool
 from pydantic import BaseModel, Field
 
-from llmclients.calls.tool_runner import result_message
+from llmclients.calls.tool_runner import result_content, result_message
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.content import ImagePart, TextPart
-from llmclients.types.messages import Message, ToolCall
+from llmclients.types.messages import Message, ToolCall, ToolResult
 from llmclients.types.request import ChatRequest
 from llmclients.types.schema_check import describe_misfits
 from llmclients.types.schema_rules import OPENAI
@@ -297,7 +297,8 @@ IMAGE = ImagePart("https://a.example/b.png")
 def test_a_result_becomes_a_message(result: Any, content: Any) -> None:
     call = ToolCall(id="c1", name="weather", arguments="{}")
 
-    assert result_message(call, result) == Message("tool", content, "weather", tool_call_id="c1", is_error=False)
+    told = result_message(call, ToolResult("c1", "weather", result_content(result)))
+    assert told == Message("tool", content, "weather", tool_call_id="c1", is_error=False)
 
 
 def test_a_call_s_arguments_are_parsed_and_its_text_is_kept() -> None:

@@ -69,6 +69,7 @@ class _Limited(HTTPConnection):
             raise ConnectLimitError(self, "connecting timed out") from error
         finally:
             limits.is_connecting = False
+        limits.use(self.sock)
 
     def _new_conn(self) -> socket.socket:
         limits = current()
@@ -102,6 +103,7 @@ class _Limited(HTTPConnection):
         if limits is None or limits.is_connecting or self.sock is None or not isinstance(data, bytes):
             super().send(data)
             return
+        limits.use(self.sock)
         view = memoryview(data)
         for start in range(0, len(view), _PIECE):
             if start and not isinstance(self.sock, ssl.SSLSocket) and _is_readable(self.sock):

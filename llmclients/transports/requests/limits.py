@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 __all__ = ["Limits", "current", "of_exchange"]
 
@@ -26,6 +27,7 @@ class Limits:
         is_new_connection: whether the exchange has made a connection, not taken one that was idle.
         has_answer: whether a byte of the reply has come.
         refused_early: whether a part of the request was left unsent, as the server had answered already.
+        aborted: whether another thread has given the exchange up.
     """
 
     def __init__(self, connect: float, write: float, total: float | None) -> None:
@@ -36,6 +38,26 @@ class Limits:
         if self.total_at is not None:
             self.connect_at = min(self.connect_at, self.total_at)
         self.is_connecting = self.is_new_connection = self.has_answer = self.refused_early = False
+        self.aborted = False
+        self._socket: socket.socket | None = None
+
+    def use(self, sock: socket.socket) -> None:
+        """The exchange goes on over this socket.
+
+        Raises:
+            ConnectionAbortedError: it was given up meanwhile.
+        """
+        self._socket = sock
+        if self.aborted:
+            raise ConnectionAbortedError("given up")
+
+    def abort(self) -> None:
+        """Give the exchange up, from another thread: this ends the wait for the answer, not that for a connection."""
+        self.aborted = True
+        sock = self._socket
+        if sock is not None:
+            with suppress(OSError):  # not connected any more
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state is the other thread's
 
     def head_at(self) -> float | None:
         """When the head that is read now must be complete: a proxy's reply to CONNECT is a part of connecting."""

@@ -7,7 +7,9 @@ import os
 import socket
 import ssl
 import weakref
+from collections.abc import Collection
 from functools import lru_cache, partial
+from threading import get_ident
 from typing import Any
 
 import requests
@@ -64,6 +66,7 @@ class RequestsTransport:
         self._routes = Routes(settings)
         self._adapter = _Adapter(settings)
         self._process = os.getpid()
+        self._sending: dict[int, Limits] = {}  # by the thread that waits for an answer's head
         # Not a WeakSet: threads may add to it while another one goes through it, to close.
         self._open: weakref.WeakValueDictionary[int, RequestsResponse] = weakref.WeakValueDictionary()
 
@@ -73,16 +76,20 @@ class RequestsTransport:
             self._adapter, self._process = _Adapter(self._settings), os.getpid()
         proxy = None if self._session is not None else self._routes.proxy_for(request)
         context = ErrorContext(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
+        thread = get_ident()
         while True:
             limits = Limits(timeout.connect, timeout.write_seconds, context.remaining())
+            self._sending[thread] = limits
             try:
                 with of_exchange(limits):
                     response = self._sent(request, proxy, context)
                 break
             except Exception as error:
-                if self._session is None and _was_idle_too_long(error, limits):
+                if self._session is None and not limits.aborted and _was_idle_too_long(error, limits):
                     continue  # on another idle connection, or at last on a new one
                 raise context.error(error, "open") from error
+            finally:
+                del self._sending[thread]
         opened = RequestsResponse(
             response, context, self._settings.max_response_bytes, can_serve_again=not limits.refused_early
         )
@@ -108,6 +115,12 @@ class RequestsTransport:
         proxies = {"all": _proxy_url(proxy)} if proxy is not None else {}
         verify = self._settings.verify is not False
         return self._adapter.send(prepared, stream=True, timeout=waits, verify=verify, proxies=proxies)
+
+    def abort_threads(self, threads: Collection[int]) -> None:
+        """End what these threads wait for in `open`, which then fails. Threads are named by their `ident`."""
+        for thread in threads:
+            if (limits := self._sending.get(thread)) is not None:
+                limits.abort()
 
     def close(self) -> None:
         """Close all connections, those of open exchanges too, unless the session is the caller's own."""
