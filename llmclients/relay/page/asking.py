@@ -12,6 +12,7 @@ from llmclients.errors import InvalidRequestError, UnsupportedOptionError
 from llmclients.history import AnswerWriter, History, StoredConversation, StoredTurn
 from llmclients.relay.codecs.base import RelayedCall
 from llmclients.relay.codecs.json_fields import get_field
+from llmclients.types.content import ImagePart, Part, TextPart
 from llmclients.types.messages import Message
 
 __all__ = ["Begun", "Question", "begin", "read_question"]
@@ -102,9 +103,12 @@ def _message(data: Mapping[str, Any]) -> Message | None:
         raise InvalidRequestError("each image must be a data: URL of one", argument="images")
     if not images:
         return Message("user", text) if text.strip() else None
-    parts: list[Any] = [{"type": "image", "url": image} for image in images]
+    try:
+        parts: list[Part] = [ImagePart(image) for image in images]
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"images: {error}", argument="images") from None
     if text.strip():
-        parts.append({"type": "text", "text": text})
+        parts.append(TextPart(text=text))
     return Message("user", parts)
 
 
