@@ -109,8 +109,8 @@ def open_browser(profile: Path, *flags: str) -> Iterator[Any]:
     driver = shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.skip("there is no chromium with a chromedriver (Debian: apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for flag in (*_FLAGS, f"--user-data-dir={profile}", *flags):
