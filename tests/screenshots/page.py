@@ -7,8 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "relay"), str(ROOT)]
+sys.path.insert(0, str(Path(__file__).parents[1] / "relay"))
 
 from pagetools import open_browser
 from scripted import scripted_relay
@@ -18,7 +17,7 @@ from llmclients.types.messages import Message, ToolCall
 from llmclients.types.response import ChatResponse
 from llmclients.types.usage import Usage
 
-IMAGES = ROOT / "docs" / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 CODE = """A **generator** gives one value after the other, and keeps its place in between:
 

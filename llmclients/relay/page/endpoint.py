@@ -84,7 +84,7 @@ class PageRequest:
 
     async def reply(self, payload: Any) -> None:
         """Reply with JSON."""
-        await self.reply_with("application/json", encode_json(payload))
+        await self.reply_with("application/json", await asyncio.to_thread(encode_json, payload))  # it may be megabytes
 
     async def reply_with(self, content_type: str, body: bytes, *headers: tuple[str, str]) -> None:
         """Reply with anything."""
@@ -147,12 +147,13 @@ class _OneRequest(Endpoint):
 def _check_same_origin(headers: Mapping[str, str]) -> None:
     """Reject what another site's page has sent, with the user's browser as its messenger.
 
-    A browser says where a request comes from, in `Sec-Fetch-Site` or `Origin`; other programs say nothing, and are no
-    such messengers. The scheme does not count: it is another one behind a server that has TLS.
+    A browser says where a request comes from: in `Sec-Fetch-Site`, by its own judgement, where the address is this
+    machine's or has TLS; else in `Origin`. Other programs say nothing, and are no such messengers. The scheme does not
+    count: it is another one behind a server that has TLS.
     """
-    origin = headers.get("origin")
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     is_ours = origin is None or origin.partition("://")[2].lower() == headers.get("host", "").lower()
-    if not is_ours or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    if not (is_ours if site is None else site in ("none", "same-origin")):
         raise RequestRejected(Failure(403, "the page's addresses answer only to the page itself"))
 
 

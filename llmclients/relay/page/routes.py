@@ -10,7 +10,7 @@ from typing import Any, Literal
 from starlette.routing import Route
 
 from llmclients.errors import InvalidRequestError
-from llmclients.history import History, StoredTurn
+from llmclients.history import History
 from llmclients.relay.endpoints import Relay
 from llmclients.relay.errors import Failure, RequestRejected
 from llmclients.relay.page.answers import Answers, RunningAnswer
@@ -104,18 +104,19 @@ class Page:
         before, back_to = request.query_number("before"), request.query_number("to")
         name = request.named("id")
 
-        def read() -> tuple[Any, list[StoredTurn]]:
+        def read() -> tuple[dict[str, Any], list[dict[str, Any]]]:
             history = self._store.history
             conversation = history.conversation(name)
             count = limit
             if back_to is not None:  # as far back as this turn, and a little further
                 count = min(max(count, conversation.length - history.turn(back_to).number + 5), _MAX_TURNS)
-            return conversation, history.turns(conversation, limit=count, before=before)
+            turns = history.turns(conversation, limit=count, before=before)
+            return conversation.to_dict(), list(map(turn_fields, turns))
 
         conversation, turns = await self._store.use(read)
-        running = [turn.id for turn in turns if turn.state == "streaming" and self._answers.find(turn.id) is not None]
-        fields = [turn_fields(turn) for turn in turns]
-        await request.reply({"conversation": conversation.to_dict(), "turns": fields, "running": running})
+        streaming = [turn["id"] for turn in turns if turn["state"] == "streaming"]
+        running = [turn for turn in streaming if self._answers.find(turn) is not None]
+        await request.reply({"conversation": conversation, "turns": turns, "running": running})
 
     async def _cost(self, request: PageRequest) -> None:
         cost = await self._store.use(lambda: self._store.history.cost(request.named("id")))
