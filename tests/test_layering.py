@@ -99,6 +99,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "relay": ("relay.*", "errors"),
     "relay.*": ("relay.*", "transports.content_encoding", *PROGRAM),
     "relay.codecs.*": ("{own}.*", "relay.errors", "codecs.*.names", "codecs.raw_text.prompt", *TYPES),
+    "relay.page.*": ("{own}.*", "relay.*", "history", *PROGRAM),
     "history": ("history.*",),
     "history.*": ("history.*", "config.environment", *TYPES),
     "history.recording": ("history.*", "calls.recorded", *TYPES),

@@ -190,7 +190,7 @@ class _Waiting:
 
 
 def _next(queue: SimpleQueue[T]) -> T:
-    """What comes next. It looks up now and then: a Ctrl-C just before Python waits for a lock is seen after the wait."""
+    """What comes next. It looks up now and then: a Ctrl-C just before Python waits is seen after the wait."""
     while True:
         with suppress(Empty):
             return queue.get(timeout=_LOOK_UP_SECONDS)

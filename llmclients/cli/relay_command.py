@@ -26,7 +26,7 @@ _RELAY_PATHS = {
     "Gemini programs": "/gemini",
     "Ollama programs": "/ollama",
 }
-_SETTINGS = ("host", "port", "certfile", "keyfile", "drain_seconds", "max_request_bytes", "lenient")
+_SETTINGS = ("host", "port", "certfile", "keyfile", "drain_seconds", "max_request_bytes", "lenient", "page")
 _LIMITS = ("connections", "head_seconds", "idle_seconds", "body_seconds", "body_pause_seconds", "write_seconds")
 
 
@@ -50,6 +50,9 @@ def add_relay(subparsers: Any, add_assignments: Callable[..., None]) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="leave out, with a warning, what programs ask for in every request and nobody here can do; default: yes",
+    )
+    parser.add_argument(
+        "--no-page", dest="page", action="store_false", default=None, help="no page for browsers at the root"
     )
     parser.add_argument("--log", choices=("text", "json"), help="a line for each request; default: text")
     parser.add_argument(
@@ -99,6 +102,8 @@ def relay(arguments: argparse.Namespace) -> int:
         print(f"relay: {provider if config is None else config.source} at {url}, with a key: {has_key}")
         for users, path in _RELAY_PATHS.items():
             print(f"  base_url for {users}: {url}{path}")
+        if arguments.page is not False and not (config and (config.client_keys or config.server.page is False)):
+            print(f"  page for a browser: {url}/")
         print("Ctrl-C ends it.", flush=True)
 
     with log_on_stderr(log_format):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,9 +20,13 @@ from llmclients.relay.cors import cors
 from llmclients.relay.endpoints import Relay
 from llmclients.relay.health import health_routes
 from llmclients.relay.operations import Operations
+from llmclients.relay.page.routes import Page
 from llmclients.relay.routes import SERVER_CODECS, not_found, routes
 from llmclients.relay.routing import Router
 from llmclients.relay.upstream import Upstream
+
+if TYPE_CHECKING:
+    from llmclients.history import History
 
 __all__ = ["SERVER_CODECS", "create_app", "make_app", "resolve"]
 
@@ -35,6 +39,7 @@ def create_app(
     max_request_bytes: int | None = None,
     lenient: bool | None = None,
     cors_origins: Sequence[str] | None = None,
+    page: bool | History | None = None,
 ) -> Starlette:
     """The relay in front of one provider or several, as an application for any ASGI server.
 
@@ -51,6 +56,9 @@ def create_app(
             do it, with a line in the log and a header of the reply, `x-llmclients-warning`. Else it is rejected.
             Default: yes.
         cors_origins: the origins of web pages that may use the relay, such as `https://chat.example`.
+        page: whether there is a page for browsers at the root; or the history that it is to keep conversations in, the
+            caller's to close. The user's own is opened when the page is first used. Default: yes, but for a
+            `RelayConfig` with keys of the clients' own, who are not to read one another's.
 
     Raises:
         ConfigurationError: naming the argument, or the file and the member, that is wrong.
@@ -60,6 +68,7 @@ def create_app(
         "max_request_bytes": max_request_bytes,
         "lenient": lenient,
         "cors_origins": cors_origins,
+        "page": page,
     }
     return make_app(*resolve(client, changes, defaults))
 
@@ -94,20 +103,25 @@ def make_app(client: AsyncClient | str, config: RelayConfig) -> Starlette:
     else:
         made = client if isinstance(client, AsyncClient) else AsyncClient(client, retry=None)
         upstream = Upstream(made, config.defaults)
-    if "*" in server.cors_origins:
+    if "*" in server.cors_origins or server.page:
         server.check_keys(has_client_keys=bool(config.client_keys))
     accounts = Accounts(server.api_key, config.client_keys, config.prices, server.metrics_key)
     operations = Operations()
     relay = Relay(upstream, accounts, server.max_request_bytes, operations, server.lenient)
 
+    wanted = not config.client_keys if server.page is None else server.page
+    shown = None if wanted is False else Page(relay, wanted)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
+        if shown is not None:
+            await shown.close()
         if closes_client:
             await upstream.close()
 
     app = Starlette(
-        routes=[*routes(relay), *health_routes(operations, accounts)],
+        routes=[*routes(relay), *health_routes(operations, accounts), *(shown.routes() if shown else ())],
         middleware=[*cors(server.cors_origins), Middleware(PlainPaths)],
         lifespan=lifespan,
         exception_handlers={HTTPException: not_found},

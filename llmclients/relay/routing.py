@@ -20,6 +20,7 @@ from llmclients.async_stream import AsyncStream
 from llmclients.errors import InvalidRequestError
 from llmclients.relay.codecs.base import RelayedCall
 from llmclients.relay.config import RelayConfig
+from llmclients.relay.errors import RequestRejected
 from llmclients.relay.generations import Generation, MakeClient
 from llmclients.relay.raw_call import RawAnswer
 from llmclients.relay.upstream import Leeway, Upstream
@@ -84,6 +85,14 @@ class Router:
         """Who is asked first for a model. Raises RequestRejected: no route leads to it."""
         pool, _ = self._current.turn(model)
         return pool.first
+
+    def provider_of(self, model: str) -> str:
+        """As `Upstream.provider_of`, of who is asked first; empty where no route leads to anybody."""
+        try:
+            upstream = self.for_model(model or None)
+        except RequestRejected:
+            return ""
+        return upstream.provider_of(model)
 
     def answers(self, model: str) -> bool:
         """Whether a call for this model is answered whatever the providers' lists of models say."""

@@ -48,6 +48,8 @@ from llmclients.relay.tls import server_context
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from llmclients.history import History
+
 __all__ = ["RelayServer", "serve"]
 
 _STOP_SECONDS = 2.5
@@ -73,6 +75,7 @@ class RelayServer:
         cors_origins: as `create_app`.
         certfile: the certificate's file (PEM), for TLS.
         keyfile: its key's file, where that is another one.
+        page: as `create_app`.
 
     Raises:
         ConfigurationError: naming the argument that is wrong.
@@ -92,6 +95,7 @@ class RelayServer:
         cors_origins: Sequence[str] | None = None,
         certfile: str | None = None,
         keyfile: str | None = None,
+        page: bool | History | None = None,
     ) -> None:
         changes = {
             "host": host,
@@ -103,6 +107,7 @@ class RelayServer:
             "cors_origins": cors_origins,
             "certfile": certfile,
             "keyfile": keyfile,
+            "page": page,
         }
         self._client, self._config = resolve(client, changes, defaults)
         self._config.server.check_keys(has_client_keys=bool(self._config.client_keys))
@@ -188,6 +193,7 @@ def serve(
     certfile: str | None = None,
     keyfile: str | None = None,
     drain_seconds: float | None = None,
+    page: bool | History | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve in the foreground until SIGINT or SIGTERM.
@@ -202,6 +208,7 @@ def serve(
         limits: as `RelayServer`.
         certfile: as `RelayServer`, and so `keyfile`.
         drain_seconds: how long SIGTERM waits for answers that are under way. Default: 20.
+        page: as `create_app`.
         ready: called with the relay's URL once it listens.
 
     Raises:
@@ -221,6 +228,7 @@ def serve(
         "certfile": certfile,
         "keyfile": keyfile,
         "drain_seconds": drain_seconds,
+        "page": page,
     }
     app, config, context = prepare(client, changes, defaults)
     settings = config.server

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from llmclients.errors import ConfigurationError
 from llmclients.relay.guards import check_bind, check_key
 from llmclients.relay.limits import ConnectionLimits
+
+if TYPE_CHECKING:
+    from llmclients.history import History
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_MAX_REQUEST_BYTES", "DEFAULT_PORT", "LogFormat", "ServerSettings"]
 
@@ -37,6 +40,7 @@ class ServerSettings:
         drain_seconds: how long SIGTERM waits for answers that are under way.
         max_request_bytes: the most bytes of one request, unpacked.
         lenient: whether what a wire's programs ask for in every request, and nobody can do, is left out with a warning.
+        page: whether there is a page for browsers at the root, or its history; None: yes, unless clients have own keys.
         log: `"text"`, to be read, or `"json"`, an object for each line.
         limits: how many connections there may be, and how long each may take.
 
@@ -54,6 +58,7 @@ class ServerSettings:
     drain_seconds: float = 20.0
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES
     lenient: bool = True
+    page: bool | History | None = None
     log: LogFormat = "text"
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
 
@@ -103,6 +108,11 @@ class ServerSettings:
         """Raise ConfigurationError for an address, or pages, that a key has to guard, where there is none."""
         has_key = self.api_key is not None or has_client_keys
         check_bind(self.host, has_key=has_key)
+        if has_client_keys and self.page:
+            raise ConfigurationError(
+                "page: who has a key would read all conversations: with keys of the clients' own there is no page",
+                argument="page",
+            )
         if "*" in self.cors_origins and not has_key:
             raise ConfigurationError(
                 "cors_origins: without a key, * would let every page that is opened on this machine use the relay: "

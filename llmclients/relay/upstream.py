@@ -12,6 +12,7 @@ from llmclients.errors import ConfigurationError, InvalidRequestError, Unsupport
 from llmclients.relay.codecs.base import RelayedCall
 from llmclients.relay.raw_call import RawAnswer, RawCall, raw_path
 from llmclients.types.request import ChatRequest
+from llmclients.types.options import ChatOptions
 from llmclients.types.response import ChatResponse
 
 __all__ = ["Leeway", "Upstream"]
@@ -71,8 +72,8 @@ class Upstream:
             raise UnsupportedOptionError(call.dropped[0], argument=call.dropped[0].partition("[")[0])
         settings, options, notes = self._client._settings, dict(call.options), list(call.dropped)
         for name in call.options:
-            if name in call.droppable or settings.carries(name):
-                continue
+            if name in call.droppable or settings.carries(name) or name not in ChatOptions.__annotations__:
+                continue  # of what is no option of any wire, the client says so
             missing = f"{settings.provider.name} cannot carry the option {name!r}: its wire has no field for it"
             other, value = call.alternatives.get(name, ("", None))
             if other and settings.carries(other):
@@ -152,6 +153,10 @@ class Upstream:
         answer = RawAnswer(RawCall(settings, transport.clock, found, payload), transport)
         await answer.open()
         return answer
+
+    def provider_of(self, model: str) -> str:
+        """The name of the provider that answers for a model; "" is the model of calls that name none."""
+        return self._client._settings.provider.name
 
     def _options(self, call: RelayedCall) -> dict[str, Any]:
         """The options of a call, without those droppable ones that the provider has no field for.

@@ -1,0 +1,1 @@
+"""The relay's page: chats in a browser, in front of what the relay serves, kept in the history."""
