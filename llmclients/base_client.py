@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self, Unpack
 
@@ -22,6 +23,10 @@ from llmclients.transports.base import client_closed
 from llmclients.types.messages import Messages, as_messages
 from llmclients.types.printing import short_repr
 
+if TYPE_CHECKING:
+    from llmclients.history.recording import Recorder
+    from llmclients.history.store import History
+
 __all__ = ["BaseClient"]
 
 
@@ -35,12 +40,14 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     """What `Client` and `AsyncClient` have in common."""
 
     _kind: ClassVar[str]
+    _recorder: Recorder | None = None
 
     def __init__(
         self,
         provider: llmclients.ProviderName | str = "local",
         *,
         transport: GivenT | None = None,
+        log: bool | str | os.PathLike[str] | History | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
         """A client of one provider. Nothing is sent yet.
@@ -69,15 +76,21 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
                 certificate's file, the key's file and, where the key has one, its password.
             max_response_bytes: the most bytes of one response, decompressed. Default 64 MiB.
             transport: what carries the requests in place of the client's own connections; the caller's to close.
+            log: where each call and its answer are recorded: True for the user's history, a path, or a `History`.
 
         Raises:
             ConfigurationError: naming the argument that is wrong, or that no client has.
+            HistoryError: the `log` cannot be used.
         """
         try:
             self._settings = ClientSettings.from_arguments(provider, **options)
             self._check_fallbacks()
             self._given_transport = transport
             self._transport = self._open_transport(transport)
+            if log is not None and log is not False:
+                from llmclients.history.recording import make_recorder
+
+                self._recorder = make_recorder(log)
         except ConfigurationError as error:
             del options  # a traceback would show them, and they may hold the key
             clear_locals(error)
@@ -238,7 +251,8 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         transport = self._transport
         if transport.closed:
             raise client_closed()
-        return prepare(self._settings, transport.clock, arguments, stream=stream, transport=transport)
+        call = prepare(self._settings, transport.clock, arguments, stream=stream, transport=transport)
+        return call if self._recorder is None else self._recorder.recorded(call, arguments.messages, arguments.options)
 
     def _check_open(self) -> None:
         """Raise ConfigurationError for a client that has been closed."""

@@ -92,15 +92,15 @@ def test_both_have_the_same_parameters_defaults_and_types(sync: type[Any], mirro
 def test_the_client_s_arguments_are_the_documented_ones() -> None:
     found = {name: (kind.name, default) for name, kind, default, _ in parameters(Client.__init__)[1:]}
 
-    assert list(found) == ["provider", "transport", "options"]
+    assert list(found) == ["provider", "transport", "log", "options"]
     assert list(ClientOptions.__annotations__) == [
         *("model", "api_key", "base_url", "region", "model_path", "context_size", "threads", "headers", "timeout"),
         *("retry", "proxy", "fallback", "defaults", "trust_env", "verify", "cert", "max_response_bytes"),
     ]
-    for name in ("provider", "transport", *ClientOptions.__annotations__):
+    for name in ("provider", "transport", "log", *ClientOptions.__annotations__):
         assert re.search(rf"^ +{name}: ", BaseClient.__init__.__doc__ or "", re.MULTILINE), name
     assert found["provider"] == ("POSITIONAL_OR_KEYWORD", "local")
-    assert found["transport"] == ("KEYWORD_ONLY", None)
+    assert found["transport"] == found["log"] == ("KEYWORD_ONLY", None)
     assert found["options"][0] == "VAR_KEYWORD"
     assert [name for name, kind, _, _ in parameters(Client.chat)] == [
         *("self", "messages", "model", *PER_CALL, "run_tools", "max_turns", "options"),

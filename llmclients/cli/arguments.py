@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from typing import Any
 
 from llmclients._version import __version__
-from llmclients.cli import commands
+from llmclients.cli import commands, log
 
 __all__ = ["make_parser"]
 
@@ -26,6 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     subparsers.add_parser("providers", help="list the providers").set_defaults(run=commands.providers)
     _add_relay(subparsers)
+    _add_log(subparsers)
 
     local = subparsers.add_parser("local", help="the embedded model")
     local_subparsers = local.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -72,6 +74,42 @@ def _add_relay(subparsers: Any) -> None:
     )
     _add_base_url(relay)
     relay.set_defaults(run=commands.relay)
+
+
+def _add_log(subparsers: Any) -> None:
+    parser = subparsers.add_parser("log", help="past conversations")
+    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, help_text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        action: argparse.ArgumentParser = actions.add_parser(name, help=help_text)
+        action.set_defaults(run=run)
+        return action
+
+    def add_id(action: argparse.ArgumentParser, default: str) -> None:
+        action.add_argument("id", metavar="ID", nargs="?", help=f"an id, or its beginning; default: {default}")
+
+    listed = add("list", "the last conversations", lambda given: log.show_list(given.limit, as_json=given.json))
+    found = add(
+        "search",
+        "turns with all of these words",
+        lambda given: log.search(" ".join(given.text), given.limit, as_json=given.json),
+    )
+    found.add_argument("text", metavar="TEXT", nargs="+", help="the last one may be a beginning")
+    shown = add("show", "a conversation", lambda given: log.show(given.id, as_json=given.json))
+    add_id(shown, "the last one")
+    for action in (listed, found, shown):
+        action.add_argument("--json", action="store_true", help="for programs")
+    for action in (listed, found):
+        action.add_argument("--limit", type=int, default=20, metavar="N", help="how many at the most; default: 20")
+
+    exported = add("export", "conversations as text", lambda given: log.export(given.id, given.format))
+    exported.add_argument("--format", choices=["jsonl", "markdown"], default="jsonl", help="default: jsonl")
+    add_id(exported, "all of them")
+    add_id(add("continue", "the id to go on with", lambda given: log.print_id(given.id)), "the last one")
+    deleted = add("delete", "remove a conversation", lambda given: log.delete(given.id, is_sure=given.yes))
+    deleted.add_argument("id", metavar="ID", help="an id, or its beginning")
+    deleted.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    add("path", "where the history is", lambda given: log.print_path())
 
 
 def _add_base_url(parser: argparse.ArgumentParser) -> None:
