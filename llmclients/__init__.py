@@ -4,7 +4,7 @@
 
     print(Client("ylokh").chat("Hello!"))
 
-Importing the package loads no HTTP library; the clients are loaded when they are first named.
+Importing the package loads nothing: what it names is loaded when it is first named.
 """
 
 from __future__ import annotations
@@ -13,52 +13,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llmclients._version import __version__
-from llmclients.config.values import Proxy, RetryPolicy, Timeout
-from llmclients.errors import (
-    AccessBlockedError,
-    APIConnectionError,
-    APIError,
-    APIResponseError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigurationError,
-    ConflictError,
-    InternalServerError,
-    InvalidRequestError,
-    LLMClientError,
-    MissingAPIKeyError,
-    NotFoundError,
-    OverloadedError,
-    PermissionDeniedError,
-    ProviderWarning,
-    RateLimitError,
-    ResponseTooLargeError,
-    StreamInterruptedError,
-    StructuredOutputError,
-    ToolLoopError,
-    UnknownProviderError,
-    UnprocessableEntityError,
-    UnsupportedOptionError,
-)
-from llmclients.providers.provider import Provider
-from llmclients.providers.registry import provider_names, register_provider
-from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import Message, MessageDict, ToolCall
-from llmclients.types.request import ChatRequest
-from llmclients.types.response import (
-    ChatResponse,
-    Choice,
-    Chunk,
-    OtherPart,
-    PartialToolCall,
-    TokenLogprob,
-    ToolCallDelta,
-    Usage,
-)
 
 if TYPE_CHECKING:
+    from llmclients.config.values import Proxy, RetryPolicy, Timeout
+    from llmclients.errors import (
+        AccessBlockedError,
+        APIConnectionError,
+        APIError,
+        APIResponseError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConfigurationError,
+        ConflictError,
+        InternalServerError,
+        InvalidRequestError,
+        LLMClientError,
+        MissingAPIKeyError,
+        NotFoundError,
+        OverloadedError,
+        PermissionDeniedError,
+        ProviderWarning,
+        RateLimitError,
+        ResponseTooLargeError,
+        StreamInterruptedError,
+        StructuredOutputError,
+        ToolLoopError,
+        UnknownProviderError,
+        UnprocessableEntityError,
+        UnsupportedOptionError,
+    )
+    from llmclients.providers.provider import Provider
+    from llmclients.providers.registry import provider_names, register_provider
+    from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
+    from llmclients.types.messages import Message, MessageDict, ToolCall
+    from llmclients.types.request import ChatRequest
+    from llmclients.types.response import (
+        ChatResponse,
+        Choice,
+        Chunk,
+        OtherPart,
+        PartialToolCall,
+        TokenLogprob,
+        ToolCallDelta,
+        Usage,
+    )
     from llmclients.async_client import AsyncClient
     from llmclients.async_stream import AsyncStream
     from llmclients.client import Client
@@ -138,24 +138,77 @@ __all__ = [
 ]
 
 _LAZY = {
+    "APIConnectionError": "llmclients.errors",
+    "APIError": "llmclients.errors",
+    "APIResponseError": "llmclients.errors",
+    "APIStatusError": "llmclients.errors",
+    "APITimeoutError": "llmclients.errors",
+    "AccessBlockedError": "llmclients.errors",
     "AsyncClient": "llmclients.async_client",
     "AsyncConversation": "llmclients.conversation",
     "AsyncStream": "llmclients.async_stream",
     "AsyncTransport": "llmclients.transports",
+    "AudioPart": "llmclients.types.content",
+    "AuthenticationError": "llmclients.errors",
+    "BadRequestError": "llmclients.errors",
     "ChatOptions": "llmclients.types.options",
+    "ChatRequest": "llmclients.types.request",
+    "ChatResponse": "llmclients.types.response",
+    "Choice": "llmclients.types.response",
+    "Chunk": "llmclients.types.response",
     "Client": "llmclients.client",
+    "ConfigurationError": "llmclients.errors",
+    "ConflictError": "llmclients.errors",
     "Conversation": "llmclients.conversation",
+    "FilePart": "llmclients.types.content",
+    "ImagePart": "llmclients.types.content",
+    "InternalServerError": "llmclients.errors",
+    "InvalidRequestError": "llmclients.errors",
+    "LLMClientError": "llmclients.errors",
+    "Message": "llmclients.types.messages",
+    "MessageDict": "llmclients.types.messages",
+    "MissingAPIKeyError": "llmclients.errors",
+    "NotFoundError": "llmclients.errors",
+    "OtherPart": "llmclients.types.response",
+    "OverloadedError": "llmclients.errors",
+    "PartialToolCall": "llmclients.types.response",
+    "PermissionDeniedError": "llmclients.errors",
+    "Provider": "llmclients.providers.provider",
     "ProviderName": "llmclients.providers.names",
+    "ProviderWarning": "llmclients.errors",
+    "Proxy": "llmclients.config.values",
+    "RateLimitError": "llmclients.errors",
     "ResponseFormat": "llmclients.types.response_format",
+    "ResponseTooLargeError": "llmclients.errors",
+    "RetryPolicy": "llmclients.config.values",
     "Stream": "llmclients.stream",
+    "StreamInterruptedError": "llmclients.errors",
+    "StructuredOutputError": "llmclients.errors",
+    "TextPart": "llmclients.types.content",
+    "Timeout": "llmclients.config.values",
+    "TokenLogprob": "llmclients.types.response",
     "Tool": "llmclients.types.tools",
+    "ToolCall": "llmclients.types.messages",
+    "ToolCallDelta": "llmclients.types.response",
+    "ToolLoopError": "llmclients.errors",
     "Transport": "llmclients.transports",
     "Turn": "llmclients.conversation",
+    "UnknownProviderError": "llmclients.errors",
+    "UnprocessableEntityError": "llmclients.errors",
+    "UnsupportedOptionError": "llmclients.errors",
+    "Usage": "llmclients.types.response",
+    "provider_names": "llmclients.providers.registry",
+    "register_provider": "llmclients.providers.registry",
     "tune_gc": "llmclients.tuning",
 }
 
+_MODULES = ("config", "errors", "providers", "types")
+"""What may be asked for as `llmclients.errors`, too, by who has imported the package alone."""
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"llmclients.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'llmclients' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_LAZY[name]), name)
