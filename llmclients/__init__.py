@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any
 from llmclients._version import __version__
 
 if TYPE_CHECKING:
+    from llmclients.async_client import AsyncClient
+    from llmclients.async_stream import AsyncStream
+    from llmclients.client import Client
     from llmclients.config.values import Proxy, RetryPolicy, Timeout
+    from llmclients.conversation import AsyncConversation, Conversation, Turn
     from llmclients.errors import (
         AccessBlockedError,
         APIConnectionError,
@@ -44,10 +48,15 @@ if TYPE_CHECKING:
         UnprocessableEntityError,
         UnsupportedOptionError,
     )
+    from llmclients.providers.names import ProviderName
     from llmclients.providers.provider import Provider
     from llmclients.providers.registry import provider_names, register_provider
+    from llmclients.stream import Stream
+    from llmclients.transports import AsyncTransport, Transport
+    from llmclients.tuning import tune_gc
     from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
     from llmclients.types.messages import Message, MessageDict, ToolCall
+    from llmclients.types.options import ChatOptions
     from llmclients.types.request import ChatRequest
     from llmclients.types.response import (
         ChatResponse,
@@ -59,15 +68,6 @@ if TYPE_CHECKING:
         ToolCallDelta,
         Usage,
     )
-    from llmclients.async_client import AsyncClient
-    from llmclients.async_stream import AsyncStream
-    from llmclients.client import Client
-    from llmclients.conversation import AsyncConversation, Conversation, Turn
-    from llmclients.providers.names import ProviderName
-    from llmclients.stream import Stream
-    from llmclients.transports import AsyncTransport, Transport
-    from llmclients.tuning import tune_gc
-    from llmclients.types.options import ChatOptions
     from llmclients.types.response_format import ResponseFormat
     from llmclients.types.tools import Tool
 

@@ -82,7 +82,9 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--schema", metavar="FILE|MODULE:CLASS", help="JSON Schema, or a pydantic model, of the answer")
     chat.add_argument("--again", metavar="PROVIDER/MODEL", help="ask this one the same, and show both side by side")
     past = chat.add_argument_group("past and future")
-    past.add_argument("-c", "--continue", dest="continued", metavar="ID", nargs="?", const="", help="the last one, or ID")
+    past.add_argument(
+        "-c", "--continue", dest="continued", metavar="ID", nargs="?", const="", help="the last one, or ID"
+    )
     past.add_argument("--save", metavar="FILE", help="write the conversation to FILE.md, .jsonl or .json")
     past.add_argument("--no-history", dest="history", action="store_false", help="keep nothing of it")
     shown = chat.add_argument_group("what is shown")
@@ -153,7 +155,9 @@ def _add_log(commands: Any) -> None:
     def add_id(action: Any, default: str) -> None:
         action.add_argument("id", metavar="ID", nargs="?", help=f"an id, or its beginning; default: {default}")
 
-    listed = _add(actions, "list", "the last conversations", lambda given: _log().show_list(given.limit, as_json=given.json))
+    listed = _add(
+        actions, "list", "the last conversations", lambda given: _log().show_list(given.limit, as_json=given.json)
+    )
     found = _add(
         actions,
         "search",

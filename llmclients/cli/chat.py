@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 from llmclients.cli.given import content_of, load_schema, load_tool, question, split_words
+from llmclients.cli.tty import quiet_terminal
 from llmclients.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,9 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.continued, words = "", [arguments.continued, *words]
     is_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     if not words and is_terminal and not (arguments.json or arguments.again or arguments.save):
-        from llmclients.cli.session import run_session
+        with quiet_terminal():
+            gc.disable()  # of what is loaded now, all stays; `Session` enables it
+            from llmclients.cli.session import run_session
 
-        return run_session(arguments, provider)
+            return run_session(arguments, provider)
     text = question(words)
     if not text.strip() and not arguments.attach:
         raise ConfigurationError(_nothing_to_ask(provider if arguments.provider is None else None))
@@ -81,7 +85,7 @@ def _view(arguments: argparse.Namespace) -> View:
     styles = styles_for(sys.stdout)
     if arguments.raw or arguments.schema or not any(styles):
         return PlainView()
-    return TerminalView(sys.stdout, styles)
+    return TerminalView(sys.stdout, styles, shows_waiting=False)  # stderr may be elsewhere, or the local model's
 
 
 def _show_end(answer: Answer, arguments: argparse.Namespace) -> None:
@@ -173,4 +177,3 @@ def setup_of(arguments: argparse.Namespace, provider: str | None, conversation: 
         tools=[*map(load_tool, arguments.tool)],
         schema=None if arguments.schema is None else load_schema(arguments.schema),
     )
-

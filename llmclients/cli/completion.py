@@ -7,13 +7,13 @@ from typing import Any
 
 from llmclients.errors import ConfigurationError
 
-__all__ = ["complete", "show"]
+__all__ = ["complete", "models_of", "providers_and_models", "show"]
 
 
 def show(arguments: argparse.Namespace) -> int:
     """Print what a shell is to evaluate."""
     try:
-        from argcomplete import shellcode
+        from argcomplete.shell_integration import shellcode
     except ImportError:
         raise ConfigurationError('completion needs argcomplete: pip install "llmclients[cli]"') from None
     print(shellcode(["llmclients"], shell=arguments.shell))
@@ -27,7 +27,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
     for command in _commands(parser):
         for action in command._actions:
             if action.dest in ("provider", "again"):
-                action.completer = _providers_and_models  # type: ignore[attr-defined]
+                action.completer = providers_and_models  # type: ignore[attr-defined]
             elif action.dest == "words":
                 action.completer = _first_word  # type: ignore[attr-defined]
             elif action.dest == "model":
@@ -47,14 +47,14 @@ def _commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
 
 
 def _first_word(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
-    return [] if parsed_args.words or parsed_args.provider else _providers_and_models(prefix)
+    return [] if parsed_args.words or parsed_args.provider else providers_and_models(prefix)
 
 
-def _providers_and_models(prefix: str, **others: Any) -> list[str]:
+def providers_and_models(prefix: str, **others: Any) -> list[str]:
     """Providers' names; behind a slash, the models of the one before it."""
     provider, slash, _ = prefix.partition("/")
     if slash:
-        return [f"{provider}/{name}" for name in _models_of(provider)]
+        return [f"{provider}/{name}" for name in models_of(provider)]
     from llmclients.providers.registry import provider_names
 
     return provider_names()
@@ -62,10 +62,10 @@ def _providers_and_models(prefix: str, **others: Any) -> list[str]:
 
 def _models(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
     named = parsed_args.provider or next(iter(vars(parsed_args).get("words") or []), "local")
-    return _models_of(named.partition("/")[0])
+    return models_of(named.partition("/")[0])
 
 
-def _models_of(name: str) -> list[str]:
+def models_of(name: str) -> list[str]:
     """What is known of a provider's models: its own list, what was listed last, and what was talked to."""
     from llmclients.cli.model_cache import kept_models
     from llmclients.providers.registry import find_provider

@@ -39,13 +39,13 @@ def exit_code(error: Exception) -> int:
     return next((code for code, kinds in EXIT_CODES if isinstance(error, kinds)), 1)
 
 
-def in_terminal_words(error: Exception) -> str:
-    """The error's message, on one line, as who types commands would say it."""
+def in_terminal_words(error: Exception, *, is_session: bool = False) -> str:
+    """The error's message, on one line, as who types commands would say it; in a session, those with a slash."""
     message = " ".join(str(error).split())
     if isinstance(error, errors.MissingAPIKeyError):
         provider = message.partition(" ")[0]
         message = message.replace("give api_key= or set", "set") + f", or run: llmclients keys set {provider}"
-    message = _CALL.sub(lambda call: f"llmclients chat {call['name']}", message)
+    message = _CALL.sub(lambda call: f"{'/provider' if is_session else 'llmclients chat'} {call['name']}", message)
     return _KEYWORD.sub(lambda match: _flag(match[1], match[0]), message)
 
 

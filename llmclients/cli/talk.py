@@ -127,7 +127,7 @@ class Talk:
             stored = {name: value for name, value in changes.items() if name in ("provider", "model", "system")}
             self.conversation = self.history.configure(self.conversation, **stored)
 
-    def ask(self, content: Any, *, parent: int | None | object = AT_LEAF) -> StoredTurn:
+    def ask(self, content: Any, *, parent: int | object | None = AT_LEAF) -> StoredTurn:
         """Store a question. Nothing is sent yet."""
         setup = self.setup
         if self.conversation is None:

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
 
 from llmclients.cli.markdown.cells import clean
 from llmclients.cli.markdown.stream import MarkdownStream
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from llmclients.types.messages import Message, ToolCall
     from llmclients.types.response import Chunk
 
-__all__ = ["PlainView", "TerminalView", "quiet_terminal", "status_line", "styles_for", "terminal_size"]
+__all__ = ["PlainView", "TerminalView", "status_line", "styles_for", "terminal_size"]
 
 _INTERVAL = 0.03  # seconds
 _WAITING = "…"
@@ -90,7 +89,7 @@ class TerminalView:
         out: the terminal.
         styles: the looks.
         size: gives its columns and rows.
-        shows_reasoning: whether the model's reasoning is shown, too.
+        shows_waiting: whether there is an ellipsis until something has come.
     """
 
     def __init__(
@@ -99,12 +98,12 @@ class TerminalView:
         styles: Styles,
         size: Callable[[], tuple[int, int]] = terminal_size,
         *,
-        shows_reasoning: bool = True,
+        shows_waiting: bool = True,
     ) -> None:
         self._out = out
         self._styles = styles
         self._size = size
-        self._shows_reasoning = shows_reasoning
+        self._shows_waiting = shows_waiting
         self._lock = threading.Lock()
         self._has_news = threading.Event()
         self._over = threading.Event()
@@ -113,17 +112,20 @@ class TerminalView:
         self._writer: AnswerWriter | None = None
         self._markdown = MarkdownStream(size, styles)
         self._reasoning: MarkdownStream | None = None
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
         self._is_waiting = False
 
     def begin(self, writer: AnswerWriter) -> None:
-        """An answer begins: until something has come, there is an ellipsis."""
+        """An answer begins."""
         self._writer = writer
         self._markdown = MarkdownStream(self._size, self._styles)
         self._reasoning = None
         self._failure = None
         self._over.clear()
-        self._write(self._styles.painted(_WAITING, self._styles.faint))
-        self._is_waiting = True
+        if self._shows_waiting:
+            self._write(self._styles.painted(_WAITING, self._styles.faint))
+            self._is_waiting = True
         self._thread = threading.Thread(target=self._paint_all, daemon=True)
         self._thread.start()
 
@@ -134,14 +136,10 @@ class TerminalView:
                 raise self._failure
             assert self._writer is not None
             self._writer.gather(chunk)
-            if chunk.restarted:
-                self._markdown.feed("\n\n")
-            if chunk.reasoning and self._shows_reasoning:
-                if self._reasoning is None:
-                    self._reasoning = MarkdownStream(self._size, PLAIN)
-                self._reasoning.feed(chunk.reasoning)
+            if chunk.reasoning:
+                self._thoughts.append(chunk.reasoning)
             if chunk.text:
-                self._markdown.feed(chunk.text)
+                self._texts.append(chunk.text)
             if not (chunk.text or chunk.reasoning):
                 return
         self._has_news.set()
@@ -179,9 +177,18 @@ class TerminalView:
             self._over.wait(_INTERVAL)
 
     def _taken(self) -> str:
-        thought = self._styles.painted(self._reasoning.taken(), self._styles.faint) if self._reasoning else ""
-        said = self._markdown.taken()
-        return thought + (self._end_of_reasoning() + said if said else "")
+        """What has come, as it is to be written."""
+        thought = said = ""
+        if self._thoughts:
+            self._reasoning = self._reasoning or MarkdownStream(self._size, PLAIN)
+            self._reasoning.feed("".join(self._thoughts))
+            thought = self._styles.painted(self._reasoning.taken(), self._styles.faint)
+            self._thoughts.clear()
+        if self._texts:
+            self._markdown.feed("".join(self._texts))
+            self._texts.clear()
+            said = self._end_of_reasoning() + self._markdown.taken()
+        return thought + said
 
     def _end_of_reasoning(self) -> str:
         reasoning, self._reasoning = self._reasoning, None
@@ -219,28 +226,3 @@ def status_line(answer: Answer, *, with_cost: bool = True) -> str:
 def _call_line(call: ToolCall, result: Message) -> str:
     text = " ".join(f"{call.name} {call.arguments_text} → {result.text}".split())
     return f"{text[:_LONGEST_CALL]}…" if len(text) > _LONGEST_CALL else text
-
-
-@contextmanager
-def quiet_terminal() -> Iterator[None]:
-    """While an answer is shown, what is typed is not: it waits for the next prompt. Ctrl-C works as ever."""
-    try:
-        import termios
-
-        file = sys.stdin.fileno()
-        before = termios.tcgetattr(file)
-    except (ImportError, OSError, ValueError, AttributeError):
-        yield  # no terminal, or none of this kind
-        return
-    except Exception as error:
-        if type(error).__name__ != "error":  # termios.error is no OSError
-            raise
-        yield
-        return
-    quiet: list[Any] = list(before)
-    quiet[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(file, termios.TCSADRAIN, quiet)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(file, termios.TCSADRAIN, before)

@@ -69,7 +69,9 @@ def stored_key(variable: str) -> str | None:
 
         key: str | None = keyring.get_password(_SERVICE, variable)
     except Exception as error:  # each backend has its own kinds of errors, and some those of D-Bus
-        what = f"the key kept for {variable} is in the system's keyring, which does not give it ({type(error).__name__})"
+        what = (
+            f"the key kept for {variable} is in the system's keyring, which does not give it ({type(error).__name__})"
+        )
         raise ConfigurationError(f"{what}: set {variable}, or keep it anew", argument=variable) from None
     return key
 
@@ -109,7 +111,7 @@ def forget_key(variable: str) -> bool:
             import keyring
 
             keyring.delete_password(_SERVICE, variable)
-        except Exception:  # noqa: BLE001, S110 - it is gone, or cannot be reached; either way it is not used any more
+        except Exception:  # noqa: BLE001 - it is gone, or cannot be reached; either way it is not used any more
             pass
     _write(entries)
     return True

@@ -42,7 +42,9 @@ _IMPOSSIBLE = re.compile(
 _LONGEST_LINK = 2 * LONGEST + 500
 
 
-def read(text: str, position: int, styles: Styles, look: str = "", *, is_whole: bool = True) -> Iterator[tuple[int, Run]]:
+def read(
+    text: str, position: int, styles: Styles, look: str = "", *, is_whole: bool = True
+) -> Iterator[tuple[int, Run]]:
     """The runs from `position` on, each with where it ends.
 
     Args:

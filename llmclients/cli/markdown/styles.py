@@ -45,5 +45,5 @@ COLOURED = Styles(
     has_colours=True,
 )
 UNCOLOURED = COLOURED._replace(code="", error="", has_colours=False)
-PLAIN = Styles(*[""] * 9, has_colours=False)
+PLAIN = Styles("", "", "", "", "", "", "", "", "", has_colours=False)
 """For what is no terminal."""

@@ -10,7 +10,7 @@ from llmclients.cli.markdown.inline import read
 from llmclients.cli.markdown.styles import Styles
 from llmclients.cli.markdown.wrapping import Wrapper
 
-__all__ = ["Table"]
+__all__ = ["Table", "shown_width"]
 
 _DELIMITER = re.compile(r"\s*\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?\s*")
 _GAP = "  "
@@ -64,7 +64,7 @@ class Table:
             line = []
             for column, cell in enumerate(cells):
                 text = cell[index] if index < len(cell) else ""
-                space = " " * max(self._widths[column] - _shown_width(text), 0)
+                space = " " * max(self._widths[column] - shown_width(text), 0)
                 is_right = column < len(self._right) and self._right[column]
                 line.append(space + text if is_right else text + space)
             lines.append(_GAP.join(line).rstrip() + "\n")
@@ -98,5 +98,5 @@ def _cells(line: str) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", text)]
 
 
-def _shown_width(text: str) -> int:
+def shown_width(text: str) -> int:
     return columns(_SEQUENCES.sub("", text))

@@ -56,12 +56,15 @@ class Wrapper:
         return self.taken()
 
     def _add(self, piece: str, look: str) -> None:
-        found = units(piece)
-        for number, unit in enumerate(found):
-            if number:
-                self._place()
-            self._word.append((unit, look))
-            self._word_width += columns(unit)
+        if piece.isascii():
+            self._word.append((piece, look))
+            self._word_width += len(piece)
+        else:
+            for number, unit in enumerate(units(piece)):
+                if number:
+                    self._place()
+                self._word.append((unit, look))
+                self._word_width += columns(unit)
         if self._word_width > self._room:
             self._break_long_word()
 
