@@ -24,7 +24,7 @@ def make_parser() -> CommandParser:
     """The parser of all commands. What it parses has the command's function as `run`."""
     parser = CommandParser(
         prog="llmclients",
-        description="Chat models from the command line. Without a command, in a terminal: a session with the local model.",
+        description="Chat models from the command line. Without a command, in a terminal, a session begins.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(debug=False)
@@ -57,10 +57,11 @@ def _add_chat(commands: Any) -> None:
         "ask a model; without a text, in a terminal: a session",
         "chat:run",
         usage="%(prog)s [options] [PROVIDER[/MODEL]] [TEXT …]",
-        description="Ask a model. What is piped in comes behind the text, or is the text; without either, in a terminal, a "
-        "session begins. A provider's name as the first of several words names the provider; default: the local model.",
+        description="Ask a model. What is piped in comes behind the text, or is the text; without either, in a "
+        "terminal, a session begins. A provider's name as the first of several words names the provider; default: the "
+        "local model.",
     )
-    chat.add_argument("words", metavar="TEXT", nargs="*", default=[], help="the question; - for standard input")
+    chat.add_argument("texts", metavar="TEXT", nargs="*", default=[], help="the question; - for standard input")
     chat.add_argument("-p", "--provider", metavar="PROVIDER[/MODEL]", help="who is asked; then all words are the text")
     chat.add_argument("-m", "--model", help="the model; default: the provider's own")
     chat.add_argument("-s", "--system", metavar="TEXT", help="a system text")

@@ -2,9 +2,9 @@
 
 # Theory of operation
 # -------------------
-# Each answer is read by a thread of its own, and rendered for half the terminal. A row of the two is written once both have
-# it: rows are written once and not again, so the slower answer holds the faster one's rows back. Where the output is no
-# terminal, or too narrow a one, the answers come one below the other.
+# Each answer is read by a thread of its own, and rendered for half the terminal. A row of the two is written once both
+# have it: rows are written once and not again, so the slower answer holds the faster one's rows back. Where the output
+# is no terminal, or too narrow a one, the answers come one below the other.
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from llmclients.cli.failures import exit_code, in_terminal_words
+from llmclients.cli.failures import exit_code, terminal_message
 from llmclients.cli.given import is_provider
 from llmclients.cli.markdown.stream import MarkdownStream
 from llmclients.cli.markdown.styles import Styles
@@ -79,7 +79,7 @@ class _Column:
             self.last = status_line(self.talk.answer(question, self, stream=stream))
         except Exception as error:  # noqa: BLE001 - shown below the column
             self.error = error
-            self.last = f"broke off: {in_terminal_words(error)}"
+            self.last = f"broke off: {terminal_message(error)}"
         self.is_over = True
         self._news.put(None)
 

@@ -28,8 +28,8 @@ def complete(parser: argparse.ArgumentParser) -> None:
         for action in command._actions:
             if action.dest in ("provider", "again"):
                 action.completer = providers_and_models  # type: ignore[attr-defined]
-            elif action.dest == "words":
-                action.completer = _first_word  # type: ignore[attr-defined]
+            elif action.dest == "texts":
+                action.completer = _first_text  # type: ignore[attr-defined]
             elif action.dest == "model":
                 action.completer = _models  # type: ignore[attr-defined]
             elif action.dest in ("continued", "id"):
@@ -46,8 +46,8 @@ def _commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     return found
 
 
-def _first_word(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
-    return [] if parsed_args.words or parsed_args.provider else providers_and_models(prefix)
+def _first_text(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
+    return [] if parsed_args.texts or parsed_args.provider else providers_and_models(prefix)
 
 
 def providers_and_models(prefix: str, **others: Any) -> list[str]:
@@ -61,7 +61,7 @@ def providers_and_models(prefix: str, **others: Any) -> list[str]:
 
 
 def _models(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
-    named = parsed_args.provider or next(iter(vars(parsed_args).get("words") or []), "local")
+    named = parsed_args.provider or next(iter(vars(parsed_args).get("texts") or []), "local")
     return models_of(named.partition("/")[0])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from llmclients.cli.failures import in_terminal_words
+from llmclients.cli.failures import terminal_message
 from llmclients.client import Client
 from llmclients.config.client import ClientSettings
 from llmclients.config.credentials import key_origin
@@ -56,7 +56,7 @@ def checks(arguments: argparse.Namespace) -> Iterator[Check]:
             retry=None,
         )
     except ConfigurationError as error:
-        yield Check("client", False, in_terminal_words(error))
+        yield Check("client", False, terminal_message(error))
         return
     with client:
         settings = client._settings
@@ -117,7 +117,7 @@ def _tried(name: str, attempt: Callable[[], str]) -> Check:
     except OSError as error:
         return Check(name, False, f"{error.strerror or error}: {_ADVICE.get(name, 'see there')}")
     except LLMClientError as error:
-        return Check(name, False, in_terminal_words(error))
+        return Check(name, False, terminal_message(error))
     return Check(name, True, f"{text}, {time.monotonic() - started:.2f} s")
 
 

@@ -8,7 +8,7 @@ import re
 
 from llmclients import errors
 
-__all__ = ["EXIT_CODES", "exit_code", "in_terminal_words"]
+__all__ = ["EXIT_CODES", "exit_code", "terminal_message"]
 
 EXIT_CODES: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
     (2, (errors.ConfigurationError,)),
@@ -39,7 +39,7 @@ def exit_code(error: Exception) -> int:
     return next((code for code, kinds in EXIT_CODES if isinstance(error, kinds)), 1)
 
 
-def in_terminal_words(error: Exception, *, is_session: bool = False) -> str:
+def terminal_message(error: Exception, *, is_session: bool = False) -> str:
     """The error's message, on one line, as who types commands would say it; in a session, those with a slash."""
     message = " ".join(str(error).split())
     if isinstance(error, errors.MissingAPIKeyError):

@@ -17,32 +17,32 @@ if TYPE_CHECKING:
     from llmclients.types.content import Part
     from llmclients.types.tools import Tool
 
-__all__ = ["attachment", "content_of", "is_provider", "load_schema", "load_tool", "question", "split_words"]
+__all__ = ["attachment", "content_of", "is_provider", "load_schema", "load_tool", "question", "split_provider"]
 
 
-def split_words(words: Sequence[str], provider: str | None) -> tuple[str | None, list[str]]:
+def split_provider(texts: Sequence[str], provider: str | None) -> tuple[str | None, list[str]]:
     """Who is asked, if the words name somebody, and the words that are left.
 
     Raises:
         ConfigurationError: the first word is nearly a provider's name.
     """
-    rest = list(words)
+    rest = list(texts)
     if provider is not None or not rest or " " in rest[0]:
         return provider, rest
     if is_provider(rest[0]):
         return rest[0], rest[1:]
     if len(rest) > 1 and (likely := _nearly(rest[0])) is not None:
         raise ConfigurationError(
-            f"there is no provider {rest[0]!r}: did you mean {likely}? If it is a word of the text, put quotes around that"
+            f"there is no provider {rest[0]!r}: did you mean {likely}? If it is a word of the text, quote the text"
         )
     return None, rest
 
 
-def is_provider(word: str) -> bool:
+def is_provider(text: str) -> bool:
     """Whether the word is a provider's name or alias, with a model or without."""
     from llmclients.providers.names import ProviderName
 
-    name = word.partition("/")[0].lower()
+    name = text.partition("/")[0].lower()
     if name in ProviderName.__args__:  # type: ignore[attr-defined]
         return True
     from llmclients.providers.registry import find_provider
@@ -53,27 +53,27 @@ def is_provider(word: str) -> bool:
         return False
 
 
-def _nearly(word: str) -> str | None:
+def _nearly(text: str) -> str | None:
     import difflib
 
     from llmclients.providers.registry import provider_names
 
-    name, slash, model = word.partition("/")
+    name, slash, model = text.partition("/")
     found = difflib.get_close_matches(name, provider_names(), 1, 0.85) if name.islower() and len(name) > 3 else []
     return f"{found[0]}{slash}{model}" if found else None
 
 
-def question(words: Sequence[str]) -> str:
+def question(texts: Sequence[str]) -> str:
     """The text: the words, and what is piped in, behind them or in the place of `-`.
 
     Raises:
         ConfigurationError: standard input is no text.
     """
-    has_place = "-" in words
+    has_place = "-" in texts
     piped = _read_stdin() if has_place or not _is_terminal() else ""
     if has_place:
-        return " ".join(piped if word == "-" else word for word in words)
-    text = " ".join(words)
+        return " ".join(piped if text == "-" else text for text in texts)
+    text = " ".join(texts)
     if not piped.strip():
         return text
     return f"{text}\n\n{piped}" if text else piped

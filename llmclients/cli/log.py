@@ -1,8 +1,8 @@
 """The commands of `llmclients log`, one function each: what was typed in, what it prints on stdout, an exit code out.
 
-They raise the library's errors and leave it to `main` to show them. The history is imported by the commands, so that the
-others do not load SQLite. What is shown was written by models and by files: a
-terminal gets it without control characters. An export is as it is.
+They raise the library's errors and leave it to `main` to show them. The history is imported by the commands, so that
+the others do not load SQLite. What is shown was written by models and by files: a terminal gets it without control
+characters. An export is as it is.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments without the program's name; None: those of this process.
 
     Returns:
-        The exit code: 0; 1 to 8 for an error, by its kind (`failures.EXIT_CODES`), 130 for Ctrl-C, 141 for a closed pipe.
+        The exit code: 0; 1 to 8 by the kind of error (`failures.EXIT_CODES`), 130 for Ctrl-C, 141 for a closed pipe.
     """
     from llmclients.cli.arguments import make_parser
 
@@ -61,10 +61,10 @@ def _guarded(arguments: argparse.Namespace) -> int:
 
             if arguments.debug:
                 raise
-            from llmclients.cli.failures import exit_code, in_terminal_words
+            from llmclients.cli.failures import exit_code, terminal_message
 
             is_known = isinstance(error, LLMClientError)
-            message = in_terminal_words(error) if is_known else f"{type(error).__name__}: {error} (more with --debug)"
+            message = terminal_message(error) if is_known else f"{type(error).__name__}: {error} (more with --debug)"
             print(f"llmclients: {message}", file=sys.stderr)
             return exit_code(error)
 

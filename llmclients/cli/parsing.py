@@ -1,4 +1,4 @@
-"""The parser that all commands share: options between words, mistakes with the command's own usage, nothing abbreviated."""
+"""The parser that all commands share: options between words, mistakes told with the command's own usage."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class CommandParser(argparse.ArgumentParser):
             found, unknown = self.parse_known_intermixed_args(head, namespace)
         finally:
             self._is_inside = False
-        if literal and hasattr(found, "words"):
-            found.words = [*found.words, *literal]
+        if literal and hasattr(found, "texts"):
+            found.texts = [*found.texts, *literal]
         else:
             unknown = [*unknown, *literal]
         if unknown:  # the parser of all commands would say it, with its own usage

@@ -2,11 +2,12 @@
 
 # Theory of operation
 # -------------------
-# What a user waits for is the prompt. So before it come argparse and prompt_toolkit, and nothing else: client, history and
-# pydantic are loaded by a thread while the first question is typed (`_load`). What is wrong with the arguments is then
-# known after a moment, and ends the prompt.
+# What a user waits for is the prompt. So before it come argparse and prompt_toolkit, and nothing else: client, history
+# and pydantic are loaded by a thread while the first question is typed (`_load`). What is wrong with the arguments is
+# then known after a moment, and ends the prompt.
 #
-# The prompt and the answers take turns: while an answer is shown, no prompt is, and what is typed waits for the next one.
+# The prompt and the answers take turns: while an answer is shown, no prompt is, and what is typed waits for the next
+# one.
 
 from __future__ import annotations
 
@@ -88,7 +89,7 @@ class Session:
         gc.enable()
 
     def _make_talk(self) -> Talk:
-        from llmclients.cli.chat import continued, open_history, setup_of
+        from llmclients.cli.opening import continued, open_history, setup_of
         from llmclients.cli.talk import Talk
 
         arguments = self.arguments
@@ -164,6 +165,7 @@ class Session:
 
     def _handle(self, text: str) -> None:
         from llmclients.cli import slash
+        from llmclients.history.store import AT_LEAF
 
         talk = self.talk  # what is wrong with it ends the session
         try:
@@ -171,10 +173,8 @@ class Session:
                 slash.run(self, text)
                 return
             content = [*self.files, *_text_parts(text)] if self.files else text
-            if self.edited is not None:
-                question = talk.ask(content, parent=self.edited.parent)
-            else:
-                question = talk.ask(content)
+            parent = AT_LEAF if self.edited is None else self.edited.parent
+            question = talk.ask(content, parent=parent)
             self.edited, self.files = None, []
             self.answer(question)
         except KeyboardInterrupt:
@@ -215,7 +215,7 @@ class Session:
 
     def show_error(self, error: LLMClientError) -> None:
         """Why there is no answer, or only a part of one."""
-        from llmclients.cli.failures import in_terminal_words
+        from llmclients.cli.failures import terminal_message
         from llmclients.errors import APIError
 
         if self.arguments.debug:
@@ -224,7 +224,7 @@ class Session:
             traceback.print_exception(error)
         came = isinstance(error, APIError) and error.partial is not None and error.partial.text
         what = "broke off (what came is kept; /retry asks again): " if came else ""
-        self.say(f"{what}{in_terminal_words(error, is_session=True)}", is_error=True)
+        self.say(f"{what}{terminal_message(error, is_session=True)}", is_error=True)
 
     def show_last(self) -> None:
         """The last question of the conversation, and what has come of it."""

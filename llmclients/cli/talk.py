@@ -1,7 +1,7 @@
 """`Talk`: a conversation of the terminal. Each turn is in the history before it is shown."""
 
-# The tool loop is here, and not the client's, because each of its turns is a turn of the history: the answer that asks for
-# calls, and what came of each.
+# The tool loop is here, and not the client's, because each of its turns is a turn of the history: the answer that asks
+# for calls, and what came of each.
 
 from __future__ import annotations
 

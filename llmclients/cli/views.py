@@ -2,10 +2,10 @@
 
 # Theory of operation
 # -------------------
-# The main thread reads the answer's chunks, and only adds them, under a lock. A second thread writes to the terminal: at
-# once when something has come, and then not before 30 ms are over. So what comes alone is shown at once, what comes fast
-# is shown together, and nothing waits for a chunk that may never come. Before it writes, it has the history store what it
-# is about to show.
+# The main thread reads the answer's chunks, and only adds them, under a lock. A second thread writes to the terminal:
+# at once when something has come, and then not before 30 ms are over. So what comes alone is shown at once, what comes
+# fast is shown together, and nothing waits for a chunk that may never come. Before it writes, it has the history store
+# what it is about to show.
 #
 # An error of that thread is raised in the main one, with the next chunk.
 
@@ -178,7 +178,7 @@ class TerminalView:
 
     def _taken(self) -> str:
         """What has come, as it is to be written."""
-        thought = said = ""
+        thought = answered = ""
         if self._thoughts:
             self._reasoning = self._reasoning or MarkdownStream(self._size, PLAIN)
             self._reasoning.feed("".join(self._thoughts))
@@ -187,8 +187,8 @@ class TerminalView:
         if self._texts:
             self._markdown.feed("".join(self._texts))
             self._texts.clear()
-            said = self._end_of_reasoning() + self._markdown.taken()
-        return thought + said
+            answered = self._end_of_reasoning() + self._markdown.taken()
+        return thought + answered
 
     def _end_of_reasoning(self) -> str:
         reasoning, self._reasoning = self._reasoning, None

@@ -12,8 +12,8 @@ __all__ = ["has_token", "key_origin", "missing_key", "request_headers", "resolve
 
 
 def resolve_key(provider: Provider, api_key: str | None) -> str | None:
-    """The key that was given, the environment's, or the one that `llmclients keys set` keeps; without the blanks and line
-    ends around it.
+    """The key that was given, the environment's, or the one that `llmclients keys set` keeps; without the blanks and
+    line ends around it.
 
     Raises:
         ConfigurationError: it is no key; the message names where it comes from, and does not show it.
@@ -28,7 +28,7 @@ def resolve_key(provider: Provider, api_key: str | None) -> str | None:
 
 
 def key_origin(provider: Provider) -> str | None:
-    """Where the key comes from, or the token in its place: a variable's name, `keyring`, `file`; None: there is none."""
+    """Where the key, or the token in its place, comes from: a variable's name, `keyring` or `file`; None: nowhere."""
     variable = next(filter(environ, (*provider.key_variables, *provider.token_variables)), None)
     if variable is not None or not provider.key_variables:
         return variable

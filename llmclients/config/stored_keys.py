@@ -1,8 +1,8 @@
 """The keys that `llmclients keys set` keeps, each in the place of an environment variable of the same name.
 
-They are in the system's keyring; where there is none, in a file that is the user's alone. The file `keys.json` says which
-there are, and where: `{"OPENAI_API_KEY": {"in": "keyring"}, "GROQ_API_KEY": {"in": "file", "key": "…"}}`. Who has never kept
-a key has no such file, and to find that out is all that a client costs.
+They are in the system's keyring; where there is none, in a file that is the user's alone. The file `keys.json` says
+which there are, and where: `{"OPENAI_API_KEY": {"in": "keyring"}, "GROQ_API_KEY": {"in": "file", "key": "…"}}`. Who has
+never kept a key has no such file, and to find that out is all that a client costs.
 """
 
 from __future__ import annotations
@@ -68,10 +68,9 @@ def stored_key(variable: str) -> str | None:
         import keyring
 
         key: str | None = keyring.get_password(_SERVICE, variable)
-    except Exception as error:  # each backend has its own kinds of errors, and some those of D-Bus
-        what = (
-            f"the key kept for {variable} is in the system's keyring, which does not give it ({type(error).__name__})"
-        )
+    except Exception as error:  # noqa: BLE001 - each backend has its own kinds of errors, and those of D-Bus
+        reason = type(error).__name__
+        what = f"the key kept for {variable} is in the system's keyring, which does not give it ({reason})"
         raise ConfigurationError(f"{what}: set {variable}, or keep it anew", argument=variable) from None
     return key
 

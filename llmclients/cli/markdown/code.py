@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["Highlighter"]
 
-_MOST = 200_000
+_LIMIT = 200_000
 """How many characters of an answer are highlighted: Pygments takes about two seconds for a million."""
 
 _LONGEST_CARRY = 20_000
@@ -21,7 +21,7 @@ class Highlighter:
 
     def __init__(self, *, is_on: bool) -> None:
         self._is_on = is_on
-        self._left = _MOST
+        self._left = _LIMIT
         self._lexer: Any = None
         self._carry = ""
 

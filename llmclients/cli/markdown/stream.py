@@ -2,16 +2,16 @@
 
 # Theory of operation
 # -------------------
-# A terminal's rows cannot be taken back once they have scrolled away, and to write them again and again flickers. So what
-# is given out is final, as far as it can be:
+# A terminal's rows cannot be taken back once they have scrolled away, and to write them again and again flickers. So
+# what is given out is final, as far as it can be:
 #
 # - A line's kind is held back until its first characters have told it; a word until it has ended; what begins with a
 #   mark until the mark has its other half (`inline.py`). All of that is a few characters, for a moment.
 # - A line of Markdown is a line in the terminal, wrapped. Paragraphs are not joined: who writes for a chat ends lines
 #   where they are to end.
-# - Code and tables are different: only at a block's end can be told what colours a piece of code has, and how wide a column
-#   is. They are shown at once, as they are written, and written again once: when the block ends, or has grown to nearly
-#   the terminal's height. Above that are rows that scroll away.
+# - Code and tables are different: only at a block's end can be told what colours a piece of code has, and how wide a
+#   column is. They are shown at once, as they are written, and written again once: when the block ends, or has grown to
+#   nearly the terminal's height. Above that are rows that scroll away.
 #
 # So each row is written once, and rows of code and tables once more. Nothing is looked at twice but for what is held
 # back, which is bounded: the work is proportional to the text.
@@ -265,7 +265,7 @@ class MarkdownStream:
         self._open_rows = 0
 
     def _settle(self) -> None:
-        """Write the open rows again, as they are to be. They stay if the window has changed, or a line is higher than it."""
+        """Write the open rows again, as they are to be; not if the window has changed, or is lower than they are."""
         if self._size() == (self.width, self._height) and self._open_rows < self._height:
             code = "\n".join(self._open)
             final = self._table.render() if self._table else self._highlighter.highlighted(code.expandtabs(4) + "\n")

@@ -99,4 +99,5 @@ def _cells(line: str) -> list[str]:
 
 
 def shown_width(text: str) -> int:
+    """How many columns a text takes, without its looks."""
     return columns(_SEQUENCES.sub("", text))

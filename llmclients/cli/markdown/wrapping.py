@@ -1,4 +1,4 @@
-"""`Wrapper`: fills rows of a terminal with runs of text. A word that may still grow is held back: no row is rewritten."""
+"""`Wrapper`: fills rows of a terminal with runs of text. A word that may still grow is held back."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Wrapper:
         self._look = ""
         self._column = 0
         self._blanks = 0
-        self._word: list[tuple[str, str]] = []
-        self._word_width = 0
+        self._held: list[tuple[str, str]] = []
+        self._held_width = 0
 
     def put(self, text: str, look: str) -> None:
         """Add a run. Its last word is held back until something follows that ends it."""
@@ -57,50 +57,50 @@ class Wrapper:
 
     def _add(self, piece: str, look: str) -> None:
         if piece.isascii():
-            self._word.append((piece, look))
-            self._word_width += len(piece)
+            self._held.append((piece, look))
+            self._held_width += len(piece)
         else:
             for number, unit in enumerate(units(piece)):
                 if number:
                     self._place()
-                self._word.append((unit, look))
-                self._word_width += columns(unit)
-        if self._word_width > self._room:
-            self._break_long_word()
+                self._held.append((unit, look))
+                self._held_width += columns(unit)
+        if self._held_width > self._room:
+            self._break_long()
 
     def _place(self) -> None:
         """Put the held word into the row, or into the next one."""
-        if not self._word:
+        if not self._held:
             return
-        if self._column and self._column + self._blanks + self._word_width > self._room:
+        if self._column and self._column + self._blanks + self._held_width > self._room:
             self._next_row()
         if self._blanks and self._column:
-            if self._word[0][1] != self._look:
+            if self._held[0][1] != self._look:
                 self._paint("")  # blanks between two looks have neither
             blanks = " " * min(self._blanks, self._room - self._column)
             self._out.append(blanks)
             self._column += len(blanks)
         self._blanks = 0
-        for text, look in self._word:
+        for text, look in self._held:
             self._paint(look)
             self._out.append(text)
-        self._column += self._word_width
-        self._word.clear()
-        self._word_width = 0
+        self._column += self._held_width
+        self._held.clear()
+        self._held_width = 0
 
-    def _break_long_word(self) -> None:
+    def _break_long(self) -> None:
         """A word that no row has room for begins in this row if it can, and goes on in the next ones."""
         if self._column and self._column + self._blanks + 1 > self._room:
             self._next_row()
-        word, self._word, self._word_width = self._word, [], 0
-        for text, look in word:
+        held, self._held, self._held_width = self._held, [], 0
+        for text, look in held:
             while text:
-                if self._column + self._blanks + self._word_width >= self._room:
+                if self._column + self._blanks + self._held_width >= self._room:
                     self._place()
                     self._next_row()
-                part, text = cut(text, self._room - self._column - self._blanks - self._word_width)
-                self._word.append((part, look))
-                self._word_width += columns(part)
+                part, text = cut(text, self._room - self._column - self._blanks - self._held_width)
+                self._held.append((part, look))
+                self._held_width += columns(part)
 
     def _next_row(self) -> None:
         look = self._look
