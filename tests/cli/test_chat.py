@@ -71,7 +71,12 @@ def test_a_tool_is_called_and_told_apart_from_the_answer(
         out, err = capsys.readouterr()
         assert (out, err) == ("It is long.\n", 'length {"name": "Nile"} → Nile: 6650 km\n')
     with History.open() as history:
-        assert [turn.role for turn in history.turns(history.conversations(1)[0])] == ["user", "assistant", "tool", "assistant"]
+        assert [turn.role for turn in history.turns(history.conversations(1)[0])] == [
+            "user",
+            "assistant",
+            "tool",
+            "assistant",
+        ]
     for reference in ("broken.py:length", "rivers:breadth", "nothing"):
         assert main([*ASK, "-t", reference, "How long?"]) == 2
         assert "--tool" in capsys.readouterr().err
@@ -158,7 +163,11 @@ def test_a_conversation_is_kept_continued_and_saved(
     with mock_clients(Reply.text("Rome"), Reply.text("Paris"), Reply.text("Hm"), Reply.text("Berlin")) as mock:
         assert main([*ASK, "-s", "Brief.", "Capital of Italy?"]) == 0
         assert main(["chat", "-c", "And", "of France?"]) == 0  # with the same provider and model
-        assert [message["content"] for message in sent(mock)["messages"]][1:] == ["Capital of Italy?", "Rome", "And of France?"]
+        assert [message["content"] for message in sent(mock)["messages"]][1:] == [
+            "Capital of Italy?",
+            "Rome",
+            "And of France?",
+        ]
         assert main([*ASK, "--no-history", "What?"]) == 0
         with History.open() as history:
             (kept,) = history.conversations()
@@ -197,8 +206,13 @@ def test_a_shell_is_told_how_it_goes_on(line: str, found: set[str], tmp_path: Pa
     answer = tmp_path / "answer"
     environment = {
         **os.environ,
-        **{"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer), "_ARGCOMPLETE_SUPPRESS_SPACE": "1"},
-        **{"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9", "_ARGCOMPLETE_IFS": "\n"},
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "COMP_TYPE": "9",
+        "_ARGCOMPLETE_IFS": "\n",
         "XDG_CACHE_HOME": str(tmp_path),
     }
     subprocess.run([sys.executable, "-m", "llmclients"], env=environment, check=False)

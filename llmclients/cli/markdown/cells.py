@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["clean", "columns", "cut", "units"]
+__all__ = ["clean", "columns", "cut", "is_joined", "units"]
 
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 """Controls, which a terminal would act on; overrides of the writing direction; halves of surrogate pairs."""
+
+
+_WIDE = "\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6"
+_CLOSING = "、。，．・：；？！）」』】〉》"
+"""What ends a clause does not begin a row."""
+
+_ALL_WIDE = re.compile(f"[{_WIDE}]+")
+_UNITS = re.compile(f"[{_CLOSING}]+|[{_WIDE}][{_CLOSING}]*|[^{_WIDE}]+[{_CLOSING}]*")
 
 
 def clean(text: str) -> str:
@@ -21,27 +29,21 @@ def columns(text: str) -> int:
     """How many columns the text takes."""
     if text.isascii():
         return len(text)
+    if _ALL_WIDE.fullmatch(text):
+        return 2 * len(text)
     from wcwidth import wcwidth
 
     return sum(max(wcwidth(character), 0) for character in text)
 
 
 def units(text: str) -> list[str]:
-    """A text without blanks, cut where a line may end: around each wide character, as in Chinese or Japanese."""
-    if text.isascii():
-        return [text]
-    from wcwidth import wcwidth
+    """A text without blanks, cut where a row may end: around the characters of Chinese, Japanese and Korean."""
+    return [text] if text.isascii() else _UNITS.findall(text)
 
-    found: list[str] = []
-    is_open = False  # whether the next narrow character belongs to the last unit
-    for character in text:
-        width = wcwidth(character)
-        if found and (width < 1 or found[-1].endswith("\u200d") or (width == 1 and is_open)):
-            found[-1] += character
-        else:
-            found.append(character)
-            is_open = width == 1
-    return found
+
+def is_joined(before: str, character: str) -> bool:
+    """Whether no row may end between two characters without a blank."""
+    return character in _CLOSING or not (_ALL_WIDE.fullmatch(before) or _ALL_WIDE.fullmatch(character))
 
 
 def cut(text: str, room: int) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llmclients.cli.markdown.cells import columns, cut, units
+from llmclients.cli.markdown.cells import columns, cut, is_joined, units
 from llmclients.cli.markdown.styles import RESET
 
 __all__ = ["Wrapper"]
@@ -56,12 +56,12 @@ class Wrapper:
         return self.taken()
 
     def _add(self, piece: str, look: str) -> None:
-        if piece.isascii():
+        if piece.isascii() and (not self._held or self._held[-1][0].isascii()):
             self._held.append((piece, look))
             self._held_width += len(piece)
         else:
             for number, unit in enumerate(units(piece)):
-                if number:
+                if number or (self._held and not is_joined(self._held[-1][0][-1], unit[0])):
                     self._place()
                 self._held.append((unit, look))
                 self._held_width += columns(unit)
