@@ -77,6 +77,15 @@ class Terminal:
         self.process.close()
         return self.process.exitstatus if self.process.exitstatus is not None else -self.process.signalstatus
 
+    def drain(self) -> None:
+        """Take all that the program writes until it has ended, and look at none of it."""
+        while True:
+            try:
+                self.process.read_nonblocking(1 << 20, timeout=20)
+            except pexpect.EOF:
+                self.process.wait()
+                return
+
     @property
     def text(self) -> str:
         """The rows that have scrolled away, and the screen."""

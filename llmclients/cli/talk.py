@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from llmclients.cli.tty import interruptible
 from llmclients.client import Client
 from llmclients.errors import APIResponseError, ToolLoopError
 from llmclients.history import AnswerWriter, History, StoredConversation, StoredTurn
@@ -60,7 +61,7 @@ class Answer(NamedTuple):
     Attributes:
         response: the last turn of it.
         first: seconds until its first text; None without any.
-        seconds: until its end.
+        seconds: until its end; of all turns together.
         cost: in US dollars, where the provider says so.
     """
 
@@ -151,6 +152,7 @@ class Talk:
         """
         assert self.conversation is not None
         client, leaf = self.client(), question.id
+        answers: list[Answer] = []
         for _ in range(MAX_TURNS):
             messages = self.history.messages(self.conversation, leaf=leaf)
             named = {"provider": self.setup.provider.partition("/")[0], "model": self.setup.model}
@@ -160,9 +162,10 @@ class Talk:
                 except KeyboardInterrupt:
                     writer.broke("stopped")
                     raise
+            answers.append(answer)
             calls = answer.response.tool_calls if self.setup.tools else []
             if not calls:
-                return answer
+                return _together(answers)
             leaf = writer.turn
             for call in calls:
                 result = self._call(call)
@@ -183,7 +186,7 @@ class Talk:
         view.begin(writer)
         try:
             if stream:
-                with client.stream(messages, **options) as answer:
+                with client.stream(messages, **options) as answer, interruptible(answer.close):
                     for chunk in answer:
                         if first is None and chunk.text:
                             first = time.monotonic() - started
@@ -221,3 +224,18 @@ class Talk:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _together(answers: Sequence[Answer]) -> Answer:
+    """The last of several turns, with what all of them took."""
+    last = answers[-1]
+    if len(answers) == 1:
+        return last
+    usages = [answer.response.usage for answer in answers if answer.response.usage is not None]
+    costs = [answer.cost for answer in answers if answer.cost is not None]
+    return Answer(
+        last.response.model_copy(update={"usage": sum(usages[1:], usages[0]) if usages else None}),
+        last.first,
+        sum(answer.seconds for answer in answers),
+        sum(costs) if len(costs) == len(answers) else None,
+    )
