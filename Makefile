@@ -23,7 +23,7 @@ PYTEST  := $(RUN) -m pytest $(SHARED)
 # What needs no socket, no other process and no model.
 FAST := tests/types tests/config tests/codecs tests/calls tests/providers tests/test_errors.py tests/test_clients.py
 
-.PHONY: venv test test-fast test-uvloop random demo lint types docs cov lock newest fuzz soak reliability features bench bench-micro clean
+.PHONY: venv test test-fast test-uvloop random demo lint types docs cov lock newest fuzz soak reliability features screenshots bench bench-micro clean
 .NOTPARALLEL:  # both stamps below install into the same .venv
 
 venv: $(VENV)/.test
@@ -98,6 +98,10 @@ reliability: $(VENV)/.test
 # Writes the tables of docs/providers.md.
 features: $(VENV)/.test
 	$(RUN) -m tests.features
+
+# Writes docs/images/terminal.svg.
+screenshots: $(VENV)/.test
+	$(RUN) -m tests.screenshots
 
 # Writes docs/benchmarks.md. QUICK=1 does with fewer and smaller runs, in a few minutes.
 bench: $(BENCH)/.bench

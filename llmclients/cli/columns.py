@@ -177,9 +177,9 @@ def _write_rows(found: Sequence[_Column], width: int, styles: Styles, news: Simp
             break
         news.get()
     for column in found:
-        print(
-            styles.painted(f"{column.talk.setup.label}: {column.last}", styles.error if column.error else styles.faint)
-        )
+        name = f"{column.talk.setup.label}: " if column.error else ""
+        print(styles.painted(f"{name}{column.last}", styles.error if column.error else styles.faint))
+    print()
 
 
 def _write_in_turn(found: Sequence[_Column], threads: Sequence[threading.Thread]) -> None:

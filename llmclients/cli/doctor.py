@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import ssl
 import time
@@ -142,7 +143,9 @@ def _connected(host: str, port: int) -> str:
 
 def _handshake(url: SplitResult, settings: ClientSettings) -> str:
     verify: Any = settings.transport.verify
-    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    path = verify if isinstance(verify, str) else None
+    is_folder = path is not None and os.path.isdir(path)
+    context = ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
     if verify is False:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
-    with FaultServer([MODELS, CHAT]) as server:
+    with FaultServer([MODELS], [CHAT], per_request=True) as server:
         code, found = doctor(capsys, "openai/m", "--base-url", server.url)
     assert code == 0
     assert list(found) == ["proxy", "name", "route", "TLS", "key", "models", "chat"]
@@ -41,7 +42,7 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["models"][1].startswith("1; m is among them, ")
     assert found["chat"][1].startswith("m says 'OK', ")
     assert [ok for ok, _ in found.values()] == [None, True, True, None, True, True, True]
-    with FaultServer([MODELS]) as server:
+    with FaultServer([MODELS], per_request=True) as server:
         assert main(["doctor", "openai/m", "--no-chat", "--base-url", server.url]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "-     proxy   none"
 
@@ -49,7 +50,7 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
 def test_each_fault_is_told_with_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FaultServer([REFUSED], [REFUSED]) as server:
+    with FaultServer([REFUSED], [REFUSED], per_request=True) as server:
         code, found = doctor(capsys, "openai/m", "--base-url", server.url)
     assert (code, found["models"][0], found["chat"][0]) == (1, False, False)
     assert "no such key" in found["chat"][1]
@@ -60,8 +61,13 @@ def test_each_fault_is_told_with_what_to_do(
         "or set HTTPS_PROXY")  # fmt: skip
     assert "key" not in found
 
-    code, found = doctor(capsys, "openai/m", "--base-url", "https://nowhere.invalid/v1")
-    assert found["name"][0] is False
+    def no_such_name(*arguments: object, **options: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", no_such_name)
+        found = doctor(capsys, "openai/m", "--base-url", "https://nowhere.invalid/v1")[1]
+    assert found["name"][1].startswith("Name or service not known: no such name, or no name server answers: see")
 
     monkeypatch.delenv("OPENAI_API_KEY")
     assert doctor(capsys, "openai/m")[1]["client"][1].endswith("llmclients keys set openai")
@@ -82,7 +88,7 @@ def test_a_certificate_of_an_unknown_authority(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    with FaultServer([MODELS, CHAT], tls=context) as server:
+    with FaultServer([MODELS], tls=context, per_request=True) as server:
         found = doctor(capsys, "openai/m", "--base-url", server.url)[1]
         assert found["TLS"][0] is False
         assert "SSL_CERT_FILE=" in found["TLS"][1]
