@@ -109,8 +109,9 @@ reliability: $(VENV)/.test
 features: $(VENV)/.test
 	$(RUN) -m tests.features
 
-# Takes the pictures of docs/the-page.md; needs chromium and its chromedriver.
+# Takes the pictures of docs/command-line.md and docs/the-page.md; the page's need chromium and its chromedriver.
 screenshots: $(VENV)/.test
+	$(RUN) -m tests.screenshots
 	$(RUN) -m tests.screenshots.page
 
 # Writes docs/benchmarks.md. QUICK=1 does with fewer and smaller runs, in a few minutes.

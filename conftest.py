@@ -41,6 +41,7 @@ def _start(names: dict[str, Any]) -> None:
     names |= {"_environment": dict(os.environ), "_printed": io.StringIO(), "_patch": patch, "_hidden": {}}
     for name in filter(_not_the_readers.fullmatch, list(os.environ)):
         del os.environ[name]
+    os.environ.update(_NOT_THE_USERS)
 
 
 def _end(names: dict[str, Any]) -> None:
@@ -80,8 +81,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="the event loop of all tests")
 
 
+_NOT_THE_USERS = {"LLMCLIENTS_HISTORY": "off", "LLMCLIENTS_KEYS": "off"}
+"""Tests, and the programs that they start, neither read nor write what whoever runs them has kept."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Set it; and hear Ctrl-C: the background jobs of a shell, and all that they start, have SIGINT ignored."""
+    os.environ.update(_NOT_THE_USERS)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--loop") == "uvloop":

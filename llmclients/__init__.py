@@ -11,6 +11,7 @@
 
 `help(llmclients.Client)` has the arguments, `help(llmclients.ChatOptions)` the options of a call,
 `llmclients.provider_names()` the providers. `llmclients.testing` answers for a provider in tests.
+Importing the package loads nothing: what it names is loaded when it is first named.
 """
 
 from __future__ import annotations
@@ -19,50 +20,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llmclients._version import __version__
-from llmclients.config.values import Proxy, RetryPolicy, Timeout
-from llmclients.errors import (
-    AccessBlockedError,
-    APIConnectionError,
-    APIError,
-    APIResponseError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigurationError,
-    ConflictError,
-    InternalServerError,
-    InvalidRequestError,
-    LLMClientError,
-    MissingAPIKeyError,
-    NotFoundError,
-    OverloadedError,
-    PermissionDeniedError,
-    ProviderWarning,
-    RateLimitError,
-    ResponseTooLargeError,
-    StreamInterruptedError,
-    StructuredOutputError,
-    ToolLoopError,
-    UnknownProviderError,
-    UnprocessableEntityError,
-    UnsupportedOptionError,
-)
-from llmclients.providers.provider import Provider
-from llmclients.providers.registry import provider_names, register_provider
-from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
-from llmclients.types.messages import Message, MessageDict, ToolCall, ToolResult
-from llmclients.types.request import ChatRequest
-from llmclients.types.response import (
-    ChatResponse,
-    Choice,
-    Chunk,
-    OtherPart,
-    PartialToolCall,
-    TokenLogprob,
-    ToolCallDelta,
-    Usage,
-)
 
 if TYPE_CHECKING:
     from llmclients.async_client import AsyncClient
@@ -70,14 +27,58 @@ if TYPE_CHECKING:
     from llmclients.bulk.options import MapOptions
     from llmclients.calls.tool_options import OnToolCall, OnToolResult
     from llmclients.client import Client
+    from llmclients.config.values import Proxy, RetryPolicy, Timeout
     from llmclients.conversation import AsyncConversation, Conversation, Turn
+    from llmclients.errors import (
+        AccessBlockedError,
+        APIConnectionError,
+        APIError,
+        APIResponseError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConfigurationError,
+        ConflictError,
+        InternalServerError,
+        InvalidRequestError,
+        LLMClientError,
+        MissingAPIKeyError,
+        NotFoundError,
+        OverloadedError,
+        PermissionDeniedError,
+        ProviderWarning,
+        RateLimitError,
+        ResponseTooLargeError,
+        StreamInterruptedError,
+        StructuredOutputError,
+        ToolLoopError,
+        UnknownProviderError,
+        UnprocessableEntityError,
+        UnsupportedOptionError,
+    )
     from llmclients.history.store import History
     from llmclients.providers.names import ProviderName
+    from llmclients.providers.provider import Provider
+    from llmclients.providers.registry import provider_names, register_provider
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
+    from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
     from llmclients.types.map_result import MapResult
+    from llmclients.types.messages import Message, MessageDict, ToolCall, ToolResult
     from llmclients.types.options import ChatOptions
+    from llmclients.types.request import ChatRequest
+    from llmclients.types.response import (
+        ChatResponse,
+        Choice,
+        Chunk,
+        OtherPart,
+        PartialToolCall,
+        TokenLogprob,
+        ToolCallDelta,
+        Usage,
+    )
     from llmclients.types.response_format import ResponseFormat
     from llmclients.types.tools import Tool, ToolDenied
 
@@ -155,30 +156,84 @@ __all__ = [
 ]
 
 _LAZY = {
+    "MapOptions": "llmclients.bulk.options",
+    "MapResult": "llmclients.types.map_result",
+    "OnToolCall": "llmclients.calls.tool_options",
+    "OnToolResult": "llmclients.calls.tool_options",
+    "ToolDenied": "llmclients.types.tools",
+    "ToolResult": "llmclients.types.messages",
+    "History": "llmclients.history.store",
+    "APIConnectionError": "llmclients.errors",
+    "APIError": "llmclients.errors",
+    "APIResponseError": "llmclients.errors",
+    "APIStatusError": "llmclients.errors",
+    "APITimeoutError": "llmclients.errors",
+    "AccessBlockedError": "llmclients.errors",
     "AsyncClient": "llmclients.async_client",
     "AsyncConversation": "llmclients.conversation",
     "AsyncStream": "llmclients.async_stream",
     "AsyncTransport": "llmclients.transports",
+    "AudioPart": "llmclients.types.content",
+    "AuthenticationError": "llmclients.errors",
+    "BadRequestError": "llmclients.errors",
     "ChatOptions": "llmclients.types.options",
+    "ChatRequest": "llmclients.types.request",
+    "ChatResponse": "llmclients.types.response",
+    "Choice": "llmclients.types.response",
+    "Chunk": "llmclients.types.response",
     "Client": "llmclients.client",
+    "ConfigurationError": "llmclients.errors",
+    "ConflictError": "llmclients.errors",
     "Conversation": "llmclients.conversation",
-    "History": "llmclients.history.store",
+    "FilePart": "llmclients.types.content",
+    "ImagePart": "llmclients.types.content",
+    "InternalServerError": "llmclients.errors",
+    "InvalidRequestError": "llmclients.errors",
+    "LLMClientError": "llmclients.errors",
+    "Message": "llmclients.types.messages",
+    "MessageDict": "llmclients.types.messages",
+    "MissingAPIKeyError": "llmclients.errors",
+    "NotFoundError": "llmclients.errors",
+    "OtherPart": "llmclients.types.response",
+    "OverloadedError": "llmclients.errors",
+    "PartialToolCall": "llmclients.types.response",
+    "PermissionDeniedError": "llmclients.errors",
+    "Provider": "llmclients.providers.provider",
     "ProviderName": "llmclients.providers.names",
-    "MapOptions": "llmclients.bulk.options",
-    "MapResult": "llmclients.types.map_result",
+    "ProviderWarning": "llmclients.errors",
+    "Proxy": "llmclients.config.values",
+    "RateLimitError": "llmclients.errors",
     "ResponseFormat": "llmclients.types.response_format",
+    "ResponseTooLargeError": "llmclients.errors",
+    "RetryPolicy": "llmclients.config.values",
     "Stream": "llmclients.stream",
+    "StreamInterruptedError": "llmclients.errors",
+    "StructuredOutputError": "llmclients.errors",
+    "TextPart": "llmclients.types.content",
+    "Timeout": "llmclients.config.values",
+    "TokenLogprob": "llmclients.types.response",
     "Tool": "llmclients.types.tools",
-    "OnToolCall": "llmclients.calls.tool_options",
-    "OnToolResult": "llmclients.calls.tool_options",
-    "ToolDenied": "llmclients.types.tools",
+    "ToolCall": "llmclients.types.messages",
+    "ToolCallDelta": "llmclients.types.response",
+    "ToolLoopError": "llmclients.errors",
     "Transport": "llmclients.transports",
     "Turn": "llmclients.conversation",
+    "UnknownProviderError": "llmclients.errors",
+    "UnprocessableEntityError": "llmclients.errors",
+    "UnsupportedOptionError": "llmclients.errors",
+    "Usage": "llmclients.types.response",
+    "provider_names": "llmclients.providers.registry",
+    "register_provider": "llmclients.providers.registry",
     "tune_gc": "llmclients.tuning",
 }
 
+_MODULES = ("config", "errors", "providers", "types")
+"""What may be asked for as `llmclients.errors`, too, by who has imported the package alone."""
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"llmclients.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'llmclients' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_LAZY[name]), name)

@@ -37,7 +37,10 @@ WHOLE = {
 }
 """What is no name, though it may be a part of one."""
 
-ALLOWED = {"required_word"}  # the word that a server has for `required`
+ALLOWED = {
+    "required_word",  # the word that a server has for `required`
+    "ECHO",  # the flag that a terminal has for showing what is typed
+}
 
 PROSE = re.compile(
     r"\b(course|courses|folds?|folded|doors?|gate|echo(es|ed)?|bury|buried|salvaged?|dice|stamps?|backing)\b",

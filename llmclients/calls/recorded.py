@@ -47,10 +47,8 @@ class RecordedCall(FallbackCall):
     """The same call, which reports its end once."""
 
     def __init__(self, call: ChatCall | FallbackCall, on_end: OnEnd) -> None:
-        if isinstance(call, FallbackCall):
-            super().__init__(call._calls, call._transports)
-        else:
-            super().__init__([call])
+        calls, transports = (call._calls, call._transports) if isinstance(call, FallbackCall) else ([call], None)
+        super().__init__(calls, transports)
         self._on_end = on_end
 
     def reply(self) -> Flow[ChatResponse]:

@@ -53,7 +53,7 @@ def add_bulk(subparsers: Any, add_assignments: Callable[..., None], add_base_url
     )
     parser.add_argument("--report", metavar="FILE", help="write an HTML page about the run")
     parser.add_argument("--progress", action=argparse.BooleanOptionalAction, default=True, help="say how far it is")
-    parser.set_defaults(run=bulk)
+    parser.set_defaults(command="bulk", run=bulk)
 
 
 def bulk(arguments: argparse.Namespace) -> int:

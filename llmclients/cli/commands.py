@@ -1,4 +1,4 @@
-"""The commands, one function each: parsed arguments in, what it prints on stdout, an exit code out.
+"""The commands of the local model and the demo: parsed arguments in, an exit code out.
 
 They raise the library's errors and leave it to `main` to show them. Clients and the relay are imported by the commands
 that use them, so that `llmclients --help` loads no HTTP library.
@@ -7,72 +7,8 @@ that use them, so that `llmclients --help` loads no HTTP library.
 from __future__ import annotations
 
 import argparse
-import sys
 
-from llmclients.errors import ConfigurationError
-from llmclients.providers.provider import Provider
-from llmclients.providers.registry import find_provider, provider_names
-from llmclients.types.messages import MessageDict
-
-__all__ = ["chat", "demo", "local_install", "models", "providers"]
-
-
-def chat(arguments: argparse.Namespace) -> int:
-    """Print the answer to one question, piece by piece or whole."""
-    from llmclients.client import Client
-
-    messages: list[MessageDict] = [
-        {"role": "user", "content": _read_stdin() if arguments.text == "-" else arguments.text}
-    ]
-    if arguments.system is not None:
-        messages.insert(0, {"role": "system", "content": arguments.system})
-    options = dict(arguments.option)
-    with Client(arguments.provider, model=arguments.model, base_url=arguments.base_url) as client:
-        if not arguments.stream:
-            print(client.chat(messages, **options))
-            return 0
-        has_text = False
-        try:
-            for chunk in client.stream(messages, **options):
-                has_text = has_text or bool(chunk.text)
-                print(chunk, end="", flush=True)
-        finally:  # what follows, be it an error or the prompt, begins on a new line
-            if has_text:
-                print(flush=True)
-    return 0
-
-
-def _read_stdin() -> str:
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"standard input is not text: {error}") from None
-
-
-def models(arguments: argparse.Namespace) -> int:
-    """Print a provider's models, one a line."""
-    from llmclients.client import Client
-
-    with Client(arguments.provider, base_url=arguments.base_url) as client:
-        for name in client.models():
-            print(name)
-    return 0
-
-
-def providers(arguments: argparse.Namespace) -> int:
-    """Print the table of providers."""
-    rows = [("PROVIDER", "MODEL", "KEY", "SERVICE", "NOTES"), *(_row(find_provider(name)) for name in provider_names())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
-
-
-def _row(provider: Provider) -> tuple[str, ...]:
-    names = " ".join((provider.name, *(f"({alias})" for alias in provider.aliases)))
-    key = " or ".join(provider.key_variables) or "none"
-    service = {True: "working", False: "gone", None: "unknown"}[provider.working]
-    return names, provider.default_model or "yours to name", key, service, provider.notes
+__all__ = ["demo", "local_install", "local_path"]
 
 
 def local_install(arguments: argparse.Namespace) -> int:
@@ -80,6 +16,14 @@ def local_install(arguments: argparse.Namespace) -> int:
     from llmclients.local.install import install
 
     install()
+    return 0
+
+
+def local_path(arguments: argparse.Namespace) -> int:
+    """Print where the weights of the embedded model are."""
+    from llmclients.local.weights import find_weights
+
+    print(find_weights())
     return 0
 
 

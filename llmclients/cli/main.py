@@ -1,17 +1,17 @@
 """The entry point of the command line: runs a command and turns whatever ends it into an exit code."""
 
+# What is imported here comes before the first prompt of a session, so it is next to nothing.
+
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llmclients.cli.arguments import make_parser
-from llmclients.errors import ConfigurationError, LLMClientError
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["main"]
 
@@ -23,36 +23,74 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments without the program's name; None: those of this process.
 
     Returns:
-        The exit code: 0; 1 for a call that failed, 2 for the caller's mistake, 130 for Ctrl-C, 141 for a closed pipe.
+        The exit code: 0; 1 to 8 by the kind of error (`failures.EXIT_CODES`), 130 for Ctrl-C, 141 for a closed pipe.
     """
+    from llmclients.cli.arguments import make_parser
+
+    given = list(sys.argv[1:] if argv is None else argv)
+    if not given and _is_terminal():
+        given = ["chat"]
     try:
-        arguments = make_parser().parse_args(argv)
+        parser = make_parser()
+        _complete(parser)
+        arguments = parser.parse_args(given)
     except SystemExit as end:  # argparse has printed its message
         return end.code if isinstance(end.code, int) else 2
-    run: Callable[[argparse.Namespace], int] = arguments.run
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an answer may have characters that the terminal has not
+    return _guarded(arguments)
+
+
+def _guarded(arguments: argparse.Namespace) -> int:
+    import warnings
+
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            code = run(arguments)
+            code = _runner(arguments.run)(arguments)
             sys.stdout.flush()  # a closed pipe shows here at the latest
             return code
-        except ConfigurationError as error:
-            return _show_error(error, 2)
-        except LLMClientError as error:
-            return _show_error(error, 1)
         except KeyboardInterrupt:
             return 130
         except BrokenPipeError:
             # The interpreter flushes stdout once more at its exit, and would complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        except Exception as error:
+            from llmclients.errors import LLMClientError
+
+            if arguments.debug:
+                raise
+            from llmclients.cli.failures import exit_code, terminal_message
+
+            is_known = isinstance(error, LLMClientError)
+            message = terminal_message(error) if is_known else f"{type(error).__name__}: {error} (more with --debug)"
+            print(f"llmclients: {message}", file=sys.stderr)
+            return exit_code(error)
 
 
-def _show_error(error: Exception, code: int) -> int:
-    print(f"llmclients: {' '.join(str(error).split())}", file=sys.stderr)  # always one line
-    return code
+def _runner(run: str | Callable[[Any], int]) -> Callable[[Any], int]:
+    if not isinstance(run, str):
+        return run
+    from importlib import import_module
+
+    module, _, name = run.partition(":")
+    found: Callable[[Any], int] = getattr(import_module(f"llmclients.cli.{module}"), name)
+    return found
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks how a word may go on; does not return then."""
+    from llmclients.config.environment import environ
+
+    if environ("_ARGCOMPLETE"):
+        from llmclients.cli.completion import complete
+
+        complete(parser)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **details: Any) -> None:

@@ -15,7 +15,7 @@ from llmclients.providers.registry import find_provider
 if TYPE_CHECKING:
     from llmclients.relay.config import RelayConfig
 
-__all__ = ["RELAY_KEY_VARIABLE", "add_relay", "relay"]
+__all__ = ["RELAY_KEY_VARIABLE", "add_relay", "add_serving", "relay"]
 
 RELAY_KEY_VARIABLE = "LLMCLIENTS_RELAY_API_KEY"
 
@@ -37,6 +37,13 @@ def add_relay(subparsers: Any, add_assignments: Callable[..., None]) -> None:
     parser.add_argument("--check", action="store_true", help="only say whether FILE, and all else, is right")
     parser.add_argument("--provider", help="who answers, in place of a FILE; default: local")
     parser.add_argument("--base-url", metavar="URL", help="another server that speaks the provider's format")
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="errors with a traceback")
+    add_serving(parser, add_assignments)
+    parser.set_defaults(run=relay, command="relay")
+
+
+def add_serving(parser: Any, add_assignments: Callable[..., None]) -> None:
+    """Add what says how it serves, whoever answers."""
     parser.add_argument("--host", help="the address to listen on; default: 127.0.0.1; beyond loopback it needs a key")
     parser.add_argument("--port", type=int, help="default: 8811; 0: any that is free")
     parser.add_argument(
@@ -68,7 +75,6 @@ def add_relay(subparsers: Any, add_assignments: Callable[..., None]) -> None:
         flag = "--max-connections" if name == "connections" else f"--{name.replace('_', '-')}"
         kind, metavar = (int, "COUNT") if name == "connections" else (float, "SECONDS")
         parser.add_argument(flag, dest=name, type=kind, metavar=metavar, help="see ConnectionLimits")
-    parser.set_defaults(run=relay)
 
 
 def relay(arguments: argparse.Namespace) -> int:

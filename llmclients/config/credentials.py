@@ -8,11 +8,12 @@ from llmclients.config.environment import check_headers, environ
 from llmclients.errors import ConfigurationError, MissingAPIKeyError
 from llmclients.providers.provider import Provider
 
-__all__ = ["has_token", "missing_key", "request_headers", "resolve_key"]
+__all__ = ["has_token", "key_origin", "missing_key", "request_headers", "resolve_key"]
 
 
 def resolve_key(provider: Provider, api_key: str | None) -> str | None:
-    """The key that was given, or the environment's, without the blanks and line ends around it.
+    """The key that was given, the environment's, or the one that `llmclients keys set` keeps; without the blanks and
+    line ends around it.
 
     Raises:
         ConfigurationError: it is no key; the message names where it comes from, and does not show it.
@@ -20,10 +21,33 @@ def resolve_key(provider: Provider, api_key: str | None) -> str | None:
     argument = "api_key"
     if api_key is None:
         argument = next(filter(environ, provider.key_variables), "")
-        return _checked(environ(argument), argument) if argument else None
+        return _checked(environ(argument), argument) if argument else _stored(provider)
     if not isinstance(api_key, str) or not api_key.strip():
         raise ConfigurationError("api_key must be a non-empty string", argument=argument)
     return _checked(api_key, argument)
+
+
+def key_origin(provider: Provider) -> str | None:
+    """Where the key, or the token in its place, comes from: a variable's name, `keyring` or `file`; None: nowhere."""
+    variable = next(filter(environ, (*provider.key_variables, *provider.token_variables)), None)
+    if variable is not None or not provider.key_variables:
+        return variable
+    from llmclients.config.stored_keys import stored_names
+
+    names = stored_names()
+    return next((names[name] for name in provider.key_variables if name in names), None)
+
+
+def _stored(provider: Provider) -> str | None:
+    """The key that is kept in place of one of the provider's variables."""
+    if not provider.key_variables or has_token(provider):
+        return None
+    from llmclients.config.stored_keys import stored_key  # few have one
+
+    for name in provider.key_variables:
+        if (key := stored_key(name)) is not None:
+            return _checked(key, f"the key kept for {name}")
+    return None
 
 
 def has_token(provider: Provider) -> bool:

@@ -11,8 +11,8 @@ from llmclients.async_stream import AsyncStream
 from llmclients.errors import ConfigurationError, InvalidRequestError, UnsupportedOptionError
 from llmclients.relay.codecs.base import RelayedCall
 from llmclients.relay.raw_call import RawAnswer, RawCall, raw_path
-from llmclients.types.request import ChatRequest
 from llmclients.types.options import ChatOptions
+from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
 
 __all__ = ["Leeway", "Upstream"]

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from llmclients import AsyncClient, Client, ConfigurationError
-from llmclients.cli import commands
+from llmclients.cli import listings
 from llmclients.cli.main import main
 from llmclients.cli.relay_command import RELAY_KEY_VARIABLE
 from llmclients.relay import RelayServer
@@ -106,7 +106,7 @@ def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
     provider: Provider, at: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     provider.steps = [answer("Hel"), Cut()]
-    assert main(["chat", "yqcloud", "Hi", *at]) == 1
+    assert main(["chat", "yqcloud", "Hi", *at]) == 7
     out, err = capsys.readouterr()
     assert out == "Hel\n"
     assert re.fullmatch(r"llmclients: yqcloud \(127\.0\.0\.1\): .+\n", err)
@@ -115,11 +115,14 @@ def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["chat", "nope", "Hi"], "there is no provider named 'nope'"),
+        (["chat", "-p", "nope", "Hi"], "there is no provider named 'nope'"),
         (["chat", "yqcloud", "Hi", "--option", "surprise=1"], "no option 'surprise'"),
         (["chat", "yqcloud", "Hi", "--option", "temperature=1"], "temperature"),
         (["chat", "yqcloud", "Hi", "--base-url", "nowhere"], "base_url"),
-        (["chat", "yqcloud", ""], "no content"),
+        (["chat", "yqcloud", ""], "the text is empty"),
+        (["chat", "opnai", "Hi"], "did you mean openai"),
+        (["chat"], "there is nothing to ask"),
+        (["chat", "openai"], "openai is a provider: write the question behind it"),
         (["models", "nope"], "there is no provider"),
         (["relay", "--host", "0.0.0.0", "--provider", "yqcloud"], "api_key"),
         (["relay", "--default", "max_tokens=5", "--provider", "yqcloud"], "max_tokens"),
@@ -145,8 +148,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     [
         [],
         ["nope"],
-        ["chat"],
-        ["chat", "a", "b", "c"],
+        ["chat", "--modle", "m", "Hi"],
         ["chat", "--option", "x", "Hi"],
         ["chat", "--option", "self=1", "Hi"],
         ["local"],
@@ -154,7 +156,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
-    assert "usage: llmclients" in capsys.readouterr().err
+    assert f"usage: {' '.join(['llmclients', *arguments[:1]])}".removesuffix(" nope") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["chat", "--help"], ["relay", "--help"]])
@@ -163,9 +165,9 @@ def test_help_is_no_failure(arguments: list[str], capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out
 
 
-def test_a_failed_call_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_call_is_one_line_and_an_exit_code_by_its_kind(capsys: pytest.CaptureFixture[str]) -> None:
     # Nothing listens on port 1 of this machine.
-    assert main(["models", "openai", "--base-url", "http://127.0.0.1:1/v1"]) == 1
+    assert main(["models", "openai", "--base-url", "http://127.0.0.1:1/v1"]) == 6
     out, err = capsys.readouterr()
     assert not out
     assert re.fullmatch(r"llmclients: openai \(127\.0\.0\.1\): .+\n", err)
@@ -187,7 +189,7 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: 
         warnings.warn("mind the gap", stacklevel=1)
         return 0
 
-    monkeypatch.setattr(commands, "providers", warn)
+    monkeypatch.setattr(listings, "providers", warn)
     assert main(["providers"]) == 0
     assert capsys.readouterr().err == "llmclients: warning: mind the gap\n"
 

@@ -1,0 +1,1 @@
+"""Markdown for a terminal, rendered while it is written: what comes in once goes out once."""

@@ -1,0 +1,103 @@
+"""A table of Markdown: its rows, laid out in columns that fit the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from llmclients.cli.markdown.cells import columns
+from llmclients.cli.markdown.inline import read
+from llmclients.cli.markdown.styles import Styles
+from llmclients.cli.markdown.wrapping import Wrapper
+
+__all__ = ["Table", "shown_width"]
+
+_DELIMITER = re.compile(r"\s*\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?\s*")
+_GAP = "  "
+_NARROWEST = 6
+_SEQUENCES = re.compile("\x1b\\[[0-9;]*m")
+
+
+class Table:
+    """Takes rows as they were written; `render` gives those that it has not given yet.
+
+    The columns' widths are fixed by the rows that there are when it is first asked.
+    """
+
+    def __init__(self, width: int, styles: Styles) -> None:
+        self._width = width
+        self._styles = styles
+        self._rows: list[list[str]] = []
+        self._given = 0
+        self._widths: list[int] = []
+        self._right: list[bool] = []
+        self._has_head = False
+
+    def add(self, line: str) -> None:
+        """Add a row."""
+        if len(self._rows) == 1 and not self._has_head and _DELIMITER.fullmatch(line):
+            self._has_head = True
+            self._right = [cell.endswith(":") and not cell.startswith(":") for cell in _cells(line)]
+            return
+        self._rows.append(_cells(line))
+
+    def render(self) -> str:
+        """The rows that were added since, each with its line end."""
+        is_first = not self._widths
+        if is_first:
+            self._widths = self._fitted()
+        out = []
+        for number, row in enumerate(self._rows[self._given :]):
+            is_head = is_first and number == 0 and self._has_head
+            out.append(self._row(row, self._styles.strong if is_head else ""))
+            if is_head:
+                rule = _GAP.join("─" * width for width in self._widths)
+                out.append(self._styles.painted(rule, self._styles.faint) + "\n")
+        self._given = len(self._rows)
+        return "".join(out)
+
+    def _row(self, row: Sequence[str], look: str) -> str:
+        cells = [self._cell(cell, width, look) for cell, width in zip(row, self._widths, strict=False)]
+        cells += [[""]] * (len(self._widths) - len(cells))
+        lines = []
+        for index in range(max(map(len, cells), default=0)):
+            line = []
+            for column, cell in enumerate(cells):
+                text = cell[index] if index < len(cell) else ""
+                space = " " * max(self._widths[column] - shown_width(text), 0)
+                is_right = column < len(self._right) and self._right[column]
+                line.append(space + text if is_right else text + space)
+            lines.append(_GAP.join(line).rstrip() + "\n")
+        return "".join(lines)
+
+    def _cell(self, text: str, width: int, look: str) -> list[str]:
+        wrapper = Wrapper(width)
+        for _, (piece, its_look) in read(text, 0, self._styles, look):
+            wrapper.put(piece, its_look)
+        return wrapper.end().split("\n")
+
+    def _fitted(self) -> list[int]:
+        count = max(map(len, self._rows), default=0)
+        widths = [1] * count
+        for row in self._rows:
+            for column, cell in enumerate(row):
+                shown = "".join(piece for _, (piece, _) in read(cell, 0, self._styles))
+                widths[column] = max(widths[column], columns(shown))
+        room = self._width - len(_GAP) * (count - 1)
+        while sum(widths) > room and max(widths) > _NARROWEST:  # the widest gives way first
+            widest = max(widths)
+            others = sorted({width for width in widths if width < widest}, reverse=True)[:1] or [_NARROWEST]
+            many = widths.count(widest)
+            lower = max(others[0], widest - -(-(sum(widths) - room) // many), _NARROWEST)
+            widths = [lower if width == widest else width for width in widths]
+        return widths
+
+
+def _cells(line: str) -> list[str]:
+    text = line.strip().removeprefix("|").removesuffix("|")
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", text)]
+
+
+def shown_width(text: str) -> int:
+    """How many columns a text takes, without its looks."""
+    return columns(_SEQUENCES.sub("", text))

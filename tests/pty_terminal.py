@@ -1,0 +1,108 @@
+"""`Terminal`: a program in a terminal of its own, and the screen that its user sees."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pexpect
+import pyte
+
+__all__ = ["Terminal"]
+
+
+class _Screen(pyte.HistoryScreen):
+    """A screen that answers, as terminals do, where its cursor is."""
+
+    answer: Callable[[str], None]
+
+    def write_process_input(self, data: str) -> None:
+        self.answer(data)
+
+
+class Terminal:
+    """A program in a pseudo-terminal.
+
+    Args:
+        arguments: of `llmclients`.
+        environment: variables besides those of this process.
+    """
+
+    def __init__(self, *arguments: str, columns: int = 80, rows: int = 24, **environment: str) -> None:
+        self.screen = _Screen(columns, rows, history=5000)
+        self.screen.answer = self.type
+        self._stream = pyte.ByteStream(self.screen)
+        self.written = b""
+        variables = {**os.environ, "TERM": "xterm-256color", **environment}
+        variables.pop("NO_COLOR", None) if "NO_COLOR" not in environment else None
+        self.process: Any = pexpect.spawn(
+            sys.executable, ["-m", "llmclients", *arguments], dimensions=(rows, columns), env=variables, timeout=20
+        )
+        self.process.delaybeforesend = None
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        self.process.send(text)
+
+    def read(self, seconds: float = 0.0) -> bool:
+        """Take what the program has written, after a wait of at most so long. Whether it had."""
+        try:
+            data = self.process.read_nonblocking(65536, timeout=seconds)
+        except pexpect.TIMEOUT:
+            return False
+        except pexpect.EOF:
+            self.process.wait()
+            return False
+        self.written += data
+        self._stream.feed(data)
+        return True
+
+    def wait_for(self, *texts: str, seconds: float = 20.0) -> str:
+        """Wait until the screen, with what has scrolled away, has all of these texts."""
+        end = time.monotonic() + seconds
+        while not all(text in self.text for text in texts):
+            if not self.read(0.05) and (time.monotonic() > end or not self.process.isalive()):
+                raise AssertionError(f"{texts} are not on the screen:\n{self.text}")
+        return self.text
+
+    def wait_for_end(self, seconds: float = 20.0) -> int:
+        """Wait until the program has ended: its exit code."""
+        end = time.monotonic() + seconds
+        while self.read(0.05) or self.process.isalive():
+            assert time.monotonic() < end, f"it does not end:\n{self.text}"
+        self.process.close()
+        return self.process.exitstatus if self.process.exitstatus is not None else -self.process.signalstatus
+
+    def drain(self) -> None:
+        """Take all that the program writes until it has ended, and look at none of it."""
+        while True:
+            try:
+                self.process.read_nonblocking(1 << 20, timeout=20)
+            except pexpect.EOF:
+                self.process.wait()
+                return
+
+    @property
+    def text(self) -> str:
+        """The rows that have scrolled away, and the screen."""
+        past = ["".join(row[column].data for column in range(self.screen.columns)) for row in self.screen.history.top]
+        return "\n".join(line.rstrip() for line in (*past, *self.screen.display)).rstrip()
+
+    def kill(self) -> None:
+        """Kill the program, so that it can do nothing more."""
+        self.process.kill(signal.SIGKILL)
+        self.process.wait()
+
+    def close(self) -> None:
+        """End the program, if it has not ended."""
+        self.process.close(force=True)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
