@@ -179,11 +179,17 @@ class BaseCall(ABC):
             retries.deadline = state.deadline  # a wait for a permit may have moved it
             # Outside the handler: an error raised within it would keep `failure`, and what that shows, as its context.
             decision = _FINAL if self.is_final() else self._decide(retries, failure)
-            if decision.wait is None:
-                _log.debug("not tried again: %s", decision.reason)
-                raise self._located(failure, state.errors)
-            state.errors.append(self._located(failure).with_traceback(None))
-            _log.info("%s; attempt %d follows in %.2f s", state.errors[-1], retries.attempts, decision.wait)
+            located = self._located(failure, () if decision.wait is not None else state.errors)
+            clear_locals(failure)  # its frames have this call, and the call keeps what is chained to it
+            del failure  # this frame is one of them
+            try:
+                if decision.wait is None:
+                    _log.debug("not tried again: %s", decision.reason)
+                    raise located
+                state.errors.append(located.with_traceback(None))
+                _log.info("%s; attempt %d follows in %.2f s", located, retries.attempts, decision.wait)
+            finally:
+                del located  # the same
             yield Sleep(decision.wait)
 
     def _behind_permits(self, pacer: Pacer, attempt: Callable[[], Flow[T]]) -> Callable[[], Flow[T]]:
