@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import Unpack
 
@@ -131,6 +130,7 @@ class AsyncClient(
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> AsyncStream[AnswerT]: ...
 
+    @checks_messages
     def map(
         self,
         prompts: AsyncPrompts,
@@ -144,7 +144,7 @@ class AsyncClient(
 
         An error of a prompt is its result, and the others go on. Prompts are taken as the results are: at most
         `2 * concurrency` are taken and not handed out. Asked to wait by the provider, all wait. Leaving the loop ends
-        all that is under way.
+        all that is under way; closing the client, too, and the loop then raises ConfigurationError.
 
         Args:
             prompts: what `chat` takes as messages, each of them; any iterable, awaited or not, endless ones too.
@@ -159,12 +159,13 @@ class AsyncClient(
         """
         from llmclients.bulk.async_map import AsyncMapResults, AsyncWork
 
+        taken = cast(dict[str, Any], options)
         try:
-            rows, view = self._map(self._transport, prompts, concurrency, as_completed, progress, **options)
+            rows, ask = self._map(prompts, concurrency, as_completed, progress, taken)
         except ConfigurationError as error:
-            raise callers_mistake(error, prompts, options)  # noqa: B904 - it is the same error
-        taken = iter(prompts) if isinstance(prompts, Iterable) else aiter(prompts)
-        return AsyncMapResults(AsyncWork(taken, rows, partial(view.chat, **options), concurrency))
+            raise callers_mistake(error, prompts, options, "map")  # noqa: B904 - it is the same error
+        iterator = iter(prompts) if isinstance(prompts, Iterable) else aiter(prompts)
+        return AsyncMapResults(AsyncWork(iterator, rows, ask, concurrency, self._transport))
 
     async def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.

@@ -149,6 +149,7 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
         await self.close()
 
     if not TYPE_CHECKING:
+        __reduce_ex__ = misused("an AsyncStream is read once: it cannot be copied or pickled; its `response` can")
         __enter__ = __exit__ = misused("an AsyncStream needs `async with`, not `with`")
         __iter__ = misused("an AsyncStream needs `async for chunk in stream`, not `for`")
         __await__ = misused("stream() is not awaited: write `async for chunk in client.stream(…)`, without `await`")

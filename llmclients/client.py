@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -123,6 +122,7 @@ class Client(
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> Stream[AnswerT]: ...
 
+    @checks_messages
     def map(
         self,
         prompts: Prompts,
@@ -136,7 +136,7 @@ class Client(
 
         An error of a prompt is its result, and the others go on. Prompts are taken as the results are: at most
         `2 * concurrency` are taken and not handed out. Asked to wait by the provider, all wait. Leaving the loop ends
-        all that is under way.
+        all that is under way; closing the client, too, and the loop then raises ConfigurationError.
 
         Args:
             prompts: what `chat` takes as messages, each of them; any iterable, endless ones too.
@@ -150,16 +150,14 @@ class Client(
             ConfigurationError: an argument is wrong; nothing is sent.
         """
         from llmclients.bulk.map import MapResults, Work
-        from llmclients.bulk.stopping import StoppableTransport
+        from llmclients.bulk.stopping import Stopping
 
-        transport = StoppableTransport(self._transport)
+        stopping, taken = Stopping(), cast(dict[str, Any], options)
         try:
-            rows, view = self._map(
-                cast(ClientTransport, transport), prompts, concurrency, as_completed, progress, **options
-            )
+            rows, ask = self._map(prompts, concurrency, as_completed, progress, taken, stopping.over)
         except ConfigurationError as error:
-            raise callers_mistake(error, prompts, options)  # noqa: B904 - it is the same error
-        return MapResults(Work(iter(prompts), rows, partial(view.chat, **options), concurrency, transport))
+            raise callers_mistake(error, prompts, options, "map")  # noqa: B904 - it is the same error
+        return MapResults(Work(iter(prompts), rows, ask, concurrency, stopping, self._transport))
 
     def models(self) -> list[str]:
         """The names of the provider's models: asked from the service where its wire has that, else those known.

@@ -147,6 +147,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
         self.close()
 
     if not TYPE_CHECKING:
+        __reduce_ex__ = misused("a Stream is read once: it cannot be copied or pickled; its `response` can")
         __aenter__ = __aexit__ = misused(
             "a Stream is of Client, which waits: write `with`, or take AsyncClient for `async with`"
         )

@@ -81,7 +81,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "client": (*CLIENT, "bulk.map", "bulk.stopping"),
     "async_client": (*CLIENT, "bulk.async_map"),
     "bulk": ("bulk.limits",),
-    "bulk.*": ("bulk.*", "config.values", "transports.base", *TYPES),
+    "bulk.*": ("bulk.*", "config.values", "misuse", "transports.base", *TYPES),
     "bulk.options": ("calls.overrides", "calls.tool_options", "config.values", *TYPES),
     "mcp": TYPES,
     "": ("_version", "config.values", "providers.*", *TYPES),
