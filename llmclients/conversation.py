@@ -132,6 +132,11 @@ class SavedConversation(Model):
         memo[id(self._backend)] = self._backend  # shared, as its client's connections are
         return super().__deepcopy__(memo)
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """For pickle: the conversation without its client, as `bind` takes it."""
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {"_backend": None}}
+
     def bind(self, client: HasConversations[ConversationT]) -> ConversationT:
         """This conversation, to be gone on with through `client`: how a saved one is resumed, sync or async.
 

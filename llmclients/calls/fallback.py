@@ -65,6 +65,11 @@ class FallbackCall:
         return self._current.without_secrets(text)
 
     @property
+    def state(self) -> CallState:
+        """What the calls share."""
+        return self._current.state
+
+    @property
     def accumulator(self) -> Accumulator:
         """What gathers the answer, of the attempt that counts."""
         return self._current.state.accumulator
@@ -106,6 +111,7 @@ class FallbackCall:
         """The flow's answer. What follows it, such as the next turn of a tool loop, begins with the first again."""
         response = yield from flow
         if carrier is not self._transports[0]:
+            self._move_deadline(carrier, self._transports[0])
             yield UseConnections(self._transports[0])
         return response
 
