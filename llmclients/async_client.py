@@ -180,9 +180,11 @@ class AsyncClient(
     async def close(self) -> None:
         """Close all connections, those of the client's views, too; nothing more is sent by them. Closing twice is fine.
 
-        Streams that are open break off. A transport that the caller brought stays open, and so do streams over it.
+        Streams that are open break off. A transport that the caller brought stays open, and so does a client to fall
+        back on; and so do streams over them.
         """
         await self._transport.close()
+        self._flush_log()
 
     async def __aenter__(self) -> Self:
         self._check_open()

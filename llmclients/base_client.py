@@ -239,7 +239,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         system: str | None = None,
         model: str | None = None,
         messages: Messages | None = None,
-        **options: Any,
+        **options: Unpack[llmclients.ChatOptions[Any]],
     ) -> ConversationT:
         """A new conversation: keeps its history, so that each turn is one message.
 
@@ -319,6 +319,11 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         """Raise ConfigurationError for a client that has been closed."""
         if self._transport.closed:
             raise client_closed()
+
+    def _flush_log(self) -> None:
+        """Record the calls of streams that were left: they may be recorded with the next call, and there is none."""
+        if self._recorder is not None:
+            self._recorder.flush()
 
     def _check_fallbacks(self) -> None:
         """Raise ConfigurationError for a client of the other kind: this one could not wait for it."""

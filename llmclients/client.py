@@ -172,9 +172,11 @@ class Client(
     def close(self) -> None:
         """Close all connections, those of the client's views, too; nothing more is sent by them. Closing twice is fine.
 
-        Streams that are open break off. A transport that the caller brought stays open, and so do streams over it.
+        Streams that are open break off. A transport that the caller brought stays open, and so does a client to fall
+        back on; and so do streams over them.
         """
         self._transport.close()
+        self._flush_log()
 
     def __enter__(self) -> Self:
         self._check_open()

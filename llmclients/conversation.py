@@ -29,7 +29,13 @@ ConversationT = TypeVar("ConversationT", bound="SavedConversation", covariant=Tr
 class HasConversations(Protocol[ConversationT]):
     """What a conversation can be bound to: either client."""
 
-    def conversation(self, system: str | None = None, model: str | None = None, **options: Any) -> ConversationT: ...
+    def conversation(
+        self,
+        system: str | None = None,
+        model: str | None = None,
+        messages: Messages | None = None,
+        **options: Unpack[llmclients.ChatOptions[Any]],
+    ) -> ConversationT: ...
 
 
 class Turn(Model):

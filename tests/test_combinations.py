@@ -444,3 +444,32 @@ def test_a_call_dies_with_the_last_reference_to_it(
     finally:
         gc.enable()
     closed(client)
+
+
+@kinds
+def test_a_stream_that_was_left_is_in_the_log_when_the_client_is_closed(kind: Any, tmp_path: Path) -> None:
+    history = History.open(tmp_path / "log.db")
+    client = made(kind, forecast, log=history)
+
+    async def leave() -> None:
+        async for _ in client.stream("Left"):
+            break
+
+    if kind is AsyncClient:
+        asyncio.run(leave())
+    else:
+        for _ in client.stream("Left"):
+            break
+    closed(client.with_options(timeout=5))
+    assert [conversation.title for conversation in history.conversations()] == ["Left"]
+
+
+def test_a_map_belongs_to_the_event_loop_that_reads_it() -> None:
+    results = made(AsyncClient, forecast).map(["x"] * 9, concurrency=2)
+
+    async def first() -> Any:
+        return await results.__anext__()
+
+    assert asyncio.run(first()).text == "Hello"
+    with pytest.raises(ConfigurationError, match="one event loop"):
+        asyncio.run(first())

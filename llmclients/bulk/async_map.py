@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmclients.bulk.rows import Rows
-from llmclients.errors import LLMClientError
+from llmclients.errors import ConfigurationError, LLMClientError
 from llmclients.misuse import misused
 from llmclients.transports.base import AsyncClientTransport, client_closed, running_loop
 from llmclients.types.map_result import MapResult
@@ -155,6 +155,8 @@ class AsyncMapResults(AsyncIterator[MapResult]):
 
     async def __anext__(self) -> MapResult:
         work = self._work
+        if work.loop is not None and work.loop is not running_loop():
+            raise ConfigurationError("a map's results are read in one event loop: that of the first one")
         try:
             while not self._is_closed:
                 if work.failure is not None:
