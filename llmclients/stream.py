@@ -132,7 +132,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
             raise
 
     def close(self) -> None:
-        """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""
+        """Free the connection. Idempotent; may be called from another thread: a wait for the next chunk ends, or `open`."""
         self._driver.close()
 
     def __enter__(self) -> Self:
