@@ -122,7 +122,18 @@ class AsyncDriver(Generic[T]):
         self._run.check_open()
         self._run.begun = True
         if isinstance(step, Open):
-            return await self._opened(step)
+            self._opening = task = _current_task()
+            try:
+                self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
+            except asyncio.CancelledError:
+                if self._opening is None and _take_back_cancellation(task):  # it was `close` alone
+                    raise closed_early() from None
+                raise
+            finally:
+                self._opening = None
+            if hasattr(opened, "read_nowait"):
+                self.buffer = cast(BufferedAsyncResponse, opened)
+            return opened
         if isinstance(step, Sleep):
             return await self._transport.clock.asleep(step.seconds)
         if isinstance(step, UseConnections):
@@ -138,20 +149,6 @@ class AsyncDriver(Generic[T]):
             return mocked
         running_loop()
         return await _in_thread(step.run)
-
-    async def _opened(self, step: Open) -> AsyncResponse:
-        self._opening = task = _current_task()
-        try:
-            self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
-        except asyncio.CancelledError:
-            if self._opening is None and _take_back_cancellation(task):  # it was `close` alone
-                raise closed_early() from None
-            raise
-        finally:
-            self._opening = None
-        if hasattr(opened, "read_nowait"):
-            self.buffer = cast(BufferedAsyncResponse, opened)
-        return opened
 
     async def _tool_outcome(self, step: StartTools | NextResult) -> Any:
         if isinstance(step, StartTools):
