@@ -134,7 +134,7 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
         return _AsyncObjects(self, self._objects())
 
     async def close(self) -> None:
-        """Free the connection. Idempotent; may be called from another task: a wait for the next chunk ends, or `open`."""
+        """Free the connection. Idempotent. Another task may: a wait for the next chunk, or in `open`, ends."""
         await self._driver.close()
 
     async def __aenter__(self) -> Self:

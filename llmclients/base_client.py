@@ -163,10 +163,10 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         check_names(self._settings, row.options, "map")
         settings = background_settings(self._settings, CoolDown, over)
         view = view_of(self, _settings=settings, _transport=over(self._transport))
-        view._prepare(row.of("-"), row.tools, stream=False)  # what no row could have is found here
+        view._prepare(row.arguments("-"), row.tools, stream=False)  # what no row could have is found here
         row = row.parsed()
         rows = make_rows(prompts, concurrency, as_completed, progress, awaited=self._is_async)
-        return rows, lambda prompt: view._chat(row.of(prompt), row.tools)
+        return rows, lambda prompt: view._chat(row.arguments(prompt), row.tools)
 
     @abstractmethod
     def _open_transport(self, given: GivenT | None) -> TransportT:

@@ -132,7 +132,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
             raise
 
     def close(self) -> None:
-        """Free the connection. Idempotent; may be called from another thread: a wait for the next chunk ends, or `open`."""
+        """Free the connection. Idempotent. Another thread may: a wait for the next chunk, or in `open`, ends."""
         self._driver.close()
 
     def __enter__(self) -> Self:

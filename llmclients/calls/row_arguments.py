@@ -40,7 +40,7 @@ class RowArguments(NamedTuple):
         )
         return cls(take("model", None), take("system", None), overrides, tools, options)
 
-    def of(self, prompt: Any) -> ChatArguments:
+    def arguments(self, prompt: Any) -> ChatArguments:
         """The arguments of one prompt's call.
 
         Raises:
