@@ -64,9 +64,10 @@ if TYPE_CHECKING:
     from llmclients.bulk.options import MapOptions
     from llmclients.calls.tool_options import OnToolCall, OnToolResult
     from llmclients.client import Client
-    from llmclients.conversation import AsyncConversation, Conversation, Turn
+    from llmclients.conversation import AsyncConversation, Conversation
     from llmclients.history.store import History
     from llmclients.providers.names import ProviderName
+    from llmclients.saved_conversation import Turn
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
@@ -167,7 +168,7 @@ _LAZY = {
     "OnToolResult": "llmclients.calls.tool_options",
     "ToolDenied": "llmclients.types.tools",
     "Transport": "llmclients.transports",
-    "Turn": "llmclients.conversation",
+    "Turn": "llmclients.saved_conversation",
     "tune_gc": "llmclients.tuning",
 }
 

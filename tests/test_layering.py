@@ -40,6 +40,7 @@ CLIENT = (
     "async_stream",
     "calls.*",
     "conversation",
+    "saved_conversation",
     "transports",
     *CALL,
 )
@@ -71,7 +72,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transports.*.*": ("{own}.*", *SHARED_TRANSPORTS, *VALUES, "errors", "_version"),
     "providers.*": ("providers.*", "codecs.base", "errors"),
     "calls.*": ("calls.*", *CALL),
-    "conversation": ("", "calls.*", *CALL),
+    "conversation": ("", "saved_conversation", "calls.*", *CALL),
+    "saved_conversation": ("", "calls.*", *CALL),
     "base_client": ("", "bulk.cooldown", "bulk.rows", "calls.*", "history.recording", *CALL),
     "base_stream": ("calls.*", *CALL),
     "driver": ("calls.*", "transports", *CALL),
@@ -116,10 +118,12 @@ LIBRARIES: dict[str, set[str]] = {
     "uvicorn": {"relay.*"},
     "xllamacpp": {"local.*"},
     "platformdirs": {"history.paths"},
-    "pydantic": {"types.*", "conversation", "mcp"},
+    "pydantic": {"types.*", "saved_conversation", "mcp"},
     "mcp": {"mcp"},
     "pydantic_core": {"codecs.*", "types.signatures", "calls.tool_runner", "relay.codecs.*"},
-    "typing_extensions": {"types.*", "conversation", "config.*", "base_client", "client", "async_client"},
+    "typing_extensions": {
+        *("types.*", "conversation", "saved_conversation", "config.*", "base_client", "client", "async_client"),
+    },
 }
 """The only importers of each. Nothing else from outside the standard library is imported at all."""
 
