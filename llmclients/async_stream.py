@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from llmclients.async_driver import AsyncDriver
-from llmclients.base_stream import BaseStream
+from llmclients.base_stream import BaseStream, text_of_restarts
 from llmclients.calls.arguments import OnComplete
 from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import READ, Step
-from llmclients.calls.tracebacks import clear_locals
-from llmclients.errors import APIError, StructuredOutputError
+from llmclients.calls.tracebacks import clear_locals, without_our_frames
+from llmclients.errors import APIError, InvalidRequestError, StructuredOutputError
 from llmclients.misuse import misused
 from llmclients.transports import AsyncTransport
 from llmclients.types.response import Chunk, ParsedT
@@ -113,7 +113,8 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
             InvalidRequestError: the stream was asked for with `restart`: text has no mark for what is void.
             APIError: while iterating, as of the chunks.
         """
-        self._check_no_restart()
+        if self._call.restarts:
+            raise text_of_restarts()
         return _Texts(self)
 
     @overload
@@ -131,7 +132,10 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
             StructuredOutputError: an object does not fit; the stream is closed then. The whole answer does not.
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        return _AsyncObjects(self, self._objects())
+        try:
+            return _AsyncObjects(self, self._partial().objects())
+        except InvalidRequestError as error:
+            raise without_our_frames(error)  # noqa: B904 - it is the same error
 
     async def close(self) -> None:
         """Free the connection. Idempotent. Another task may: a wait for the next chunk, or in `open`, ends."""

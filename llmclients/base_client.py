@@ -17,6 +17,7 @@ from llmclients.calls.arguments import (
     callers_mistake,
     checks_messages,
     tool_options,
+    with_system,
 )
 from llmclients.calls.chat import Backend, ChatCall, Connections, prepare
 from llmclients.calls.fallback import FallbackCall
@@ -28,7 +29,7 @@ from llmclients.config.fallback import check_names, check_options
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.transports.base import client_closed
-from llmclients.types.messages import Messages
+from llmclients.types.messages import Messages, as_messages
 from llmclients.types.printing import short_repr
 
 if TYPE_CHECKING:
@@ -250,10 +251,13 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             options: options of each of its turns that does not name them.
 
         Raises:
-            ConfigurationError: one of the messages cannot be sent, or no call can have an option.
+            ConfigurationError: one of the messages cannot be sent, there are two system texts, or no call can have an
+                option.
         """
         settings, clock = self._settings, self._transport.clock
         try:
+            if system is not None:
+                with_system(system, as_messages(messages or "-"))  # what no turn could send is found here
             if options:
                 check_options(settings, options, "conversation")
             return self._conversation_type()(

@@ -153,7 +153,7 @@ class SavedConversation(Model):
         """
         if not callable(getattr(client, "conversation", None)):
             raise ConfigurationError(f"bind() takes a client, not {type(client).__name__}", argument="client")
-        bound = client.conversation(system=self.system, model=self.model, **(self.options or {}))
+        bound = client.conversation(system=self.system or None, model=self.model, **(self.options or {}))
         bound.messages = [message.model_copy(deep=True) for message in self.messages]
         if bound.provider == self.provider:
             bound.state = deepcopy(self.state)

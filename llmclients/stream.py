@@ -7,14 +7,14 @@ from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from llmclients.base_stream import BaseStream
+from llmclients.base_stream import BaseStream, text_of_restarts
 from llmclients.calls.arguments import OnComplete
 from llmclients.calls.chat import ChatCall
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import Step
-from llmclients.calls.tracebacks import clear_locals
+from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.driver import Driver
-from llmclients.errors import StructuredOutputError
+from llmclients.errors import InvalidRequestError, StructuredOutputError
 from llmclients.misuse import misused
 from llmclients.transports import Transport
 from llmclients.types.response import Chunk, ParsedT
@@ -102,7 +102,8 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
             InvalidRequestError: the stream was asked for with `restart`: text has no mark for what is void.
             APIError: while iterating, as of the chunks.
         """
-        self._check_no_restart()
+        if self._call.restarts:
+            raise text_of_restarts()
         return filter(None, map(_text_of, self))  # no Python function for each piece
 
     @overload
@@ -120,7 +121,10 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
             StructuredOutputError: an object does not fit; the stream is closed then. The whole answer does not.
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        return self._each_object(self._objects())
+        try:
+            return self._each_object(self._partial().objects())
+        except InvalidRequestError as error:
+            raise without_our_frames(error)  # noqa: B904 - it is the same error
 
     def _each_object(self, objects: Objects) -> Iterator[Any]:
         try:

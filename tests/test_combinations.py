@@ -473,3 +473,27 @@ def test_a_map_belongs_to_the_event_loop_that_reads_it() -> None:
     assert asyncio.run(first()).text == "Hello"
     with pytest.raises(ConfigurationError, match="one event loop"):
         asyncio.run(first())
+
+
+# --- mistakes -------------------------------------------------------------------------------------------------------
+
+
+@kinds
+def test_a_mistake_s_traceback_has_one_frame_of_ours(kind: Any) -> None:
+    client = made(kind, forecast)
+    for mistake in (
+        lambda: client.map(["x"], temprature=0),
+        lambda: client.with_options(temperature=0),
+        lambda: client.conversation(temprature=0),
+        lambda: client.conversation("Be brief.", messages=[{"role": "system", "content": "Be long."}, "x"]),
+        lambda: client.conversation(""),
+        lambda: client.conversation().stream("x", model="other"),
+        lambda: client.stream("x").objects(),
+        lambda: client.stream("x").partial,
+        lambda: client.stream("x", restart=True).text_stream,
+        lambda: client.stream("x", max_turns=3),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            mistake()
+        assert len(our_frames(caught.value)) == 1, str(caught.value)
+    assert client._given_transport.requests == []
