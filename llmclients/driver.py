@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -22,7 +24,7 @@ from llmclients.calls.flow import (
 )
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
-from llmclients.transports import HTTPRequest, Response, Transport, client_closed
+from llmclients.transports import HTTPRequest, Response, SystemClock, Transport, client_closed
 from llmclients.types.response import Chunk
 
 if TYPE_CHECKING:
@@ -33,9 +35,10 @@ __all__ = ["Driver"]
 # The driver. A `Driver` performs the steps of one flow, in the thread that asks for its chunks or its result; the
 # theory of flows and drivers is in `calls/flow.py`. It owns the response that is open. Any error ends it, and closes
 # that response; so do the flow's end, `close`, and dropping the stream. `close` may come from another thread while a
-# read waits, or a request for its answer: the transport then fails them, if it can (`AbortableTransport`), and
-# `Run.closed` makes the outcome of what had just returned count for nothing. Tools show the variables of the frames in
-# a traceback, so a driver that fails leaves none that hold a secret: its own by hand, those below by `clear_locals`.
+# read waits, a request for its answer, or a pause between attempts: the transport then fails the first two, the second
+# if it can (`AbortableTransport`), and `Run.closed` makes the outcome of what had just returned count for nothing.
+# Tools show the variables of the frames in a traceback, so a driver that fails leaves none that hold a secret: its own
+# by hand, those below by `clear_locals`.
 
 T = TypeVar("T")
 
@@ -50,6 +53,7 @@ class Driver(Generic[T]):
         self._transport = self._first_transport = transport  # the one in use may be another client's, to fall back on
         self._response: Response | None = None
         self._opening: tuple[HTTPRequest, int] | None = None  # the request that waits for its answer, and its thread
+        self._sleeping: SimpleQueue[None] | None = None
         self._tools: ThreadedCalls | None = None
 
     def result(self) -> T:
@@ -120,7 +124,7 @@ class Driver(Generic[T]):
         if isinstance(step, Open):
             return self._opened(step)
         if isinstance(step, Sleep):
-            return self._transport.clock.sleep(step.seconds)
+            return self._sleep(step.seconds)
         if isinstance(step, UseConnections):
             if step.transport is not self._first_transport and getattr(self._first_transport, "closed", False):
                 raise client_closed()
@@ -142,6 +146,20 @@ class Driver(Generic[T]):
             self._opening = None
         self._run.check_open()  # else a `close` that came too late for the request would wait for the body
         return self._response
+
+    def _sleep(self, seconds: float) -> None:
+        clock = self._transport.clock
+        if not isinstance(clock, SystemClock):  # a test's, or one that a `map` can stop
+            clock.sleep(seconds)
+            return
+        self._sleeping = woken = SimpleQueue[None]()  # which a signal's handler may write to in the same thread
+        try:
+            self._run.check_open()
+            with suppress(Empty):
+                woken.get(timeout=seconds)
+        finally:
+            self._sleeping = None
+        self._run.check_open()
 
     def _tool_outcome(self, step: StartTools | NextResult) -> Any:
         if isinstance(step, StartTools):
@@ -165,8 +183,10 @@ class Driver(Generic[T]):
     def close(self) -> None:
         """End the flow, wherever it is, close the response, and cancel the tools that run. Idempotent."""
         self._run.close()
-        if self._opening is not None:
-            self._abort_opening(self._opening)
+        if (opening := self._opening) is not None:
+            self._abort_opening(opening)
+        if (sleeping := self._sleeping) is not None:
+            sleeping.put(None)
         self._release()
         tools, self._tools = self._tools, None
         if tools is not None:

@@ -228,6 +228,32 @@ def test_closing_a_stream_ends_the_wait_for_its_answer_s_begin(tools: dict[str, 
             closer.join()
 
 
+def test_closing_a_stream_ends_its_wait_between_two_attempts() -> None:
+    async def awaited(client: AsyncClient) -> None:
+        stream = client.stream("x")
+        task = asyncio.create_task(stream.__anext__())  # type: ignore[arg-type]
+        while not server.exchanges:
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(0.05)
+        await stream.close()
+        with pytest.raises(StreamInterruptedError, match=r"^openai .*closed") as caught:
+            await asyncio.wait_for(task, 2)
+        assert len(caught.value.previous_errors) == 1
+
+    with FaultServer([http("503 x")]) as server:
+        retry = RetryPolicy(initial_wait=60, jitter=0)
+        options: Any = {"api_key": KEY, "base_url": server.url, "trust_env": False, "retry": retry}
+        asyncio.run(awaited(AsyncClient("openai/m", **options)))
+        stream = Client("openai/m", **options).stream("x")
+        closer = threading.Timer(0.1, stream.close)
+        closer.start()
+        began = time.monotonic()
+        with pytest.raises(StreamInterruptedError, match="closed"):
+            next(stream)
+        assert time.monotonic() - began < 5
+        closer.join()
+
+
 def test_a_cancellation_is_no_close() -> None:
     async def main() -> None:
         client = AsyncClient("openai/m", api_key=KEY, base_url=server.url, trust_env=False, retry=None)

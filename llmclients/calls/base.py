@@ -180,7 +180,10 @@ class BaseCall(ABC):
                 _log.info("%s; attempt %d follows in %.2f s", located, retries.attempts, decision.wait)
             finally:
                 del located  # the same
-            yield Sleep(decision.wait)
+            try:
+                yield Sleep(decision.wait)
+            except APIError as error:  # the stream was closed meanwhile
+                raise self._located(error, state.errors)  # noqa: B904 - it is the same error
 
     def _behind_permits(self, pacer: Pacer, attempt: Callable[[], Flow[T]]) -> Callable[[], Flow[T]]:
         """The attempt, each time when the limits allow it."""

@@ -115,7 +115,7 @@ class SyncConnections(_Connections):
 
     def abort(self, request: HTTPRequest) -> bool:
         abort = getattr(self._connections, "abort", None)
-        return abort is None or abort(request)
+        return abort is None or _Current.sync is not None or abort(request)
 
     def close(self) -> None:
         self.closed = True
