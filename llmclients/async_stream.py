@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from llmclients.async_driver import AsyncDriver
 from llmclients.base_stream import BaseStream, text_of_restarts
 from llmclients.calls.arguments import OnComplete
-from llmclients.calls.chat import ChatCall
-from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.call import Call
 from llmclients.calls.flow import READ, Step
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.errors import APIError, InvalidRequestError, StructuredOutputError
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
-    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["AsyncStream", "OpeningStream"]
 
@@ -40,7 +38,7 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
 
     def __init__(
         self,
-        call: ChatCall | FallbackCall | ToolLoopCall,
+        call: Call,
         transport: AsyncTransport,
         on_complete: OnComplete | None = None,
     ) -> None:

@@ -19,6 +19,7 @@ from llmclients.calls.arguments import (
     tool_options,
     with_system,
 )
+from llmclients.calls.call import Call
 from llmclients.calls.chat import Backend, ChatCall, Connections, prepare
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.overrides import UNSET, Overrides, Unset
@@ -34,7 +35,6 @@ from llmclients.types.printing import short_repr
 
 if TYPE_CHECKING:
     from llmclients.bulk.rows import Rows
-    from llmclients.calls.tool_call import ToolLoopCall
     from llmclients.calls.tool_options import ToolOptions
     from llmclients.history.recording import Recorder
 
@@ -301,9 +301,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         made = hasattr(self, "_settings")  # who shows a traceback's locals asks one whose constructor has failed, too
         return short_repr(type(self).__name__, [(None, self._settings.label if made else "")])
 
-    def _prepare(
-        self, arguments: ChatArguments, tools: ToolOptions | None = None, *, stream: bool
-    ) -> ChatCall | FallbackCall | ToolLoopCall:
+    def _prepare(self, arguments: ChatArguments, tools: ToolOptions | None = None, *, stream: bool) -> Call:
         if self._transport.closed:
             raise client_closed()
         if tools is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic
 
 from llmclients.calls.arguments import OnComplete
-from llmclients.calls.chat import ChatCall
-from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.call import Call
 from llmclients.calls.flow import Run
 from llmclients.calls.tracebacks import without_our_frames
 from llmclients.errors import InvalidRequestError
@@ -15,7 +14,6 @@ from llmclients.types.response import ChatResponse, ParsedT, PartialToolCall
 
 if TYPE_CHECKING:
     from llmclients.calls.partial import PartialAnswer
-    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["BaseStream", "text_of_restarts"]
 
@@ -23,7 +21,7 @@ __all__ = ["BaseStream", "text_of_restarts"]
 class BaseStream(Generic[ParsedT]):
     """What `Stream` and `AsyncStream` have in common: the call, and how far its flow has come."""
 
-    def __init__(self, call: ChatCall | FallbackCall | ToolLoopCall, on_complete: OnComplete | None = None) -> None:
+    def __init__(self, call: Call, on_complete: OnComplete | None = None) -> None:
         self._call = call
         self._run = Run(call.stream())
         self._on_complete = on_complete

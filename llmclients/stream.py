@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from llmclients.base_stream import BaseStream, text_of_restarts
 from llmclients.calls.arguments import OnComplete
-from llmclients.calls.chat import ChatCall
-from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.call import Call
 from llmclients.calls.flow import Step
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.driver import Driver
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
-    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["Stream"]
 
@@ -39,9 +37,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
     dropping it frees its connection at once.
     """
 
-    def __init__(
-        self, call: ChatCall | FallbackCall | ToolLoopCall, transport: Transport, on_complete: OnComplete | None = None
-    ) -> None:
+    def __init__(self, call: Call, transport: Transport, on_complete: OnComplete | None = None) -> None:
         super().__init__(call, on_complete)
         self._driver = Driver(self._run, transport)
 

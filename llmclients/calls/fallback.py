@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmclients.calls.accumulator import Accumulator
+from llmclients.calls.call import Call
 from llmclients.calls.flow import CallState, Flow, UseConnections
 from llmclients.errors import APIError, APITimeoutError, StructuredOutputError
 from llmclients.types.response import ChatResponse
@@ -16,21 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["FallbackCall"]
 
 
-class _Call(Protocol):
+class _Call(Call, Protocol):
     """What a fallback asks of the call to each provider: a `ChatCall`."""
 
     state: CallState
 
-    def reply(self) -> Flow[ChatResponse]: ...
-    def stream(self) -> Flow[ChatResponse]: ...
-    def response(self) -> ChatResponse: ...
-    def misfit(self, reason: str) -> StructuredOutputError: ...
     def is_final(self) -> bool: ...
-    def without_secrets(self, text: str) -> str: ...
-    @property
-    def response_format(self) -> ResponseFormat | None: ...
-    @property
-    def restarts(self) -> bool: ...
 
 
 class FallbackCall:
