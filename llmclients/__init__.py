@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from llmclients.calls.tool_options import OnToolCall, OnToolResult
     from llmclients.client import Client
     from llmclients.config.values import Proxy, RetryPolicy, Timeout
-    from llmclients.conversation import AsyncConversation, Conversation, Turn
+    from llmclients.conversation import AsyncConversation, Conversation
     from llmclients.errors import (
         AccessBlockedError,
         APIConnectionError,
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from llmclients.providers.names import ProviderName
     from llmclients.providers.provider import Provider
     from llmclients.providers.registry import provider_names, register_provider
+    from llmclients.saved_conversation import Turn
     from llmclients.stream import Stream
     from llmclients.transports import AsyncTransport, Transport
     from llmclients.tuning import tune_gc
@@ -217,7 +218,7 @@ _LAZY = {
     "ToolCallDelta": "llmclients.types.response",
     "ToolLoopError": "llmclients.errors",
     "Transport": "llmclients.transports",
-    "Turn": "llmclients.conversation",
+    "Turn": "llmclients.saved_conversation",
     "UnknownProviderError": "llmclients.errors",
     "UnprocessableEntityError": "llmclients.errors",
     "UnsupportedOptionError": "llmclients.errors",

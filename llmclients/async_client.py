@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import Unpack
 
@@ -136,6 +135,7 @@ class AsyncClient(
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> AsyncStream[AnswerT]: ...
 
+    @checks_messages
     def map(
         self,
         prompts: AsyncPrompts,
@@ -149,7 +149,7 @@ class AsyncClient(
 
         An error of a prompt is its result, and the others go on. Prompts are taken as the results are: at most
         `2 * concurrency` are taken and not handed out. Asked to wait by the provider, all wait. Leaving the loop ends
-        all that is under way.
+        all that is under way; closing the client, too, and the loop then raises ConfigurationError.
 
         Args:
             prompts: what `chat` takes as messages, each of them; any iterable, awaited or not, endless ones too.
@@ -164,12 +164,13 @@ class AsyncClient(
         """
         from llmclients.bulk.async_map import AsyncMapResults, AsyncWork
 
+        taken = cast(dict[str, Any], options)
         try:
-            rows, view = self._map(self._transport, prompts, concurrency, as_completed, progress, **options)
+            rows, ask = self._map(prompts, concurrency, as_completed, progress, taken)
         except ConfigurationError as error:
-            raise callers_mistake(error, prompts, options)  # noqa: B904 - it is the same error
-        taken = iter(prompts) if isinstance(prompts, Iterable) else aiter(prompts)
-        return AsyncMapResults(AsyncWork(taken, rows, partial(view.chat, **options), concurrency))
+            raise callers_mistake(error, prompts, options, "map")  # noqa: B904 - it is the same error
+        iterator = iter(prompts) if isinstance(prompts, Iterable) else aiter(prompts)
+        return AsyncMapResults(AsyncWork(iterator, rows, ask, concurrency, self._transport))
 
     async def bulk(
         self,
@@ -259,9 +260,11 @@ class AsyncClient(
     async def close(self) -> None:
         """Close all connections, those of the client's views, too; nothing more is sent by them. Closing twice is fine.
 
-        Streams that are open break off. A transport that the caller brought stays open, and so do streams over it.
+        Streams that are open break off. A transport that the caller brought stays open, and so does a client to fall
+        back on; and so do streams over them.
         """
         await self._transport.close()
+        self._flush_log()
 
     async def __aenter__(self) -> Self:
         self._check_open()

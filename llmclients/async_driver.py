@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +25,7 @@ from llmclients.calls.flow import (
 )
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
-from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse
+from llmclients.transports import AsyncResponse, AsyncTransport, BufferedAsyncResponse, client_closed
 from llmclients.transports.base import running_loop
 from llmclients.types.response import Chunk
 
@@ -37,7 +38,9 @@ __all__ = ["AsyncDriver"]
 # theory of flows and drivers is in `calls/flow.py`. It owns the response that is open. Any error ends it: a task that
 # is cancelled, and a stream that is dropped, cannot await, so `abort` frees the connection at once. The flow's end and
 # `close` may await, to put the connection back. `close` may come from another task while a read waits: the transport
-# then fails the read, and `Run.closed` makes the outcome of a read that had just returned count for nothing.
+# then fails the read, and `Run.closed` makes the outcome of a read that had just returned count for nothing. A wait
+# for an answer's begin, or between attempts, is ended by a cancellation of the task that waits, which is taken back
+# where it arrives, as `asyncio.timeout` does.
 
 T = TypeVar("T")
 
@@ -47,7 +50,8 @@ class AsyncDriver(Generic[T]):
 
     def __init__(self, run: Run[T], transport: AsyncTransport) -> None:
         self._run = run
-        self._transport = transport
+        self._transport = self._first_transport = transport  # the one in use may be another client's, to fall back on
+        self._waiting: asyncio.Task[Any] | None = None  # the one that waits for an answer's begin, or between attempts
         self._response: AsyncResponse | None = None
         self._tools: TaskCalls | None = None
         self.buffer: BufferedAsyncResponse | None = None  # the same, where it can be read without awaiting
@@ -117,14 +121,24 @@ class AsyncDriver(Generic[T]):
         await self._release()
         self._run.check_open()
         self._run.begun = True
-        if isinstance(step, Open):
-            self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
+        if isinstance(step, Open | Sleep):
+            self._waiting = task = _current_task()
+            try:
+                if isinstance(step, Sleep):
+                    return await self._transport.clock.asleep(step.seconds)
+                self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
+            except asyncio.CancelledError:
+                if self._waiting is None and _take_back_cancellation(task):  # it was `close` alone
+                    raise closed_early() from None
+                raise
+            finally:
+                self._waiting = None
             if hasattr(opened, "read_nowait"):
                 self.buffer = cast(BufferedAsyncResponse, opened)
             return opened
-        if isinstance(step, Sleep):
-            return await self._transport.clock.asleep(step.seconds)
         if isinstance(step, UseConnections):
+            if step.transport is not self._first_transport and getattr(self._first_transport, "closed", False):
+                raise client_closed()
             self._transport = step.transport
             return None
         if isinstance(step, StartTools | NextResult):
@@ -159,6 +173,9 @@ class AsyncDriver(Generic[T]):
     async def close(self) -> None:
         """End the flow, wherever it is, close the response, and cancel the tools that run. Idempotent."""
         self._run.close()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
         tools, self._tools = self._tools, None
         if tools is not None:
             tools.cancel()
@@ -175,6 +192,18 @@ class AsyncDriver(Generic[T]):
         tools, self._tools = self._tools, None
         if tools is not None:
             tools.cancel()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop of asyncio runs: the transport says so, or is the caller's own
+        return None
+
+
+def _take_back_cancellation(task: asyncio.Task[Any] | None) -> bool:
+    """Whether nobody else has cancelled the task; before Python 3.11, nobody can tell."""
+    return task is None or sys.version_info < (3, 11) or task.uncancel() == 0
 
 
 async def _in_thread(run: Callable[[], T]) -> T:

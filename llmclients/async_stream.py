@@ -7,13 +7,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from llmclients.async_driver import AsyncDriver
-from llmclients.base_stream import BaseStream
+from llmclients.base_stream import BaseStream, text_of_restarts
 from llmclients.calls.arguments import OnComplete
-from llmclients.calls.chat import ChatCall
-from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.call import Call
 from llmclients.calls.flow import READ, Step
-from llmclients.calls.tracebacks import clear_locals
-from llmclients.errors import APIError, StructuredOutputError
+from llmclients.calls.tracebacks import clear_locals, without_our_frames
+from llmclients.errors import APIError, InvalidRequestError, StructuredOutputError
 from llmclients.misuse import misused
 from llmclients.transports import AsyncTransport
 from llmclients.types.response import Chunk, ParsedT
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
-    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["AsyncStream", "OpeningStream"]
 
@@ -40,7 +38,7 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
 
     def __init__(
         self,
-        call: ChatCall | FallbackCall | ToolLoopCall,
+        call: Call,
         transport: AsyncTransport,
         on_complete: OnComplete | None = None,
     ) -> None:
@@ -113,7 +111,8 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
             InvalidRequestError: the stream was asked for with `restart`: text has no mark for what is void.
             APIError: while iterating, as of the chunks.
         """
-        self._check_no_restart()
+        if self._call.restarts:
+            raise text_of_restarts()
         return _Texts(self)
 
     @overload
@@ -131,10 +130,13 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
             StructuredOutputError: an object does not fit; the stream is closed then. The whole answer does not.
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        return _AsyncObjects(self, self._objects())
+        try:
+            return _AsyncObjects(self, self._partial().objects())
+        except InvalidRequestError as error:
+            raise without_our_frames(error)  # noqa: B904 - it is the same error
 
     async def close(self) -> None:
-        """Free the connection. Idempotent; may be called from another task, which ends a wait for the next chunk."""
+        """Free the connection. Idempotent. Another task may: a wait for the next chunk, or in `open`, ends."""
         await self._driver.close()
 
     async def __aenter__(self) -> Self:
@@ -149,6 +151,7 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
         await self.close()
 
     if not TYPE_CHECKING:
+        __reduce_ex__ = misused("an AsyncStream is read once: it cannot be copied or pickled; its `response` can")
         __enter__ = __exit__ = misused("an AsyncStream needs `async with`, not `with`")
         __iter__ = misused("an AsyncStream needs `async for chunk in stream`, not `for`")
         __await__ = misused("stream() is not awaited: write `async for chunk in client.stream(…)`, without `await`")

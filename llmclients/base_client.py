@@ -17,23 +17,24 @@ from llmclients.calls.arguments import (
     callers_mistake,
     checks_messages,
     tool_options,
+    with_system,
 )
+from llmclients.calls.call import Call
 from llmclients.calls.chat import Backend, ChatCall, Connections, prepare
 from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.overrides import UNSET, Overrides, Unset
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
-from llmclients.calls.view import ViewOptions, changed_settings
+from llmclients.calls.view import ViewOptions, background_settings, changed_settings, view_of
 from llmclients.config.client import ClientOptions, ClientSettings
-from llmclients.config.fallback import check_options
+from llmclients.config.fallback import check_names, check_options
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 from llmclients.transports.base import client_closed
-from llmclients.types.messages import Messages
+from llmclients.types.messages import Messages, as_messages
 from llmclients.types.printing import short_repr
 
 if TYPE_CHECKING:
     from llmclients.bulk.rows import Rows
-    from llmclients.calls.tool_call import ToolLoopCall
     from llmclients.calls.tool_options import ToolOptions
     from llmclients.history.recording import Recorder
 
@@ -131,53 +132,42 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         """The same client over connections of its own, open also where this one is closed; a transport that the caller
         brought is shared.
         """
-        copied = type(self).__new__(type(self))
-        vars(copied).update(vars(self))
-        copied._transport = copied._open_transport(self._given_transport)
-        return copied
+        return view_of(self, _transport=self._open_transport(self._given_transport))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """As `copy.copy`: what a client has besides its connections does not change."""
         return self.__copy__()
 
     def _map(
-        self, transport: TransportT, prompts: Any, concurrency: int, as_completed: bool, progress: Any, **chat: Any
-    ) -> tuple[Rows, Self]:
-        """What a `map` is made of: its rows, and a view of this client over that transport that answers them.
+        self,
+        prompts: Any,
+        concurrency: int,
+        as_completed: bool,
+        progress: Any,
+        options: dict[str, Any],
+        over: Callable[[Any], Any] = lambda transport: transport,
+    ) -> tuple[Rows, Callable[[Any], Any]]:
+        """What a `map` is made of: its rows, and what answers a prompt.
+
+        Args:
+            options: what is left in it is options of a request.
+            over: gives the transport by which rows go out in place of a client's, this one's or one's to fall back on.
 
         Raises:
             ConfigurationError: an argument is wrong. It is found here, before anything is sent.
         """
         from llmclients.bulk.cooldown import CoolDown
         from llmclients.bulk.rows import make_rows
-        from llmclients.calls.pacing import Background
+        from llmclients.calls.row_arguments import RowArguments
 
-        view = type(self).__new__(type(self))  # the same client, whose calls let interactive ones go first
-        limits = Background(self._settings.limits or CoolDown())
-        vars(view).update(vars(self), _transport=transport, _settings=self._settings._replace(limits=limits))
-        view._check(**chat)
+        row = RowArguments.taken_from(options)
+        check_names(self._settings, row.options, "map")
+        settings = background_settings(self._settings, CoolDown, over)
+        view = view_of(self, _settings=settings, _transport=over(self._transport))
+        view._prepare(row.arguments("-"), row.tools, stream=False)  # what no row could have is found here
+        row = row.parsed()
         rows = make_rows(prompts, concurrency, as_completed, progress, awaited=self._is_async)
-        return rows, view
-
-    def _check(
-        self,
-        *,
-        model: str | None = None,
-        system: str | None = None,
-        timeout: Timeout | float | None = None,
-        headers: Mapping[str, str] | None = None,
-        retry: RetryPolicy | int | Unset | None = UNSET,
-        run_tools: bool = False,
-        max_turns: int = 8,
-        on_tool_call: llmclients.OnToolCall | None = None,
-        on_tool_result: llmclients.OnToolResult | None = None,
-        raise_tool_errors: bool = False,
-        **options: Any,
-    ) -> None:
-        """Raise ConfigurationError for what no `chat` could have, whatever it asks."""
-        tools = tool_options(run_tools, max_turns, on_tool_call, on_tool_result, raise_tool_errors)
-        overrides = Overrides.given(timeout, headers, retry)
-        self._prepare(call_arguments("-", model, options, system, overrides), tools, stream=False)
+        return rows, lambda prompt: view._chat(row.arguments(prompt), row.tools)
 
     @abstractmethod
     def _open_transport(self, given: GivenT | None) -> TransportT:
@@ -250,7 +240,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         system: str | None = None,
         model: str | None = None,
         messages: Messages | None = None,
-        **options: Any,
+        **options: Unpack[llmclients.ChatOptions[Any]],
     ) -> ConversationT:
         """A new conversation: keeps its history, so that each turn is one message.
 
@@ -261,10 +251,13 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             options: options of each of its turns that does not name them.
 
         Raises:
-            ConfigurationError: one of the messages cannot be sent, or no call can have an option.
+            ConfigurationError: one of the messages cannot be sent, there are two system texts, or no call can have an
+                option.
         """
         settings, clock = self._settings, self._transport.clock
         try:
+            if system is not None:
+                with_system(system, as_messages(messages or "-"))  # what no turn could send is found here
             if options:
                 check_options(settings, options, "conversation")
             return self._conversation_type()(
@@ -299,10 +292,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
             ConfigurationError: naming the argument that is wrong, or that a view cannot change.
         """
         try:
-            view = type(self).__new__(type(self))
-            vars(view).update(vars(self))
-            view._settings = changed_settings(self._settings, options)
-            return view
+            return view_of(self, _settings=changed_settings(self._settings, options))
         except ConfigurationError as error:
             del options
             raise without_our_frames(error)  # noqa: B904
@@ -311,9 +301,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         made = hasattr(self, "_settings")  # who shows a traceback's locals asks one whose constructor has failed, too
         return short_repr(type(self).__name__, [(None, self._settings.label if made else "")])
 
-    def _prepare(
-        self, arguments: ChatArguments, tools: ToolOptions | None = None, *, stream: bool
-    ) -> ChatCall | FallbackCall | ToolLoopCall:
+    def _prepare(self, arguments: ChatArguments, tools: ToolOptions | None = None, *, stream: bool) -> Call:
         if self._transport.closed:
             raise client_closed()
         if tools is None:
@@ -321,9 +309,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         from llmclients.calls.tool_call import ToolLoopCall
         from llmclients.calls.tool_loop import ToolLoop
 
-        # The tools may be among the client's own defaults.
-        arguments = arguments._replace(options={**self._settings.defaults, **arguments.options})
-        loop = ToolLoop(arguments, tools, is_async=self._is_async)
+        loop = ToolLoop(arguments, tools, self._settings.defaults, is_async=self._is_async)
         return ToolLoopCall(loop, lambda turn: self._one_turn(turn, stream=stream))
 
     def _one_turn(self, arguments: ChatArguments, *, stream: bool) -> ChatCall | FallbackCall:
@@ -335,6 +321,11 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
         """Raise ConfigurationError for a client that has been closed."""
         if self._transport.closed:
             raise client_closed()
+
+    def _flush_log(self) -> None:
+        """Record the calls of streams that were left: they may be recorded with the next call, and there is none."""
+        if self._recorder is not None:
+            self._recorder.flush()
 
     def _check_fallbacks(self) -> None:
         """Raise ConfigurationError for a client of the other kind: this one could not wait for it."""

@@ -5,24 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic
 
 from llmclients.calls.arguments import OnComplete
-from llmclients.calls.chat import ChatCall
-from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.call import Call
 from llmclients.calls.flow import Run
+from llmclients.calls.tracebacks import without_our_frames
 from llmclients.errors import InvalidRequestError
 from llmclients.types.printing import Verbatim, short_repr
 from llmclients.types.response import ChatResponse, ParsedT, PartialToolCall
 
 if TYPE_CHECKING:
-    from llmclients.calls.partial import Objects, PartialAnswer
-    from llmclients.calls.tool_call import ToolLoopCall
+    from llmclients.calls.partial import PartialAnswer
 
-__all__ = ["BaseStream"]
+__all__ = ["BaseStream", "text_of_restarts"]
 
 
 class BaseStream(Generic[ParsedT]):
     """What `Stream` and `AsyncStream` have in common: the call, and how far its flow has come."""
 
-    def __init__(self, call: ChatCall | FallbackCall | ToolLoopCall, on_complete: OnComplete | None = None) -> None:
+    def __init__(self, call: Call, on_complete: OnComplete | None = None) -> None:
         self._call = call
         self._run = Run(call.stream())
         self._on_complete = on_complete
@@ -39,7 +38,10 @@ class BaseStream(Generic[ParsedT]):
         Raises:
             InvalidRequestError: the stream was not asked for with `response_format`.
         """
-        return (self._partial_answer or self._partial()).value()
+        try:
+            return (self._partial_answer or self._partial()).value()
+        except InvalidRequestError as error:
+            raise without_our_frames(error)  # noqa: B904 - it is the same error
 
     @property
     def partial_tool_calls(self) -> list[PartialToolCall]:
@@ -58,17 +60,6 @@ class BaseStream(Generic[ParsedT]):
             self._partial_answer = PartialAnswer(self._call)
         return self._partial_answer
 
-    def _check_no_restart(self) -> None:
-        if self._call.restarts:
-            raise InvalidRequestError(
-                "text_stream cannot take back what it gave, as an answer that begins anew would want: ask without "
-                "restart, or read the chunks",
-                argument="restart",
-            )
-
-    def _objects(self) -> Objects:
-        return self._partial().objects()
-
     def __repr__(self) -> str:
         response = self.response
         begun = response.text or response.reasoning or response.tool_calls
@@ -84,3 +75,12 @@ class BaseStream(Generic[ParsedT]):
         on_complete, self._on_complete = self._on_complete, None
         if on_complete is not None:
             on_complete(self._run.result)
+
+
+def text_of_restarts() -> InvalidRequestError:
+    """The error of a `text_stream` whose answer may begin anew."""
+    return InvalidRequestError(
+        "text_stream cannot take back what it gave, as an answer that begins anew would want: ask without "
+        "restart, or read the chunks",
+        argument="restart",
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -128,6 +127,7 @@ class Client(
             **options: Unpack[llmclients.ChatOptions[AnswerT]],
         ) -> Stream[AnswerT]: ...
 
+    @checks_messages
     def map(
         self,
         prompts: Prompts,
@@ -141,7 +141,7 @@ class Client(
 
         An error of a prompt is its result, and the others go on. Prompts are taken as the results are: at most
         `2 * concurrency` are taken and not handed out. Asked to wait by the provider, all wait. Leaving the loop ends
-        all that is under way.
+        all that is under way; closing the client, too, and the loop then raises ConfigurationError.
 
         Args:
             prompts: what `chat` takes as messages, each of them; any iterable, endless ones too.
@@ -155,16 +155,14 @@ class Client(
             ConfigurationError: an argument is wrong; nothing is sent.
         """
         from llmclients.bulk.map import MapResults, Work
-        from llmclients.bulk.stopping import StoppableTransport
+        from llmclients.bulk.stopping import Stopping
 
-        transport = StoppableTransport(self._transport)
+        stopping, taken = Stopping(), cast(dict[str, Any], options)
         try:
-            rows, view = self._map(
-                cast(ClientTransport, transport), prompts, concurrency, as_completed, progress, **options
-            )
+            rows, ask = self._map(prompts, concurrency, as_completed, progress, taken, stopping.over)
         except ConfigurationError as error:
-            raise callers_mistake(error, prompts, options)  # noqa: B904 - it is the same error
-        return MapResults(Work(iter(prompts), rows, partial(view.chat, **options), concurrency, transport))
+            raise callers_mistake(error, prompts, options, "map")  # noqa: B904 - it is the same error
+        return MapResults(Work(iter(prompts), rows, ask, concurrency, stopping, self._transport))
 
     def bulk(
         self,
@@ -254,9 +252,11 @@ class Client(
     def close(self) -> None:
         """Close all connections, those of the client's views, too; nothing more is sent by them. Closing twice is fine.
 
-        Streams that are open break off. A transport that the caller brought stays open, and so do streams over it.
+        Streams that are open break off. A transport that the caller brought stays open, and so does a client to fall
+        back on; and so do streams over them.
         """
         self._transport.close()
+        self._flush_log()
 
     def __enter__(self) -> Self:
         self._check_open()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmclients.calls.flow import (
@@ -20,7 +24,7 @@ from llmclients.calls.flow import (
 )
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
-from llmclients.transports import Response, Transport
+from llmclients.transports import HTTPRequest, Response, SystemClock, Transport, client_closed
 from llmclients.types.response import Chunk
 
 if TYPE_CHECKING:
@@ -31,11 +35,14 @@ __all__ = ["Driver"]
 # The driver. A `Driver` performs the steps of one flow, in the thread that asks for its chunks or its result; the
 # theory of flows and drivers is in `calls/flow.py`. It owns the response that is open. Any error ends it, and closes
 # that response; so do the flow's end, `close`, and dropping the stream. `close` may come from another thread while a
-# read waits: the transport then fails the read, and `Run.closed` makes the outcome of a read that had just returned
-# count for nothing. Tools show the variables of the frames in a traceback, so a driver that fails leaves none that hold
-# a secret: its own by hand, those below by `clear_locals`.
+# read waits, a request for its answer, or a pause between attempts: the transport then fails the first two, the second
+# if it can (`AbortableTransport`), and `Run.closed` makes the outcome of what had just returned count for nothing.
+# Tools show the variables of the frames in a traceback, so a driver that fails leaves none that hold a secret: its own
+# by hand, those below by `clear_locals`.
 
 T = TypeVar("T")
+
+_NEXT_ABORT = 0.001  # seconds
 
 
 class Driver(Generic[T]):
@@ -43,8 +50,10 @@ class Driver(Generic[T]):
 
     def __init__(self, run: Run[T], transport: Transport) -> None:
         self._run = run
-        self._transport = transport
+        self._transport = self._first_transport = transport  # the one in use may be another client's, to fall back on
         self._response: Response | None = None
+        self._opening: tuple[HTTPRequest, int] | None = None  # the request that waits for its answer, and its thread
+        self._sleeping: SimpleQueue[None] | None = None
         self._tools: ThreadedCalls | None = None
 
     def result(self) -> T:
@@ -113,11 +122,12 @@ class Driver(Generic[T]):
         self._run.check_open()
         self._run.begun = True
         if isinstance(step, Open):
-            self._response = self._transport.open(step.request, step.timeout, step.deadline)
-            return self._response
+            return self._opened(step)
         if isinstance(step, Sleep):
-            return self._transport.clock.sleep(step.seconds)
+            return self._sleep(step.seconds)
         if isinstance(step, UseConnections):
+            if step.transport is not self._first_transport and getattr(self._first_transport, "closed", False):
+                raise client_closed()
             self._transport = step.transport
             return None
         if isinstance(step, StartTools | NextResult):
@@ -127,6 +137,29 @@ class Driver(Generic[T]):
         if mocked is not None:
             return mocked
         return step.run()
+
+    def _opened(self, step: Open) -> Response:
+        self._opening = (step.request, get_ident())
+        try:
+            self._response = self._transport.open(step.request, step.timeout, step.deadline)
+        finally:
+            self._opening = None
+        self._run.check_open()  # else a `close` that came too late for the request would wait for the body
+        return self._response
+
+    def _sleep(self, seconds: float) -> None:
+        clock = self._transport.clock
+        if not isinstance(clock, SystemClock):  # a test's, or one that a `map` can stop
+            clock.sleep(seconds)
+            return
+        self._sleeping = woken = SimpleQueue[None]()  # which a signal's handler may write to in the same thread
+        try:
+            self._run.check_open()
+            with suppress(Empty):
+                woken.get(timeout=seconds)
+        finally:
+            self._sleeping = None
+        self._run.check_open()
 
     def _tool_outcome(self, step: StartTools | NextResult) -> Any:
         if isinstance(step, StartTools):
@@ -150,7 +183,18 @@ class Driver(Generic[T]):
     def close(self) -> None:
         """End the flow, wherever it is, close the response, and cancel the tools that run. Idempotent."""
         self._run.close()
+        if (opening := self._opening) is not None:
+            self._abort_opening(opening)
+        if (sleeping := self._sleeping) is not None:
+            sleeping.put(None)
         self._release()
         tools, self._tools = self._tools, None
         if tools is not None:
             tools.cancel()
+
+    def _abort_opening(self, opening: tuple[HTTPRequest, int]) -> None:
+        request, thread = opening
+        abort = getattr(self._transport, "abort", None)
+        # Again, if the transport does not know of the request yet; but not in its own thread, in a signal's handler.
+        while abort is not None and self._opening is opening and not abort(request) and thread != get_ident():
+            time.sleep(_NEXT_ABORT)

@@ -7,14 +7,13 @@ from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from llmclients.base_stream import BaseStream
+from llmclients.base_stream import BaseStream, text_of_restarts
 from llmclients.calls.arguments import OnComplete
-from llmclients.calls.chat import ChatCall
-from llmclients.calls.fallback import FallbackCall
+from llmclients.calls.call import Call
 from llmclients.calls.flow import Step
-from llmclients.calls.tracebacks import clear_locals
+from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.driver import Driver
-from llmclients.errors import StructuredOutputError
+from llmclients.errors import InvalidRequestError, StructuredOutputError
 from llmclients.misuse import misused
 from llmclients.transports import Transport
 from llmclients.types.response import Chunk, ParsedT
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmclients.calls.partial import Objects
-    from llmclients.calls.tool_call import ToolLoopCall
 
 __all__ = ["Stream"]
 
@@ -39,9 +37,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
     dropping it frees its connection at once.
     """
 
-    def __init__(
-        self, call: ChatCall | FallbackCall | ToolLoopCall, transport: Transport, on_complete: OnComplete | None = None
-    ) -> None:
+    def __init__(self, call: Call, transport: Transport, on_complete: OnComplete | None = None) -> None:
         super().__init__(call, on_complete)
         self._driver = Driver(self._run, transport)
 
@@ -102,7 +98,8 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
             InvalidRequestError: the stream was asked for with `restart`: text has no mark for what is void.
             APIError: while iterating, as of the chunks.
         """
-        self._check_no_restart()
+        if self._call.restarts:
+            raise text_of_restarts()
         return filter(None, map(_text_of, self))  # no Python function for each piece
 
     @overload
@@ -120,7 +117,10 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
             StructuredOutputError: an object does not fit; the stream is closed then. The whole answer does not.
             APIError: the call failed, or the answer broke off; its `partial` has what came.
         """
-        return self._each_object(self._objects())
+        try:
+            return self._each_object(self._partial().objects())
+        except InvalidRequestError as error:
+            raise without_our_frames(error)  # noqa: B904 - it is the same error
 
     def _each_object(self, objects: Objects) -> Iterator[Any]:
         try:
@@ -132,7 +132,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
             raise
 
     def close(self) -> None:
-        """Free the connection. Idempotent; may be called from another thread, which ends a wait for the next chunk."""
+        """Free the connection. Idempotent. Another thread may: a wait for the next chunk, or in `open`, ends."""
         self._driver.close()
 
     def __enter__(self) -> Self:
@@ -147,6 +147,7 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
         self.close()
 
     if not TYPE_CHECKING:
+        __reduce_ex__ = misused("a Stream is read once: it cannot be copied or pickled; its `response` can")
         __aenter__ = __aexit__ = misused(
             "a Stream is of Client, which waits: write `with`, or take AsyncClient for `async with`"
         )

@@ -40,6 +40,7 @@ CLIENT = (
     "async_stream",
     "calls.*",
     "conversation",
+    "saved_conversation",
     "transports",
     *CALL,
 )
@@ -71,7 +72,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transports.*.*": ("{own}.*", *SHARED_TRANSPORTS, *VALUES, "errors", "_version"),
     "providers.*": ("providers.*", "codecs.base", "errors"),
     "calls.*": ("calls.*", *CALL),
-    "conversation": ("", "calls.*", *CALL),
+    "conversation": ("", "saved_conversation", "calls.*", *CALL),
+    "saved_conversation": ("", "calls.*", *CALL),
     "base_client": ("", "bulk.cooldown", "bulk.rows", "calls.*", "history.recording", *CALL),
     "base_stream": ("calls.*", *CALL),
     "driver": ("calls.*", "transports", *CALL),
@@ -131,7 +133,7 @@ LIBRARIES: dict[str, set[str]] = {
     "prompt_toolkit": {"cli.prompting", "cli.session"},
     "pygments": {"cli.markdown.code"},
     "wcwidth": {"cli.markdown.cells"},
-    "pydantic": {"types.*", "conversation", "mcp"},
+    "pydantic": {"types.*", "saved_conversation", "mcp"},
     "mcp": {"mcp"},
     "pydantic_core": {
         "bulk.inputs",
@@ -141,7 +143,9 @@ LIBRARIES: dict[str, set[str]] = {
         "calls.tool_runner",
         "relay.codecs.*",
     },
-    "typing_extensions": {"types.*", "conversation", "config.*", "base_client", "client", "async_client"},
+    "typing_extensions": {
+        *("types.*", "conversation", "saved_conversation", "config.*", "base_client", "client", "async_client"),
+    },
 }
 """The only importers of each. Nothing else from outside the standard library is imported at all."""
 

@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmclients.bulk.rows import Rows
-from llmclients.errors import LLMClientError
-from llmclients.transports.base import running_loop
+from llmclients.errors import ConfigurationError, LLMClientError
+from llmclients.misuse import misused
+from llmclients.transports.base import AsyncClientTransport, client_closed, running_loop
 from llmclients.types.map_result import MapResult
 from llmclients.types.response import ChatResponse
 
@@ -33,13 +34,15 @@ class AsyncWork:
         self,
         prompts: Iterator[Any] | AsyncIterator[Any],
         rows: Rows,
-        chat: Callable[[Any], Awaitable[ChatResponse]],
+        ask: Callable[[Any], Awaitable[ChatResponse]],
         concurrency: int,
+        connections: AsyncClientTransport | None = None,
     ) -> None:
         self._prompts = prompts
         self._is_awaited = not isinstance(prompts, Iterator)
         self.rows = rows
-        self._chat = chat
+        self._ask = ask
+        self._connections = connections
         self._concurrency = concurrency
         self._waiting: deque[tuple[int, Any]] = deque()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -99,12 +102,14 @@ class AsyncWork:
         return self.rows.take(), prompt
 
     async def _run(self) -> None:
-        rows, chat = self.rows, self._chat
+        rows, ask = self.rows, self._ask
         while (row := self._take()) is not None:
             outcome: ChatResponse | LLMClientError
             try:
-                outcome = await chat(row[1])
+                outcome = await ask(row[1])
             except LLMClientError as error:
+                if self._connections is not None and self._connections.closed:  # no row can be answered any more
+                    raise client_closed() from None
                 outcome = error
             rows.put(*row, outcome)
             self._wake()
@@ -150,6 +155,8 @@ class AsyncMapResults(AsyncIterator[MapResult]):
 
     async def __anext__(self) -> MapResult:
         work = self._work
+        if work.loop is not None and work.loop is not running_loop():
+            raise ConfigurationError("a map's results are read in one event loop: that of the first one")
         try:
             while not self._is_closed:
                 if work.failure is not None:
@@ -171,6 +178,12 @@ class AsyncMapResults(AsyncIterator[MapResult]):
         """End all that is under way: what is asked is given up, and its connections are closed. Idempotent."""
         self._is_closed = True
         await self._work.stop()
+
+    def __repr__(self) -> str:
+        return self._work.rows.shown(type(self).__name__)
+
+    if not TYPE_CHECKING:
+        __reduce_ex__ = misused("the results of map are for one reader: they cannot be copied or pickled")
 
     async def __aenter__(self) -> Self:
         return self

@@ -71,7 +71,7 @@ class Limits:
         self._given = (_amount(requests, "requests"), _amount(tokens, "tokens"))
         self._path = None if path is None else os.fspath(path)
         self._buckets = Buckets(*self._given)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a stream that the collector drops while it is held leaves the queue
         self._in_step: Callable[[float], AbstractContextManager[object]] | None = None
         if self._path is not None:
             from llmclients.bulk.shared import SharedFile
@@ -95,10 +95,11 @@ class Limits:
             raise TypeError("Limits without path= are of this process: with path= other processes can share them")
         return _from_path, (*self._given, self._path)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Limits:
+    def __copy__(self) -> Limits:
         return self  # a copy would allow the same once more
 
-    __copy__ = __deepcopy__
+    def __deepcopy__(self, memo: dict[int, Any]) -> Limits:
+        return self
 
     @property
     def requests(self) -> float | None:

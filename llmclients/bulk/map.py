@@ -16,8 +16,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmclients.bulk.rows import Rows
-from llmclients.bulk.stopping import StoppableTransport, Stopped
+from llmclients.bulk.stopping import Stopped, Stopping
 from llmclients.errors import LLMClientError
+from llmclients.misuse import misused
+from llmclients.transports.base import ClientTransport, client_closed
 from llmclients.types.map_result import MapResult
 from llmclients.types.response import ChatResponse
 
@@ -36,15 +38,17 @@ class Work:
         self,
         prompts: Iterator[Any],
         rows: Rows,
-        chat: Callable[[Any], ChatResponse],
+        ask: Callable[[Any], ChatResponse],
         concurrency: int,
-        transport: StoppableTransport,
+        stopping: Stopping,
+        connections: ClientTransport,
     ) -> None:
         self.changed = threading.Condition()
         self.prompts = prompts  # the reader's alone
-        self.transport = transport
+        self.stopping = stopping
+        self.connections = connections
         self.rows = rows
-        self.chat = chat
+        self.ask = ask
         self.concurrency = concurrency
         self.waiting: deque[tuple[int, Any]] = deque()
         self.workers: set[threading.Thread] = set()
@@ -87,8 +91,10 @@ class Work:
 
     def _answer(self, prompt: Any) -> ChatResponse | LLMClientError:
         try:
-            return self.chat(prompt)
+            return self.ask(prompt)
         except LLMClientError as error:
+            if self.connections.closed:  # no row can be answered any more
+                raise client_closed() from None
             return error
 
 
@@ -146,13 +152,22 @@ class MapResults(Iterator[MapResult]):
         with work.changed:
             work.stopped = True
             work.waiting.clear()
-            workers = set(work.workers) - {threading.current_thread()}
+            workers = set(work.workers)
             work.changed.notify_all()
+        if threading.current_thread() in workers:  # the collector has come by there: the others may wait for this one
+            work.stopping.stop([worker.ident for worker in workers if worker.ident is not None])
+            workers = set()
         while workers := {worker for worker in workers if worker.is_alive()}:
-            work.transport.stop([worker.ident for worker in workers if worker.ident is not None])
+            work.stopping.stop([worker.ident for worker in workers if worker.ident is not None])
             for worker in workers:
                 worker.join(_JOIN)
         work.rows.close()
+
+    def __repr__(self) -> str:
+        return self._work.rows.shown(type(self).__name__)
+
+    if not TYPE_CHECKING:
+        __reduce_ex__ = misused("the results of map are for one reader: they cannot be copied or pickled")
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from llmclients.bulk.progress import Bar, bar_for
 from llmclients.errors import ConfigurationError, LLMClientError
 from llmclients.types.map_result import MapResult
 from llmclients.types.messages import Message
+from llmclients.types.printing import Verbatim, short_repr
 from llmclients.types.response import ChatResponse
 
 __all__ = ["Rows", "make_rows"]
@@ -36,6 +37,7 @@ class Rows:
         self._done: dict[int, MapResult] = {}
         self._completed: deque[int] = deque()
         self._unseen = 0
+        self._is_closed = False
         self.exhausted = False
 
     @property
@@ -78,8 +80,15 @@ class Rows:
             self._handed_out += 1
         return result
 
+    def shown(self, name: str) -> str:
+        """How they are printed: how far they have come."""
+        state = "complete" if self.finished else "closed" if self._is_closed else "open"
+        under_way = self._taken - self._handed_out
+        return short_repr(name, [(None, Verbatim(state)), ("read", self._handed_out), ("under_way", under_way)])
+
     def close(self) -> None:
         """No more are handed out."""
+        self._is_closed = True
         bar, self._bar = self._bar, None
         if bar is not None:
             bar.close()

@@ -1,24 +1,42 @@
-"""`StoppableTransport`: a `Client`'s transport for worker threads, whose waits another thread can end."""
+"""`Stopping`: ends what worker threads wait for, over the connections of a `Client` and of those it falls back on."""
 
 # A thread cannot be cancelled, but each of its waits can be ended: a sleep waits for an event; a read fails when its
-# response is closed; a response that has not come yet fails when its connection is, which only the transport of the
-# package can do (`abort_threads`). Then nothing begins any more: the next step raises `Stopped`. With a transport of
-# the caller's own, `stop` has to wait until the response is there.
+# response is closed; a response that has not come yet fails when its request is given up, which only a transport of the
+# package can do (`AbortableTransport`). Then nothing begins any more: the next step raises `Stopped`. With a transport
+# of the caller's own, `stop` has to wait until the response is there.
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from llmclients.config.values import Timeout
 from llmclients.transports.base import Clock, HTTPRequest, Response, SystemClock, Transport
 
-__all__ = ["StoppableTransport", "Stopped"]
+__all__ = ["StoppableTransport", "Stopped", "Stopping"]
 
 
 class Stopped(BaseException):
     """The work was given up. No error of a call: nothing handles it but the worker."""
+
+
+class Stopping:
+    """Makes transports stoppable, and stops them."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self._transports: dict[int, StoppableTransport] = {}
+
+    def over(self, transport: Transport) -> StoppableTransport:
+        """The same connections; of the same transport, the same one each time."""
+        return self._transports.setdefault(id(transport), StoppableTransport(transport, self.stopped))
+
+    def stop(self, threads: Collection[int]) -> None:
+        """End the waits of these threads, now and from now on. May be called again, for what was between two waits."""
+        self.stopped.set()
+        for transport in self._transports.values():
+            transport.stop(threads)
 
 
 class _StoppableClock:
@@ -41,13 +59,13 @@ class _StoppableClock:
 
 
 class StoppableTransport:
-    """The same connections; each thread has one exchange at a time."""
+    """A transport for worker threads: each has one exchange at a time."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, stopped: threading.Event) -> None:
         self._transport = transport
-        self._stopped = threading.Event()
+        self._stopped = stopped
+        self._opening: dict[int, HTTPRequest] = {}
         self._open: dict[int, Response] = {}
-        self._abort: Callable[[Collection[int]], None] | None = getattr(transport, "abort_threads", None)
 
     @property
     def clock(self) -> Clock:
@@ -63,24 +81,28 @@ class StoppableTransport:
         return getattr(self._transport, "endpoint", None)
 
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> Response:
+        thread = threading.get_ident()
         if self._stopped.is_set():
             raise Stopped
-        response = self._transport.open(request, timeout, deadline)
-        self._open[threading.get_ident()] = response
+        self._opening[thread] = request
+        try:
+            response = self._transport.open(request, timeout, deadline)
+        finally:
+            del self._opening[thread]
+        self._open[thread] = response
         if self._stopped.is_set():
             response.close()
             raise Stopped
         return response
 
     def stop(self, threads: Collection[int]) -> None:
-        """End the waits of these threads, now and from now on. May be called again, for what was between two waits."""
-        self._stopped.set()
+        """End the waits of these threads."""
+        abort = getattr(self._transport, "abort", None)
         for thread in threads:
-            response = self._open.get(thread)
-            if response is not None:
+            if (response := self._open.get(thread)) is not None:
                 response.close()
-        if self._abort is not None:
-            self._abort(threads)
+            if abort is not None and (request := self._opening.get(thread)) is not None:
+                abort(request)
 
     def close(self) -> None:
         """Nothing: the connections are the client's."""

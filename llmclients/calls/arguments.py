@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from llmclients.calls.overrides import Overrides
 from llmclients.calls.tracebacks import without_our_frames
@@ -42,7 +42,7 @@ MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
 def checks_messages(method: MethodT) -> MethodT:
-    """A method that may be called without `messages`, to say by `callers_mistake` what was given in their place.
+    """A method that may be called without its messages, to say by `callers_mistake` what was given in their place.
 
     Python would say it before the method runs. For type checkers they are required. It stays the same function: the
     traceback of a mistake has one frame of ours.
@@ -131,11 +131,14 @@ def with_system(system: str, messages: list[Message]) -> list[Message]:
         raise InvalidRequestError(f"system: {error}", argument="system") from None
 
 
-def callers_mistake(error: ConfigurationError, messages: Any, options: Mapping[str, Any]) -> ConfigurationError:
+def callers_mistake(
+    error: ConfigurationError, messages: Any, options: Mapping[str, Any], method: Literal["call", "map"] = "call"
+) -> ConfigurationError:
     """The error for the public method to raise that was called with these arguments, and has caught `error`."""
     if messages is _REQUIRED:
-        hints = (hint_for(name, "call", REQUEST_FIELDS, ClientOptions.__annotations__) for name in options)
-        hint = next(filter(None, hints), None) or hint_for("prompt", "call", (), ())
-        error = ConfigurationError(f"there are no messages{hint}", argument="messages")
+        hints = (hint_for(name, method, REQUEST_FIELDS, ClientOptions.__annotations__) for name in options)
+        hint = next(filter(None, hints), None) or hint_for("prompt", method, (), ())
+        missing = "prompts" if method == "map" else "messages"
+        error = ConfigurationError(f"there are no {missing}{hint}", argument=missing)
         error.__suppress_context__ = True
     return without_our_frames(error)

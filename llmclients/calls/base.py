@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import logging
 import random
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from llmclients.calls.destination import MAX_MESSAGE, Destination, merged_headers
 from llmclients.calls.flow import READ_BODY, CallState, Flow, Open, ResponseHead, Sleep, StartServer
-from llmclients.calls.redaction import Mask, chained_errors
 from llmclients.calls.retry import Decision, Retries, parse_retry_after
-from llmclients.calls.secrets import find_secrets
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.codecs.base import Codec, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
-from llmclients.config.environment import environment_proxy
-from llmclients.config.values import Proxy
 from llmclients.errors import (
     APIError,
     APIResponseError,
     APIStatusError,
-    ConfigurationError,
     MissingAPIKeyError,
     one_line,
 )
@@ -51,8 +43,6 @@ _FINAL = Decision(None, "the caller has a part of the answer")
 _MAX_ERROR_BODY = 1024 * 1024  # bytes
 _WRONG_ADDRESS = (404, 405)
 """The statuses that a wrong `base_url` mostly ends in: their errors name the URL that was asked."""
-_MAX_MESSAGE = 510  # characters, as in an `APIError`; before them come the provider and the host
-_MAX_ID = 200
 
 
 class reading_reply:
@@ -179,12 +169,21 @@ class BaseCall(ABC):
             retries.deadline = state.deadline  # a wait for a permit may have moved it
             # Outside the handler: an error raised within it would keep `failure`, and what that shows, as its context.
             decision = _FINAL if self.is_final() else self._decide(retries, failure)
-            if decision.wait is None:
-                _log.debug("not tried again: %s", decision.reason)
-                raise self._located(failure, state.errors)
-            state.errors.append(self._located(failure).with_traceback(None))
-            _log.info("%s; attempt %d follows in %.2f s", state.errors[-1], retries.attempts, decision.wait)
-            yield Sleep(decision.wait)
+            located = self._located(failure, () if decision.wait is not None else state.errors)
+            clear_locals(failure)  # its frames have this call, and the call keeps what is chained to it
+            del failure  # this frame is one of them
+            try:
+                if decision.wait is None:
+                    _log.debug("not tried again: %s", decision.reason)
+                    raise located
+                state.errors.append(located.with_traceback(None))
+                _log.info("%s; attempt %d follows in %.2f s", located, retries.attempts, decision.wait)
+            finally:
+                del located  # the same
+            try:
+                yield Sleep(decision.wait)
+            except APIError as error:  # the stream was closed meanwhile
+                raise self._located(error, state.errors)  # noqa: B904 - it is the same error
 
     def _behind_permits(self, pacer: Pacer, attempt: Callable[[], Flow[T]]) -> Callable[[], Flow[T]]:
         """The attempt, each time when the limits allow it."""
@@ -208,7 +207,7 @@ class BaseCall(ABC):
         request = HTTPRequest(
             encoded.method,
             self._base_url + encoded.path,
-            _merged(encoded.headers, self._settings.headers),
+            merged_headers(encoded.headers, self._settings.headers),
             encoded.body,
             direct=self._settings.start is not None,
             call=self,
@@ -224,7 +223,7 @@ class BaseCall(ABC):
             _log.debug(
                 "%s %s: HTTP %d",
                 encoded.method,
-                one_line(self._mask()(request.url, urls=True), _MAX_MESSAGE),
+                one_line(self._destination().mask()(request.url, urls=True), MAX_MESSAGE),
                 head.status,
             )
         if not 200 <= head.status < 300:
@@ -270,83 +269,23 @@ class BaseCall(ABC):
 
     def without_secrets(self, text: str) -> str:
         """The text with stars in place of what this call has to keep secret."""
-        return self._mask()(text)
-
-    def _mask(self) -> Mask:
-        return _mask(self._settings, self._encoded.headers, self._context.api_key, self._base_url)
+        return self._destination().mask()(text)
 
     def _headers(self) -> Mapping[str, str]:
-        """The headers of the reply, for who receives it. They hold what masks them, and not the whole request."""
+        """The headers of the reply, for who receives it."""
         if self._reply_headers is None:
             return NO_HEADERS
-        hide = partial(_without_secrets, self._settings, self._encoded.headers, self._context.api_key, self._base_url)
-        return Headers(self._reply_headers, hide)
+        return Headers(self._reply_headers, self._destination().headers_without_secrets)
 
     def _located(self, error: APIError, previous_errors: Sequence[APIError] = ()) -> APIError:
-        """The error as its receiver gets it: where it happened, what had come until then, and no secret.
+        """The error as its receiver gets it: where it happened, what had come until then, and no secret."""
+        return self._destination().located(
+            error,
+            model=self._context.model,
+            request_id=self._request_id,
+            partial=error.partial or self._partial(),
+            previous_errors=previous_errors,
+        )
 
-        A server may repeat what it was sent, and errors are logged. All that the error has is masked; then, and not
-        before, its message is cut.
-        """
-        hide = self._mask()
-        name = self._settings.provider.name
-        request_id = hide(error.request_id or self._request_id)
-        values = hide(list(vars(error).values()))
-        attributes: dict[str, Any] = dict(zip(vars(error), values, strict=True)) | {
-            "provider": name,
-            "model": hide(self._context.model) or None,
-            "request_id": one_line(request_id, _MAX_ID) if isinstance(request_id, str) else request_id,
-            "partial": hide(error.partial or self._partial()),
-            "previous_errors": tuple(previous_errors),
-        }
-        if isinstance(error, APIStatusError):
-            attributes["body"] = hide(error.body, urls=True)
-            attributes["headers"] = _masked_headers(hide, dict(error.headers))
-        message = one_line(hide(error.uncut_message, urls=True), _MAX_MESSAGE)
-        located = error.copy_with(f"{name} ({urlsplit(self._base_url).hostname}): {message}", **attributes)
-        if any(hide.finds_in(f"{one} {one!r}") for one in chained_errors(error)):
-            located.__cause__ = located.__context__ = None
-        if previous_errors and sys.version_info >= (3, 11):
-            cause = [located.__cause__] if isinstance(located.__cause__, Exception) else []
-            message = f"{len(previous_errors)} earlier attempts failed"
-            located.__cause__ = ExceptionGroup(message, [*previous_errors, *cause])  # noqa: F821 - from Python 3.11 on
-        return located
-
-
-def _mask(settings: ClientSettings, headers: tuple[tuple[str, str], ...], key: str | None, base_url: str) -> Mask:
-    """What hides the secrets of a request with the codec's `headers`."""
-    return Mask(find_secrets(_merged(headers, settings.headers), key, _proxy(settings, base_url)))
-
-
-def _without_secrets(
-    settings: ClientSettings,
-    headers: tuple[tuple[str, str], ...],
-    key: str | None,
-    base_url: str,
-    reply_headers: dict[str, str],
-) -> dict[str, str]:
-    return _masked_headers(_mask(settings, headers, key, base_url), reply_headers)
-
-
-def _masked_headers(hide: Mask, headers: dict[str, str]) -> dict[str, str]:
-    """A reply's headers without what the request has to keep secret, and without what the server sets for the next."""
-    cookie = {"set-cookie": "***"} if "set-cookie" in headers else {}
-    return {**hide(headers, urls=True), **cookie}
-
-
-def _proxy(settings: ClientSettings, url: str) -> Proxy | None:
-    """The proxy whose password a server on the way may repeat."""
-    proxy = settings.transport.proxy
-    if proxy is None and settings.transport.trust_env and settings.start is None:
-        with suppress(ConfigurationError):  # the transport has said so, if it uses the environment's
-            proxy = environment_proxy(url)
-    return proxy if isinstance(proxy, Proxy) else None
-
-
-def _merged(headers: tuple[tuple[str, str], ...], others: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """The codec's headers, with the caller's in place of those of the same name, or after them."""
-    if not others:
-        return headers
-    replaced = {name.lower(): (name, value) for name, value in others}
-    kept = tuple(replaced.pop(name.lower(), (name, value)) for name, value in headers)
-    return kept + tuple(replaced.values())
+    def _destination(self) -> Destination:
+        return Destination(self._settings, self._encoded.headers, self._context.api_key, self._base_url)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmclients.calls.accumulator import Accumulator
+from llmclients.calls.call import Call
 from llmclients.calls.flow import CallState, Flow, UseConnections
 from llmclients.errors import APIError, APITimeoutError, StructuredOutputError
 from llmclients.types.response import ChatResponse
@@ -16,21 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["FallbackCall"]
 
 
-class _Call(Protocol):
+class _Call(Call, Protocol):
     """What a fallback asks of the call to each provider: a `ChatCall`."""
 
     state: CallState
 
-    def reply(self) -> Flow[ChatResponse]: ...
-    def stream(self) -> Flow[ChatResponse]: ...
-    def response(self) -> ChatResponse: ...
-    def misfit(self, reason: str) -> StructuredOutputError: ...
     def is_final(self) -> bool: ...
-    def without_secrets(self, text: str) -> str: ...
-    @property
-    def response_format(self) -> ResponseFormat | None: ...
-    @property
-    def restarts(self) -> bool: ...
 
 
 class FallbackCall:
@@ -47,7 +39,6 @@ class FallbackCall:
         self._calls = calls
         self._transports = transports or [None] * len(calls)
         self._current = calls[0]
-        self.state = calls[0].state
 
     def reply(self) -> Flow[ChatResponse]:
         """The flow of `chat`."""
@@ -64,6 +55,11 @@ class FallbackCall:
     def without_secrets(self, text: str) -> str:
         """The text with stars in place of what the call to the current provider has to keep secret."""
         return self._current.without_secrets(text)
+
+    @property
+    def state(self) -> CallState:
+        """What the calls share."""
+        return self._current.state
 
     @property
     def accumulator(self) -> Accumulator:
@@ -107,6 +103,7 @@ class FallbackCall:
         """The flow's answer. What follows it, such as the next turn of a tool loop, begins with the first again."""
         response = yield from flow
         if carrier is not self._transports[0]:
+            self._move_deadline(carrier, self._transports[0])
             yield UseConnections(self._transports[0])
         return response
 

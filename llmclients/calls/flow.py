@@ -42,7 +42,7 @@
 # the driver.
 #
 # Threads: a flow is advanced by one thread, or task, at a time. Only a driver's `close` may come from another one; it
-# sets `run.closed` and closes the response, and a waiting read fails.
+# sets `run.closed`, and ends what the step under way waits for, which then fails.
 
 from __future__ import annotations
 

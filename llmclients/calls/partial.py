@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from io import StringIO
-from typing import Any, Protocol
+from typing import Any
 
-from llmclients.calls.accumulator import Accumulator
-from llmclients.errors import InvalidRequestError, StructuredOutputError
+from llmclients.calls.call import Call
+from llmclients.errors import InvalidRequestError
 from llmclients.types.partial_json import PartialJSON
-from llmclients.types.response import ChatResponse, PartialToolCall
+from llmclients.types.response import PartialToolCall
 from llmclients.types.response_format import ResponseFormat
 from llmclients.types.wrapped_answer import WRAPPER_KEY, unwrap
 
@@ -17,21 +17,6 @@ __all__ = ["Objects", "PartialAnswer"]
 
 # Nothing here runs while a stream is read: the accumulator gathers text, and each reader takes what is new there when
 # it is asked. A stream whose JSON nobody looks at pays nothing for it.
-
-
-class _Call(Protocol):
-    """What is asked of the call: a `ChatCall` or `FallbackCall`."""
-
-    @property
-    def accumulator(self) -> Accumulator: ...
-    @property
-    def response_format(self) -> ResponseFormat | None: ...
-    @property
-    def restarts(self) -> bool: ...
-    @property
-    def runs_tools(self) -> bool: ...
-    def response(self) -> ChatResponse: ...
-    def misfit(self, reason: str) -> StructuredOutputError: ...
 
 
 class _GrowingJSON:
@@ -75,7 +60,7 @@ class _GrowingJSON:
 class PartialAnswer:
     """What a stream's answer, and its tool calls, are so far."""
 
-    def __init__(self, call: _Call) -> None:
+    def __init__(self, call: Call) -> None:
         self._call = call
         self._text = _GrowingJSON()
         self._format: ResponseFormat | None = None
@@ -121,7 +106,7 @@ class PartialAnswer:
 class Objects:
     """The objects of one answer, in their order: a list's items, or the answer itself."""
 
-    def __init__(self, call: _Call, response_format: ResponseFormat, text: _GrowingJSON) -> None:
+    def __init__(self, call: Call, response_format: ResponseFormat, text: _GrowingJSON) -> None:
         self._call = call
         self._format = response_format
         self._is_list = response_format.is_list
@@ -173,7 +158,7 @@ class Objects:
             yield response.parsed
 
 
-def _required_format(call: _Call, who: str) -> ResponseFormat:
+def _required_format(call: Call, who: str) -> ResponseFormat:
     if call.response_format is None:
         raise InvalidRequestError(f"{who} is of answers in JSON: ask with response_format", argument="response_format")
     return call.response_format

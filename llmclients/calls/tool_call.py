@@ -23,10 +23,11 @@ __all__ = ["ToolLoopCall"]
 
 # Theory of operation
 # -------------------
-# Each turn is a call of its own, a `ChatCall` or `FallbackCall`: with its retries, its deadline, its accumulator. This
-# one joins their flows into one, with the steps `StartTools` and `NextResult` between them, so that a driver, and what
-# looks at a stream (`response`, `partial`, `objects()`), need not know how many turns there are. What is asked about
-# the answer is asked of the turn under way.
+# Each turn is a call of its own, a `ChatCall` or `FallbackCall`: with its retries and its accumulator. The deadline of
+# the first is that of all: no turn begins after it, but a tool that runs is not ended by it. This one joins their flows
+# into one, with the steps `StartTools` and `NextResult` between them, so that a driver, and what looks at a stream
+# (`response`, `partial`, `objects()`), need not know how many turns there are. What is asked about the answer is asked
+# of the turn under way.
 #
 #     state            `response()` is                          `intermediate_messages` are those of
 #     in a turn        what has come of it                      the turns before
@@ -76,7 +77,9 @@ class ToolLoopCall:
         while True:
             with loop.turn():
                 if self._is_added:
+                    deadline = self._turn.state.deadline
                     self._turn = self._prepare(loop.arguments())
+                    self._turn.state.deadline = deadline
                     self._is_answered = self._is_added = False
                 response = yield from ask(self._turn)
             self._is_answered = True

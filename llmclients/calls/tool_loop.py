@@ -5,8 +5,9 @@ No I/O: `tool_call.ToolLoopCall` sends what `arguments()` says, and `tool_runner
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from llmclients.calls.arguments import ChatArguments
@@ -28,6 +29,7 @@ class ToolLoop:
     Args:
         arguments: the caller's: the chat so far, and options with `tools` among them.
         options: how it is to run.
+        defaults: the client's options of calls that do not name them; the tools may be among them.
         is_async: whether a task of an event loop runs it.
 
     Attributes:
@@ -39,22 +41,31 @@ class ToolLoop:
         InvalidRequestError: no tool that can be called, or one, or a hook, that only `AsyncClient` can.
     """
 
-    def __init__(self, arguments: ChatArguments, options: ToolOptions, *, is_async: bool = False) -> None:
+    def __init__(
+        self,
+        arguments: ChatArguments,
+        options: ToolOptions,
+        defaults: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        is_async: bool = False,
+    ) -> None:
+        named = {**defaults, **arguments.options}
         try:
-            tools = as_tools(arguments.options.get("tools") or [])
+            tools = as_tools(named.get("tools") or [])
         except ValueError as error:
             raise InvalidRequestError(f"tools: {error}", argument="tools") from None
         self._tools = {tool.name: tool for tool in tools}
         if not any(tool.function for tool in tools):
             raise InvalidRequestError("run_tools needs tools that are functions", argument="tools")
-        if arguments.options.get("n") not in (None, 1):
+        if named.get("n") not in (None, 1):
             raise InvalidRequestError("run_tools goes on from one answer: ask without n", argument="n")
         if not is_async:
             _check_sync(self._tools, options)
         self._arguments = arguments._replace(options={**arguments.options, "tools": tools})
         self._usages: list[Usage | None] = []
         self.options = options
-        self.is_parallel = arguments.options.get("parallel_tool_calls") is not False
+        self._is_choice_for_once = named.get("tool_choice") not in (None, "auto", "none")
+        self.is_parallel = named.get("parallel_tool_calls") is not False
         self.intermediate: list[Message] = []
 
     def arguments(self) -> ChatArguments:
@@ -62,9 +73,9 @@ class ToolLoop:
         arguments = self._arguments
         if not self.intermediate:
             return arguments
-        options = dict(arguments.options)
-        if options.get("tool_choice") not in (None, "auto", "none"):
-            options["tool_choice"] = None
+        options = arguments.options
+        if self._is_choice_for_once:
+            options = {**options, "tool_choice": None}
         return arguments._replace(messages=[*arguments.messages, *self.intermediate], options=options)
 
     @contextmanager
@@ -72,7 +83,7 @@ class ToolLoop:
         """Around a turn: when it fails, the error keeps what the turns before it have done.
 
         Raises:
-            ToolLoopError: what a tool returned cannot be sent.
+            ToolLoopError: the turn cannot be sent, as of what a tool returned.
         """
         try:
             yield
@@ -80,7 +91,8 @@ class ToolLoop:
             if not self.intermediate:
                 raise
             response = self.finished(ChatResponse())
-            raise ToolLoopError(f"what the tools returned cannot be sent: {error}", response=response) from error
+            what = "what follows the tools" if error.argument is None else "what the tools returned"
+            raise ToolLoopError(f"{what} cannot be sent: {error}", response=response) from error
         except APIError as error:
             if not self.intermediate:
                 raise

@@ -1,18 +1,30 @@
-"""A view of a client: what `with_options` takes, and the settings that it makes of the client's."""
+"""Views of a client: the same client with other settings, as `with_options` makes them, and `map` for its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from llmclients.calls.overrides import UNSET, Overrides
 from llmclients.config.client import ClientSettings
 from llmclients.config.credentials import resolve_key
-from llmclients.config.fallback import with_defaults
+from llmclients.config.fallback import Fallback, with_defaults
 from llmclients.config.values import RetryPolicy, Timeout
 from llmclients.errors import ConfigurationError
 
-__all__ = ["ViewOptions", "changed_settings"]
+if TYPE_CHECKING:
+    from llmclients.calls.pacing import Pacer
+
+__all__ = ["ViewOptions", "background_settings", "changed_settings", "view_of"]
+
+ClientT = TypeVar("ClientT")
+
+
+def view_of(client: ClientT, **changes: Any) -> ClientT:
+    """The same client with these attributes in place of its own."""
+    view = type(client).__new__(type(client))
+    vars(view).update(vars(client), **changes)
+    return view
 
 
 class ViewOptions(TypedDict, total=False):
@@ -52,3 +64,24 @@ def _with_key(settings: ClientSettings, api_key: str) -> ClientSettings:
     if settings.api_key is None:  # a token in the key's place
         headers = tuple(pair for pair in headers if pair[0].lower() != "authorization")
     return settings._replace(api_key=key, headers=headers, key_source="argument", unusable=None)
+
+
+def background_settings(
+    settings: ClientSettings, new_pacer: Callable[[], Pacer], over: Callable[[Any], Any]
+) -> ClientSettings:
+    """The settings of calls that let interactive ones go first, at each provider.
+
+    Args:
+        new_pacer: makes the limits of a provider that has none.
+        over: gives the transport in place of that of a client to fall back on.
+    """
+    from llmclients.calls.pacing import Background
+
+    def paced(one: ClientSettings) -> ClientSettings:
+        return one._replace(limits=Background(one.limits or new_pacer()))
+
+    fallbacks = tuple(
+        Fallback(paced(other), client and view_of(client, _transport=over(client._transport)))
+        for other, client in settings.fallbacks
+    )
+    return paced(settings)._replace(fallbacks=fallbacks)

@@ -57,12 +57,15 @@ def load_torn(data: bytes, error: ValueError, *, goes_on: bool = True) -> Any:
     Raises:
         ValueError: `error`: it is no JSON.
     """
-    if not _MAY_BE_TORN.search(data):
-        raise error
     try:
-        return _mended(json.loads(data.decode("utf-8", "surrogatepass")), goes_on=goes_on)
-    except (ValueError, RecursionError):
-        raise error from None
+        if not _MAY_BE_TORN.search(data):
+            raise error
+        try:
+            return _mended(json.loads(data.decode("utf-8", "surrogatepass")), goes_on=goes_on)
+        except (ValueError, RecursionError):
+            raise error from None
+    finally:
+        del error  # its traceback has this frame: together they would outlive the call until the collector runs
 
 
 def _mended(value: Any, name: str = "", *, goes_on: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from llmclients.codecs.base import CodecOptions
@@ -15,7 +15,16 @@ from llmclients.types.request import ChatRequest
 if TYPE_CHECKING:
     from llmclients.config.client import ClientSettings
 
-__all__ = ["REQUEST_FIELDS", "AnyClient", "Fallback", "check_options", "fallbacks", "shared_options", "with_defaults"]
+__all__ = [
+    "REQUEST_FIELDS",
+    "AnyClient",
+    "Fallback",
+    "check_names",
+    "check_options",
+    "fallbacks",
+    "shared_options",
+    "with_defaults",
+]
 
 SettingsT = TypeVar("SettingsT", bound="ClientSettings")
 
@@ -102,9 +111,7 @@ def with_defaults(settings: SettingsT, defaults: Mapping[str, Any] | None) -> Se
 def check_options(settings: ClientSettings, options: Mapping[str, Any], place: ClientPlace) -> None:
     """Raise ConfigurationError for an option that no call of the client can have. A model may still be missing."""
     named = {**settings.defaults, **options}
-    for name in named:
-        if name not in REQUEST_FIELDS and name not in settings.codec.options.model_fields:
-            raise UnsupportedOptionError(f"there is no option {name!r}{settings.hint(name, place)}", argument=name)
+    check_names(settings, named, place)
     if not named:
         return
     asked = [
@@ -118,6 +125,13 @@ def check_options(settings: ClientSettings, options: Mapping[str, Any], place: C
         except InvalidRequestError as error:
             if error.argument != "model":
                 raise
+
+
+def check_names(settings: ClientSettings, names: Iterable[str], place: ClientPlace) -> None:
+    """Raise UnsupportedOptionError for what is no option of a call."""
+    for name in names:
+        if name not in REQUEST_FIELDS and name not in settings.codec.options.model_fields:
+            raise UnsupportedOptionError(f"there is no option {name!r}{settings.hint(name, place)}", argument=name)
 
 
 def shared_options(settings: ClientSettings, options: Mapping[str, Any], other: ClientSettings) -> dict[str, Any]:

@@ -10,15 +10,19 @@ from typing import Literal, TypeAlias
 
 __all__ = ["ClientPlace", "hint_for", "hint_of_field"]
 
-ClientPlace: TypeAlias = Literal["call", "conversation", "client", "view", "defaults"]
-"""Where an argument was given: `chat` and `stream`, also of a conversation; `conversation`; `Client`; `with_options`;
-`defaults=` of one of the last two."""
+ClientPlace: TypeAlias = Literal["call", "map", "conversation", "client", "view", "defaults"]
+"""Where an argument was given: `chat` and `stream`, also of a conversation; `map`; `conversation`; `Client`;
+`with_options`; `defaults=` of one of the last two."""
 
 VIEW = ("model", "api_key", "headers", "timeout", "retry", "defaults")
 """The arguments of a client that a view of it may have in its own way."""
 
-_OF_A_TURN = ("timeout", "headers", "retry", "run_tools", "max_turns", "restart")
+_OF_TOOLS = ("run_tools", "max_turns", "on_tool_call", "on_tool_result", "raise_tool_errors")
+_OF_A_TURN = ("timeout", "headers", "retry", *_OF_TOOLS, "restart")
 _OF_A_CALL = (*_OF_A_TURN, "model", "system", "messages")
+_OF_MAP = ("concurrency", "as_completed", "progress")
+_FURTHER = ("transport", "log")
+"""Arguments of a client that are not among its options."""
 
 _ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("request_timeout", "timeout_seconds"), "timeout"),
@@ -40,6 +44,7 @@ _ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("stop_sequences", "stop_sequence"), "stop"),
     **dict.fromkeys(("extra_body",), "extra"),
     **dict.fromkeys(("history",), "messages"),
+    **dict.fromkeys(("max_workers", "num_workers", "workers", "n_jobs", "max_concurrency"), "concurrency"),
     **dict.fromkeys(("num_ctx", "n_ctx"), "context_size"),
 }
 """What other libraries call an argument, and what it is called here."""
@@ -57,6 +62,15 @@ _SENTENCES: Mapping[str, str] = {
     **{name: f"it is a header here: headers={{{header!r}: …}}" for name, header in _OF_HEADERS.items()},
 }
 """What is said wherever it is given."""
+
+_SENTENCES_OF_MAP: Mapping[str, str] = dict.fromkeys(
+    ("prompt", "messages", "history"), "what to ask is the first argument, as in client.map(['Hello!', 'Hi!'])"
+)
+_NOT_TAKEN: Mapping[str, str] = {
+    "messages": _SENTENCES["prompt"],
+    "model": "it is an argument of the conversation, client.conversation(model=…)",
+}
+"""Arguments of a call that come to be said of only where they are not taken: by a turn of a conversation, or twice."""
 
 _MEMBERS: Mapping[str, str] = {"top_k": "a call sends it as extra={'top_k': …}, if the server takes it"}
 """Of options of a call that some wires have."""
@@ -79,8 +93,12 @@ def hint_for(name: str, place: ClientPlace, options: Collection[str], arguments:
         options: the options that a call may have.
         arguments: the arguments of a client.
     """
+    if (sentence := _SENTENCES_OF_MAP.get(name) if place == "map" else None) is not None:
+        return f": {sentence}"
     if (sentence := _SENTENCES.get(name)) is not None:
         return f": {sentence}"
+    if place == "call" and name in _NOT_TAKEN:
+        return f": {_NOT_TAKEN[name]}"
     ours = _ALIASES.get(name, name)
     if (sentence := _of_place(ours, place, options, arguments)) is not None:
         return f": {sentence}"
@@ -100,7 +118,9 @@ def _known(place: ClientPlace, options: Collection[str], arguments: Collection[s
         return {*options, *_OF_A_CALL}
     if place == "conversation":
         return {*options, "system", "model", "messages"}
-    return {*options} if place == "defaults" else {*VIEW} if place == "view" else {*arguments, "transport", "log"}
+    if place == "map":
+        return ({*options, *_OF_A_CALL} - {"messages", "restart"}) | {*_OF_MAP}
+    return {*options} if place == "defaults" else {*VIEW} if place == "view" else {*arguments, *_FURTHER}
 
 
 def hint_of_field(name: str) -> str:
@@ -110,8 +130,10 @@ def hint_of_field(name: str) -> str:
 
 def _of_place(name: str, place: ClientPlace, options: Collection[str], arguments: Collection[str]) -> str | None:
     """What is said of an argument that exists, but not here."""
-    of_client = name in arguments or name == "transport"
-    if place == "call":
+    of_client = name in arguments or name in _FURTHER
+    if name in _OF_MAP and place != "map":
+        return f"it is an argument of client.map(…, {name}=…)"
+    if place in ("call", "map"):
         if of_client and name not in options and name not in _OF_A_CALL:
             return f"it is an argument of the client, Client(…, {name}=…)"
         return None
@@ -123,6 +145,8 @@ def _of_place(name: str, place: ClientPlace, options: Collection[str], arguments
         if of_client and name not in options:
             return f"it is an argument of the client itself, Client(…, {name}=…)"
         return f"it is an argument of each call, client.chat(…, {name}=…)" if name in _OF_A_CALL else None
+    if place == "view" and name in ("limits", "log"):
+        return f"a view shares its client's {name}: make a new client for another"
     if place == "view" and of_client and name not in VIEW:
         return f"a view shares its client's connections: make a new client for another {name}"
     if name in ("system", "messages"):

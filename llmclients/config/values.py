@@ -32,7 +32,8 @@ class Timeout:
         connect: for a connection (proxy and TLS included), per attempt. Default 10.
         read: for the next bytes of an answer, again and again. Default None: 120 for a stream; 600 for a plain `chat`,
             whose first byte may come when the model is through with thinking (`Provider.chat_read_timeout`).
-        total: for everything: all attempts, the sleeps between them, and the whole body. Default None: no deadline.
+        total: for everything: all attempts, the sleeps between them, the whole body, and all turns with `run_tools`.
+            Default None: no deadline.
         write: for the server to take more of the request, again and again: a large one that goes out slowly but
             steadily may take as long as it needs. Default None: as long as `read`, or 120 where that is not given.
 

@@ -72,6 +72,10 @@ class Recorder:
         self._waiting: deque[tuple[Sequence[Message], Mapping[str, Any], CallReport]] = deque()
         finalize(self, _write_all, history, self._waiting)
 
+    def flush(self) -> None:
+        """Write what is left to be written: calls that were left before their end."""
+        _write_all(self._history, self._waiting)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Recorder, (self._history,)
 
@@ -89,7 +93,7 @@ class Recorder:
         def on_end(report: CallReport) -> None:
             self._waiting.append((messages, kept, report))
             if not report.is_left:  # else it comes from anywhere, and waits for the next one
-                _write_all(self._history, self._waiting)
+                self.flush()
 
         return RecordedCall(call, on_end)
 

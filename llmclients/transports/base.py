@@ -38,6 +38,7 @@ __all__ = [
     "DRAIN_BYTES",
     "DRAIN_SECONDS",
     "SYSTEM_CLOCK",
+    "AbortableTransport",
     "AsyncClientTransport",
     "AsyncResponse",
     "AsyncTransport",
@@ -208,6 +209,19 @@ class Transport(Protocol):
         """Close all connections, those of open exchanges too: a `read` that waits then fails. Idempotent.
 
         A client closes only a transport that it has made. One that it was given is its maker's to close.
+        """
+
+
+class AbortableTransport(Transport, Protocol):
+    """A `Transport` whose `open` another thread can end. A transport need not be one.
+
+    Without it, who closes a stream, or leaves a `map`, waits until the head of the answer has come.
+    """
+
+    def abort(self, request: HTTPRequest) -> bool:
+        """End the wait of the `open` with this very request, which then raises what a `read` of a closed response does.
+
+        Returns whether there was one. May be called from any thread, and by a signal's handler.
         """
 
 

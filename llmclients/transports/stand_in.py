@@ -10,7 +10,7 @@ A client that has been closed opens nothing more, whatever stands behind it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Coroutine
+from collections.abc import Coroutine
 from typing import Any, NamedTuple, Protocol
 
 from llmclients.config.values import Timeout
@@ -113,10 +113,9 @@ class SyncConnections(_Connections):
             raise closed_locally()
         return response
 
-    def abort_threads(self, threads: Collection[int]) -> None:
-        abort = getattr(self._connections, "abort_threads", None)
-        if abort is not None:
-            abort(threads)
+    def abort(self, request: HTTPRequest) -> bool:
+        abort = getattr(self._connections, "abort", None)
+        return abort is None or _Current.sync is not None or abort(request)
 
     def close(self) -> None:
         self.closed = True

@@ -23,16 +23,29 @@ RETRY = "give retry=, how many attempts there are in all: max_retries=2 is retry
 PROMPT = "what to ask is the first argument, as in client.chat('Hello!')"
 EXTRA = "a call sends it as extra={{'{}': …}}, if the server takes it"
 SYSTEM = "it is an argument of a call, client.chat(…, system=…), and of client.conversation(…, system=…)"
+OF_MAP = "it is an argument of client.map(…, {}=…)"
+PROMPTS = "what to ask is the first argument, as in client.map(['Hello!', 'Hi!'])"
 ALL = ("call", "turn", "conversation", "client", "view")
 CALLS = ("call", "turn", "conversation")
+EVERYWHERE = (*ALL, "map")
 
 HINTS: list[tuple[str, tuple[str, ...], str]] = [
-    ("stream", ALL, STREAM),
+    ("stream", EVERYWHERE, STREAM),
     ("system", ("client", "view"), SYSTEM),
     ("system_prompt", ("client", "view"), SYSTEM),
     ("system_prompt", CALLS, RENAMED.format("system")),
     *((name, ("conversation",), OF_TURN.format(name)) for name in ("timeout", "headers", "retry", "run_tools")),
-    ("max_retries", ALL, RETRY),
+    *((name, ("conversation",), OF_TURN.format(name)) for name in ("on_tool_call", "raise_tool_errors")),
+    ("model", ("turn",), "it is an argument of the conversation, client.conversation(model=…)"),
+    *((name, ALL, OF_MAP.format("concurrency")) for name in ("concurrency", "max_workers")),
+    *((name, ("map",), RENAMED.format("concurrency")) for name in ("max_workers", "max_concurrency")),
+    *((name, ("map",), PROMPTS) for name in ("prompt", "messages")),
+    *((name, (*CALLS, "map"), OF_CLIENT.format(name)) for name in ("log", "transport", "fallback")),
+    *(
+        (name, ("view",), f"a view shares its client's {name}: make a new client for another")
+        for name in ("log", "limits")
+    ),
+    ("max_retries", EVERYWHERE, RETRY),
     *((name, ("client", "view"), OF_CALL.format(name)) for name in ("n", "user", "metadata", "logit_bias")),
     ("top_k", ALL, "anthropic, cohere, gemini and ollama have one; " + EXTRA.format("top_k")),
     ("prompt", ALL, PROMPT),
@@ -49,7 +62,8 @@ HINTS: list[tuple[str, tuple[str, ...], str]] = [
     ("http_client", CALLS, OF_CLIENT.format("transport")),
     ("http_client", ("client",), RENAMED.format("transport")),
     ("verify", ("view",), VIEW.format("verify")),
-    ("temprature", CALLS, "did you mean 'temperature'?"),
+    ("temprature", (*CALLS, "map"), "did you mean 'temperature'?"),
+    ("concurency", ("map",), "did you mean 'concurrency'?"),
     ("modle", ALL, "did you mean 'model'?"),
 ]
 
@@ -68,6 +82,7 @@ def places(kind: type[Any]) -> dict[str, list[Callable[..., Any]]]:
         "conversation": [client.conversation],
         "client": [lambda **options: kind("openai/m", api_key="k", **options)],
         "view": [client.with_options],
+        "map": [lambda **options: client.map(["x"], **options)],
     }
 
 
@@ -86,7 +101,7 @@ def test_what_is_typed_first_gets_the_right_sentence_wherever_it_is_no_argument(
 def test_other_words_get_no_hint() -> None:
     openai = find_provider("openai").load_codec().options.model_fields
     for name in ("callbacks", "top_a", "echo", "best_of", "zzz", "cache", "logger", "debug", "verbose", "on"):
-        for place in ("call", "conversation", "client", "view", "defaults"):
+        for place in ("call", "map", "conversation", "client", "view", "defaults"):
             options = {*openai, "temperature", "top_p", "tools", "extra", "seed", "stop", "max_tokens"}
             hint = hint_for(name, place, options, {"fallback", "retry", "cert", "region"})
             assert hint == "", (name, place)
@@ -102,6 +117,11 @@ def test_a_call_without_messages_says_what_is_missing(kind: type[Any]) -> None:
                     run(call, **options)
                 assert str(caught.value) == f"there are no messages: {PROMPT}"
                 assert caught.value.argument == "messages"
+    for options in ({}, {"prompt": "Hello!"}, {"messages": ["Hello!"]}):
+        with pytest.raises(ConfigurationError) as caught:
+            client.map(**options)
+        assert str(caught.value) == f"there are no prompts: {PROMPTS}"
+        assert caught.value.argument == "prompts"
 
 
 LIKELY = {

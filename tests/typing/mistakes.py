@@ -48,6 +48,27 @@ def ask_further(client: Client) -> None:
     Client("openai", modell="gpt-4.1-mini")  # wrong
 
 
+def ask_many(client: Client) -> None:
+    client.map(["Hi"], temprature=0)  # wrong
+    client.map(["Hi"], temperature="hot")  # wrong
+    client.map(["Hi"], max_tokens="many")  # wrong
+    client.map(["Hi"], tools=weather)  # wrong: no list
+    client.map(["Hi"], stream=True)  # wrong
+    client.map([{"rol": "user", "content": "Hi"}])  # wrong
+    client.map(None)  # wrong
+    client.map([b"Hi"])  # wrong
+    client.map([Message("usr", "Hi")])  # wrong
+    client.map(["Hi"], concurrency="few")  # wrong
+    client.map()  # wrong
+
+
+def change(client: Client) -> None:
+    client.with_options(temperature=0)  # wrong: an option of a call
+    client.with_options(timeout="long")  # wrong
+    client.conversation(temprature=0)  # wrong
+    client.conversation(tools=weather)  # wrong
+
+
 def read(client: Client) -> None:
     client.stream("Hi", temprature=0)  # wrong
     client.stream("Hi", temperature="hot")  # wrong
@@ -80,3 +101,6 @@ async def ask_async(client: AsyncClient, conversation: AsyncConversation) -> Non
     print((await conversation.chat("Hi", response_format=Invoice)).parsed.totl)  # wrong
     conversation.stream("Hi", temprature=0)  # wrong
     print(conversation.stream("Hi", response_format=Invoice).response.parsed.totl)  # wrong
+    client.map(["Hi"], temprature=0)  # wrong
+    client.map([{"rol": "user", "content": "Hi"}])  # wrong
+    client.conversation(temprature=0)  # wrong

@@ -7,9 +7,7 @@ import os
 import socket
 import ssl
 import weakref
-from collections.abc import Collection
 from functools import lru_cache, partial
-from threading import get_ident
 from typing import Any
 
 import requests
@@ -36,6 +34,7 @@ from llmclients.transports.errors import (
     TLS,
     ErrorContext,
     Row,
+    closed_locally,
 )
 from llmclients.transports.request import Routes, header_lines, require, tls_context
 from llmclients.transports.requests.connection import ConnectLimitError, SendTimeoutError, use_limited_connections
@@ -66,7 +65,7 @@ class RequestsTransport:
         self._routes = Routes(settings)
         self._adapter = _Adapter(settings)
         self._process = os.getpid()
-        self._sending: dict[int, Limits] = {}  # by the thread that waits for an answer's head
+        self._sending: dict[int, Limits] = {}  # by the id of the request that waits for an answer's head
         # Not a WeakSet: threads may add to it while another one goes through it, to close.
         self._open: weakref.WeakValueDictionary[int, RequestsResponse] = weakref.WeakValueDictionary()
 
@@ -76,20 +75,21 @@ class RequestsTransport:
             self._adapter, self._process = _Adapter(self._settings), os.getpid()
         proxy = None if self._session is not None else self._routes.proxy_for(request)
         context = ErrorContext(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
-        thread = get_ident()
         while True:
             limits = Limits(timeout.connect, timeout.write_seconds, context.remaining())
-            self._sending[thread] = limits
+            self._sending[id(request)] = limits
             try:
                 with of_exchange(limits):
                     response = self._sent(request, proxy, context)
                 break
             except Exception as error:
-                if self._session is None and not limits.aborted and _was_idle_too_long(error, limits):
+                if limits.aborted:
+                    raise closed_locally() from None
+                if self._session is None and _was_idle_too_long(error, limits):
                     continue  # on another idle connection, or at last on a new one
                 raise context.error(error, "open") from error
             finally:
-                del self._sending[thread]
+                del self._sending[id(request)]
         opened = RequestsResponse(
             response, context, self._settings.max_response_bytes, can_serve_again=not limits.refused_early
         )
@@ -116,16 +116,19 @@ class RequestsTransport:
         verify = self._settings.verify is not False
         return self._adapter.send(prepared, stream=True, timeout=waits, verify=verify, proxies=proxies)
 
-    def abort_threads(self, threads: Collection[int]) -> None:
-        """End what these threads wait for in `open`, which then fails. Threads are named by their `ident`."""
-        for thread in threads:
-            if (limits := self._sending.get(thread)) is not None:
-                limits.abort()
+    def abort(self, request: HTTPRequest) -> bool:
+        """End the wait of an `open`, which then fails as a `read` does whose response was closed. False: none waits."""
+        limits = self._sending.get(id(request))
+        if limits is not None:
+            limits.abort()
+        return limits is not None
 
     def close(self) -> None:
         """Close all connections, those of open exchanges too, unless the session is the caller's own."""
         if self._session is not None:
             return
+        for limits in tuple(self._sending.values()):
+            limits.abort()
         for reference in self._open.valuerefs():
             if (response := reference()) is not None:
                 response.close()
