@@ -160,7 +160,12 @@ class Database(ForkAware):
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
-        self._check(connection)
+        connection.execute("BEGIN")  # for one look at the file, which another process may just be making
+        try:
+            self._check(connection)
+        finally:
+            with suppress(sqlite3.Error):  # the first error is the one to know
+                connection.execute("ROLLBACK")
         _begin_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         if _version(connection) == len(MIGRATIONS):
