@@ -83,7 +83,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "client": (*CLIENT, "bulk.map", "bulk.stopping", "bulk.arguments", "bulk.in_thread"),
     "async_client": (*CLIENT, "bulk.async_map", "bulk.arguments", "bulk.bulk"),
     "bulk": ("bulk.limits", "bulk.bulk_report"),
-    "bulk.*": ("bulk.*", "config.values", "transports.base", *TYPES),
+    "bulk.*": ("bulk.*", "misuse", "config.values", "transports.base", *TYPES),
     # a run: it asks, so it stands on the calls and a driver, and knows nothing of the clients
     "bulk.row": ("bulk.*", "calls.arguments", *TYPES),
     "bulk.asking": ("bulk.*", "async_driver", "calls.*", "config.client", "transports", *TYPES),
