@@ -14,10 +14,23 @@ _WIDTH, _HEIGHT = 8.4, 18  # of a character, in pixels
 _MARGIN, _BAR = 14, 30
 _PAPER, _INK = "#1e1f29", "#e6e6e6"
 _COLOURS = {
-    "default": _INK, "black": "#6c6f85", "red": "#ff6b68", "green": "#8fd07f", "brown": "#e6c07b",
-    "blue": "#6fa8ff", "magenta": "#d69cf0", "cyan": "#5fd0d8", "white": "#e6e6e6",
-    "brightblack": "#7f849c", "brightred": "#ff8f8c", "brightgreen": "#b5e8a6", "brightbrown": "#f2d9a0",
-    "brightblue": "#9cc4ff", "brightmagenta": "#e7c1f8", "brightcyan": "#94e2e8", "brightwhite": "#ffffff",
+    "default": _INK,
+    "black": "#6c6f85",
+    "red": "#ff6b68",
+    "green": "#8fd07f",
+    "brown": "#e6c07b",
+    "blue": "#6fa8ff",
+    "magenta": "#d69cf0",
+    "cyan": "#5fd0d8",
+    "white": "#e6e6e6",
+    "brightblack": "#7f849c",
+    "brightred": "#ff8f8c",
+    "brightgreen": "#b5e8a6",
+    "brightbrown": "#f2d9a0",
+    "brightblue": "#9cc4ff",
+    "brightmagenta": "#e7c1f8",
+    "brightcyan": "#94e2e8",
+    "brightwhite": "#ffffff",
 }
 
 
