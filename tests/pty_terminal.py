@@ -63,11 +63,16 @@ class Terminal:
 
     def wait_for(self, *texts: str, seconds: float = 20.0) -> str:
         """Wait until the screen, with what has scrolled away, has all of these texts."""
+        return self.wait_until(lambda shown: all(text in shown for text in texts), repr(texts), seconds)
+
+    def wait_until(self, is_shown: Callable[[str], bool], what: str, seconds: float = 20.0) -> str:
+        """Wait until the screen, with what has scrolled away, is as it should be; looked at when something new is on it."""
         end = time.monotonic() + seconds
-        while not all(text in self.text for text in texts):
-            if not self.read(0.05) and (time.monotonic() > end or not self.process.isalive()):
-                raise AssertionError(f"{texts} are not on the screen:\n{self.text}")
-        return self.text
+        while not is_shown(shown := self.text):
+            while not self.read(0.05):
+                if time.monotonic() > end or not self.process.isalive():
+                    raise AssertionError(f"{what} is not on the screen:\n{shown}")
+        return shown
 
     def wait_for_end(self, seconds: float = 20.0) -> int:
         """Wait until the program has ended: its exit code."""
@@ -76,15 +81,6 @@ class Terminal:
             assert time.monotonic() < end, f"it does not end:\n{self.text}"
         self.process.close()
         return self.process.exitstatus if self.process.exitstatus is not None else -self.process.signalstatus
-
-    def drain(self) -> None:
-        """Take all that the program writes until it has ended, and look at none of it."""
-        while True:
-            try:
-                self.process.read_nonblocking(1 << 20, timeout=20)
-            except pexpect.EOF:
-                self.process.wait()
-                return
 
     @property
     def text(self) -> str:

@@ -32,8 +32,7 @@ from llmclients.cli import prompting
 
 if TYPE_CHECKING:
     from llmclients.cli.markdown.styles import Styles
-    from llmclients.cli.talk import Answer, Talk
-    from llmclients.cli.views import TerminalView
+    from llmclients.cli.talk import Answer, Talk, View
     from llmclients.history import StoredTurn
     from llmclients.types.content import Part
 
@@ -151,7 +150,9 @@ class Session:
         label = self.talk.setup.label if self._loaded.done() else self._label
         default, self.default = self.default, ""
         try:
-            return prompting.read(self._prompt, f"{label}> ", default, self._start_loading)
+            text = prompting.read(self._prompt, f"{label}> ", default, self._start_loading)
+            self._start_loading()  # a dumb terminal's prompt does not tell that it is shown
+            return text
         except KeyboardInterrupt:
             if self.edited is not None or self.files:
                 self.edited, self.files = None, []
@@ -199,9 +200,11 @@ class Session:
 
         return styles_for(sys.stdout)
 
-    def _view(self) -> TerminalView:
-        from llmclients.cli.views import TerminalView
+    def _view(self) -> View:
+        from llmclients.cli.views import PlainView, TerminalView
 
+        if not any(self.styles):
+            return PlainView()
         # The local model says itself that it is loaded.
         return TerminalView(sys.stdout, self.styles, shows_waiting=self.talk.setup.provider != "local")
 

@@ -58,8 +58,7 @@ def main() -> None:
         ):
             terminal.type(f"{line}\r")
             terminal.wait_for(line, seen)
-        while not terminal.text.endswith("openai/m-large>"):
-            terminal.read(0.1)
+        terminal.wait_until(lambda text: text.endswith("openai/m-large>"), "the last prompt")
         svg = as_svg(terminal.screen, "llmclients chat openai/m-large")
     IMAGES.mkdir(exist_ok=True)
     (IMAGES / "terminal.svg").write_text(svg, encoding="utf-8")

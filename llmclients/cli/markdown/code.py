@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 __all__ = ["Highlighter"]
 
-_LIMIT = 200_000
+_LIMIT = 100_000
 """How many characters of an answer are highlighted: Pygments takes about two seconds for a million."""
 
 _LONGEST_CARRY = 20_000
@@ -23,6 +24,7 @@ class Highlighter:
         self._is_on = is_on
         self._left = _LIMIT
         self._lexer: Any = None
+        self._lexers: dict[str, Any] = {}
         self._carry = ""
 
     def begin(self, language: str) -> bool:
@@ -36,7 +38,6 @@ class Highlighter:
         self._left -= len(code)
         if self._lexer is None or self._left < 0:
             return None
-        from pygments.formatters import TerminalFormatter
         from pygments.token import Token
 
         # What a block is in the middle of, such as a docstring, is read again from its beginning, and not shown again.
@@ -57,20 +58,29 @@ class Highlighter:
                 pending = 0
         line = text.rfind("\n", 0, open_from) + 1 if open_from < len(text) else len(text)
         self._carry = text[line:] if len(text) - line < _LONGEST_CARRY else ""
-        out: str = _format(TerminalFormatter(), shown)
+        out: str = _format(self._formatter, shown)
         return out.removesuffix("\n")
 
-    @staticmethod
-    def _lexer_of(language: str) -> Any:
+    @cached_property
+    def _formatter(self) -> Any:
+        from pygments.formatters import TerminalFormatter
+
+        return TerminalFormatter()
+
+    def _lexer_of(self, language: str) -> Any:
         if not language:
             return None
+        if language in self._lexers:
+            return self._lexers[language]
         from pygments.lexers import get_lexer_by_name
         from pygments.util import ClassNotFound
 
         try:
-            return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+            lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
         except ClassNotFound:
-            return None
+            lexer = None
+        self._lexers[language] = lexer
+        return lexer
 
 
 def _format(formatter: Any, tokens: list[Any]) -> str:

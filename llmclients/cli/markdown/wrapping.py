@@ -34,12 +34,49 @@ class Wrapper:
 
     def put(self, text: str, look: str) -> None:
         """Add a run. Its last word is held back until something follows that ends it."""
-        for piece in _PIECES.findall(text):
+        pieces = _PIECES.findall(text)
+        if len(pieces) > 4 and text.isascii():
+            # What was held, and what may be held, is between two runs; all between is plain, and most of any text.
+            self._put_slowly(pieces[:2], look)
+            self._put_plainly(pieces[2:-1], look)
+            pieces = pieces[-1:]
+        self._put_slowly(pieces, look)
+
+    def _put_slowly(self, pieces: list[str], look: str) -> None:
+        for piece in pieces:
             if piece[0] in " \t":
                 self._place()
                 self._blanks += len(piece)
             else:
                 self._add(piece, look)
+
+    def _put_plainly(self, pieces: list[str], look: str) -> None:
+        """The same for pieces in ASCII: whole words of one look, with blanks between."""
+        self._place()
+        out, room = self._out, self._room
+        column, blanks = self._column, self._blanks
+        for piece in pieces:
+            width = len(piece)
+            if piece[0] in " \t":
+                blanks += width
+                continue
+            if look != self._look or width > room:  # at the beginning, or rarely
+                self._column, self._blanks = column, blanks
+                self._add(piece, look)
+                self._place()
+                column, blanks = self._column, self._blanks
+                continue
+            if column + blanks + width > room and column:
+                self._next_row()
+                column = blanks = 0
+            if blanks:
+                if column:
+                    out.append(" " * blanks)
+                    column += blanks
+                blanks = 0
+            out.append(piece)
+            column += width
+        self._column, self._blanks = column, blanks
 
     def taken(self) -> str:
         """What is to be written now; the look of its end stays on."""
