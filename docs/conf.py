@@ -37,12 +37,13 @@ def name_aliases(app, what, name, obj, options, signature, returned):
 
 
 def require_messages():
-    """`messages` has to be given: what is its default inside says so to whoever leaves it out."""
+    """Messages, and prompts, have to be given: what is their default inside says so to whoever leaves them out."""
     import llmclients
 
     for kind in (llmclients.Client, llmclients.AsyncClient, llmclients.Conversation, llmclients.AsyncConversation):
-        for method in (kind.chat, kind.stream):
-            method.__defaults__ = None
+        for name in ("chat", "stream", "map"):
+            if hasattr(kind, name):
+                getattr(kind, name).__defaults__ = None
 
 
 def copy_text(app, exception):
