@@ -7,7 +7,7 @@ from typing import Any
 
 from llmclients.errors import ConfigurationError
 
-__all__ = ["complete", "models_of", "providers_and_models", "show"]
+__all__ = ["complete", "conversations", "first_text", "models", "models_of", "providers_and_models", "show"]
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -24,29 +24,11 @@ def complete(parser: argparse.ArgumentParser) -> None:
     """Answer the shell, and end the program. Nothing is asked from any provider."""
     import argcomplete
 
-    for command in _commands(parser):
-        for action in command._actions:
-            if action.dest in ("provider", "again"):
-                action.completer = providers_and_models  # type: ignore[attr-defined]
-            elif action.dest == "texts":
-                action.completer = _first_text  # type: ignore[attr-defined]
-            elif action.dest == "model":
-                action.completer = _models  # type: ignore[attr-defined]
-            elif action.dest in ("continued", "id"):
-                action.completer = _conversations  # type: ignore[attr-defined]
     argcomplete.autocomplete(parser)
 
 
-def _commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    found = [parser]
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                found += _commands(command)
-    return found
-
-
-def _first_text(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
+def first_text(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
+    """The first word of a question, which may name a provider; of the others nothing is known."""
     return [] if parsed_args.texts or parsed_args.provider else providers_and_models(prefix)
 
 
@@ -60,7 +42,8 @@ def providers_and_models(prefix: str, **others: Any) -> list[str]:
     return provider_names()
 
 
-def _models(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
+def models(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
+    """The models of the provider that is named before."""
     named = parsed_args.provider or next(iter(vars(parsed_args).get("texts") or []), "local")
     return models_of(named.partition("/")[0])
 
@@ -84,7 +67,8 @@ def models_of(name: str) -> list[str]:
     return sorted(names - {""})
 
 
-def _conversations(prefix: str, **others: Any) -> dict[str, str]:
+def conversations(prefix: str, **others: Any) -> dict[str, str]:
+    """The ids of the last conversations, with their titles."""
     return {conversation.id: conversation.title or "" for conversation in _last_conversations()}
 
 

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from llmclients.cli.failures import terminal_message
 from llmclients.client import Client
-from llmclients.config.client import ClientSettings
+from llmclients.config.client import ClientOptions, ClientSettings
 from llmclients.config.credentials import key_origin
 from llmclients.config.environment import environment_proxy
 from llmclients.errors import ConfigurationError, LLMClientError
@@ -48,19 +48,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 def checks(arguments: argparse.Namespace) -> Iterator[Check]:
     """The steps, one after another; those behind one that fails need not be tried."""
+    given: ClientOptions = {
+        "model": arguments.model,
+        "base_url": arguments.base_url,
+        "timeout": arguments.timeout,
+        "retry": None,
+    }
     try:
-        client = Client(
-            arguments.provider,
-            model=arguments.model,
-            base_url=arguments.base_url,
-            timeout=arguments.timeout,
-            retry=None,
-        )
+        settings = ClientSettings.from_arguments(arguments.provider, **given)
+        client = Client(arguments.provider, **given)
     except ConfigurationError as error:
         yield Check("client", False, terminal_message(error))
         return
     with client:
-        settings = client._settings
         if settings.base_url is None:
             yield Check("server", None, "on this machine, started when it is needed")
         else:

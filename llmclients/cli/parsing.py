@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from functools import partial
 from typing import Any
 
-__all__ = ["CommandParser", "assignment", "seconds"]
+__all__ = ["CommandParser", "assignment", "completed", "seconds"]
+
+_COMPLETERS = {
+    "provider": "providers_and_models",
+    "again": "providers_and_models",
+    "texts": "first_text",
+    "model": "models",
+    "continued": "conversations",
+    "id": "conversations",
+}
+"""Arguments, and what of `completion` completes them."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -43,12 +55,29 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"unknown: {' '.join(unknown)}{self._hint(unknown[0])}")
         return found, []
 
+    def add_argument(self, *args: Any, **options: Any) -> argparse.Action:
+        """Add an argument, which a shell completes as the others of its name."""
+        return completed(super().add_argument(*args, **options))
+
     def _hint(self, unknown: str) -> str:
         import difflib
 
-        flags = [flag for action in self._actions for flag in action.option_strings if len(flag) > 2]
+        flags = re.findall(r"--[a-z][a-z-]+", self.format_help())
         similar = difflib.get_close_matches(unknown.partition("=")[0], flags, 1) if unknown.startswith("-") else []
         return f" (did you mean {similar[0]}?)" if similar else ""
+
+
+def completed(action: argparse.Action) -> argparse.Action:
+    """The argument, with what argcomplete asks how it may go on."""
+    if action.dest in _COMPLETERS:
+        action.completer = partial(_complete, _COMPLETERS[action.dest])  # type: ignore[attr-defined]
+    return action
+
+
+def _complete(name: str, **given: Any) -> Any:
+    from llmclients.cli import completion
+
+    return getattr(completion, name)(**given)
 
 
 def assignment(text: str) -> tuple[str, Any]:
