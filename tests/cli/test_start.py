@@ -25,4 +25,4 @@ assert split_provider(arguments.texts, None) == ("openai/m", [])
 import llmclients.cli.session
 """
     assert loaded_by(program) == set()
-    assert loaded_by(f"{program}\nllmclients.Client") >= {"pydantic", "requests"}
+    assert loaded_by(f"{program}\nllmclients.Client") >= {"pydantic"}
