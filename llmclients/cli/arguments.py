@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmclients._version import __version__
-from llmclients.cli.parsing import CommandParser, assignment, seconds
+from llmclients.cli.parsing import CommandParser, assignment, completed, seconds
 
 __all__ = ["RELAY_KEY_VARIABLE", "make_parser"]
 
@@ -83,7 +83,7 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--schema", metavar="FILE|MODULE:CLASS", help="JSON Schema, or a pydantic model, of the answer")
     chat.add_argument("--again", metavar="PROVIDER/MODEL", help="ask this one the same, and show both side by side")
     past = chat.add_argument_group("past and future")
-    chat.completed(
+    completed(
         past.add_argument(
             "-c", "--continue", dest="continued", metavar="ID", nargs="?", const="", help="the last one, or ID"
         )

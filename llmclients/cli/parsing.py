@@ -8,7 +8,7 @@ import re
 from functools import partial
 from typing import Any
 
-__all__ = ["CommandParser", "assignment", "seconds"]
+__all__ = ["CommandParser", "assignment", "completed", "seconds"]
 
 _COMPLETERS = {
     "provider": "providers_and_models",
@@ -57,14 +57,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def add_argument(self, *args: Any, **options: Any) -> argparse.Action:
         """Add an argument, which a shell completes as the others of its name."""
-        return self.completed(super().add_argument(*args, **options))
-
-    @staticmethod
-    def completed(action: argparse.Action) -> argparse.Action:
-        """The argument, also one of a group, with what argcomplete asks how it may go on."""
-        if action.dest in _COMPLETERS:
-            action.completer = partial(_complete, _COMPLETERS[action.dest])  # type: ignore[attr-defined]
-        return action
+        return completed(super().add_argument(*args, **options))
 
     def _hint(self, unknown: str) -> str:
         import difflib
@@ -72,6 +65,13 @@ class CommandParser(argparse.ArgumentParser):
         flags = re.findall(r"--[a-z][a-z-]+", self.format_help())
         similar = difflib.get_close_matches(unknown.partition("=")[0], flags, 1) if unknown.startswith("-") else []
         return f" (did you mean {similar[0]}?)" if similar else ""
+
+
+def completed(action: argparse.Action) -> argparse.Action:
+    """The argument, with what argcomplete asks how it may go on."""
+    if action.dest in _COMPLETERS:
+        action.completer = partial(_complete, _COMPLETERS[action.dest])  # type: ignore[attr-defined]
+    return action
 
 
 def _complete(name: str, **given: Any) -> Any:
