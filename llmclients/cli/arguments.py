@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmclients._version import __version__
-from llmclients.cli.parsing import CommandParser, assignment, completed, seconds
+from llmclients.cli.parsing import CommandParser, assignment, seconds
 
 __all__ = ["RELAY_KEY_VARIABLE", "make_parser"]
 
@@ -83,10 +83,8 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--schema", metavar="FILE|MODULE:CLASS", help="JSON Schema, or a pydantic model, of the answer")
     chat.add_argument("--again", metavar="PROVIDER/MODEL", help="ask this one the same, and show both side by side")
     past = chat.add_argument_group("past and future")
-    completed(
-        past.add_argument(
-            "-c", "--continue", dest="continued", metavar="ID", nargs="?", const="", help="the last one, or ID"
-        )
+    past.add_argument(
+        "-c", "--continue", dest="continued", metavar="ID", nargs="?", const="", help="the last one, or ID"
     )
     past.add_argument("--save", metavar="FILE", help="write the conversation to FILE.md, .jsonl or .json")
     past.add_argument("--no-history", dest="history", action="store_false", help="keep nothing of it")
