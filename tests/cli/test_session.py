@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -170,17 +171,17 @@ def test_a_dumb_terminal_gets_text(at: list[str]) -> None:
 def test_the_first_key_is_there_at_once_and_nothing_is_sent_before_the_first_question(
     model: ModelServer, at: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """0.2 s on a machine that starts Python in 12 ms, and as much longer as this one takes for that at its best."""
+    """0.2 s on a machine that starts Python in 12 ms, and as much longer as this one takes for that at the moment."""
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "")  # warm is a program that is compiled
-    seconds, bare = [], []
-    for _ in range(4):
+    times = []
+    for _ in range(5):
         started = time.monotonic()
         subprocess.run([sys.executable, "-c", "pass"], check=True)
-        bare.append(time.monotonic() - started)
+        bare = time.monotonic() - started
         started = time.monotonic()
         with Terminal(*at) as terminal:
             terminal.type("W")
             terminal.wait_for("> W")
-            seconds.append(time.monotonic() - started)
-    assert min(seconds) < 0.2 * max(min(bare) / 0.012, 1), (seconds, bare)
+            times.append((time.monotonic() - started, bare))
+    assert statistics.median(seconds / max(bare, 0.012) for seconds, bare in times) < 0.2 / 0.012, times
     assert model.sent == []
