@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from llmclients.config.environment import environ
 from llmclients.errors import ConfigurationError
-from llmclients.providers.registry import find_provider
 
 if TYPE_CHECKING:
     from llmclients.relay.config import RelayConfig
@@ -99,6 +98,8 @@ def relay(arguments: argparse.Namespace) -> int:
 
     def ready(url: str) -> None:
         if config is None:
+            from llmclients.providers.registry import find_provider
+
             start_server = find_provider(provider.partition("/")[0]).load_endpoint()
             if start_server is not None and arguments.base_url is None:
                 start_server()  # what is missing for it is to be known now, not with the first request
