@@ -367,7 +367,10 @@ def test_ctrl_c_lets_rows_under_way_end_and_then_interrupts(side: str, tmp_path:
         run(side, provider, rows(), out, concurrency=3)
     assert signal.getsignal(signal.SIGINT) == before
     assert 8 <= len(lines(out)) == len(provider.asked) <= 14
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("llmclients")]
+    for thread in threading.enumerate():
+        if thread.name.startswith("llmclients"):
+            thread.join(5)  # it has been told to end
+            assert not thread.is_alive(), thread.name
 
 
 def test_a_disk_that_is_full_ends_the_run_and_what_is_torn_heals(
