@@ -278,8 +278,6 @@ class AsyncClient(
     ) -> None:
         await self.close()
 
-    _kind = "AsyncClient"
-
     if not TYPE_CHECKING:
         __enter__ = __exit__ = misused("an AsyncClient needs `async with`: for `with`, take Client")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from typing_extensions import Self, Unpack
 
@@ -50,7 +50,6 @@ ConversationT = TypeVar("ConversationT")
 class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     """What `Client` and `AsyncClient` have in common."""
 
-    _kind: ClassVar[str]
     _is_async = False
     _recorder: Recorder | None = None
 
@@ -330,6 +329,7 @@ class BaseClient(ABC, Generic[TransportT, GivenT, StreamT, ConversationT]):
     def _check_fallbacks(self) -> None:
         """Raise ConfigurationError for a client of the other kind: this one could not wait for it."""
         for settings, client in self._settings.fallbacks:
-            if client is not None and client._kind != self._kind:
-                what = f"fallback has {client!r}: {self._kind} can ask only a {self._kind}({settings.label!r})"
+            if client is not None and client._is_async != self._is_async:
+                kind = "AsyncClient" if self._is_async else "Client"
+                what = f"fallback has {client!r}: {kind} can ask only a {kind}({settings.label!r})"
                 raise ConfigurationError(what, argument="fallback")

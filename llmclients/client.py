@@ -270,8 +270,6 @@ class Client(
     ) -> None:
         self.close()
 
-    _kind = "Client"
-
     if not TYPE_CHECKING:
         __aenter__ = __aexit__ = misused("a Client needs `with`: for `async with`, take AsyncClient")
 

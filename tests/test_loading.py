@@ -70,6 +70,11 @@ def test_a_client_loads_requests_and_not_what_the_async_one_needs() -> None:
     assert loaded == {"requests", "urllib3"}
 
 
+def test_a_client_is_imported_without_what_only_a_connection_needs() -> None:
+    [loaded] = loaded_by("from llmclients import Client", watched=("ssl", "http.client", "email", "requests", "httpx"))
+    assert loaded == set()
+
+
 RARE = (
     *("asyncio", "difflib", "sqlite3", "httpx", "httpx_aiohttp", "aiohttp", "tenacity", "xllamacpp", "pydantic.v1"),
     *("llmclients.async_client", "llmclients.conversation", "llmclients.local.engine", "llmclients.transports.mock"),

@@ -25,7 +25,7 @@ _LOOK = 0.2  # seconds; a signal that another thread has got is handled when thi
 class _AwaitedClient:
     """A client to fall back on, over a transport that is awaited."""
 
-    _kind = "AsyncClient"
+    _is_async = True
 
     def __init__(self, settings: ClientSettings, transport: Any) -> None:
         self._settings = settings

@@ -23,7 +23,6 @@ from llmclients.transports.base import (
     Transport,
     client_closed,
 )
-from llmclients.transports.errors import closed_locally
 
 __all__ = ["AsyncConnections", "StandIn", "SyncConnections", "is_mocked", "remove_stand_in", "set_stand_in"]
 
@@ -110,6 +109,8 @@ class SyncConnections(_Connections):
         if self.closed:  # meanwhile, by another thread or a signal's handler, which did not see this connection
             response.close()
             self._connections.close()
+            from llmclients.transports.errors import closed_locally  # it needs ssl: slow to load
+
             raise closed_locally()
         return response
 
