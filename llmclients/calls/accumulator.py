@@ -30,6 +30,12 @@ from llmclients.types.response import (
 
 __all__ = ["Accumulator"]
 
+_WEIGHTS: dict[FinishReason | None, int] = {None: 0, "stop": 1, "tool_calls": 2}  # all others 3
+"""Which one counts of several finish reasons: the first that has the most weight.
+
+Some servers and gateways write `stop` behind the reason, or in every event before it. An answer that was cut is to say so.
+"""
+
 NewTags = Callable[[], ThinkTags | None]
 """Makes what reads the tags of one choice; None where the provider writes none."""
 
@@ -134,9 +140,10 @@ class Accumulator:
                 check_call_count(len(self._calls) + 1, MAX_TOOL_CALLS)
                 call = self._calls[delta.index] = _Call()
             call.add(delta)
-        if found["finish_reason"] is not None:
+        reason = found["finish_reason"]
+        if reason is not None and _WEIGHTS.get(reason, 3) > _WEIGHTS.get(self._finish_reason, 3):
             # Even where no text of the answer has a half, another member may.
-            self._finish_reason, self._raw = found["finish_reason"], cleaned(found["raw"])
+            self._finish_reason, self._raw = reason, cleaned(found["raw"])
         if found["usage"] is not None:
             self._usage = found["usage"]
         if found["logprobs"]:

@@ -66,12 +66,20 @@ def test_of_several_usages_the_last_counts_and_none_takes_nothing_away() -> None
     assert response.usage == Usage(output_tokens=2)
 
 
-def test_of_several_finish_reasons_the_last_counts_with_its_own_event() -> None:
-    response = folded(
-        Chunk(finish_reason="length", raw=1), Chunk(finish_reason="stop", raw=2), Chunk(finish_reason=None, raw=3)
-    )
-
-    assert (response.finish_reason, response.raw) == ("stop", 2)
+def test_of_several_finish_reasons_the_one_that_says_most_counts_with_its_own_event() -> None:
+    for reasons, expected in {
+        ("length", "stop"): 0,
+        ("stop", "length"): 1,
+        ("stop", "stop"): 0,
+        ("stop", "tool_calls"): 1,
+        ("tool_calls", "stop"): 0,
+        ("tool_calls", "length"): 1,
+        ("content_filter", "length"): 0,
+        ("error", "stop"): 0,
+    }.items():
+        chunks = [Chunk(finish_reason=reason, raw=at) for at, reason in enumerate(reasons)]  # type: ignore[arg-type]
+        response = folded(*chunks, Chunk(finish_reason=None, raw=3))
+        assert (response.finish_reason, response.raw) == (reasons[expected], expected)
 
 
 def test_a_later_chunk_without_id_or_model_keeps_what_was_said() -> None:

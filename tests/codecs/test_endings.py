@@ -191,6 +191,25 @@ def test_what_is_no_end_is_not_stop_on_any_wire() -> None:
                 assert (found.text, found.finish_reason) == ("Hi", expected), (provider, word)
 
 
+def test_a_second_finish_reason_does_not_hide_that_the_answer_was_cut() -> None:
+    for provider, (cut, stop) in {
+        "openai": ("length", "stop"),
+        "anthropic": ("max_tokens", "end_turn"),
+        "gemini": ("MAX_TOKENS", "STOP"),
+        "cohere": ("MAX_TOKENS", "COMPLETE"),
+        "ollama": ("length", "stop"),
+    }.items():
+        for first, second in ((cut, stop), (stop, cut)):
+            one, other = (MAKE[provider](TEXT[provider], word) for word in (first, second))
+            at = next(i for i, (a, b) in enumerate(zip(one.chunks, other.chunks, strict=True)) if a != b)
+            twice = one._replace(chunks=[*one.chunks[: at + 1], other.chunks[at], *one.chunks[at + 1 :]])
+            ends_with_first = provider in ("cohere", "ollama")  # it is the end mark
+            expected = "stop" if ends_with_first and first == stop else "length"
+            for found in outcomes(provider, twice)[1::2]:
+                assert isinstance(found, ChatResponse), (provider, found)
+                assert (found.text, found.finish_reason) == ("Hi", expected), (provider, first, second)
+
+
 def test_a_responses_status_that_nobody_knows_is_not_stop() -> None:
     for status in UNKNOWN:
         found = outcomes("openai-responses", responses(TEXT["openai-responses"], status))[0]
