@@ -152,11 +152,15 @@ class Driver(Generic[T]):
         if not isinstance(clock, SystemClock):  # a test's, or one that a `map` can stop
             clock.sleep(seconds)
             return
+        from llmclients.transports.waiting import short_waits  # few calls are tried again
+
         self._sleeping = woken = SimpleQueue[None]()  # which a signal's handler may write to in the same thread
         try:
             self._run.check_open()
-            with suppress(Empty):
-                woken.get(timeout=seconds)
+            for wait in short_waits(seconds):
+                with suppress(Empty):
+                    woken.get(timeout=wait)
+                    break
         finally:
             self._sleeping = None
         self._run.check_open()

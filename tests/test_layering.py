@@ -27,8 +27,10 @@ SHARED_CODECS = tuple(
     )
 )
 VALUES = ("config.values", "config.environment", "config.certificates")
-SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))
-CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)
+SHARED_TRANSPORTS = tuple(
+    f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request", "waiting")
+)
+CALL = ("codecs.base", "config.*", "providers.*", "transports.base", "transports.waiting", *TYPES)
 CLIENT = (
     "",  # whose public names, loaded when a hint is evaluated, stand in the signatures
     "base_client",
@@ -83,12 +85,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "client": (*CLIENT, "bulk.map", "bulk.stopping", "bulk.arguments", "bulk.in_thread"),
     "async_client": (*CLIENT, "bulk.async_map", "bulk.arguments", "bulk.bulk"),
     "bulk": ("bulk.limits", "bulk.bulk_report"),
-    "bulk.*": ("bulk.*", "misuse", "config.values", "transports.base", *TYPES),
+    "bulk.*": ("bulk.*", "misuse", "config.values", "transports.base", "transports.waiting", *TYPES),
     # a run: it asks, so it stands on the calls and a driver, and knows nothing of the clients
     "bulk.row": ("bulk.*", "calls.arguments", *TYPES),
     "bulk.asking": ("bulk.*", "async_driver", "calls.*", "config.client", "transports", *TYPES),
     "bulk.bulk": ("bulk.*", "calls.*", "config.*", "transports", *TYPES),
-    "bulk.in_thread": ("bulk.*", "config.client", "transports", *TYPES),
+    "bulk.in_thread": ("bulk.*", "config.client", "transports", "transports.waiting", *TYPES),
     "bulk.options": ("calls.overrides", "calls.tool_options", "config.values", *TYPES),
     "mcp": TYPES,
     "": ("_version", "config.values", "providers.*", *TYPES),

@@ -16,10 +16,9 @@ from llmclients.bulk.signals import draining
 from llmclients.bulk.threaded import ThreadedTransport
 from llmclients.config.client import ClientSettings
 from llmclients.transports import AsyncClientTransport, async_transport
+from llmclients.transports.waiting import short_waits
 
 __all__ = ["run_in_thread"]
-
-_LOOK = 0.2  # seconds; a signal that another thread has got is handled when this one wakes
 
 
 class _AwaitedClient:
@@ -77,8 +76,10 @@ def run_in_thread(client: Any, arguments: BulkArguments) -> BulkReport:
     with draining(bulk.drain, bulk.cancel):
         thread.start()
         try:
-            while thread.is_alive():
-                thread.join(_LOOK)
+            for seconds in short_waits():
+                thread.join(seconds)
+                if not thread.is_alive():
+                    break
         except BaseException:  # not a signal's: those are handled
             bulk.cancel()
             thread.join()

@@ -20,6 +20,7 @@ from llmclients.bulk.stopping import Stopped, Stopping
 from llmclients.errors import LLMClientError
 from llmclients.misuse import misused
 from llmclients.transports.base import ClientTransport, client_closed
+from llmclients.transports.waiting import LOOK_UP
 from llmclients.types.map_result import MapResult
 from llmclients.types.response import ChatResponse
 
@@ -134,7 +135,7 @@ class MapResults(Iterator[MapResult]):
                 if work.rows.finished:
                     raise StopIteration
                 if not may_take:
-                    work.changed.wait()
+                    work.changed.wait(LOOK_UP)
                     continue
             try:
                 prompt = next(work.prompts)

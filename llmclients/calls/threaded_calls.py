@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmclients.calls.flow import closed_early
 from llmclients.calls.tool_runner import CallBatch
+from llmclients.transports.waiting import short_waits
 from llmclients.types.messages import ToolCall, ToolResult
 from llmclients.types.tools import ToolDenied
 
@@ -23,8 +24,6 @@ __all__ = ["MAX_THREADS", "ThreadedCalls"]
 
 MAX_THREADS = 8
 """How many calls of one turn `Client` makes at the same time."""
-
-_LOOK_UP_SECONDS = 0.5
 
 T = TypeVar("T")
 
@@ -190,10 +189,11 @@ class _Waiting:
 
 
 def _next(queue: SimpleQueue[T]) -> T:
-    """What comes next. It looks up now and then: a Ctrl-C just before Python waits is seen after the wait."""
-    while True:
+    """What comes next."""
+    for seconds in short_waits():
         with suppress(Empty):
-            return queue.get(timeout=_LOOK_UP_SECONDS)
+            return queue.get(timeout=seconds)
+    raise AssertionError("it waits for ever")
 
 
 def _in_thread(run: Callable[[], T]) -> T:

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from llmclients.transports.waiting import LOOK_UP, short_waits
+
 __all__ = ["connect_first", "resolve"]
 
 Address: TypeAlias = tuple[Any, ...]  # one of `socket.getaddrinfo`'s: family, type, protocol, name, place
@@ -44,10 +46,13 @@ def resolve(host: str, port: int, seconds: float) -> list[Address]:
             answers.put(error)
 
     threading.Thread(target=ask, name=f"resolve {host}", daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"the name {host} was not resolved in time") from None
+    answer: list[Address] | BaseException | None = None
+    for wait in short_waits(seconds):
+        with suppress(queue.Empty):
+            answer = answers.get(timeout=wait)
+            break
+    if answer is None:
+        raise TimeoutError(f"the name {host} was not resolved in time")
     if isinstance(answer, BaseException):
         raise answer
     if not answer:
@@ -81,7 +86,8 @@ def connect_first(
                         failure = error
                     next_at = now + _NEXT_AFTER
                     continue
-                for key, _ in selector.select((min(until, next_at) if waiting else until) - now):
+                longest = (min(until, next_at) if waiting else until) - now
+                for key, _ in selector.select(min(longest, LOOK_UP)):
                     sock = key.fileobj
                     assert isinstance(sock, socket.socket)
                     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -19,7 +19,7 @@ from llmclients.transports.base import DRAIN_BYTES, DRAIN_SECONDS
 from llmclients.transports.content_encoding import BodyDecoder, quoted
 from llmclients.transports.errors import ErrorContext, closed_locally
 from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody, can_serve_again
-from llmclients.transports.requests.strict_head import raw_socket
+from llmclients.transports.requests.strict_head import raw_socket, reading_limit
 
 if TYPE_CHECKING:
     import requests
@@ -34,8 +34,8 @@ class RequestsResponse:
 
     Three ways to the body's bytes, chosen once:
 
-    - from the socket: `_receive` is the reader's `read1`, `_framing` says where the body ends, and before each read the
-      socket gets the timeout that is left. The connection goes back to urllib3's pool at the body's end.
+    - from the socket: `_receive` is the reader's `read1`, `_framing` says where the body ends, and where there is a
+      deadline, `_limit_wait` is told before each read. The connection goes back to urllib3's pool at the body's end.
     - from the response of a test's mock, which has no socket: by `raw.read`. No timeouts there.
     - from memory, where a hook of the caller's session has read (and decoded) the body already.
 
@@ -57,6 +57,7 @@ class RequestsResponse:
         self._can_serve_again = can_serve_again
         self._failure: APIError | None = None
         self._socket: socket.socket | None = None
+        self._limit_wait: Callable[[float], None] | None = None
         self._reader: io.BufferedReader | None = None
         self._framing: BodyFraming = UntilCloseBody()
         self.status = response.status_code
@@ -69,7 +70,7 @@ class RequestsResponse:
             encoded = {}
         elif isinstance(reader, io.BufferedReader):
             self._receive, self._reader = reader.read1, reader
-            self._socket = raw_socket(reader)
+            self._socket, self._limit_wait = raw_socket(reader), reading_limit(reader)
             self._framing = _framing(self._raw)
             if isinstance(self._framing, UntilCloseBody) and isinstance(self._socket, ssl.SSLSocket):
                 # Only the connection's end ends the body: without the peer's close_notify, anybody may have cut it.
@@ -93,8 +94,8 @@ class RequestsResponse:
             while not self._ended:
                 if self._closed:
                     raise closed_locally()
-                if (remaining := self._context.remaining()) is not None and self._socket is not None:
-                    self._socket.settimeout(min(self._context.timeout.read_seconds, remaining))
+                if (remaining := self._context.remaining()) is not None and self._limit_wait is not None:
+                    self._limit_wait(min(self._context.timeout.read_seconds, remaining))
                 if self._failure is not None:
                     raise self._failure
                 data = self._unframed(self._receive(_READ_SIZE))
@@ -127,12 +128,12 @@ class RequestsResponse:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
             with suppress(Exception):  # the answer is complete: at worst its connection is not used again
-                if self._socket is not None and self._can_serve_again and can_serve_again(self.headers):
-                    self._take_end(self._socket)
+                if self._limit_wait is not None and self._can_serve_again and can_serve_again(self.headers):
+                    self._take_end(self._limit_wait)
         finally:
             self.close()
 
-    def _take_end(self, sock: socket.socket) -> None:
+    def _take_end(self, limit_wait: Callable[[float], None]) -> None:
         context, taken = self._context, 0
         until = context.clock.monotonic() + DRAIN_SECONDS
         if context.deadline is not None:
@@ -141,12 +142,12 @@ class RequestsResponse:
             remaining = until - context.clock.monotonic()
             if remaining <= 0:
                 return
-            sock.settimeout(remaining)
+            limit_wait(remaining)
             data = self._receive(_READ_SIZE)
             taken += len(data)
             self._framing.feed(data)
             if self._framing.done:
-                sock.settimeout(context.timeout.read_seconds)
+                limit_wait(context.timeout.read_seconds)
                 self._end()
 
     def _end(self) -> None:

@@ -11,12 +11,13 @@
 #   email.parser parses the headers, and goes on after a malformed line without the headers that it hit, which may be
 #   the body's length. -> Such defects are an error. So is a Content-Length that is no number: http.client ignores it.
 #
-#   A socket's timeout starts anew with each byte, so a head that drips takes for ever. -> `_TimedReader` sets the
-#   socket's timeout before each read to what is left until the exchange's deadline.
+#   A socket's timeout starts anew with each byte, so a head that drips takes for ever. -> `PatientReader` waits no
+#   longer than until the exchange's deadline. And it waits in short waits (`transports.waiting`), which the reader that
+#   `socket.makefile` makes does not survive: after a timeout it reads no more.
 #
 # The exchange's limits come by `limits.current()`. After the head, a `RequestsResponse` reads the body, from the
-# buffered reader that this class leaves in `fp`: it has the body's first bytes. It takes the socket by `raw_socket`,
-# and sets its timeout from then on.
+# buffered reader that this class leaves in `fp`: it has the body's first bytes. How long it waits for the next ones, it
+# sets by `reading_limit`.
 #
 # A proxy's reply to CONNECT does not pass through `begin`: http.client reads it line by line from `fp`. Of all this,
 # the time holds for it, and the number of lines.
@@ -26,13 +27,17 @@ from __future__ import annotations
 import email.errors
 import http.client
 import io
+import math
 import socket
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from llmclients.transports.requests.limits import current
+from llmclients.transports.waiting import LOOK_UP, short_waits
 
-__all__ = ["StrictHTTPResponse", "raw_socket"]
+__all__ = ["PatientReader", "StrictHTTPResponse", "raw_socket", "reading_limit"]
 
 _MAX_INTERIM_HEADS = 20
 _MAX_TUNNEL_LINES = 100
@@ -45,13 +50,17 @@ _DEFECTS = (  # those of a head in which a header is missing
 
 
 def raw_socket(reader: io.BufferedReader) -> socket.socket | None:
-    """The socket below a reader that `socket.makefile` or a `StrictHTTPResponse` made.
-
-    From now on its timeout is the caller's to set.
-    """
-    if isinstance(reader.raw, _TimedReader):
-        reader.raw.deadline = None
+    """The socket below a reader that `socket.makefile` or a `StrictHTTPResponse` made."""
     return getattr(reader.raw, "_sock", None)
+
+
+def reading_limit(reader: io.BufferedReader) -> Callable[[float], None] | None:
+    """What sets how many seconds the next reads wait for bytes; None where there is no socket."""
+    if isinstance(reader.raw, PatientReader):
+        reader.raw.deadline = None  # the caller's from now on
+        return reader.raw.limit_wait
+    sock = raw_socket(reader)
+    return None if sock is None else sock.settimeout
 
 
 class StrictHTTPResponse(http.client.HTTPResponse):
@@ -64,11 +73,10 @@ class StrictHTTPResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         limits = current()
-        deadline = limits.head_at() if limits is not None else None
-        if deadline is not None:
+        if limits is not None:
             self.fp.close()
-            buffered = _TunnelReader if limits is not None and limits.is_connecting else io.BufferedReader
-            self.fp = buffered(_TimedReader(sock, deadline))
+            buffered = _TunnelReader if limits.is_connecting else io.BufferedReader
+            self.fp = buffered(PatientReader(sock, limits.head_at()))
 
     def begin(self) -> None:
         """Read the head of the final response."""
@@ -136,17 +144,33 @@ class _HeadReader:
         self._reader.close()
 
 
-class _TimedReader(io.RawIOBase):
-    """A socket's bytes, however slowly they drip, until `deadline`: in seconds of `time.monotonic`, None for never.
+class PatientReader(io.RawIOBase):
+    """A socket's bytes, waited for in short waits: as long as the socket's timeout was, or `limit_wait` has said.
 
     `_sock` has the name that `socket.SocketIO` gives it, so that `raw_socket` finds it in both.
+
+    Args:
+        deadline: when the waiting ends, however slowly bytes drip: in seconds of `time.monotonic`, None for never.
     """
 
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
+    def __init__(self, sock: socket.socket, deadline: float | None = None) -> None:
         self._sock = sock
-        self._bytes = sock.makefile("rb", buffering=0)
-        self.deadline: float | None = deadline
-        self._timeout = sock.gettimeout()
+        self._receive = sock.recv_into
+        self._file = sock.makefile("rb", buffering=0)  # as long as it is open, so is the socket
+        self.deadline = deadline
+        self._seconds = math.inf
+        self._first: float | None = None  # the socket's own timeout, which is that of the first short wait
+        timeout = sock.gettimeout()
+        self._limit = math.inf if timeout is None else timeout
+        self.limit_wait(self._limit)
+
+    def limit_wait(self, seconds: float) -> None:
+        """From now on, wait so long for the next bytes."""
+        self._seconds = seconds
+        first = min(seconds, LOOK_UP)
+        if first != self._first:
+            self._sock.settimeout(first)
+            self._first = first
 
     def readable(self) -> bool:
         return True
@@ -156,9 +180,26 @@ class _TimedReader(io.RawIOBase):
             remaining = self.deadline - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError("the deadline has passed")
-            self._sock.settimeout(remaining if self._timeout is None else min(self._timeout, remaining))
-        return self._bytes.readinto(buffer)
+            self.limit_wait(min(self._limit, remaining))
+        try:
+            return self._receive(buffer)
+        except BlockingIOError:  # who has set the timeout to 0 looks whether something is there
+            return None
+        except TimeoutError:
+            return self._read_later(buffer)
+
+    def _read_later(self, buffer: Any) -> int:
+        """The short waits behind the first."""
+        try:
+            for seconds in short_waits(self._seconds - LOOK_UP):
+                self._sock.settimeout(seconds if seconds < math.inf else None)
+                with suppress(TimeoutError):
+                    return self._receive(buffer)
+        finally:
+            self._first = None
+            self.limit_wait(self._seconds)
+        raise TimeoutError("nothing more has come")
 
     def close(self) -> None:
-        self._bytes.close()
+        self._file.close()
         super().close()
