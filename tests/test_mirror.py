@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import inspect
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmclients import AsyncClient, AsyncConversation, AsyncStream, Client, Conversation, Stream
+import llmclients
+from llmclients import (
+    AsyncClient,
+    AsyncConversation,
+    AsyncStream,
+    Client,
+    ConfigurationError,
+    Conversation,
+    MapOptions,
+    Stream,
+)
 from llmclients.base_client import BaseClient
 from llmclients.bulk.async_map import AsyncMapResults
 from llmclients.bulk.map import MapResults
+from llmclients.calls.arguments import tool_options
+from llmclients.calls.overrides import Overrides
+from llmclients.calls.tool_options import ToolOptions
 from llmclients.config.client import ClientOptions
+from llmclients.testing import MockTransport
+from llmclients.types.options import ChatOptions
 
 PAIRS = [(Client, AsyncClient), (Stream, AsyncStream), (Conversation, AsyncConversation), (MapResults, AsyncMapResults)]
 AWAITED = {
@@ -133,3 +152,92 @@ def test_both_say_the_same_about_each_method(sync: type[Any], mirror: type[Any])
             assert public(mirror)[name].__doc__, f"{mirror.__name__}.{name} has no words"
             arguments = re.findall(r"^ +(\w+): ", value.__doc__, re.MULTILINE)
             assert re.findall(r"^ +(\w+): ", public(mirror)[name].__doc__, re.MULTILINE) == arguments, name
+
+
+# --- the arguments of a call ----------------------------------------------------------------------------------------
+# They are written out wherever a call is made, for `help()`, for editors and for what a checker says of a mistake: a
+# `TypedDict` for `**options` shows none of them, nor their defaults. So there are copies, and here each is held to
+# `Client.chat`'s: those that run, and those that stand there for type checkers alone.
+
+
+def copies() -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
+    """Each `chat` and `stream` in the code: where, and its keyword arguments with their types and defaults."""
+    for module in ("client", "async_client", "base_client", "conversation"):
+        tree = ast.parse((Path(llmclients.__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+        for kind in filter(lambda node: isinstance(node, ast.ClassDef), tree.body):
+            for method in ast.walk(kind):
+                if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and method.name in ("chat", "stream"):
+                    named = zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
+                    yield (
+                        f"{kind.name}.{method.name}",  # type: ignore[attr-defined]
+                        {arg.arg: (ast.unparse(arg.annotation), ast.unparse(value)) for arg, value in named},  # type: ignore[arg-type]
+                    )
+
+
+def test_every_copy_of_the_call_s_arguments_is_the_same(subtests: pytest.Subtests) -> None:
+    found = list(copies())
+    chat = dict(found)["Client.chat"]
+    assert list(chat) == ["model", *PER_CALL, *TOOLS]
+    assert {where for where, _ in found} == {
+        *("Client.chat", "Client.stream", "AsyncClient.chat", "AsyncClient.stream", "BaseClient.stream"),
+        *("Conversation.chat", "Conversation.stream", "AsyncConversation.chat", "AsyncConversation.stream"),
+    }
+    for where, arguments in found:
+        with subtests.test(where):
+            expected = [*(() if "Conversation" in where else ("model",)), *PER_CALL]
+            expected += [*(("restart",) if "stream" in where else ()), *TOOLS]
+            assert list(arguments) == expected
+            assert arguments == {name: {**chat, "restart": ("bool", "False")}[name] for name in expected}
+    with subtests.test("MapOptions"):
+        own = {
+            name: hint for name, hint in MapOptions.__annotations__.items() if name not in ChatOptions.__annotations__
+        }
+        shown = {name: re.sub(r"ForwardRef\('(.*?)'.*", r"\1", str(hint)) for name, hint in own.items()}
+        assert shown == {name: kind.replace("llmclients.", "") for name, (kind, _) in chat.items()}
+    with subtests.test("defaults"):
+        defaults = {name: ast.literal_eval(value) for name, (_, value) in chat.items() if value != "UNSET"}
+        for function in (tool_options, Overrides.given):
+            taken = inspect.signature(function).parameters
+            assert {name: taken[name].default for name in taken if name != "retry"} == {
+                name: defaults[name] for name in taken if name != "retry"
+            }
+        assert ToolOptions()._asdict() == {name: defaults[name] for name in ToolOptions._fields}
+
+
+BAD = {
+    "system": "",
+    "timeout": -1,
+    "headers": {"a b": "c"},
+    "retry": 0,
+    "run_tools": "yes",
+    "max_turns": 0,
+    "on_tool_call": 5,
+    "on_tool_result": 5,
+    "raise_tool_errors": "yes",
+}
+"""A value that none of them can have."""
+
+
+def ask(method: Any, **options: Any) -> None:
+    called = method(["Hi"] if method.__name__ == "map" else "Hi", **options)
+    if inspect.iscoroutine(called):
+        asyncio.run(called)
+
+
+def test_every_copy_hands_on_each_argument(subtests: pytest.Subtests) -> None:
+    def weather() -> str:
+        return ""
+
+    assert BAD.keys() == {*PER_CALL, *TOOLS}
+    ways = ("chat", "stream", "map")
+    for kind in (Client, AsyncClient):
+        mock = MockTransport()
+        client: Any = kind("openai/m", api_key="k", transport=mock)
+        for where, way in [(client, way) for way in ways] + [(client.conversation(), way) for way in ways[:2]]:
+            for name, value in BAD.items():
+                tools = {"run_tools": True, "tools": [weather]} if name in TOOLS else {}
+                with subtests.test(f"{type(where).__name__}.{way}({name}=)"):
+                    with pytest.raises(ConfigurationError) as caught:
+                        ask(getattr(where, way), **{**tools, name: value})
+                    assert str(caught.value.argument).partition(".")[0] == name
+        assert mock.requests == []

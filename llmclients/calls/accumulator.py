@@ -33,7 +33,7 @@ __all__ = ["Accumulator"]
 _WEIGHTS: dict[FinishReason | None, int] = {None: 0, "stop": 1, "tool_calls": 2}  # all others 3
 """Which one counts of several finish reasons: the first that has the most weight.
 
-Some servers and gateways write `stop` behind the reason, or in every event before it. An answer that was cut is to say so.
+Some servers write `stop` behind the reason, or in every event before it. An answer that was cut is to say so.
 """
 
 NewTags = Callable[[], ThinkTags | None]

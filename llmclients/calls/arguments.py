@@ -76,7 +76,11 @@ OnComplete: TypeAlias = Callable[[ChatResponse], None]
 
 
 def tool_options(
-    run_tools: bool, max_turns: int, on_tool_call: Any, on_tool_result: Any, raise_tool_errors: bool
+    run_tools: bool = False,
+    max_turns: int = 8,
+    on_tool_call: Any = None,
+    on_tool_result: Any = None,
+    raise_tool_errors: bool = False,
 ) -> ToolOptions | None:
     """How the tool loop is to run; None where none is.
 

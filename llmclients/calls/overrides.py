@@ -57,9 +57,9 @@ class Overrides:
     @classmethod
     def given(
         cls,
-        timeout: Timeout | float | None,
-        headers: Mapping[str, str] | None,
-        retry: RetryPolicy | int | Unset | None,
+        timeout: Timeout | float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy | int | Unset | None = UNSET,
     ) -> Overrides | None:
         """Those of a call's arguments; None where it has given none of them."""
         return None if timeout is None and headers is None and retry is UNSET else cls(timeout, headers, retry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from llmclients.calls.arguments import ChatArguments, call_arguments, tool_options
-from llmclients.calls.overrides import UNSET, Overrides
+from llmclients.calls.overrides import Overrides
 from llmclients.calls.tool_options import ToolOptions
 from llmclients.types.response_format import as_response_format
 from llmclients.types.tools import as_tools
@@ -29,16 +29,10 @@ class RowArguments(NamedTuple):
         Raises:
             ConfigurationError: one of them is wrong.
         """
-        take = options.pop
-        overrides = Overrides.given(take("timeout", None), take("headers", None), take("retry", UNSET))
-        tools = tool_options(
-            take("run_tools", False),
-            take("max_turns", 8),
-            take("on_tool_call", None),
-            take("on_tool_result", None),
-            take("raise_tool_errors", False),
-        )
-        return cls(take("model", None), take("system", None), overrides, tools, options)
+        overrides = Overrides.given(**_taken(options, "timeout", "headers", "retry"))
+        hooks = ("on_tool_call", "on_tool_result")
+        tools = tool_options(**_taken(options, "run_tools", "max_turns", *hooks, "raise_tool_errors"))
+        return cls(options.pop("model", None), options.pop("system", None), overrides, tools, options)
 
     def arguments(self, prompt: Any) -> ChatArguments:
         """The arguments of one prompt's call.
@@ -55,3 +49,8 @@ class RowArguments(NamedTuple):
             if options.get(name) is not None:
                 options[name] = parse(options[name])
         return self._replace(options=options)
+
+
+def _taken(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Those of these names, which are in the options no longer."""
+    return {name: options.pop(name) for name in names if name in options}
