@@ -120,7 +120,7 @@ LIBRARIES: dict[str, set[str]] = {
     "urllib3": {"transports.requests.*"},
     "httpx": {"transports.httpx.user_client", "transports.httpx.base_transport"},
     "certifi": {"transports.httpx.transport"},
-    "idna": {"transports.httpx.target"},
+    "idna": {"config.environment"},
     "pytest": {"testing.pytest_plugin"},
     "socksio": {"transports.httpx.socks"},
     "tenacity": {"calls.retry"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from llmclients.errors import ConfigurationError
 
 __all__ = [
     "address_url",
+    "ascii_host",
     "ca_bundle",
     "check_base_url",
     "check_headers",
@@ -56,11 +58,24 @@ def environment_proxy(url: str) -> Proxy | None:
         raise ConfigurationError(f"{error} (from the environment)", argument=f"{parts.scheme}_proxy") from None
 
 
+def ascii_host(host: str) -> str:
+    """A host's name as DNS has it: of one in other letters, such as `bücher.example`, its `xn--` spelling.
+
+    Raises:
+        UnicodeError: it cannot be a name.
+    """
+    if host.isascii():
+        return host
+    import idna  # few need it
+
+    return idna.encode(host, uts46=True).decode("ascii")
+
+
 def _bypassed(host: str, port: int, no_proxy: str) -> bool:
     """Whether a `NO_PROXY` list has the host: `*`, a domain with subdomains, an address, a CIDR block; with a port.
 
     Its entries are set apart by commas, as curl's and Python's documents say, or by blanks and line ends, as curl takes
-    them and files of variables have them.
+    them and files of variables have them. A name in other letters is meant by either of its spellings.
     """
     import ipaddress
 
@@ -70,7 +85,7 @@ def _bypassed(host: str, port: int, no_proxy: str) -> bool:
         except ValueError:
             return None
 
-    host = host.removesuffix(".")  # as the root of all names, curl leaves it out on both sides
+    host = _comparable(host).removesuffix(".")  # as the root of all names, curl leaves it out on both sides
     ip_address = address(host)
     for entry in re.split(r"[\s,]+", no_proxy.lower()):
         if not entry:
@@ -91,9 +106,16 @@ def _bypassed(host: str, port: int, no_proxy: str) -> bool:
                 continue
         else:
             domain = entry.removeprefix("*").removeprefix(".").removesuffix(".")
-            if domain and (host.lower() == domain or host.lower().endswith("." + domain)):
+            if domain and (host == (domain := _comparable(domain)) or host.endswith("." + domain)):
                 return True
     return False
+
+
+def _comparable(host: str) -> str:
+    """A name in the one spelling in which it is compared; what is none stays as it is."""
+    with suppress(UnicodeError):
+        host = ascii_host(host)
+    return host.lower()
 
 
 def ca_bundle(verify: bool | str | os.PathLike[str], trust_env: bool) -> bool | str:

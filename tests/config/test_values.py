@@ -369,6 +369,15 @@ def test_the_environment_s_proxy(
         ("fd00::/8", "http://[fe80::1]", False),
         ("fd00::/8", "http://10.0.0.1", False),
         ("0:0:0:0:0:0:0:1", "http://[::1]", True),
+        ("bücher.example", "http://xn--bcher-kva.example", True),
+        ("xn--bcher-kva.example", "http://bücher.example", True),
+        ("XN--BCHER-KVA.example", "http://BÜCHER.example", True),
+        ("bu\u0308cher.example", "http://bücher.example", True),
+        (".bücher.example:80", "http://api.xn--bcher-kva.example", True),
+        ("*.xn--bcher-kva.example", "http://api.bücher.example", True),
+        ("faß.example", "http://xn--fa-hia.example", True),
+        ("bücher.example", "http://bucher.example", False),
+        ("ü" * 70 + " example.com", "http://example.com", True),
     ],
 )
 def test_no_proxy(monkeypatch: pytest.MonkeyPatch, no_proxy: str, url: str, bypassed: bool) -> None:

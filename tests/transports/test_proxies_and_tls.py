@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import socket
 import ssl
 import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -192,6 +194,28 @@ def test_a_proxy_that_says_nothing_is_a_connect_timeout() -> None:
             assert isinstance(outcome.error, APITimeoutError), outcome.error
             assert outcome.error.phase == "connect"
             assert "proxy" in str(outcome.error)
+
+
+@both_sides
+def test_no_proxy_means_a_name_in_other_letters_by_either_spelling(
+    side: Side, plain: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, asked = socket.getaddrinfo, list[str]()
+
+    def getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
+        asked.append(host if isinstance(host, str) else host.decode())
+        return ask("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with proxies.Proxy(plain.port) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url())
+        names = ("bücher.example", "xn--bcher-kva.example")
+        for listed in names:
+            monkeypatch.setenv("NO_PROXY", listed)
+            for name in names:
+                assert side.fetch(f"http://{name}:{plain.port}/", trust_env=True).body == b"hello"
+        assert proxy.asked == []
+        assert set(asked) == {"xn--bcher-kva.example"}
 
 
 @both_sides

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
+from llmclients.config.environment import ascii_host
 from llmclients.transports.httpx.connect import host_in_url
 from llmclients.transports.httpx.failures import InvalidRequestError
 
@@ -34,12 +35,11 @@ def parse_target(url: str) -> Target:
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = ascii_host(parts.hostname or ""), parts.port
     except ValueError:
         raise InvalidRequestError from None
     if not host or parts.scheme not in _PORTS:
         raise InvalidRequestError
-    host = _ascii_host(host)
     path = quote(parts.path or "/", _SAFE)
     if parts.query:
         path += "?" + quote(parts.query, _SAFE)
@@ -47,14 +47,3 @@ def parse_target(url: str) -> Target:
     if port not in (None, _PORTS[parts.scheme]):
         name += f":{port}"
     return Target(parts.scheme == "https", host, port or _PORTS[parts.scheme], path, name)
-
-
-def _ascii_host(host: str) -> str:
-    if host.isascii():
-        return host
-    import idna  # few need it
-
-    try:
-        return idna.encode(host, uts46=True).decode("ascii")
-    except idna.IDNAError:
-        raise InvalidRequestError from None
