@@ -33,8 +33,9 @@ from llmclients.types.base import make_model
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 
-if TYPE_CHECKING:  # few clients have limits
+if TYPE_CHECKING:  # few clients have limits; options are for checkers only
     from llmclients.bulk.limits import Limits
+    from llmclients.types.options import ChatOptions
 
 __all__ = ["ClientOptions", "ClientSettings"]
 
@@ -54,7 +55,7 @@ class ClientOptions(TypedDict, total=False):
     retry: RetryPolicy | int | None
     proxy: Proxy | str | bool | None
     fallback: Sequence[str | AnyClient]
-    defaults: Mapping[str, Any] | None
+    defaults: ChatOptions[Any] | None
     trust_env: bool
     verify: bool | str | os.PathLike[str]
     cert: ClientCertificate | None
