@@ -26,7 +26,7 @@ from llmclients.errors import (
     UnsupportedOptionError,
 )
 from llmclients.providers.provider import Endpoint, Provider
-from llmclients.providers.registry import find_provider
+from llmclients.providers.registry import find_provider, providers_with_option
 from llmclients.transports.base import TransportSettings
 from llmclients.transports.stand_in import is_mocked
 from llmclients.types.base import make_model
@@ -204,7 +204,8 @@ class ClientSettings(NamedTuple):
 
     def hint(self, name: str, place: ClientPlace = "call") -> str:
         """What to say of an argument that there is not, at this place; mostly nothing."""
-        return hint_for(name, place, {*REQUEST_FIELDS, *self.codec.options.model_fields}, _ARGUMENTS)
+        known = {*REQUEST_FIELDS, *self.codec.options.model_fields}
+        return hint_for(name, place, known, _ARGUMENTS, providers_with_option)
 
     @property
     def default_model(self) -> str | None:
@@ -246,7 +247,7 @@ def _check_names(provider: Provider, options: ClientOptions) -> None:
     for name in options:
         if name not in _ARGUMENTS:
             known = {*REQUEST_FIELDS, *provider.load_codec().options.model_fields}
-            hint = hint_for(name, "client", known, _ARGUMENTS)
+            hint = hint_for(name, "client", known, _ARGUMENTS, providers_with_option)
             raise ConfigurationError(f"a client has no argument {name!r}{hint}", argument=name)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import Field, StrictBool, field_validator, model_serializer, model_validator
-from typing_extensions import TypedDict
+from typing_extensions import Self, TypedDict
 
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text, make_model
@@ -53,16 +53,13 @@ class ToolCall(Model):
     @model_validator(mode="before")
     @classmethod
     def _flat(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        fields = dict(value)
-        if isinstance(fields.get("function"), Mapping):
-            fields = _from_chat_completions(fields)
-        if "arguments" in fields:
-            fields["arguments_text"] = fields.pop("arguments")
-        if isinstance(arguments := fields.get("arguments_text"), Mapping):
-            fields["arguments_text"] = json.dumps(arguments, ensure_ascii=False)
-        return fields
+        return _call_fields(value) if isinstance(value, Mapping) else value
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Another call, with changes: `arguments` may be among them, as for the constructor."""
+        if update and "arguments" in update:  # pydantic would set an attribute that nobody reads
+            update = _call_fields(update)
+        return super().model_copy(update=update, deep=deep)
 
     def _shown(self) -> Pairs:
         yield from (("id", self.id), ("name", self.name), ("arguments", self.arguments_text))
@@ -99,6 +96,18 @@ class ToolCall(Model):
             return isinstance(self.arguments, dict)
         except APIResponseError:
             return False
+
+
+def _call_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a call of what a caller gives, the arguments as text."""
+    fields = dict(given)
+    if isinstance(fields.get("function"), Mapping):
+        fields = _from_chat_completions(fields)
+    if "arguments" in fields:
+        fields["arguments_text"] = fields.pop("arguments")
+    if isinstance(arguments := fields.get("arguments_text"), Mapping):
+        fields["arguments_text"] = json.dumps(arguments, ensure_ascii=False)
+    return fields
 
 
 class ToolResult(Model):

@@ -282,6 +282,35 @@ def test_typed_answers_and_tool_calls_are_written_as_json(side: str, tmp_path: P
 
 
 @side
+def test_a_row_has_one_answer_and_those_that_come_beside_it_are_kept(side: str, tmp_path: Path) -> None:
+    out, provider = tmp_path / "out.jsonl", Provider(lambda request: Reply.choices("Red", "Blue"))
+    for client, options in (({}, {"n": 2}), ({"defaults": {"n": 2}}, {})):
+        with pytest.raises(ConfigurationError, match="a row is of one answer, not of n=2: give it as often"):
+            run(side, provider, ["?"], out, client, **options)
+    assert not out.exists()
+    run(side, provider, [{"prompt": "?", "n": 2}, "?"], out, extra={"n": 2})
+    bad, good = lines(out)
+    assert "not of n=2" in bad["error"]["message"]
+    assert (good["text"], good["other_texts"]) == ("Red", ["Blue"])
+    run(side, provider, ["?"], tmp_path / "again.jsonl", cache=out, extra={"n": 2})
+    assert lines(tmp_path / "again.jsonl")[0]["other_texts"] == ["Blue"]
+    assert len(provider.asked) == 1
+
+
+@side
+def test_what_is_no_argument_of_bulk_gets_the_right_sentence(side: str, tmp_path: Path) -> None:
+    for name, sentence in {
+        "run_tools": "bulk makes no calls: those that a model asks for are in the output's tool_calls",
+        "max_workers": "it is called 'concurrency' here",
+        "timeout": "it is an argument of the client, or of a view: client.with_options(timeout=…).bulk(…)",
+        "resume": "a run goes on by itself where its journal is, beside the output",
+    }.items():
+        with pytest.raises(UnsupportedOptionError) as caught:
+            run(side, Provider(), ["?"], tmp_path / "out.jsonl", **{name: 1})
+        assert str(caught.value) == f"there is no option {name!r}: {sentence}"
+
+
+@side
 def test_templates_and_columns(side: str, tmp_path: Path) -> None:
     source, out, provider = tmp_path / "in.jsonl", tmp_path / "out.jsonl", Provider()
     source.write_text('{"user": "Ann", "n": 3, "tags": ["a"]}\n{"n": 4}\n', encoding="utf-8")

@@ -443,6 +443,22 @@ def test_a_saved_message_is_what_a_caller_would_write() -> None:
     assert Message.model_validate({"role": "assistant", "tool_calls": [CALL]}) == message
 
 
+def test_a_copy_of_a_call_takes_arguments_as_the_constructor_does() -> None:
+    call = ToolCall("a", "f", {"city": "Oslo"})
+
+    for arguments in ({"city": "Rome"}, '{"city": "Rome"}'):
+        copied = call.model_copy(update={"arguments": arguments})
+        assert copied == ToolCall("a", "f", '{"city": "Rome"}')
+    assert call.model_copy(update={"id": "b"}) == ToolCall("b", "f", {"city": "Oslo"})
+
+
+def test_a_number_that_is_none_is_told_once() -> None:
+    for value, says in (("hot", "a valid number"), (float("nan"), "a finite number")):
+        with pytest.raises(InvalidRequestError) as caught:
+            ChatRequest([Message("user", "Hi")], temperature=value)
+        assert str(caught.value) == f"ChatRequest: temperature: Input should be {says}"
+
+
 # --- chunks ---------------------------------------------------------------------------------------------------------
 
 CHUNK_FIELDS: list[dict[str, Any]] = [
