@@ -275,11 +275,19 @@ def as_messages(messages: Messages | Sequence[Mapping[str, Any]]) -> list[Messag
         items = messages
     else:
         raise InvalidRequestError(
-            f"messages must be text, a message or a list of them, not {type(messages).__name__}", argument="messages"
+            f"messages must be text, a message or a list of them, not {type(messages).__name__}{_of_text(messages)}",
+            argument="messages",
         )
     if not items:
         raise InvalidRequestError("messages is empty: there is nothing to send", argument="messages")
     return [_as_message(item, f"messages[{index}]") for index, item in enumerate(items)]
+
+
+def _of_text(value: Any) -> str:
+    """A hint for a response, a choice or a chunk in a message's place."""
+    if not isinstance(value, TextModel):
+        return ""
+    return ": its message is .message" if hasattr(type(value), "message") else ": its text is .text"
 
 
 def _as_message(item: Any, where: str) -> Message:
@@ -293,7 +301,7 @@ def _as_message(item: Any, where: str) -> Message:
         elif isinstance(item, Mapping):
             message = Message.model_validate(dict(item))
         else:
-            hint = f": for parts, Message('user', ['…', {type(item).__name__}(…)])" if is_part(item) else ""
+            hint = f": for parts, Message('user', ['…', {type(item).__name__}(…)])" if is_part(item) else _of_text(item)
             raise InvalidRequestError(f"expected text, a Message or a dict, not {type(item).__name__}{hint}")
     except (InvalidRequestError, TypeError) as error:  # TypeError: a dict whose names are no strings
         raise InvalidRequestError(f"{where}: {error}", argument="messages") from None
