@@ -172,7 +172,9 @@ def test_failed_rows_are_kept_and_asked_again_when_told(side: str, tmp_path: Pat
     assert lines(out)[1]["error"]["type"] == "BadRequestError"
 
     mended = Provider(lambda request: Reply.text("mended"))
-    assert run(side, mended, prompts, out).failed == 1
+    report = run(side, mended, prompts, out)
+    assert report.failed == 1
+    assert str(report).endswith("2 answered, 1 failed, 3 kept, retry_failed asks those that failed again")
     assert mended.asked == []
     report = run(side, mended, prompts, out, retry_failed=True)
     assert (report.ok, report.kept, report.asked, mended.prompts) == (True, 2, 1, ["a bad one"])
@@ -507,7 +509,7 @@ def test_progress_is_a_line_a_minute_or_over_and_over_on_a_terminal(
     run("Client", Provider(), ["one", "a bad one"], tmp_path / "out2.jsonl", progress=True, prices=(1, 1))
     shown = capsys.readouterr().err
     assert shown.startswith("\r2/2 rows, ")
-    assert "cost 0.00, errors: BadRequestError 1" in shown
+    assert "cost 0.000002, errors: BadRequestError 1" in shown
 
     class Bar:
         total: int | None = None
