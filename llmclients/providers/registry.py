@@ -43,8 +43,10 @@ def register_provider(provider: Provider, *, replace: bool = False) -> None:
         replace: whether it takes the place of others that have one of these names.
 
     Raises:
-        ConfigurationError: the name or an alias is taken, and `replace` is not set.
+        ConfigurationError: it is no provider; or the name or an alias is taken, and `replace` is not set.
     """
+    if not isinstance(provider, Provider):
+        raise ConfigurationError(f"provider must be a Provider(…), not {type(provider).__name__}", argument="provider")
     for name in (provider.name, *provider.aliases):
         if name in _registered and not replace:
             raise ConfigurationError(f"a provider named {name!r} is registered already", argument="provider")
