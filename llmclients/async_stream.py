@@ -151,6 +151,8 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
         await self.close()
 
     if not TYPE_CHECKING:
+        # Python's own `in` would read the stream to its end, and compare chunks.
+        __contains__ = misused("a stream is read once: read it, then look for the text in its `response`")
         __reduce_ex__ = misused("an AsyncStream is read once: it cannot be copied or pickled; its `response` can")
         __enter__ = __exit__ = misused("an AsyncStream needs `async with`, not `with`")
         __iter__ = misused("an AsyncStream needs `async for chunk in stream`, not `for`")

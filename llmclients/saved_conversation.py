@@ -123,6 +123,7 @@ class SavedConversation(Model):
         Args:
             options: pydantic's.
         """
+        self._read_messages()
         return super().model_dump_json(**{"exclude_none": True, **options})
 
     def copy(self) -> Self:  # type: ignore[override]  # pydantic's is deprecated, and takes what `model_copy` does
@@ -154,7 +155,7 @@ class SavedConversation(Model):
         if not callable(getattr(client, "conversation", None)):
             raise ConfigurationError(f"bind() takes a client, not {type(client).__name__}", argument="client")
         bound = client.conversation(system=self.system or None, model=self.model, **(self.options or {}))
-        bound.messages = [message.model_copy(deep=True) for message in self.messages]
+        bound.messages = [message.model_copy(deep=True) for message in self._read_messages()]
         if bound.provider == self.provider:
             bound.state = deepcopy(self.state)
         bound.turns = deepcopy(self.turns)
@@ -171,6 +172,12 @@ class SavedConversation(Model):
         if (tokens := self.usage._tokens) is not None and self.turns:
             yield "usage", tokens
 
+    def _read_messages(self) -> list[Message]:
+        """The history. What a caller has put into it as text or a dict becomes a message first."""
+        if not all(isinstance(message, Message) for message in self.messages):
+            self.messages[:] = as_messages(self.messages)
+        return self.messages
+
     def _begun(
         self,
         messages: Messages,
@@ -183,7 +190,7 @@ class SavedConversation(Model):
         if self._backend is None:
             raise ConfigurationError("the conversation has no client: go on with conversation.bind(client)")
         added = as_messages(messages)
-        sent = [*self.messages, *added]
+        sent = [*self._read_messages(), *added]
         if system is not None:
             sent = with_system(system, sent)
         elif self.system is not None:

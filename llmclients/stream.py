@@ -147,6 +147,8 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
         self.close()
 
     if not TYPE_CHECKING:
+        # Python's own `in` would read the stream to its end, and compare chunks.
+        __contains__ = misused("a stream is read once: read it, then look for the text in its `response`")
         __reduce_ex__ = misused("a Stream is read once: it cannot be copied or pickled; its `response` can")
         __aenter__ = __aexit__ = misused(
             "a Stream is of Client, which waits: write `with`, or take AsyncClient for `async with`"

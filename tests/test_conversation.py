@@ -397,3 +397,21 @@ def test_an_unbound_and_an_async_one_are_copied_too() -> None:
         assert conversation.messages == []
 
     asyncio.run(main())
+
+
+ANSWER = {"choices": [{"message": {"content": "Nile"}, "finish_reason": "stop"}]}
+
+
+def test_messages_that_are_put_into_the_history_may_be_text_and_dicts() -> None:
+    made, mock = client(Reply(json=ANSWER), provider="openai/m", api_key="k")
+    conversation = made.conversation()
+    conversation.messages += ["Hi", {"role": "assistant", "content": "Hello"}]  # type: ignore[list-item]
+    saved = conversation.model_dump_json()
+    conversation.messages[1] = {"role": "assistant", "content": "Hello"}  # type: ignore[call-overload]
+    conversation.chat("A river?")
+    assert [message["content"] for message in bodies(mock)[0]["messages"]] == ["Hi", "Hello", "A river?"]
+    assert Conversation.model_validate_json(saved).messages == [Message("user", "Hi"), Message("assistant", "Hello")]
+    conversation.messages.append({"rol": "user"})  # type: ignore[arg-type]
+    for use in (lambda: conversation.chat("Hi"), conversation.model_dump_json, lambda: conversation.bind(made)):
+        with pytest.raises(InvalidRequestError, match=r"messages\[4\]: Message: role"):
+            use()

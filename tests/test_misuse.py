@@ -44,3 +44,11 @@ def test_a_client_or_a_stream_used_as_the_other_kind_says_what_to_write() -> Non
 
     asyncio.run(mistakes())
     assert "".join(map(str, client.stream("Hi"))) == "Hi"
+
+
+def test_a_text_is_not_looked_for_in_a_stream() -> None:
+    for client in clients():
+        stream = client.stream("Hi")
+        with pytest.raises(TypeError, match="look for the text in its `response`"):
+            assert "Hi" in stream
+        assert stream.response.text == ""

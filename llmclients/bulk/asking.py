@@ -54,9 +54,8 @@ class Asker:
         settings = ClientSettings._make((*self._before, pacer, *self._after))  # `_replace` takes four times as long
         began = clock.monotonic()
         try:
-            call = prepare(
-                settings, clock, ChatArguments(row.messages, row.model, row.options), stream=False, transport=transport
-            )
+            asked = ChatArguments(row.messages, row.model, row.options)
+            call = prepare(settings, clock, asked, stream=False, transport=transport, row=True)
         except LLMClientError as error:
             return Outcome(None, error, 0, 0.0)
         response: ChatResponse | None = None

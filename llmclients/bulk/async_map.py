@@ -183,6 +183,8 @@ class AsyncMapResults(AsyncIterator[MapResult]):
         return self._work.rows.shown(type(self).__name__)
 
     if not TYPE_CHECKING:
+        __iter__ = misused("AsyncClient's map needs `async for result in client.map(…)`, not `for`")
+        __await__ = misused("map() is not awaited: write `async for result in client.map(…)`, without `await`")
         __reduce_ex__ = misused("the results of map are for one reader: they cannot be copied or pickled")
 
     async def __aenter__(self) -> Self:

@@ -26,7 +26,7 @@ from llmclients.bulk.status import Status
 from llmclients.calls.arguments import ChatArguments
 from llmclients.calls.chat import prepare
 from llmclients.config.client import ClientSettings
-from llmclients.config.fallback import REQUEST_FIELDS
+from llmclients.config.fallback import REQUEST_FIELDS, check_names
 from llmclients.errors import ConfigurationError
 from llmclients.transports import AsyncClientTransport
 from llmclients.types.messages import as_messages
@@ -65,8 +65,9 @@ class Bulk:
             OSError: a file cannot be read or written.
         """
         arguments, loop = self._arguments, asyncio.get_running_loop()
+        check_names(self._settings, arguments.options, "bulk")
         probe = ChatArguments(as_messages("?"), arguments.model, arguments.options)
-        prepare(self._settings, transport.clock, probe, stream=False, transport=transport)
+        prepare(self._settings, transport.clock, probe, stream=False, transport=transport, row=True)
         began = time.monotonic()
         with ExitStack() as opened, ThreadPoolExecutor(1, "llmclients bulk") as disk:
             runner, journal, index = await loop.run_in_executor(disk, self._open, transport, began, opened)

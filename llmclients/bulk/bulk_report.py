@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmclients.bulk.stats import Prices, Stats
+from llmclients.bulk.stats import Prices, Stats, cost_text
 from llmclients.types.usage import Usage
 
 __all__ = ["BulkReport"]
@@ -100,9 +100,11 @@ class BulkReport:
         if self.usage is not None:
             parts.append(f"{self.usage.input_tokens:,}+{self.usage.output_tokens:,} tokens")
         if self.cost is not None:
-            parts.append(f"cost {self.cost:,.2f}")
+            parts.append(f"cost {cost_text(self.cost)}")
         if self.errors:
             parts.append("errors: " + ", ".join(f"{name} {count:,}" for name, count in self.errors.items()))
+        if self.failed and not self.stopped:
+            parts.append("retry_failed asks those that failed again")
         if self.damaged:
             parts.append(f"{self.damaged:,} damaged lines in the journal")
         if self.stopped:

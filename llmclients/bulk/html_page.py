@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from llmclients.bulk.stats import bucket_seconds
+from llmclients.bulk.stats import bucket_seconds, cost_text
 
 if TYPE_CHECKING:
     from llmclients.bulk.bulk_report import BulkReport
@@ -86,7 +86,7 @@ def _facts(report: BulkReport) -> list[tuple[str, str]]:
             ("tokens", f"{report.usage.input_tokens:,} of requests, {report.usage.output_tokens:,} of answers")
         )
     if report.cost is not None:
-        facts.append(("cost", f"{report.cost:,.2f}"))
+        facts.append(("cost", cost_text(report.cost)))
     if report.damaged:
         facts.append(("damaged lines in the journal", f"{report.damaged:,}"))
     return [*facts, ("journal", report.journal)]

@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 
 from pydantic_core import from_json
 
+from llmclients.bulk.data_frames import refuse_data_frame
 from llmclients.errors import ConfigurationError
 from llmclients.types.messages import Message
 
@@ -93,6 +94,7 @@ def open_source(rows: Any, *, awaited: bool) -> Source:
         return _open_file(Path(rows))
     if isinstance(rows, bytes | Mapping | Message):
         raise ConfigurationError(f"rows must be many, or a file's path, not one {type(rows).__name__}", argument="rows")
+    refuse_data_frame(rows, "rows")
     if isinstance(rows, Iterable):
         many: Any = rows
         return Source(enumerate(many, 1), total=len(many) if hasattr(many, "__len__") else None)

@@ -77,6 +77,7 @@ def _schema(pyarrow: Any) -> Any:
             "attempts": whole,
             "seconds": pyarrow.float64(),
             "row": text,
+            "other_texts": pyarrow.list_(text),
         }
     )
 

@@ -15,7 +15,8 @@ from llmclients.types.usage import Usage
 __all__ = ["FIELDS", "answer_record", "cached_record", "error_record"]
 
 FIELDS = ("id", "text", "parsed", "tool_calls", "usage", "finish_reason", "error", "attempts", "seconds")
-"""What a row of the output has; and `row`, its own columns, if asked for."""
+"""What a row of the output has; and `row`, its own columns, if asked for; and `other_texts`, of answers that came
+beside the first one, though a row asks for one."""
 
 _FOREIGN = "Unreadable"
 
@@ -25,22 +26,22 @@ def answer_record(
 ) -> bytes:
     """The line of a row that was answered."""
     calls = response.tool_calls
-    return _dumped(
-        {
-            "id": id,
-            "text": response.text,
-            "parsed": response.parsed,
-            "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments_text} for call in calls]
-            if calls
-            else [],
-            "usage": _usage(response.usage),
-            "finish_reason": response.finish_reason,
-            "error": None,
-            "attempts": attempts,
-            "seconds": round(seconds, 6),
-        },
-        columns,
-    )
+    record = {
+        "id": id,
+        "text": response.text,
+        "parsed": response.parsed,
+        "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments_text} for call in calls]
+        if calls
+        else [],
+        "usage": _usage(response.usage),
+        "finish_reason": response.finish_reason,
+        "error": None,
+        "attempts": attempts,
+        "seconds": round(seconds, 6),
+    }
+    if response.other_choices:  # by `extra`, or unasked
+        record["other_texts"] = [choice.text for choice in response.other_choices]
+    return _dumped(record, columns)
 
 
 def error_record(
@@ -67,7 +68,8 @@ def error_record(
 def cached_record(row: bytes, id: str | int, columns: Mapping[str, Any] | None) -> bytes:
     """The line of a row that another one's answer answers."""
     found = json.loads(row)
-    return _dumped({**{name: found.get(name) for name in FIELDS}, "id": id, "attempts": 0, "seconds": 0.0}, columns)
+    found.pop("row", None)
+    return _dumped({**dict.fromkeys(FIELDS), **found, "id": id, "attempts": 0, "seconds": 0.0}, columns)
 
 
 def _usage(usage: Usage | None) -> dict[str, int] | None:

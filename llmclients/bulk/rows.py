@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Any
 
+from llmclients.bulk.data_frames import refuse_data_frame
 from llmclients.bulk.progress import Bar, bar_for
 from llmclients.errors import ConfigurationError, LLMClientError
 from llmclients.types.map_result import MapResult
@@ -107,6 +108,7 @@ def make_rows(prompts: Any, concurrency: Any, as_completed: bool, progress: Any,
             f"prompts must be many, such as a list: this is one {type(prompts).__name__}. For one, there is chat()",
             argument="prompts",
         )
+    refuse_data_frame(prompts, "prompts")
     if not (isinstance(prompts, Iterable) or (awaited and isinstance(prompts, AsyncIterable))):
         hint = ": AsyncClient takes those" if isinstance(prompts, AsyncIterable) else ""
         raise ConfigurationError(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from llmclients.types.usage import Usage
 
-__all__ = ["Prices", "Slot", "Stats", "bucket_seconds"]
+__all__ = ["Prices", "Slot", "Stats", "bucket_seconds", "cost_text"]
 
 _SLOTS = 240
 _SHORTEST = 0.001  # seconds
@@ -23,6 +23,11 @@ class Prices(NamedTuple):
 
     input: float
     output: float
+
+
+def cost_text(cost: float) -> str:
+    """A cost to read: a few rows are far below the hundredth of anything."""
+    return f"{cost:,.2f}" if cost >= 1 else f"{cost:.6f}".rstrip("0").rstrip(".")
 
 
 class Slot:

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmclients.bulk.progress import Bar, bar_for
 from llmclients.bulk.runner import Runner
-from llmclients.bulk.stats import Prices
+from llmclients.bulk.stats import Prices, cost_text
 
 __all__ = ["Status"]
 
@@ -79,7 +79,7 @@ class Status:
         if tokens_rate:
             parts.append(f"{tokens_rate:,.0f} tokens/s")
         if (cost := stats.cost(self._prices)) is not None:
-            parts.append(f"cost {cost:,.2f}")
+            parts.append(f"cost {cost_text(cost)}")
         if stats.errors:
             counts = sorted(stats.errors.items(), key=lambda entry: -entry[1])
             parts.append("errors: " + ", ".join(f"{name} {count:,}" for name, count in counts))

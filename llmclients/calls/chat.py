@@ -62,23 +62,26 @@ def prepare(
     *,
     stream: bool,
     transport: Connections | None = None,
+    row: bool = False,
 ) -> ChatCall | FallbackCall:
     """The call that the arguments mean. What is sent is fixed here, also to the providers to fall back on.
 
     Args:
         clock: the transport's.
         transport: what the driver sends by, for when it is to go back to that from a fallback client's.
+        row: whether it is one of `bulk`, whose output has a place for one answer.
 
     Raises:
-        ConfigurationError: one of them cannot carry the request, its client is closed, or a stream is asked for several
-            answers; nothing is sent to any.
+        ConfigurationError: one of them cannot carry the request, its client is closed, or a stream or a row is asked
+            for several answers; nothing is sent to any.
     """
     messages, model, options, state, restart, overrides = arguments
     if overrides is not None:
         settings = overrides.applied(settings)
     request, codec_options = settings.request(messages, model, options)
-    if stream and (request.n or 1) > 1:
-        raise InvalidRequestError(f"a stream is of one answer, not of n={request.n}: use chat(…, n=…)", argument="n")
+    if (stream or row) and (request.n or 1) > 1:
+        what, instead = ("a row", "give it as often as you want answers") if row else ("a stream", "use chat(…, n=…)")
+        raise InvalidRequestError(f"{what} is of one answer, not of n={request.n}: {instead}", argument="n")
     shared_state = CallState()
     first = ChatCall(
         settings, clock, request, codec_options, stream=stream, restart=restart, wire_state=state, state=shared_state

@@ -14,6 +14,7 @@ from llmclients.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from llmclients.calls.pacing import Pacer
+    from llmclients.types.options import ChatOptions
 
 __all__ = ["ViewOptions", "background_settings", "changed_settings", "view_of"]
 
@@ -35,7 +36,7 @@ class ViewOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     timeout: Timeout | float | None
     retry: RetryPolicy | int | None
-    defaults: Mapping[str, Any] | None
+    defaults: ChatOptions[Any] | None
 
 
 def changed_settings(settings: ClientSettings, options: ViewOptions) -> ClientSettings:

@@ -26,15 +26,16 @@ from llmclients.errors import (
     UnsupportedOptionError,
 )
 from llmclients.providers.provider import Endpoint, Provider
-from llmclients.providers.registry import find_provider
+from llmclients.providers.registry import find_provider, providers_with_option
 from llmclients.transports.base import TransportSettings
 from llmclients.transports.stand_in import is_mocked
 from llmclients.types.base import make_model
 from llmclients.types.messages import Message
 from llmclients.types.request import ChatRequest
 
-if TYPE_CHECKING:  # few clients have limits
+if TYPE_CHECKING:  # few clients have limits; options are for checkers only
     from llmclients.bulk.limits import Limits
+    from llmclients.types.options import ChatOptions
 
 __all__ = ["ClientOptions", "ClientSettings"]
 
@@ -54,7 +55,7 @@ class ClientOptions(TypedDict, total=False):
     retry: RetryPolicy | int | None
     proxy: Proxy | str | bool | None
     fallback: Sequence[str | AnyClient]
-    defaults: Mapping[str, Any] | None
+    defaults: ChatOptions[Any] | None
     trust_env: bool
     verify: bool | str | os.PathLike[str]
     cert: ClientCertificate | None
@@ -203,7 +204,8 @@ class ClientSettings(NamedTuple):
 
     def hint(self, name: str, place: ClientPlace = "call") -> str:
         """What to say of an argument that there is not, at this place; mostly nothing."""
-        return hint_for(name, place, {*REQUEST_FIELDS, *self.codec.options.model_fields}, _ARGUMENTS)
+        known = {*REQUEST_FIELDS, *self.codec.options.model_fields}
+        return hint_for(name, place, known, _ARGUMENTS, providers_with_option)
 
     @property
     def default_model(self) -> str | None:
@@ -245,7 +247,7 @@ def _check_names(provider: Provider, options: ClientOptions) -> None:
     for name in options:
         if name not in _ARGUMENTS:
             known = {*REQUEST_FIELDS, *provider.load_codec().options.model_fields}
-            hint = hint_for(name, "client", known, _ARGUMENTS)
+            hint = hint_for(name, "client", known, _ARGUMENTS, providers_with_option)
             raise ConfigurationError(f"a client has no argument {name!r}{hint}", argument=name)
 
 

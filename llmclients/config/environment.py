@@ -283,6 +283,10 @@ def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None)
         ):
             shown = repr(name.partition(":")[0]) if isinstance(name, str) else f"a {type(name).__name__}"
             raise ConfigurationError(f"headers: {shown} is not a header name", argument="headers")
+        if name.lower() in ("content-length", "transfer-encoding"):  # another length ends, or begins, another request
+            raise ConfigurationError(
+                f"headers: {name} is what the body's length says: leave it out", argument="headers"
+            )
         if not isinstance(value, str):
             raise ConfigurationError(f"headers: the value of {name} must be a string", argument="headers")
         if any((ord(c) < 32 and c != "\t") or ord(c) >= 127 for c in value):

@@ -5,13 +5,14 @@ People type first what another library has taught them. A hint is given only whe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal, TypeAlias
 
 __all__ = ["ClientPlace", "hint_for", "hint_of_field"]
 
-ClientPlace: TypeAlias = Literal["call", "map", "conversation", "client", "view", "defaults"]
-"""Where an argument was given: `chat` and `stream`, also of a conversation; `map`; `conversation`; `Client`;
+ClientPlace: TypeAlias = Literal["call", "map", "bulk", "conversation", "client", "view", "defaults"]
+"""Where an argument was given: `chat` and `stream`, also of a conversation; `map`; `bulk`; `conversation`; `Client`;
 `with_options`; `defaults=` of one of the last two."""
 
 VIEW = ("model", "api_key", "headers", "timeout", "retry", "defaults")
@@ -32,15 +33,25 @@ _ALIASES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("system_prompt", "system_message", "system_instruction", "instructions"), "system"),
     **dict.fromkeys(("model_name", "model_id", "engine", "deployment", "azure_deployment", "deployment_name"), "model"),
-    **dict.fromkeys(("api_base", "base", "api_url", "endpoint", "azure_endpoint", "server_url"), "base_url"),
-    **dict.fromkeys(("token", "api_token", "apikey"), "api_key"),
+    **dict.fromkeys(
+        ("api_base", "base", "api_url", "endpoint", "azure_endpoint", "server_url", "url", "host"), "base_url"
+    ),
+    **dict.fromkeys(("token", "api_token", "apikey", "key"), "api_key"),
     **dict.fromkeys(("proxies", "proxy_url"), "proxy"),
     **dict.fromkeys(("ssl_verify", "verify_ssl"), "verify"),
     **dict.fromkeys(("http_client", "session"), "transport"),
     **dict.fromkeys(("fallbacks", "fallback_models"), "fallback"),
     **dict.fromkeys(("functions",), "tools"),
     **dict.fromkeys(("function_call",), "tool_choice"),
-    **dict.fromkeys(("response_model", "text_format", "output_schema"), "response_format"),
+    **dict.fromkeys(
+        (
+            *("response_model", "response_schema", "text_format", "output_format", "format"),
+            *("output_schema", "output_type", "result_type", "schema", "json_schema"),
+        ),
+        "response_format",
+    ),
+    **dict.fromkeys(("reasoning",), "reasoning_effort"),
+    **dict.fromkeys(("random_seed",), "seed"),
     **dict.fromkeys(("stop_sequences", "stop_sequence"), "stop"),
     **dict.fromkeys(("extra_body",), "extra"),
     **dict.fromkeys(("history",), "messages"),
@@ -58,7 +69,17 @@ _SENTENCES: Mapping[str, str] = {
         for name in ("max_retries", "num_retries", "retries")
     },
     "restart": "client.stream(…, restart=True) has it",
-    "prompt": "what to ask is the first argument, as in client.chat('Hello!')",
+    **dict.fromkeys(
+        ("prompt", "input", "message", "query", "question"),
+        "what to ask is the first argument, as in client.chat('Hello!')",
+    ),
+    **dict.fromkeys(
+        ("json", "json_mode"), "response_format='json' asks for JSON, response_format=Invoice for an object"
+    ),
+    **dict.fromkeys(
+        ("image", "images", "file", "files", "attachment", "attachments"),
+        "it is a part of a message here: Message('user', ['What is this?', ImagePart(…)])",
+    ),
     **{name: f"it is a header here: headers={{{header!r}: …}}" for name, header in _OF_HEADERS.items()},
 }
 """What is said wherever it is given."""
@@ -66,6 +87,16 @@ _SENTENCES: Mapping[str, str] = {
 _SENTENCES_OF_MAP: Mapping[str, str] = dict.fromkeys(
     ("prompt", "messages", "history"), "what to ask is the first argument, as in client.map(['Hello!', 'Hi!'])"
 )
+_SENTENCES_OF_BULK: Mapping[str, str] = {
+    **dict.fromkeys(_OF_TOOLS, "bulk makes no calls: those that a model asks for are in the output's tool_calls"),
+    **dict.fromkeys(("resume", "checkpoint"), "a run goes on by itself where its journal is, beside the output"),
+    **{
+        name: f"it is an argument of the client, or of a view: client.with_options({name}=…).bulk(…)"
+        for name in ("timeout", "headers", "retry")
+    },
+    **dict.fromkeys(("prompts", "inputs", "messages"), "the rows are the first argument: a path, or an iterable"),
+    **dict.fromkeys(("output", "output_path", "out_path"), "it is the second argument, out"),
+}
 _NOT_TAKEN: Mapping[str, str] = {
     "messages": _SENTENCES["prompt"],
     "model": "it is an argument of the conversation, client.conversation(model=…)",
@@ -75,16 +106,22 @@ _NOT_TAKEN: Mapping[str, str] = {
 _MEMBERS: Mapping[str, str] = {"top_k": "a call sends it as extra={'top_k': …}, if the server takes it"}
 """Of options of a call that some wires have."""
 
-_FIELDS: Mapping[str, str] = {
-    "n": "call as often as you want answers",
-    "top_k": "anthropic, cohere, gemini and ollama have one",
-}
+_FIELDS: Mapping[str, str] = {"n": "call as often as you want answers"}
 """Of options that a wire may have no field for."""
 
 _CUTOFF = 0.85  # below it are `callbacks` for `fallback`, `retry` for `extra`
 
 
-def hint_for(name: str, place: ClientPlace, options: Collection[str], arguments: Collection[str]) -> str:
+_SENTENCES_OF: Mapping[str, Mapping[str, str]] = {"map": _SENTENCES_OF_MAP, "bulk": _SENTENCES_OF_BULK}
+
+
+def hint_for(
+    name: str,
+    place: ClientPlace,
+    options: Collection[str],
+    arguments: Collection[str],
+    others: Callable[[str], Collection[str]] = lambda name: (),
+) -> str:
     """What to say behind "there is no … {name!r}": a colon and a hint, or nothing.
 
     Args:
@@ -92,14 +129,13 @@ def hint_for(name: str, place: ClientPlace, options: Collection[str], arguments:
         place: where it was given.
         options: the options that a call may have.
         arguments: the arguments of a client.
+        others: finds the providers that have such an option, where this one has not.
     """
-    if (sentence := _SENTENCES_OF_MAP.get(name) if place == "map" else None) is not None:
-        return f": {sentence}"
-    if (sentence := _SENTENCES.get(name)) is not None:
+    if (sentence := _SENTENCES_OF.get(place, {}).get(name, _SENTENCES.get(name))) is not None:
         return f": {sentence}"
     if place == "call" and name in _NOT_TAKEN:
         return f": {_NOT_TAKEN[name]}"
-    ours = _ALIASES.get(name, name)
+    ours = _ALIASES.get(name) or re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
     if (sentence := _of_place(ours, place, options, arguments)) is not None:
         return f": {sentence}"
     here = _known(place, options, arguments)
@@ -107,7 +143,7 @@ def hint_for(name: str, place: ClientPlace, options: Collection[str], arguments:
         return f": it is called {ours!r} here"
     if ours in options and place in ("client", "view"):
         return f": it is an option of a call, client.chat(…, {ours}=…), or of all, defaults={{{ours!r}: …}}"
-    if member := "; ".join(filter(None, (_FIELDS.get(name), _MEMBERS.get(name)))):
+    if member := "; ".join(filter(None, (_FIELDS.get(name), _who_has(others(name)), _MEMBERS.get(name)))):
         return f": {member}"
     return _nearest(name, here)
 
@@ -118,9 +154,17 @@ def _known(place: ClientPlace, options: Collection[str], arguments: Collection[s
         return {*options, *_OF_A_CALL}
     if place == "conversation":
         return {*options, "system", "model", "messages"}
+    if place == "bulk":
+        return {*options, "concurrency", "model", "system", "template", "columns", "cache", "prices", "report"}
     if place == "map":
         return ({*options, *_OF_A_CALL} - {"messages", "restart"}) | {*_OF_MAP}
     return {*options} if place == "defaults" else {*VIEW} if place == "view" else {*arguments, *_FURTHER}
+
+
+def _who_has(providers: Collection[str]) -> str | None:
+    """That these have it, in alphabetical order."""
+    *first, last = sorted(providers) or ("",)
+    return (f"{', '.join(first)} and {last} have one" if first else f"{last} has one") if last else None
 
 
 def hint_of_field(name: str) -> str:
@@ -131,9 +175,9 @@ def hint_of_field(name: str) -> str:
 def _of_place(name: str, place: ClientPlace, options: Collection[str], arguments: Collection[str]) -> str | None:
     """What is said of an argument that exists, but not here."""
     of_client = name in arguments or name in _FURTHER
-    if name in _OF_MAP and place != "map":
+    if name in _OF_MAP and place not in ("map", "bulk"):
         return f"it is an argument of client.map(…, {name}=…)"
-    if place in ("call", "map"):
+    if place in ("call", "map", "bulk"):
         if of_client and name not in options and name not in _OF_A_CALL:
             return f"it is an argument of the client, Client(…, {name}=…)"
         return None

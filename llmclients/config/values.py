@@ -20,7 +20,9 @@ _STREAM_READ = 120.0
 def _seconds(value: Any, argument: str) -> float:
     # From a year on, a wait is a mistake; and no clock takes just any number.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 366 * 86400:
-        raise ConfigurationError(f"{argument} must be a positive number of seconds, not {value!r}", argument=argument)
+        raise ConfigurationError(
+            f"{argument} must be a positive number of seconds, less than a year, not {value!r}", argument=argument
+        )
     return float(value)
 
 

@@ -7,13 +7,15 @@ import re
 __all__ = ["family_of", "likely_provider"]
 
 _FAMILIES = (
-    ("openai", re.compile(r"(gpt|chatgpt|codex|o\d)\b", re.IGNORECASE)),
+    ("openai", re.compile(r"(gpt(?!-oss)|chatgpt|codex|o\d)\b", re.IGNORECASE)),
     ("anthropic", re.compile(r"claude\b", re.IGNORECASE)),
     ("gemini", re.compile(r"gemini\b", re.IGNORECASE)),
     ("cohere", re.compile(r"command\b", re.IGNORECASE)),
     ("xai", re.compile(r"grok\b", re.IGNORECASE)),
     ("deepseek", re.compile(r"deepseek\b", re.IGNORECASE)),
-    ("mistral", re.compile(r"(mistral|ministral|codestral|magistral)\b", re.IGNORECASE)),
+    ("mistral", re.compile(r"(mistral|ministral|codestral|magistral|pixtral|devstral)\b", re.IGNORECASE)),
+    ("perplexity", re.compile(r"sonar\b", re.IGNORECASE)),
+    ("moonshot", re.compile(r"(kimi-|moonshot-)", re.IGNORECASE)),
     # Of open models, by many served under many names, these spellings are Ollama's: `llama3.2`, `qwen2.5:7b`.
     ("ollama", re.compile(r"(code)?(llama|qwen|phi|gemma)\d", re.IGNORECASE)),
 )

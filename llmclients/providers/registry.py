@@ -8,6 +8,7 @@ is imported when one of its names is asked for and no registered provider has it
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,7 +23,10 @@ from llmclients.providers.provider import Provider
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["ENTRY_POINT_GROUP", "find_provider", "likely_client", "provider_names", "register_provider", "registered"]
+__all__ = [
+    *("ENTRY_POINT_GROUP", "find_provider", "likely_client", "provider_names", "providers_with_option"),
+    *("register_provider", "registered"),
+]
 
 ENTRY_POINT_GROUP = "llmclients.providers"
 
@@ -39,8 +43,10 @@ def register_provider(provider: Provider, *, replace: bool = False) -> None:
         replace: whether it takes the place of others that have one of these names.
 
     Raises:
-        ConfigurationError: the name or an alias is taken, and `replace` is not set.
+        ConfigurationError: it is no provider; or the name or an alias is taken, and `replace` is not set.
     """
+    if not isinstance(provider, Provider):
+        raise ConfigurationError(f"provider must be a Provider(…), not {type(provider).__name__}", argument="provider")
     for name in (provider.name, *provider.aliases):
         if name in _registered and not replace:
             raise ConfigurationError(f"a provider named {name!r} is registered already", argument="provider")
@@ -67,6 +73,9 @@ _MAX_NAME = 30  # characters
 _KEYS = ("sk-", "sk_", "gsk_", "xai-", "aiza", "hf_", "nvapi-", "pplx-", "csk-", "fw_")
 
 
+_ADDRESS = re.compile(r"https?:$|localhost\b|[\w.-]+:\d{2,5}$|\d+\.\d+\.\d+\.\d+")
+
+
 def find_provider(name: str, model: str | None = None) -> Provider:
     """The provider of that name or alias, in upper or lower case. `model` is what was named with it, for a hint.
 
@@ -85,6 +94,8 @@ def find_provider(name: str, model: str | None = None) -> Provider:
     else:
         called, likely = f"named {name!r}", _likely(name.strip(), model)
     hint = f"did you mean {' or '.join(likely)}?" if likely else f"known are {', '.join(provider_names())}"
+    if _ADDRESS.match(key):
+        hint = "a server's address is base_url=, as in Client('openai/any-model', base_url='http://127.0.0.1:8080/v1')"
     raise UnknownProviderError(f"there is no provider {called}: {hint}", argument="provider")
 
 
@@ -96,6 +107,11 @@ def likely_client(model: str) -> str | None:
             return f"{find_provider(name).name}/{rest}"
         except ConfigurationError:
             return None
+    name, colon, rest = model.partition(":")
+    if colon and rest:  # as some libraries write it; Ollama's models are written so, too
+        known = _registered.get(name.lower())
+        if (provider := known.name if known else likely_provider(name.lower())) is not None:
+            return f"{provider}/{rest}"
     provider = family_of(model)
     return f"{provider}/{model}" if provider else None
 
@@ -116,6 +132,13 @@ def _likely(name: str, model: str | None) -> list[str]:
 def provider_names() -> list[str]:
     """The names of all providers, those that installed packages bring included, sorted."""
     return sorted({provider.name for provider in _registered.values()} | set(_entry_points()))
+
+
+def providers_with_option(option: str) -> list[str]:
+    """The names of the providers whose wire has an option that not all have; of those that are known without a look at
+    installed packages."""
+    found = {provider.name: provider for provider in _registered.values()}
+    return sorted(name for name, provider in found.items() if option in provider.load_codec().options.model_fields)
 
 
 @functools.cache

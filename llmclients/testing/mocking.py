@@ -47,7 +47,9 @@ def _checked(
         elif callable(item) and len(script) == 1:
             return item
         else:
+            hint = ": give its items, mock_clients(*replies)" if isinstance(item, list | tuple) else ""
             raise TypeError(
-                f"a script is replies, such as Reply.text('Hi'), and errors, or one function: not {type(item).__name__}"
+                "a script is replies, such as Reply.text('Hi'), and errors, or one function: "
+                f"not {type(item).__name__}{hint}"
             )
     return tuple(replies)

@@ -144,8 +144,8 @@ class Reply(BytesReply):
         Raises:
             ValueError: the status is none of an error.
         """
-        if not 400 <= status <= 599:
-            raise ValueError(f"the status of an error is 400 to 599, not {status}")
+        if not isinstance(status, int) or not 400 <= status <= 599:
+            raise ValueError(f"the status of an error is 400 to 599, not {status!r}")
         asked = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
         return _Failing(status, message or _phrase(status), {**asked, **(headers or {})}, wait)
 

@@ -101,6 +101,9 @@ class MockTransport:
         self._next = script if callable(script) else _in_turn(script)
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"MockTransport(requests={len(self.requests)}, open_exchanges={self.open_exchanges})"
+
     @property
     def open_exchanges(self) -> int:
         """How many exchanges were opened and neither closed nor aborted yet."""
@@ -130,6 +133,11 @@ class MockTransport:
 
 
 def _in_turn(script: Iterable[Reply | APIError]) -> Callable[[MockRequest], Reply | APIError]:
+    if isinstance(script, str | bytes) or not isinstance(script, Iterable):
+        raise TypeError(
+            "a script is a list of replies, such as [Reply.text('Hi')], or a function that has one for each request: "
+            f"not {type(script).__name__}"
+        )
     replies = iter(script)
     used = 0
 

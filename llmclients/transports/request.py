@@ -25,12 +25,13 @@ _DEFAULTS = (
 )
 
 
-def header_lines(request: HTTPRequest, user_headers: Collection[str] = ()) -> dict[str, str]:
-    """All headers but Host: the request's in their order, then what is missing.
+def header_lines(request: HTTPRequest, user_headers: Collection[str] = (), host: str | None = None) -> dict[str, str]:
+    """All headers: the request's in their order, then what is missing.
 
     Args:
         request: what is sent. The values of a repeated header are joined with `, `.
         user_headers: names in lower case that the caller's own session adds, in place of our defaults.
+        host: the first line, Host, unless the request has one. None: what sends it adds it in the same way.
     """
     lines: dict[str, str] = {}
     spelling: dict[str, str] = {}
@@ -40,7 +41,7 @@ def header_lines(request: HTTPRequest, user_headers: Collection[str] = ()) -> di
     lines.update((name, value) for name, key, value in _DEFAULTS if key not in spelling and key not in user_headers)
     if "content-length" not in spelling and (request.body or request.method in ("POST", "PUT", "PATCH")):
         lines["Content-Length"] = str(len(request.body))
-    return lines
+    return lines if host is None or "host" in spelling else {"Host": host, **lines}
 
 
 class Routes:

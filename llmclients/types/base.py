@@ -129,8 +129,13 @@ _UNION_BRANCHES = frozenset({"str", "int", "float"})
 def _invalid_request(model_name: str, error: ValidationError) -> InvalidRequestError:
     """Pydantic's findings in one line, without the values: they may be long, or secret."""
     findings = error.errors(include_url=False, include_context=False, include_input=False)
+    numbers = {
+        one["loc"][:-1] for one in findings if one["type"] in ("float_type", "finite_number")
+    }  # their branch `int` says no more
     texts = []
     for finding in findings:
+        if finding["type"] == "int_type" and finding["loc"][:-1] in numbers:
+            continue
         # A union reports every branch it tried; the branches' names in the location mean nothing to a caller.
         steps = [str(step) for step in finding["loc"]]
         path = ".".join(

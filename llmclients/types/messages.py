@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import Field, StrictBool, field_validator, model_serializer, model_validator
-from typing_extensions import TypedDict
+from typing_extensions import Self, TypedDict
 
 from llmclients.errors import APIResponseError, InvalidRequestError
 from llmclients.types.base import Model, Text, is_plain_text, make_model
@@ -53,16 +53,13 @@ class ToolCall(Model):
     @model_validator(mode="before")
     @classmethod
     def _flat(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        fields = dict(value)
-        if isinstance(fields.get("function"), Mapping):
-            fields = _from_chat_completions(fields)
-        if "arguments" in fields:
-            fields["arguments_text"] = fields.pop("arguments")
-        if isinstance(arguments := fields.get("arguments_text"), Mapping):
-            fields["arguments_text"] = json.dumps(arguments, ensure_ascii=False)
-        return fields
+        return _call_fields(value) if isinstance(value, Mapping) else value
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Another call, with changes: `arguments` may be among them, as for the constructor."""
+        if update and "arguments" in update:  # pydantic would set an attribute that nobody reads
+            update = _call_fields(update)
+        return super().model_copy(update=update, deep=deep)
 
     def _shown(self) -> Pairs:
         yield from (("id", self.id), ("name", self.name), ("arguments", self.arguments_text))
@@ -99,6 +96,18 @@ class ToolCall(Model):
             return isinstance(self.arguments, dict)
         except APIResponseError:
             return False
+
+
+def _call_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a call of what a caller gives, the arguments as text."""
+    fields = dict(given)
+    if isinstance(fields.get("function"), Mapping):
+        fields = _from_chat_completions(fields)
+    if "arguments" in fields:
+        fields["arguments_text"] = fields.pop("arguments")
+    if isinstance(arguments := fields.get("arguments_text"), Mapping):
+        fields["arguments_text"] = json.dumps(arguments, ensure_ascii=False)
+    return fields
 
 
 class ToolResult(Model):
@@ -266,11 +275,19 @@ def as_messages(messages: Messages | Sequence[Mapping[str, Any]]) -> list[Messag
         items = messages
     else:
         raise InvalidRequestError(
-            f"messages must be text, a message or a list of them, not {type(messages).__name__}", argument="messages"
+            f"messages must be text, a message or a list of them, not {type(messages).__name__}{_of_text(messages)}",
+            argument="messages",
         )
     if not items:
         raise InvalidRequestError("messages is empty: there is nothing to send", argument="messages")
     return [_as_message(item, f"messages[{index}]") for index, item in enumerate(items)]
+
+
+def _of_text(value: Any) -> str:
+    """A hint for a response, a choice or a chunk in a message's place."""
+    if not isinstance(value, TextModel):
+        return ""
+    return ": its message is .message" if hasattr(type(value), "message") else ": its text is .text"
 
 
 def _as_message(item: Any, where: str) -> Message:
@@ -284,7 +301,7 @@ def _as_message(item: Any, where: str) -> Message:
         elif isinstance(item, Mapping):
             message = Message.model_validate(dict(item))
         else:
-            hint = f": for parts, Message('user', ['…', {type(item).__name__}(…)])" if is_part(item) else ""
+            hint = f": for parts, Message('user', ['…', {type(item).__name__}(…)])" if is_part(item) else _of_text(item)
             raise InvalidRequestError(f"expected text, a Message or a dict, not {type(item).__name__}{hint}")
     except (InvalidRequestError, TypeError) as error:  # TypeError: a dict whose names are no strings
         raise InvalidRequestError(f"{where}: {error}", argument="messages") from None

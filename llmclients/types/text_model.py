@@ -65,10 +65,12 @@ class TextModel(Model):
         """The fields' names, for `dict(…)`."""
         return self.__dict__.keys()
 
-    def __getitem__(self, name: Any) -> Any:
-        if isinstance(name, str) and name in self.__dict__:
-            return self.__dict__[name]
-        raise self._not_a_sequence(f"has no {name!r} to look up" if isinstance(name, str) else "has no items")
+    if not TYPE_CHECKING:  # for checkers, `response[0]` stays a mistake
+
+        def __getitem__(self, name: Any) -> Any:
+            if isinstance(name, str) and name in self.__dict__:
+                return self.__dict__[name]
+            raise self._not_a_sequence(f"has no {name!r} to look up" if isinstance(name, str) else "has no items")
 
     @abstractmethod
     def _instead(self) -> str:

@@ -172,7 +172,9 @@ def test_failed_rows_are_kept_and_asked_again_when_told(side: str, tmp_path: Pat
     assert lines(out)[1]["error"]["type"] == "BadRequestError"
 
     mended = Provider(lambda request: Reply.text("mended"))
-    assert run(side, mended, prompts, out).failed == 1
+    report = run(side, mended, prompts, out)
+    assert report.failed == 1
+    assert str(report).endswith("2 answered, 1 failed, 3 kept, retry_failed asks those that failed again")
     assert mended.asked == []
     report = run(side, mended, prompts, out, retry_failed=True)
     assert (report.ok, report.kept, report.asked, mended.prompts) == (True, 2, 1, ["a bad one"])
@@ -279,6 +281,35 @@ def test_typed_answers_and_tool_calls_are_written_as_json(side: str, tmp_path: P
     (line,) = lines(out)
     assert (line["tool_calls"][0]["name"], json.loads(line["tool_calls"][0]["arguments"])) == ("add", {"a": 1})
     assert line["finish_reason"] == "tool_calls"
+
+
+@side
+def test_a_row_has_one_answer_and_those_that_come_beside_it_are_kept(side: str, tmp_path: Path) -> None:
+    out, provider = tmp_path / "out.jsonl", Provider(lambda request: Reply.choices("Red", "Blue"))
+    for client, options in (({}, {"n": 2}), ({"defaults": {"n": 2}}, {})):
+        with pytest.raises(ConfigurationError, match="a row is of one answer, not of n=2: give it as often"):
+            run(side, provider, ["?"], out, client, **options)
+    assert not out.exists()
+    run(side, provider, [{"prompt": "?", "n": 2}, "?"], out, extra={"n": 2})
+    bad, good = lines(out)
+    assert "not of n=2" in bad["error"]["message"]
+    assert (good["text"], good["other_texts"]) == ("Red", ["Blue"])
+    run(side, provider, ["?"], tmp_path / "again.jsonl", cache=out, extra={"n": 2})
+    assert lines(tmp_path / "again.jsonl")[0]["other_texts"] == ["Blue"]
+    assert len(provider.asked) == 1
+
+
+@side
+def test_what_is_no_argument_of_bulk_gets_the_right_sentence(side: str, tmp_path: Path) -> None:
+    for name, sentence in {
+        "run_tools": "bulk makes no calls: those that a model asks for are in the output's tool_calls",
+        "max_workers": "it is called 'concurrency' here",
+        "timeout": "it is an argument of the client, or of a view: client.with_options(timeout=…).bulk(…)",
+        "resume": "a run goes on by itself where its journal is, beside the output",
+    }.items():
+        with pytest.raises(UnsupportedOptionError) as caught:
+            run(side, Provider(), ["?"], tmp_path / "out.jsonl", **{name: 1})
+        assert str(caught.value) == f"there is no option {name!r}: {sentence}"
 
 
 @side
@@ -478,7 +509,7 @@ def test_progress_is_a_line_a_minute_or_over_and_over_on_a_terminal(
     run("Client", Provider(), ["one", "a bad one"], tmp_path / "out2.jsonl", progress=True, prices=(1, 1))
     shown = capsys.readouterr().err
     assert shown.startswith("\r2/2 rows, ")
-    assert "cost 0.00, errors: BadRequestError 1" in shown
+    assert "cost 0.000002, errors: BadRequestError 1" in shown
 
     class Bar:
         total: int | None = None

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -335,3 +336,30 @@ def test_the_retries_of_a_row_are_its_own() -> None:
 
     assert isinstance(result.error, RateLimitError)
     assert len(mock.requests) == 3
+
+
+def test_a_data_frame_is_refused_as_its_columns_names_would_be_asked(tmp_path: Path) -> None:
+    class Frame(list[str]):
+        """As pandas and polars have it."""
+
+    for method, rows in (("iterrows", r"to_dict\('records'\)"), ("iter_rows", r"iter_rows\(named=True\)")):
+        frame = type("DataFrame", (Frame,), {method: None})(["question", "language"])
+        with Client("openai/m", api_key="k", transport=MockTransport()) as client:
+            with pytest.raises(
+                ConfigurationError, match=r"prompts is a data frame, .*: give one column, prompts\['…'\]$"
+            ):
+                client.map(frame)
+            with pytest.raises(ConfigurationError, match=rf"rows is a data frame, .*: give .*, or rows\.{rows}$"):
+                client.bulk(frame, tmp_path / "out.jsonl", progress=False)
+
+
+def test_the_results_of_an_async_client_used_as_the_other_kind_say_what_to_write() -> None:
+    async def mistakes() -> None:
+        results: Any = AsyncClient("openai/m", api_key="k", transport=MockTransport()).map(["Hi"])
+        with pytest.raises(TypeError, match="needs `async for result"):
+            list(results)
+        with pytest.raises(TypeError, match=r"map\(\) is not awaited"):
+            await results
+        await results.close()
+
+    asyncio.run(mistakes())

@@ -48,7 +48,16 @@ HINTS: list[tuple[str, tuple[str, ...], str]] = [
     ("max_retries", EVERYWHERE, RETRY),
     *((name, ("client", "view"), OF_CALL.format(name)) for name in ("n", "user", "metadata", "logit_bias")),
     ("top_k", ALL, "anthropic, cohere, gemini and ollama have one; " + EXTRA.format("top_k")),
-    ("prompt", ALL, PROMPT),
+    ("thinking", (*ALL, "map"), "anthropic has one"),
+    ("thinking_budget", ALL, "cohere and gemini have one"),
+    ("num_ctx", ("conversation", "call"), OF_CLIENT.format("context_size")),
+    *((name, ALL, PROMPT) for name in ("prompt", "input", "message")),
+    *((name, CALLS, RENAMED.format("response_format")) for name in ("schema", "format", "output_type")),
+    ("json_mode", CALLS, "response_format='json' asks for JSON, response_format=Invoice for an object"),
+    ("images", CALLS, "it is a part of a message here: Message('user', ['What is this?', ImagePart(…)])"),
+    *((name, CALLS, RENAMED.format(ours)) for name, ours in (("topP", "top_p"), ("maxTokens", "max_tokens"))),
+    ("host", ("client",), RENAMED.format("base_url")),
+    ("baseURL", ("client",), RENAMED.format("base_url")),
     *((name, CALLS, OF_CLIENT.format("base_url")) for name in ("api_base", "base", "azure_endpoint")),
     ("api_base", ("client",), RENAMED.format("base_url")),
     ("api_base", ("view",), VIEW.format("base_url")),
@@ -136,6 +145,10 @@ LIKELY = {
     "llama3": "'ollama/llama3'",
     "qwen2.5:7b": "'ollama/qwen2.5:7b'",
     "grok-2": "'xai/grok-2'",
+    "kimi-k2": "'moonshot/kimi-k2'",
+    "sonar-pro": "'perplexity/sonar-pro'",
+    "openai:gpt-4o": "'openai/gpt-4o'",
+    "google-gemini:x": "'gemini/x'",
     "opnai": "openai",
     "opnai/gpt-4o": "openai/gpt-4o",
 }
@@ -148,9 +161,15 @@ def test_a_model_s_or_maker_s_name_says_which_provider_is_meant() -> None:
         assert str(caught.value).endswith(f": did you mean {meant}?"), name
         if meant.startswith("'"):
             assert meant.strip("'").partition("/")[0] in provider_names()
-    for name in ("zzz", "cat", "omega-3", "onegpt", "my-model", "sk-gpt-4o", "gsk_claude"):
+    for name in ("zzz", "cat", "omega-3", "onegpt", "gpt-oss-120b", "my-model", "sk-gpt-4o", "gsk_claude"):
         with pytest.raises(ConfigurationError, match="known are"):
             Client(name)
+
+
+def test_an_address_in_the_provider_s_place_says_where_it_belongs() -> None:
+    for address in ("http://127.0.0.1:8080/v1", "https://api.example/v1", "localhost:8000", "127.0.0.1", "gpu-1:8000"):
+        with pytest.raises(ConfigurationError, match=r"a server's address is base_url=, as in Client\('openai/"):
+            Client(address)
 
 
 def test_a_key_in_the_provider_s_place_is_not_repeated() -> None:

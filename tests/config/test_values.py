@@ -533,6 +533,12 @@ def test_a_header_s_name_is_a_token(name: Any) -> None:
     assert caught.value.argument == "headers"
 
 
+def test_a_request_s_length_is_not_the_caller_s_to_say() -> None:
+    for name in ("Content-Length", "content-length", "Transfer-Encoding"):
+        with pytest.raises(ConfigurationError, match=f"headers: {name} is what the body's length says"):
+            check_headers({name: "3"})
+
+
 @pytest.mark.parametrize(
     "value",
     [f"{SECRET}\r\nx: y", f"{SECRET}\n", f"{SECRET}\x00", f"{SECRET}\x7f", f"{SECRET}河", 5, None, b"x", [SECRET]],

@@ -106,6 +106,11 @@ def test_an_unknown_name_is_told_the_nearest_known_ones(name: str, hint: str) ->
 MINE = Provider("mine", "llmclients.codecs.openai_chat.codec:OpenAICodec", "https://mine.example/v1", aliases=("my",))
 
 
+def test_what_is_no_provider_is_not_registered() -> None:
+    with pytest.raises(ConfigurationError, match=r"provider must be a Provider\(…\), not str"):
+        register_provider("acme")  # type: ignore[arg-type]
+
+
 def test_a_registered_provider_is_found_by_its_names() -> None:
     register_provider(MINE)
 

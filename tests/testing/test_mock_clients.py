@@ -163,3 +163,10 @@ def test_what_is_no_script_is_refused() -> None:
             raise AssertionError
     with mock_clients(lambda request: "Hi"), pytest.raises(TypeError, match="a script has replies and errors, not str"):
         greet("Ann")
+    with pytest.raises(TypeError, match=r"not list: give its items, mock_clients\(\*replies\)"), mock_clients([]):  # type: ignore[arg-type]
+        raise AssertionError
+    for single in (Reply.text("Hi"), "Hi"):
+        with pytest.raises(TypeError, match=r"a script is a list of replies, such as \[Reply.text\('Hi'\)\]"):
+            MockTransport(single)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="400 to 599, not 'slow down'"):
+        Reply.error("slow down", 429)  # type: ignore[arg-type]

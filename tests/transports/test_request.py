@@ -56,6 +56,14 @@ def test_an_empty_post_has_no_content_type_of_ours(side: Side) -> None:
 
 
 @both_sides
+def test_a_host_of_the_request_stands_alone(side: Side) -> None:
+    for name in ("Host", "host"):
+        [request] = sent(side, post("/v1", b"{}", ((name, "inner.example"),)))
+        lines = request.lower().split(b"\r\n")
+        assert [line for line in lines if line.startswith(b"host:")] == [b"host: inner.example"]
+
+
+@both_sides
 def test_headers_of_the_request_replace_the_usual_ones(side: Side) -> None:
     headers = (
         ("user-agent", "me"),

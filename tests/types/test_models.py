@@ -443,6 +443,29 @@ def test_a_saved_message_is_what_a_caller_would_write() -> None:
     assert Message.model_validate({"role": "assistant", "tool_calls": [CALL]}) == message
 
 
+def test_a_response_in_a_message_s_place_says_what_of_it_is_one() -> None:
+    with pytest.raises(InvalidRequestError, match=r"not ChatResponse: its message is \.message"):
+        as_messages(["Hi", ChatResponse(text="Hi")])  # type: ignore[list-item]
+    with pytest.raises(InvalidRequestError, match=r"not Chunk: its text is \.text"):
+        as_messages(make_chunk(text="Hi"))  # type: ignore[arg-type]
+
+
+def test_a_copy_of_a_call_takes_arguments_as_the_constructor_does() -> None:
+    call = ToolCall("a", "f", {"city": "Oslo"})
+
+    for arguments in ({"city": "Rome"}, '{"city": "Rome"}'):
+        copied = call.model_copy(update={"arguments": arguments})
+        assert copied == ToolCall("a", "f", '{"city": "Rome"}')
+    assert call.model_copy(update={"id": "b"}) == ToolCall("b", "f", {"city": "Oslo"})
+
+
+def test_a_number_that_is_none_is_told_once() -> None:
+    for value, says in (("hot", "a valid number"), (float("nan"), "a finite number")):
+        with pytest.raises(InvalidRequestError) as caught:
+            ChatRequest([Message("user", "Hi")], temperature=value)
+        assert str(caught.value) == f"ChatRequest: temperature: Input should be {says}"
+
+
 # --- chunks ---------------------------------------------------------------------------------------------------------
 
 CHUNK_FIELDS: list[dict[str, Any]] = [

@@ -46,6 +46,12 @@ def ask_further(client: Client) -> None:
     shared: ChatOptions = {"temprature": 0}  # wrong
     client.chat("Hi", **shared)
     Client("openai", modell="gpt-4.1-mini")  # wrong
+    Client("openai", defaults={"temprature": 0})  # wrong
+    Client("openai", defaults={"temperature": "hot"})  # wrong
+    client.with_options(defaults={"temprature": 0})  # wrong
+    print(client.chat("Hi")[0])  # wrong: its text is in .text
+    for character in client.chat("Hi"):  # wrong
+        print(character)
 
 
 def ask_many(client: Client) -> None:

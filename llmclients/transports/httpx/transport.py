@@ -77,14 +77,14 @@ class HttpxTransport:
             target = parse_target(request.url)
             if proxy is not None and proxy.is_socks:
                 check_socks(proxy)
-            path, lines = target.path, header_lines(request)
+            path, lines = target.path, header_lines(request, host=target.host_header)
             if proxy is not None and not target.secure and not proxy.is_socks:
                 path = f"http://{target.host_header}{path}"
                 lines.update(proxy_authorization(proxy))
             pool = await self._pools.get()
             exchange = Exchange(
                 Route(target.secure, target.host, target.port, proxy),
-                request_head(request.method, path, [("Host", target.host_header), *lines.items()]),
+                request_head(request.method, path, lines.items()),
                 request.body,
                 timeout.connect,
                 timeout.read_seconds,
