@@ -170,6 +170,11 @@ class ASGIExchange:
         await self._peer.discard()
         await self.write(b"", last=True)
 
+    def hand_on(self) -> tuple[RequestRecord, Account | None]:
+        """For an answer that goes on without its request: what is told of it from now on, and whose it is."""
+        account, self.account = self.account, None
+        return self.record.handed_on(), account
+
     async def cancel_on_disconnect(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, but cancel it as soon as the client disconnects. Only after the request's body has been read.
 

@@ -15,6 +15,7 @@ from scripted import scripted_relay
 
 from llmclients.codecs.anthropic.names import EFFORT_BUDGETS
 from llmclients.codecs.base import CodecOptions
+from llmclients.relay.codecs.custom_calls import CustomInput
 from llmclients.relay.codecs.openai_tools import custom_input, function_name
 from llmclients.relay.codecs.request import effort_of_budget
 from llmclients.types.messages import ToolCall
@@ -172,7 +173,7 @@ def streamed(client: openai.OpenAI, script: Any, **ask: Any) -> tuple[Any, list[
     pieces = [
         Chunk(tool_calls=[ToolCallDelta(index=index, id=call.id, name=call.name, arguments=half)])
         for index, call in enumerate(CALLS)
-        for half in (call.arguments_text[:9], call.arguments_text[9:])
+        for half in (call.arguments_text[:12], call.arguments_text[12:])
     ]
     script.streams(*pieces, Chunk(finish_reason="tool_calls"))
     events = list(client.responses.create(**ask, stream=True))
@@ -196,7 +197,8 @@ def test_custom_tools_and_groups_are_functions_to_the_provider_and_come_back_as_
         assert without_ids(done) == (ITEMS if events else [])
         texts = [event.input for event in events if event.type == "response.custom_tool_call_input.done"]
         deltas = [event.delta for event in events if event.type == "response.custom_tool_call_input.delta"]
-        assert texts == deltas == ([TEXT, "word"] if events else [])
+        assert texts == ([TEXT, "word"] if events else [])
+        assert deltas == ([TEXT[:1], TEXT[1:], "w", "ord"] if events else [])  # as the text comes
         tools = {tool["name"]: tool for tool in script.asked["tools"]}
         assert (list(tools), script.asked["tool_choice"]) == (["patch", "crm__find", "crm__note"], "patch")
         assert tools["patch"]["description"] == "Edits files"
@@ -250,6 +252,29 @@ def test_a_custom_call_that_is_no_json_or_was_cut_is_what_can_be_read_of_it() ->
     assert custom_input("*** Begin Patch") == "*** Begin Patch"
     assert custom_input('{"input": 5}') == '{"input": 5}'
     assert custom_input("") == ""
+
+
+def test_the_text_of_a_custom_call_comes_as_its_arguments_do_wherever_they_are_cut() -> None:
+    for arguments, early in (
+        (json.dumps({"input": TEXT + "😀"}), True),
+        (json.dumps({"input": TEXT, "more": [1]}, ensure_ascii=False), True),
+        (' { "first" : 1, "input" : "' + "\\u00e9\\\\" * 50 + '" } ', True),
+        ('{"input": "cut \\', True),
+        ("*** Begin Patch", False),
+        ('{"input": 5}', False),
+        ('["input"]', False),
+        ("", False),
+    ):
+        for size in range(1, 14):
+            call = CustomInput()
+            sent = [call.feed(arguments[at : at + size]) for at in range(0, len(arguments), size)]
+            whole, rest = call.rest(arguments)
+            assert ("".join(sent) + rest, bool(any(sent))) == (whole, early), arguments
+            assert whole == custom_input(arguments)
+    for arguments in ('{"input": "a", "input": "bcd"}', '{"input": "a" and more', '{"input": "a", "input": 5}'):
+        call = CustomInput()  # what it is is known at the end; nothing that has gone out is said again
+        assert "".join(map(call.feed, arguments)) == "a"
+        assert call.rest(arguments) == (custom_input(arguments), "")
 
 
 def test_long_names_of_functions_stay_apart() -> None:

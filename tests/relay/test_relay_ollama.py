@@ -190,7 +190,7 @@ def test_failures_are_the_wires(client: ollama.Client, script: Scripted) -> None
     with pytest.raises(ollama.ResponseError, match="busy"):
         list(stream)
     with pytest.raises(ollama.ResponseError, match="there is no POST"):
-        client.embed("m", "text")
+        client.pull("m")
 
 
 def test_options_of_a_models_own_server_reach_an_ollama_and_say_nothing_to_others() -> None:
