@@ -50,7 +50,11 @@ class EmbedEndpoint(Endpoint):
         await exchange.reply(200, _JSON, await asyncio.to_thread(asked.reply, data))
 
     async def _passed(
-        self, exchange: ASGIExchange, path: str, payload: Mapping[str, Any], told: Callable[[bytes], Usage | None] | None
+        self,
+        exchange: ASGIExchange,
+        path: str,
+        payload: Mapping[str, Any],
+        told: Callable[[bytes], Usage | None] | None,
     ) -> bytes:
         """The provider's answer. `told` finds what it took, where that is not said as in chat completions' form."""
         answer = await self._relay.upstream.ask_raw(path, payload)
