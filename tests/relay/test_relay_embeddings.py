@@ -6,9 +6,9 @@ import json
 import logging
 from typing import Any
 
-import ollama
 import pytest
 from relaytools import relay_over, send
+from sdks import ollama, ollama_sdk
 
 from llmclients.transports.mock import Reply
 
@@ -29,7 +29,7 @@ def in_openais_form(request: Any) -> Reply:
 
 def test_embeddings_of_a_server_of_openais_wire(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "llmclients.relay")
-    with relay_over(in_openais_form) as (relay, mock), ollama.Client(host=relay.url + "/ollama") as client:
+    with relay_over(in_openais_form) as (relay, mock), ollama_sdk(relay.url + "/ollama") as client:
         found = client.embed("e-1", ["a", "abc"], dimensions=2, truncate=True, keep_alive="1h", options={"num_ctx": 9})
         assert (found.embeddings, found.model, found.prompt_eval_count) == ([[1.0, 0.5], [3.0, 0.5]], "e-1-large", 9)
         assert json.loads(mock.requests[-1].body) == {"model": "e-1", "input": ["a", "abc"], "dimensions": 2}
@@ -59,7 +59,7 @@ def test_embeddings_of_an_ollama_pass_as_they_are_and_openais_programs_get_them_
             return in_openais_form(request)
         return Reply(json={"embedding": [2]}) if request.url.endswith("/embeddings") else Reply(body=NATIVE)
 
-    with relay_over(answer, "ollama/m") as (relay, mock), ollama.Client(host=relay.url) as client:
+    with relay_over(answer, "ollama/m") as (relay, mock), ollama_sdk(relay.url) as client:
         assert client.embed("e-1", "a", truncate=False, options={"num_ctx": 9}).embeddings == [[0.5, 1]]
         assert client.embeddings("e-1", "a").embedding == [2]
         assert send(relay.url, "/api/embed", {"model": "e-1", "input": "a", "newer": 1}).raw == NATIVE
@@ -70,7 +70,7 @@ def test_embeddings_of_an_ollama_pass_as_they_are_and_openais_programs_get_them_
 
 
 def test_a_wire_without_embeddings_says_so_and_every_model_is_loaded() -> None:
-    with relay_over(provider="yqcloud") as (relay, mock), ollama.Client(host=relay.url) as client:
+    with relay_over(provider="yqcloud") as (relay, mock), ollama_sdk(relay.url) as client:
         for ask in (client.embed, client.embeddings):
             with pytest.raises(ollama.ResponseError, match="its wire has none") as caught:
                 ask("m", "text")

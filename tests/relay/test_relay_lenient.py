@@ -6,12 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import anthropic
-import openai
 import pytest
-from anthropic import beta_tool
 from relaytools import HI, post, relay_over
 from scripted import scripted_relay
+from sdks import anthropic, anthropic_sdk, openai, openai_sdk
 
 from llmclients.codecs.anthropic.names import EFFORT_BUDGETS
 from llmclients.codecs.base import CodecOptions
@@ -25,14 +23,6 @@ PLAIN = frozenset({"max_tokens", "tools", "tool_choice"})
 WARNING = "x-llmclients-warning"
 
 
-def messages_sdk(url: str) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=url + "/anthropic", api_key="none", max_retries=0)
-
-
-def openai_sdk(url: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=url + "/openai/v1", api_key="none", max_retries=0)
-
-
 ASK: dict[str, Any] = {"model": "m", "max_tokens": 9000, "messages": HI}
 
 
@@ -43,7 +33,7 @@ def test_a_budget_becomes_an_effort_where_the_provider_has_one() -> None:
     assert [effort_of_budget(tokens) for tokens in (-1, 1, *EFFORT_BUDGETS.values(), 31999)] == [
         *("low", "low", "low", "medium", "high", "high", "high", "high"),
     ]
-    with scripted_relay(PLAIN | {"reasoning_effort"}, CodecOptions) as (url, script), messages_sdk(url) as client:
+    with scripted_relay(PLAIN | {"reasoning_effort"}, CodecOptions) as (url, script), anthropic_sdk(url) as client:
         raw = client.messages.with_raw_response
         thinking: Any = {"type": "enabled", "budget_tokens": 2048}
         answer = raw.create(**ASK, thinking=thinking)
@@ -52,13 +42,13 @@ def test_a_budget_becomes_an_effort_where_the_provider_has_one() -> None:
         # What was said in so many words counts more.
         raw.create(**ASK, thinking=thinking, output_config={"effort": "low"})
         assert script.asked["reasoning_effort"] == "low"
-    with scripted_relay() as (url, script), messages_sdk(url) as client:
+    with scripted_relay() as (url, script), anthropic_sdk(url) as client:
         answer = client.messages.with_raw_response.create(**ASK, thinking=thinking)
         assert (script.codec_options, WARNING in answer.headers) == ({"thinking": 2048}, False)
 
 
 def test_what_is_always_sent_is_left_out_with_a_warning_and_what_was_chosen_is_rejected_by_name() -> None:
-    with scripted_relay(PLAIN, CodecOptions) as (url, script), messages_sdk(url) as client:
+    with scripted_relay(PLAIN, CodecOptions) as (url, script), anthropic_sdk(url) as client:
         answer = client.messages.with_raw_response.create(
             **ASK,
             thinking={"type": "enabled", "budget_tokens": 1024, "display": "omitted"},
@@ -88,7 +78,7 @@ def test_what_is_always_sent_is_left_out_with_a_warning_and_what_was_chosen_is_r
 
 def test_the_older_place_of_a_schema_is_read() -> None:
     schema = {"type": "object", "properties": {}}
-    with scripted_relay() as (url, script), messages_sdk(url) as client:
+    with scripted_relay() as (url, script), anthropic_sdk(url) as client:
         client.messages.create(**ASK, extra_body={"output_format": {"type": "json_schema", "schema": schema}})
         assert script.asked["response_format"]["json_schema"] == schema
 
@@ -117,12 +107,12 @@ def test_a_byte_order_mark_is_skipped() -> None:
 
 
 def test_the_sdks_tool_runner_goes_on_without_a_thread() -> None:
-    @beta_tool
+    @anthropic.beta_tool
     def weather(city: str) -> str:
         """How warm it is."""
         return f"4 degrees in {city}"
 
-    with scripted_relay() as (url, script), messages_sdk(url) as client:
+    with scripted_relay() as (url, script), anthropic_sdk(url) as client:
         call = ToolCall("toolu_1", "weather", '{"city": "Oslo"}')
         script.queue = [ChatResponse(tool_calls=[call], finish_reason="tool_calls")]
         script.answer = ChatResponse(text="It is cold.", finish_reason="stop")
