@@ -109,8 +109,10 @@ def relay(arguments: argparse.Namespace) -> int:
         print(f"relay: {provider if config is None else config.source} at {url}, with a key: {has_key}")
         for users, path in _RELAY_PATHS.items():
             print(f"  base_url for {users}: {url}{path}")
-        if arguments.page is not False and not (config and (config.client_keys or config.server.page is False)):
-            print(f"  page for a browser: {url}/")
+        if config is not None and config.client_keys:
+            print("  no page for a browser: it has one history, and the clients have keys of their own")
+        elif arguments.page is not False:
+            print(f"  page for a browser: {url}/{', which asks for the key' if has_key == 'yes' else ''}")
         print("Ctrl-C ends it.", flush=True)
 
     with log_on_stderr(log_format):

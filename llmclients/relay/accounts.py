@@ -153,6 +153,11 @@ class Accounts:
         """Whether a key is needed."""
         return bool(self._by_key)
 
+    @property
+    def has_own_keys(self) -> bool:
+        """Whether clients have keys of their own."""
+        return bool(self._by_name)
+
     def find(self, key: str) -> Account | None:
         """Whose key it is, None if nobody's. It takes the same time for each."""
         found = None if self._by_key else self._anybody

@@ -64,7 +64,7 @@ def explanation(method: str, path: str, addresses: Sequence[Address], prefixes: 
         addresses: all that there are.
         prefixes: what the addresses of each wire begin with; the base URLs of its clients end so.
     """
-    there = [address for address in addresses if _matches(path, address.path)]
+    there = [address for address in addresses if address.method != method and _matches(path, address.path)]
     if there:
         return f"{_shown(path)} is asked with {', '.join(dict.fromkeys(address.method for address in there))}"
     begin = f"there is no {method} {_shown(path)}"

@@ -24,6 +24,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
+import struct
+import sys
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -39,6 +42,7 @@ __all__ = ["PEER_KEY", "ASGIExchange", "ClientDisconnected", "Peer"]
 PEER_KEY = "llmclients.relay.peer"
 """The name of the connection's `Peer` in a scope's `state`."""
 
+_NO_GOODBYE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # a socket is closed by a reset, and not by an end
 _SHORT_BODY = 64 * 1024  # what is left of a refused request may be read, as with any other request
 
 
@@ -50,6 +54,7 @@ class Peer:
     """
 
     closed_because = ""
+    _transport: Any = None  # asyncio's, where it is known
 
     def begin_body(self) -> None:
         """The request may be answered: its body is read now."""
@@ -63,6 +68,12 @@ class Peer:
 
     async def discard(self) -> None:
         """Throw away what the client still sends, for a moment."""
+
+    def reset(self) -> None:
+        """End the connection at once, so that its client cannot take that for the end of a reply."""
+        if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_GOODBYE)
+            self._transport.abort()
 
 
 _NO_PEER = Peer()
@@ -98,7 +109,8 @@ class ASGIExchange:
         self._receive = receive
         self._send = send
         self._peer: Peer = scope.get("state", {}).get(PEER_KEY, _NO_PEER)
-        self._is_read = False
+        self._is_read = self._is_complete = False
+        self._has_chunks = scope.get("http_version") != "1.0"
 
     @property
     def closed_because(self) -> str:
@@ -155,6 +167,15 @@ class ASGIExchange:
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send a piece of the reply's body."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        self._is_complete = last
+
+    def cut(self) -> None:
+        """Nothing more is sent: of a reply that is not complete, the client is to notice.
+
+        The server closes the connection. Without chunks, as in HTTP/1.0, that alone would be the end of the reply.
+        """
+        if self.status and not self._is_complete and not self._has_chunks:
+            self._peer.reset()
 
     async def reply(self, status: int, content_type: str, body: bytes, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send a whole reply; the module's docstring says how where the request has not been read."""
@@ -169,6 +190,11 @@ class ASGIExchange:
         await self.write(body)
         await self._peer.discard()
         await self.write(b"", last=True)
+
+    def hand_on(self) -> tuple[RequestRecord, Account | None]:
+        """For an answer that goes on without its request: what is told of it from now on, and whose it is."""
+        account, self.account = self.account, None
+        return self.record.handed_on(), account
 
     async def cancel_on_disconnect(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, but cancel it as soon as the client disconnects. Only after the request's body has been read.

@@ -11,6 +11,8 @@ from llmclients.transports.content_encoding import BodyDecoder
 
 __all__ = ["check_encoding", "decoded_body"]
 
+# Of a body in a great many parts, the decoder copies what is left of a piece behind each of them.
+_PIECE = 4096
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -40,7 +42,7 @@ async def decoded_body(body: bytes, headers: Mapping[str, str], limit: int) -> b
 def _decoded(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     try:
         decoder = BodyDecoder(headers, limit)
-        data = decoder.feed(body)
+        data = b"".join([decoder.feed(body[at : at + _PIECE]) for at in range(0, len(body), _PIECE)])
         decoder.finish()
     except ResponseTooLargeError:
         raise RequestRejected(Failure(413, f"the request is longer than {limit} bytes when it is unpacked")) from None

@@ -89,6 +89,7 @@ class Endpoint(ABC):
             except ClientDisconnected:
                 record.outcome = exchange.closed_because or "the client went away"
             finally:
+                exchange.cut()
                 if exchange.account is not None:
                     exchange.account.end(record.model, record.usage)
 

@@ -23,7 +23,7 @@ from llmclients.errors import APIError, APIStatusError, ConfigurationError, LLMC
 from llmclients.relay.codecs.base import RelayedCall
 from llmclients.relay.config import RelayConfig, UpstreamConfig
 from llmclients.relay.errors import Failure, RequestRejected
-from llmclients.relay.key_pool import KeyPool, describe
+from llmclients.relay.key_pool import KeyPool, Purpose, describe
 from llmclients.relay.upstream import Leeway, Upstream
 from llmclients.transports.base import Clock
 
@@ -156,7 +156,7 @@ class Generation:
             if failure is not None:
                 _log.warning("%s takes the place of one that failed (%s)", pool.name, _kind(failure))
             try:
-                return await _with_keys(pool, routed.model or "", routed, ask)
+                return await _with_keys(pool, Purpose(routed.model or ""), routed, ask)
             except (APIError, RequestRejected) as error:
                 failure = error
                 if isinstance(error, APIStatusError) and error.status_code in _BLAMES_THE_REQUEST:
@@ -164,12 +164,18 @@ class Generation:
         assert failure is not None
         raise failure
 
-    async def first_key(self, model: str | None, ask: Callable[[Upstream, str | None], Awaitable[T]]) -> T:
-        """What the route's upstream gives, with the first key that does not fail. Raises as `first_answer`."""
+    async def first_key(
+        self, model: str | None, ask: Callable[[Upstream, str | None], Awaitable[T]], *, is_count: bool
+    ) -> T:
+        """What the route's upstream gives, with the first key that does not fail. Raises as `first_answer`.
+
+        Args:
+            is_count: whether tokens are counted, and nothing is answered.
+        """
         pool, target = self.turn(model)
         _, slash, named = target.partition("/")
         name = named if slash else model
-        return await _with_keys(pool, name or "", name, ask)
+        return await _with_keys(pool, Purpose(name or "", is_count), name, ask)
 
     async def models(self) -> list[str]:
         """As `Router.models`."""
@@ -213,26 +219,26 @@ class Generation:
                 await pool.close()
 
 
-async def _with_keys(pool: KeyPool, model: str, asked: S, ask: Callable[[Upstream, S], Awaitable[T]]) -> T:
+async def _with_keys(pool: KeyPool, purpose: Purpose, asked: S, ask: Callable[[Upstream, S], Awaitable[T]]) -> T:
     """What an upstream gives with the first key that does not fail. Raises as `Generation.first_answer`.
 
     Args:
-        model: the one for which keys rest.
+        purpose: what keys rest for.
         asked: what `ask` is given.
     """
     failure: APIError | None = None
-    for key in pool.in_turn(model):
+    for key in pool.in_turn(purpose):
         try:
             answer = await ask(key.upstream, asked)
         except APIError as error:
             failure = error
-            if not pool.failed(key, model, error):
+            if not pool.failed(key, purpose, error):
                 break
         else:
-            key.worked(model)
+            key.worked(purpose)
             return answer
     if failure is None:
-        seconds = max(1, round(pool.wait(model) + 0.5))
+        seconds = max(1, round(pool.wait(purpose) + 0.5))
         message = f"{pool.name} has asked to wait: try again in {seconds} s"
         headers = (("retry-after", str(seconds)),)
         raise RequestRejected(Failure(429, message, code="rate_limit_exceeded", headers=headers))

@@ -43,7 +43,8 @@ class Operations:
             yield
         finally:
             self.under_way -= 1
-            self.finish(record)
+            if record.is_told:
+                self.finish(record)
 
     def finish(self, record: RequestRecord) -> None:
         """Count and log a request."""

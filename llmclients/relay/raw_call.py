@@ -22,11 +22,18 @@ from llmclients.types.response import make_chunk
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["RawAnswer", "RawCall", "raw_path"]
+__all__ = ["COUNTS", "RawAnswer", "RawCall", "raw_path"]
+
+COUNTS = frozenset({"messages/count_tokens", "responses/input_tokens"})
+"""The addresses that count tokens, and answer nothing."""
 
 _OPENAI_WIRES = frozenset({"openai", "openai-responses"})
 _OPENAI_PATHS = frozenset({"completions", "embeddings", "responses/input_tokens"})
 _COUNT = "messages/count_tokens"
+_OLLAMA_PATHS = {"embeddings": "v1/embeddings", "completions": "v1/completions"} | {
+    path: path for path in ("api/embed", "api/embeddings")
+}
+"""Where an Ollama has them; the first two are its addresses for OpenAI's programs."""
 
 
 def raw_path(settings: ClientSettings, path: str) -> str | None:
@@ -41,6 +48,8 @@ def raw_path(settings: ClientSettings, path: str) -> str | None:
     has_path = codec.name in _OPENAI_WIRES and (
         path in _OPENAI_PATHS or (path == _COUNT and settings.start is not None)
     )
+    if codec.name == "ollama" and path in _OLLAMA_PATHS:
+        return listing.path.removesuffix("api/tags") + _OLLAMA_PATHS[path]
     if has_path or (codec.name == "anthropic" and path == _COUNT):
         return listing.path.partition("?")[0].removesuffix("/models") + "/" + path
     return None

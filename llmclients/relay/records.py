@@ -6,13 +6,17 @@ not its message, which may repeat what the request had.
 
 from __future__ import annotations
 
+import copy
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmclients.errors import APIStatusError, ConfigurationError
 from llmclients.relay.errors import RequestRejected
 from llmclients.types.response import ChatResponse
 from llmclients.types.usage import Usage
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["RequestRecord", "error_kind"]
 
@@ -33,6 +37,7 @@ class RequestRecord:
         is_whole: whether the reply went out in one piece.
         outcome: how it ended, in the relay's own words.
         body_bytes: how long the request's body was.
+        is_told: whether it is counted and logged: not if another record goes on with it.
     """
 
     __slots__ = (
@@ -42,6 +47,7 @@ class RequestRecord:
             "body_bytes",
             "error",
             "first_byte_at",
+            "is_told",
             "is_whole",
             "key",
             "method",
@@ -57,6 +63,7 @@ class RequestRecord:
         self.wire = self.model = self.key = self.answered_by = self.error = self.outcome = ""
         self.status = self.body_bytes = 0
         self.is_whole = False
+        self.is_told = True
         self.usage: Usage | None = None
         self.begun = time.monotonic()
         self.first_byte_at: float | None = None
@@ -65,6 +72,12 @@ class RequestRecord:
         """The reply's head goes out."""
         self.status = status
         self.first_byte_at = time.monotonic()
+
+    def handed_on(self) -> Self:
+        """The record of an answer that goes on without its request; this one is told to nobody."""
+        other = copy.copy(self)
+        self.is_told = False
+        return other
 
     def answered(self, response: ChatResponse) -> None:
         """What came of the upstream's answer, whole or not."""

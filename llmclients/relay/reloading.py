@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -40,6 +41,7 @@ class Reloader:
         context: ssl.SSLContext | None,
     ) -> None:
         self._app, self._config = app, config
+        self._running = config.server
         self._changes, self._defaults = changes, defaults
         self._context = context
 
@@ -55,6 +57,7 @@ class Reloader:
             config = before
             if before.path is not None:
                 _, config = resolve(RelayConfig.load(before.path), self._changes, self._defaults)
+                self._check_keys(config)
                 await self._app.state.reload(config)
             if self._context is not None and config.server.certfile is not None:
                 load_certificate(self._context, config.server.certfile, config.server.keyfile)
@@ -63,5 +66,15 @@ class Reloader:
             return
         self._config = config
         _log.info("SIGHUP: %s was read again", config.source if before.path is not None else "the certificate")
-        if fixed := before.server.fixed_changes(config.server):
+        if fixed := self._running.fixed_changes(config.server):
             _log.warning("%s: these change only with a new start: %s", config.source, ", ".join(fixed))
+        if config.client_keys and not before.client_keys and self._running.page is not False:
+            _log.warning("%s: there is no page while clients have keys of their own", config.source)
+
+    def _check_keys(self, config: RelayConfig) -> None:
+        """Raise ConfigurationError for keys that do not guard the address on which the relay listens, as it is now."""
+        has_client_keys = bool(config.client_keys)
+        try:
+            replace(self._running, api_key=config.server.api_key).check_keys(has_client_keys=has_client_keys)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{config.source}: {error}", argument=error.argument) from None

@@ -26,13 +26,15 @@ from llmclients.relay.codecs.gemini import (
     GeminiListCodec,
     GeminiServerCodec,
 )
-from llmclients.relay.codecs.ollama import OllamaGenerateCodec, OllamaServerCodec
+from llmclients.relay.codecs.ollama import OllamaGenerateCodec, OllamaLoadedCodec, OllamaServerCodec
+from llmclients.relay.codecs.ollama_embeddings import EMBED, EMBEDDINGS
 from llmclients.relay.codecs.ollama_reply import version_body
 from llmclients.relay.codecs.openai_chat import OpenAIServerCodec
 from llmclients.relay.codecs.openai_responses import OpenAIResponsesServerCodec
 from llmclients.relay.codecs.ylokh import YlokhServerCodec
 from llmclients.relay.codecs.yqcloud import YqcloudServerCodec, is_current
 from llmclients.relay.codecs.yqcloud_legacy import YqcloudLegacyServerCodec
+from llmclients.relay.embed_endpoint import EmbedEndpoint
 from llmclients.relay.endpoints import ChatEndpoint, CodecSelector, Endpoint, Relay
 from llmclients.relay.errors import Failure
 from llmclients.relay.plain_endpoints import (
@@ -48,7 +50,7 @@ __all__ = ["SERVER_CODECS", "not_found", "routes"]
 
 _YQCLOUD, _YQCLOUD_LEGACY, _AI365VIP = YqcloudServerCodec(), YqcloudLegacyServerCodec(), Ai365vipServerCodec()
 _OPENAI, _RESPONSES, _ANTHROPIC = OpenAIServerCodec(), OpenAIResponsesServerCodec(), AnthropicServerCodec()
-_OLLAMA, _GENERATE = OllamaServerCodec(), OllamaGenerateCodec()
+_OLLAMA, _GENERATE, _LOADED = OllamaServerCodec(), OllamaGenerateCodec(), OllamaLoadedCodec()
 _GEMINI, _GEMINI_COUNT = GeminiServerCodec(), GeminiCountCodec()
 _GEMINI_EVENTS, _GEMINI_LIST = GeminiEventsCodec(), GeminiListCodec()
 
@@ -107,6 +109,9 @@ def _ollama_routes(relay: Relay, prefix: str) -> Iterator[Route]:
     yield _route("POST", f"{prefix}/api/generate", ChatEndpoint(relay, _always(_GENERATE)))
     yield _route("POST", f"{prefix}/api/show", ModelEndpoint(relay, _always(_OLLAMA)))
     yield _route("GET", f"{prefix}/api/tags", ModelsEndpoint(relay, _always(_OLLAMA)))
+    yield _route("GET", f"{prefix}/api/ps", ModelsEndpoint(relay, _always(_LOADED)))
+    for path in (EMBED, EMBEDDINGS):
+        yield _route("POST", f"{prefix}/{path}", EmbedEndpoint(relay, _always(_OLLAMA), path))
     yield _route("GET", f"{prefix}/api/version", FixedEndpoint(relay, _always(_OLLAMA), version_body))
 
 

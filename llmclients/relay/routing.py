@@ -22,7 +22,7 @@ from llmclients.relay.codecs.base import RelayedCall
 from llmclients.relay.config import RelayConfig
 from llmclients.relay.errors import RequestRejected
 from llmclients.relay.generations import Generation, MakeClient
-from llmclients.relay.raw_call import RawAnswer
+from llmclients.relay.raw_call import COUNTS, RawAnswer
 from llmclients.relay.upstream import Leeway, Upstream
 from llmclients.transports.base import Clock, SystemClock
 from llmclients.types.response import ChatResponse
@@ -113,7 +113,7 @@ class Router:
         generation = self._current
         async with AsyncExitStack() as held:
             await held.enter_async_context(generation)
-            answer = await generation.first_key(model, ask)
+            answer = await generation.first_key(model, ask, is_count=path in COUNTS)
             if answer is not None:
                 answer.when_closed(held.pop_all().aclose)
             return answer

@@ -1,8 +1,8 @@
 """uvicorn as the relay runs it: its settings, its loop, and how it ends: at once, or when all answers are complete.
 
 How SIGTERM ends it. The signal's handler notes it, and the relay drains from then on: it goes on listening, so that
-`/readyz` can say that it is about to end, but answers new requests with a 503. The server looks at it ten times a
-second (`on_tick`), and ends when no request is under way, or when `drain_seconds` are over. A second SIGTERM does not
+`/readyz` can say that it is about to end, but answers new requests with a 503. The server looks at it at once, and
+then ten times a second (`on_tick`), and ends when no request is under way, or when `drain_seconds` are over. A second SIGTERM does not
 wait. SIGHUP is noted in the same way: the file is read in the loop, between two requests.
 """
 
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -25,15 +26,53 @@ from llmclients.relay.listener import Listener
 from llmclients.relay.log import LOG_NAME
 from llmclients.relay.operations import Operations
 
-__all__ = ["DrainingServer", "run_server", "server_config"]
+__all__ = ["DrainingServer", "PromptServer", "run_server", "server_config"]
 
+_TICK_SECONDS = 0.1
 _END_SECONDS = 0.5  # for each of what is left when the server has ended
 _CUT_SECONDS = 0.2  # until what has not ended in time is cut
 
 _log = logging.getLogger(LOG_NAME)
 
 
-class DrainingServer(uvicorn.Server):
+class PromptServer(uvicorn.Server):
+    """A server that ends as soon as it is to, where nothing is under way. uvicorn itself looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look now at what is to be done. Any thread may call it, and a signal's handler."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed already
+                loop.call_soon_threadsafe(self._woken.set)
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % 864000
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), _TICK_SECONDS)
+            self._woken.clear()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(2):  # in which connections without a request are closed
+            await asyncio.sleep(0)
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+        elif not self.force_exit:
+            await self.lifespan.shutdown()
+
+
+class DrainingServer(PromptServer):
     """A server that drains on SIGTERM, reads its configuration on SIGHUP, and knows which signals have come.
 
     Attributes:
@@ -63,10 +102,12 @@ class DrainingServer(uvicorn.Server):
         else:
             self.was_terminated = True
             self._operations.drain()
+        self.wake()
 
     def handle_hangup(self, sig: int, frame: FrameType | None) -> None:
         """The configuration is to be read again."""
         self._must_reload = True
+        self.wake()
 
     async def on_tick(self, counter: int) -> bool:
         if self._must_reload:

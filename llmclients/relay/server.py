@@ -41,7 +41,7 @@ from llmclients.relay.limits import ConnectionLimits
 from llmclients.relay.listener import Listener, base_url, open_listener
 from llmclients.relay.log import LOG_NAME
 from llmclients.relay.reloading import Reloader
-from llmclients.relay.running import DrainingServer, run_server, server_config
+from llmclients.relay.running import DrainingServer, PromptServer, run_server, server_config
 from llmclients.relay.settings import ServerSettings
 from llmclients.relay.tls import server_context
 
@@ -112,7 +112,7 @@ class RelayServer:
         self._client, self._config = resolve(client, changes, defaults)
         self._config.server.check_keys(has_client_keys=bool(self._config.client_keys))
         self._thread: _Thread | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: PromptServer | None = None
         self._url = ""
 
     @property
@@ -142,7 +142,7 @@ class RelayServer:
         config = server_config(make_app(self._client, self._config), connections, grace=0.2, context=context)
         listener = open_listener(settings.host, settings.port)
         self._url = base_url(settings.host, listener, is_tls=context is not None)
-        self._server = uvicorn.Server(config)
+        self._server = PromptServer(config)
         # What connects before the thread has come that far waits in the listener's queue.
         self._thread = _Thread(self._server, listener, connections)
         self._thread.start()
@@ -157,7 +157,8 @@ class RelayServer:
         thread, server = self._thread, self._server
         if thread is None or server is None:
             return
-        server.should_exit = True  # the loop looks at it ten times a second
+        server.should_exit = True
+        server.wake()
         # A signal may come before `start` has started the thread, which then ends at once; and the thread itself, as
         # in a callback of the client's, cannot wait for its own end.
         can_wait = thread.ident is not None and thread is not threading.current_thread()

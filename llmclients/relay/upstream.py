@@ -131,6 +131,10 @@ class Upstream:
         carried["thinking"] = settings.carries("reasoning_effort")
         return [name for name, is_carried in carried.items() if is_carried]
 
+    def has_address(self, path: str) -> bool:
+        """Whether the provider's wire has this address: see `ask_raw`."""
+        return raw_path(self._client._settings, path) is not None
+
     async def ask_raw(self, path: str, body: Mapping[str, Any]) -> RawAnswer | None:
         """The provider's answer to a request of its own wire, begun; None where its wire has no such address.
 

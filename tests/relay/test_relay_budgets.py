@@ -12,7 +12,11 @@ from llmclients.relay import RelayConfig, RelayServer
 from llmclients.relay.accounts import Account, Accounts
 from llmclients.relay.config import ClientKeyConfig, Price
 from llmclients.relay.errors import RequestRejected
+from llmclients.relay.operations import Operations
+from llmclients.relay.page.charges import Charge
+from llmclients.relay.records import RequestRecord
 from llmclients.testing import FakeClock
+from llmclients.types.response import ChatResponse
 from llmclients.types.usage import Usage
 
 MIDNIGHT = 86400.0 * 20000
@@ -101,6 +105,20 @@ CONFIG: dict[str, Any] = {
     "upstreams": {"yqcloud": {"base_url": "http://127.0.0.1:1"}},
     "keys": {"alice": {"key": "a-sesame", "requests_per_minute": 8}, "bob": {"key": "b-sesame"}},
 }
+
+
+def test_an_answer_that_outlives_its_request_is_charged_once_when_it_has_ended() -> None:
+    alice, _ = account(concurrent=1, tokens_per_day=5)
+    alice.begin()
+    operations, record = Operations(), RequestRecord("POST", "/page/ask")
+    charge = Charge(operations, record.handed_on(), alice)
+    assert (refused(alice)[0], operations.under_way, record.is_told) == ("rate_limit_exceeded", 1, False)
+    charge.answered(ChatResponse(text="Hi", usage=Usage(input_tokens=2, output_tokens=1)))
+    for _ in range(2):
+        charge.end("complete")
+    assert operations.under_way == 0
+    use(alice, 2)
+    assert refused(alice)[0] == "insufficient_quota"
 
 
 def test_a_limit_is_told_in_each_wire_s_form_and_holds_for_one_key_only() -> None:

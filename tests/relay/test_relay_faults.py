@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -148,6 +150,22 @@ def test_an_answer_that_breaks_off_never_looks_complete(
             assert mock.open_exchanges == 0
             if provider in PROVIDERS:
                 _the_librarys_own_client_notices(url, provider)
+
+
+@pytest.mark.parametrize("wire", ["yqcloud", "openai"])
+def test_a_client_of_http_1_0_notices_as_well(scripted: Any, wire: str) -> None:
+    url, _, script = scripted
+    body = json.dumps(BODY[wire])
+    head = f"POST {PREFIX[wire]}{PATH[wire]} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    for reply, is_whole in ((Reply(chunks=[delta("Hel"), end(), DONE]), True), (BREAKS[0], wire != "yqcloud")):
+        script.reply = reply
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5) as connection:
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            data = b""
+            with nullcontext() if is_whole else pytest.raises(ConnectionResetError):  # there are no chunks to miss
+                while piece := connection.recv(65536):
+                    data += piece
+            assert b"Hel" in data
 
 
 def _the_librarys_own_client_notices(url: str, provider: str) -> None:

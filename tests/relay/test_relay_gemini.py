@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from google import genai
-from google.genai import errors, types
 from pydantic import BaseModel
 from relaytools import send
 from scripted import ALL, Scripted, failing, scripted_relay
+from sdks import gemini, gemini_sdk
+from sdks import gemini_types as types
 
 from llmclients import Client
 from llmclients.codecs.base import CodecOptions
@@ -22,19 +22,6 @@ from llmclients.types.response import ChatResponse, Chunk, TokenLogprob, ToolCal
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 8
 CALLS = [ToolCall("c1", "weather", '{"city":"Oslo"}'), ToolCall("c2", "weather", '{"city":"Rome"}')]
-WEATHER = types.Tool(
-    function_declarations=[
-        types.FunctionDeclaration(
-            name="weather",
-            description="How warm it is",
-            parameters=types.Schema(
-                type=types.Type.OBJECT,
-                properties={"city": types.Schema(type=types.Type.STRING, nullable=True, max_length=9)},
-                required=["city"],
-            ),
-        )
-    ]
-)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +30,9 @@ def _relay() -> Iterator[tuple[str, Scripted]]:
         yield found
 
 
-@pytest.fixture(params=["", "/gemini"])
-def client(_relay: Any, request: Any) -> Iterator[genai.Client]:
-    with sdk(_relay[0] + request.param) as client:
+@pytest.fixture(scope="module", params=["", "/gemini"])
+def client(_relay: Any, request: Any) -> Iterator[gemini.Client]:
+    with gemini_sdk(_relay[0] + request.param) as client:
         yield client
 
 
@@ -62,15 +49,24 @@ def script(_relay: Any) -> Scripted:
     return script
 
 
-def sdk(url: str, key: str = "none") -> genai.Client:
-    return genai.Client(api_key=key, http_options=types.HttpOptions(base_url=url))
-
-
 class Answer(BaseModel):
     city: str
 
 
-def test_a_chat_with_all_that_the_wire_has(client: genai.Client, script: Scripted) -> None:
+def test_a_chat_with_all_that_the_wire_has(client: gemini.Client, script: Scripted) -> None:
+    weather = types.Tool(
+        function_declarations=[
+            types.FunctionDeclaration(
+                name="weather",
+                description="How warm it is",
+                parameters=types.Schema(
+                    type=types.Type.OBJECT,
+                    properties={"city": types.Schema(type=types.Type.STRING, nullable=True, max_length=9)},
+                    required=["city"],
+                ),
+            )
+        ]
+    )
     script.answer = ChatResponse(
         text="Cold.",
         reasoning="hm",
@@ -123,7 +119,7 @@ def test_a_chat_with_all_that_the_wire_has(client: genai.Client, script: Scripte
             response_logprobs=True,
             logprobs=2,
             candidate_count=1,
-            tools=[WEATHER],
+            tools=[weather],
             tool_config=types.ToolConfig(
                 function_calling_config=types.FunctionCallingConfig(
                     mode=types.FunctionCallingConfigMode.ANY, allowed_function_names=["weather"]
@@ -189,7 +185,7 @@ def test_a_chat_with_all_that_the_wire_has(client: genai.Client, script: Scripte
     assert (script.codec_options, asked["reasoning_effort"]) == ({"top_k": 7}, "medium")
 
 
-def test_a_streamed_chat(client: genai.Client, script: Scripted) -> None:
+def test_a_streamed_chat(client: gemini.Client, script: Scripted) -> None:
     halves = [
         Chunk(tool_calls=[ToolCallDelta(index=index, id=call.id, name=call.name, arguments=half)])
         for index, call in enumerate(CALLS)
@@ -217,7 +213,7 @@ def test_a_stream_may_be_a_list(address: str, script: Scripted) -> None:
     assert send(address, "/v1beta/models/m:streamGenerateContent", body).json[-1]["error"]["code"] == 529
 
 
-def test_structured_output_is_asked_for_and_read(client: genai.Client, script: Scripted) -> None:
+def test_structured_output_is_asked_for_and_read(client: gemini.Client, script: Scripted) -> None:
     script.answer = ChatResponse(text='{"city":"Oslo"}', finish_reason="stop")
     for config in (
         {"response_mime_type": "application/json", "response_schema": Answer},
@@ -236,13 +232,13 @@ THINKING: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
-def test_thinking_reaches_a_provider_in_its_own_words(client: genai.Client, script: Scripted) -> None:
+def test_thinking_reaches_a_provider_in_its_own_words(client: gemini.Client, script: Scripted) -> None:
     for thinking, effort in THINKING:
         client.models.generate_content(model="m", contents="Hi", config={"thinking_config": thinking})  # type: ignore[typeddict-item]
         assert script.asked.get("reasoning_effort") == effort
 
 
-def test_signed_parts_pass_through_unchanged(client: genai.Client, script: Scripted) -> None:
+def test_signed_parts_pass_through_unchanged(client: gemini.Client, script: Scripted) -> None:
     signed = [
         {"text": "hm", "thought": True},
         {"functionCall": {"name": "weather", "args": {"city": "Oslo"}}, "thoughtSignature": "c2ln"},
@@ -266,15 +262,15 @@ def test_signed_parts_pass_through_unchanged(client: genai.Client, script: Scrip
     assert [part.thought_signature for part in last.candidates[0].content.parts or ()] == [b"sig"]  # type: ignore[index, union-attr]
 
 
-def test_models_and_counts(client: genai.Client, script: Scripted) -> None:
+def test_models_and_counts(client: gemini.Client, script: Scripted) -> None:
     assert [model.name for model in client.models.list()] == ["models/s-1", "models/s-2"]
     assert client.models.get(model="s-2").display_name == "s-2"
     assert client.models.count_tokens(model="m", contents="Hello there").total_tokens == 7
-    with pytest.raises(errors.ClientError, match="there is no model 's-3'"):
+    with pytest.raises(gemini.errors.ClientError, match="there is no model 's-3'"):
         client.models.get(model="s-3")
 
 
-def test_failures_are_the_wires(client: genai.Client, script: Scripted, address: str) -> None:
+def test_failures_are_the_wires(client: gemini.Client, script: Scripted, address: str) -> None:
     hi = [{"parts": [{"text": "Hi"}]}]
     for wrong in (
         {},
@@ -295,12 +291,12 @@ def test_failures_are_the_wires(client: genai.Client, script: Scripted, address:
         answer = send(address, "/gemini/v1beta/models/m:generateContent", wrong)
         assert (answer.status, answer.json["error"]["status"]) == (400, "INVALID_ARGUMENT"), wrong
     script.answer = ChatResponse(text="x", finish_reason="error")
-    with pytest.raises(errors.ServerError, match="ended in an error"):
+    with pytest.raises(gemini.errors.ServerError, match="ended in an error"):
         client.models.generate_content(model="m", contents="Hi")
     script.streams(Chunk(text="Hel"), failing(529, "busy"))
     stream = client.models.generate_content_stream(model="m", contents="Hi")
     assert next(stream).text == "Hel"
-    with pytest.raises(errors.APIError, match="busy"):
+    with pytest.raises(gemini.errors.APIError, match="busy"):
         list(stream)
     for reason, found in (("length", "MAX_TOKENS"), ("content_filter", "SAFETY"), ("stop", "STOP")):
         script.answer = ChatResponse(text="x", finish_reason=reason)
@@ -310,9 +306,9 @@ def test_failures_are_the_wires(client: genai.Client, script: Scripted, address:
 
 def test_the_relays_key_may_come_in_the_wires_own_header() -> None:
     with scripted_relay(api_key="open-sesame") as (url, _):
-        with sdk(url + "/gemini", "open-sesame") as client:
+        with gemini_sdk(url + "/gemini", "open-sesame") as client:
             assert client.models.generate_content(model="m", contents="Hi").candidates
-        with sdk(url + "/gemini", "wrong") as client, pytest.raises(errors.ClientError) as caught:
+        with gemini_sdk(url + "/gemini", "wrong") as client, pytest.raises(gemini.errors.ClientError) as caught:
             client.models.generate_content(model="m", contents="Hi")
         assert (caught.value.code, caught.value.status) == (401, "UNAUTHENTICATED")
 

@@ -6,15 +6,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import anthropic
-import openai
 import pytest
-from anthropic import beta_tool
 from relaytools import HI, post, relay_over
 from scripted import scripted_relay
+from sdks import anthropic, anthropic_sdk, openai, openai_sdk
 
 from llmclients.codecs.anthropic.names import EFFORT_BUDGETS
 from llmclients.codecs.base import CodecOptions
+from llmclients.relay.codecs.custom_calls import CustomInput
 from llmclients.relay.codecs.openai_tools import custom_input, function_name
 from llmclients.relay.codecs.request import effort_of_budget
 from llmclients.types.messages import ToolCall
@@ -22,14 +21,6 @@ from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta
 
 PLAIN = frozenset({"max_tokens", "tools", "tool_choice"})
 WARNING = "x-llmclients-warning"
-
-
-def messages_sdk(url: str) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=url + "/anthropic", api_key="none", max_retries=0)
-
-
-def openai_sdk(url: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=url + "/openai/v1", api_key="none", max_retries=0)
 
 
 ASK: dict[str, Any] = {"model": "m", "max_tokens": 9000, "messages": HI}
@@ -42,7 +33,7 @@ def test_a_budget_becomes_an_effort_where_the_provider_has_one() -> None:
     assert [effort_of_budget(tokens) for tokens in (-1, 1, *EFFORT_BUDGETS.values(), 31999)] == [
         *("low", "low", "low", "medium", "high", "high", "high", "high"),
     ]
-    with scripted_relay(PLAIN | {"reasoning_effort"}, CodecOptions) as (url, script), messages_sdk(url) as client:
+    with scripted_relay(PLAIN | {"reasoning_effort"}, CodecOptions) as (url, script), anthropic_sdk(url) as client:
         raw = client.messages.with_raw_response
         thinking: Any = {"type": "enabled", "budget_tokens": 2048}
         answer = raw.create(**ASK, thinking=thinking)
@@ -51,13 +42,13 @@ def test_a_budget_becomes_an_effort_where_the_provider_has_one() -> None:
         # What was said in so many words counts more.
         raw.create(**ASK, thinking=thinking, output_config={"effort": "low"})
         assert script.asked["reasoning_effort"] == "low"
-    with scripted_relay() as (url, script), messages_sdk(url) as client:
+    with scripted_relay() as (url, script), anthropic_sdk(url) as client:
         answer = client.messages.with_raw_response.create(**ASK, thinking=thinking)
         assert (script.codec_options, WARNING in answer.headers) == ({"thinking": 2048}, False)
 
 
 def test_what_is_always_sent_is_left_out_with_a_warning_and_what_was_chosen_is_rejected_by_name() -> None:
-    with scripted_relay(PLAIN, CodecOptions) as (url, script), messages_sdk(url) as client:
+    with scripted_relay(PLAIN, CodecOptions) as (url, script), anthropic_sdk(url) as client:
         answer = client.messages.with_raw_response.create(
             **ASK,
             thinking={"type": "enabled", "budget_tokens": 1024, "display": "omitted"},
@@ -87,7 +78,7 @@ def test_what_is_always_sent_is_left_out_with_a_warning_and_what_was_chosen_is_r
 
 def test_the_older_place_of_a_schema_is_read() -> None:
     schema = {"type": "object", "properties": {}}
-    with scripted_relay() as (url, script), messages_sdk(url) as client:
+    with scripted_relay() as (url, script), anthropic_sdk(url) as client:
         client.messages.create(**ASK, extra_body={"output_format": {"type": "json_schema", "schema": schema}})
         assert script.asked["response_format"]["json_schema"] == schema
 
@@ -116,12 +107,12 @@ def test_a_byte_order_mark_is_skipped() -> None:
 
 
 def test_the_sdks_tool_runner_goes_on_without_a_thread() -> None:
-    @beta_tool
+    @anthropic.beta_tool
     def weather(city: str) -> str:
         """How warm it is."""
         return f"4 degrees in {city}"
 
-    with scripted_relay() as (url, script), messages_sdk(url) as client:
+    with scripted_relay() as (url, script), anthropic_sdk(url) as client:
         call = ToolCall("toolu_1", "weather", '{"city": "Oslo"}')
         script.queue = [ChatResponse(tool_calls=[call], finish_reason="tool_calls")]
         script.answer = ChatResponse(text="It is cold.", finish_reason="stop")
@@ -172,7 +163,7 @@ def streamed(client: openai.OpenAI, script: Any, **ask: Any) -> tuple[Any, list[
     pieces = [
         Chunk(tool_calls=[ToolCallDelta(index=index, id=call.id, name=call.name, arguments=half)])
         for index, call in enumerate(CALLS)
-        for half in (call.arguments_text[:9], call.arguments_text[9:])
+        for half in (call.arguments_text[:12], call.arguments_text[12:])
     ]
     script.streams(*pieces, Chunk(finish_reason="tool_calls"))
     events = list(client.responses.create(**ask, stream=True))
@@ -196,7 +187,8 @@ def test_custom_tools_and_groups_are_functions_to_the_provider_and_come_back_as_
         assert without_ids(done) == (ITEMS if events else [])
         texts = [event.input for event in events if event.type == "response.custom_tool_call_input.done"]
         deltas = [event.delta for event in events if event.type == "response.custom_tool_call_input.delta"]
-        assert texts == deltas == ([TEXT, "word"] if events else [])
+        assert texts == ([TEXT, "word"] if events else [])
+        assert deltas == ([TEXT[:1], TEXT[1:], "w", "ord"] if events else [])  # as the text comes
         tools = {tool["name"]: tool for tool in script.asked["tools"]}
         assert (list(tools), script.asked["tool_choice"]) == (["patch", "crm__find", "crm__note"], "patch")
         assert tools["patch"]["description"] == "Edits files"
@@ -250,6 +242,29 @@ def test_a_custom_call_that_is_no_json_or_was_cut_is_what_can_be_read_of_it() ->
     assert custom_input("*** Begin Patch") == "*** Begin Patch"
     assert custom_input('{"input": 5}') == '{"input": 5}'
     assert custom_input("") == ""
+
+
+def test_the_text_of_a_custom_call_comes_as_its_arguments_do_wherever_they_are_cut() -> None:
+    for arguments, early in (
+        (json.dumps({"input": TEXT + "😀"}), True),
+        (json.dumps({"input": TEXT, "more": [1]}, ensure_ascii=False), True),
+        (' { "first" : 1, "input" : "' + "\\u00e9\\\\" * 50 + '" } ', True),
+        ('{"input": "cut \\', True),
+        ("*** Begin Patch", False),
+        ('{"input": 5}', False),
+        ('["input"]', False),
+        ("", False),
+    ):
+        for size in range(1, 14):
+            call = CustomInput()
+            sent = [call.feed(arguments[at : at + size]) for at in range(0, len(arguments), size)]
+            whole, rest = call.rest(arguments)
+            assert ("".join(sent) + rest, bool(any(sent))) == (whole, early), arguments
+            assert whole == custom_input(arguments)
+    for arguments in ('{"input": "a", "input": "bcd"}', '{"input": "a" and more', '{"input": "a", "input": 5}'):
+        call = CustomInput()  # what it is is known at the end; nothing that has gone out is said again
+        assert "".join(map(call.feed, arguments)) == "a"
+        assert call.rest(arguments) == (custom_input(arguments), "")
 
 
 def test_long_names_of_functions_stay_apart() -> None:

@@ -8,10 +8,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 from relaytools import PREFIX
+from sdks import anthropic_sdk, openai_sdk
 
 from llmclients import AsyncClient, Client, errors
 from llmclients.relay import RelayServer
@@ -41,7 +40,7 @@ def arguments(url: str, provider: str) -> dict[str, Any]:
 
 def test_the_model_answers_openais_sdk_through_both_its_wires(url: str) -> None:
     question: Any = MESSAGES
-    with openai.OpenAI(base_url=url + "/openai/v1", api_key="none", max_retries=0) as client:
+    with openai_sdk(url) as client:
         chat = client.chat.completions.create(model=MODEL, messages=question)
         response = client.responses.create(model=MODEL, input=question)
         assert "Paris" in response.output_text
@@ -62,7 +61,7 @@ def test_the_model_answers_openais_sdk_through_both_its_wires(url: str) -> None:
 
 def test_the_model_answers_anthropics_sdk(url: str) -> None:
     asked: Any = {"model": MODEL, "max_tokens": 24, "system": MESSAGES[0]["content"], "messages": MESSAGES[1:]}
-    with anthropic.Anthropic(base_url=url + "/anthropic", api_key="none", max_retries=0) as client:
+    with anthropic_sdk(url) as client:
         message = client.messages.create(**asked)
         (block,) = message.content
         assert block.type == "text"

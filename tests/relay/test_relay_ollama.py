@@ -8,11 +8,11 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import ollama
 import pytest
 from pydantic import BaseModel
 from relaytools import HI, raw_post, send
 from scripted import Scripted, failing, scripted_relay
+from sdks import ollama, ollama_sdk
 
 from llmclients import Client
 from llmclients.codecs.base import CodecOptions
@@ -30,9 +30,9 @@ def _relay() -> Iterator[tuple[str, Scripted]]:
         yield found
 
 
-@pytest.fixture(params=["", "/ollama"])
+@pytest.fixture(scope="module", params=["", "/ollama"])
 def client(_relay: Any, request: Any) -> Iterator[ollama.Client]:
-    with ollama.Client(host=_relay[0] + request.param) as client:
+    with ollama_sdk(_relay[0] + request.param) as client:
         yield client
 
 
@@ -190,7 +190,7 @@ def test_failures_are_the_wires(client: ollama.Client, script: Scripted) -> None
     with pytest.raises(ollama.ResponseError, match="busy"):
         list(stream)
     with pytest.raises(ollama.ResponseError, match="there is no POST"):
-        client.embed("m", "text")
+        client.pull("m")
 
 
 def test_options_of_a_models_own_server_reach_an_ollama_and_say_nothing_to_others() -> None:

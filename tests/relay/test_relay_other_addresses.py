@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 from relaytools import HI, post, relay_over, send
+from sdks import anthropic, anthropic_sdk, openai, openai_sdk
 
 from llmclients import AsyncClient
 from llmclients.relay import RelayServer
@@ -17,14 +16,6 @@ from llmclients.transports.mock import MockTransport, Reply
 
 WARNING = "x-llmclients-warning"
 TOOL: Any = {"name": "f", "description": "d" * 400, "input_schema": {"type": "object", "properties": {}}}
-
-
-def openai_sdk(url: str, prefix: str = "/openai/v1") -> openai.OpenAI:
-    return openai.OpenAI(base_url=url + prefix, api_key="none", max_retries=0)
-
-
-def messages_sdk(url: str, prefix: str = "/anthropic") -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=url + prefix, api_key="none", max_retries=0)
 
 
 def test_one_model_is_described_in_both_forms() -> None:
@@ -41,7 +32,7 @@ def test_one_model_is_described_in_both_forms() -> None:
                 ):
                     client.models.retrieve("up-3")
         for prefix in ("/anthropic", ""):
-            with messages_sdk(relay.url, prefix) as other:
+            with anthropic_sdk(relay.url, prefix) as other:
                 assert other.models.retrieve("org/up-2:free").display_name == "org/up-2:free"
                 with pytest.raises(anthropic.NotFoundError, match="up-3"):
                     other.models.retrieve("up-3")
@@ -54,7 +45,11 @@ def test_tokens_that_nobody_counts_are_estimated_and_the_reply_says_so() -> None
     def without_counts(request: Any) -> Reply:
         return Reply(404, json={"error": {"message": "no such address"}})
 
-    with relay_over(without_counts) as (relay, mock), messages_sdk(relay.url) as client, openai_sdk(relay.url) as other:
+    with (
+        relay_over(without_counts) as (relay, mock),
+        anthropic_sdk(relay.url) as client,
+        openai_sdk(relay.url) as other,
+    ):
         count = client.messages.with_raw_response.count_tokens
         short, long = count(model="m", messages=HI), count(model="m", messages=HI, tools=[TOOL])  # type: ignore[arg-type]
         assert "an estimate" in short.headers[WARNING]
@@ -76,7 +71,7 @@ def test_a_provider_that_counts_is_asked() -> None:
     def counts(request: Any) -> Reply:
         return Reply(json={"object": "response.input_tokens", "input_tokens": 77})
 
-    with relay_over(counts, "anthropic/claude") as (relay, mock), messages_sdk(relay.url) as client:
+    with relay_over(counts, "anthropic/claude") as (relay, mock), anthropic_sdk(relay.url) as client:
         answer = client.messages.with_raw_response.count_tokens(
             model="claude-9",
             messages=HI,  # type: ignore[arg-type]
@@ -164,7 +159,7 @@ def test_a_provider_whose_wire_has_no_such_thing_is_said_to(provider: str) -> No
 
 @pytest.mark.local
 def test_the_local_model_counts_and_completes_and_has_any_name() -> None:
-    with RelayServer("local") as relay, messages_sdk(relay.url) as client, openai_sdk(relay.url) as other:
+    with RelayServer("local") as relay, anthropic_sdk(relay.url) as client, openai_sdk(relay.url) as other:
         answer = client.messages.with_raw_response.count_tokens(model="any", messages=HI)  # type: ignore[arg-type]
         assert (5 < answer.parse().input_tokens < 100, WARNING in answer.headers) == (True, False)
         assert other.completions.create(model="any", prompt="The capital of Italy is", max_tokens=4).choices[0].text

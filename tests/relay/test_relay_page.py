@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from pagetools import PIXEL, ask, events, get, post
 from relaytools import SlowProvider, relay_over, send
@@ -15,7 +17,7 @@ from scripted import Scripted, failing, scripted_relay
 from llmclients import AsyncClient
 from llmclients.errors import ConfigurationError
 from llmclients.history import History, StoredError
-from llmclients.relay import RelayServer, create_app
+from llmclients.relay import RelayConfig, RelayServer, create_app
 from llmclients.relay.page.document import policy, read_document
 from llmclients.types.response import ChatResponse, Chunk
 from llmclients.types.usage import Usage
@@ -102,6 +104,19 @@ def test_a_key_guards_all_but_the_empty_document(kept: History) -> None:
         for path in ("ask", "conversations/x/delete", "conversations/x/rename", "turns/1/show", "answers/1/stop"):
             assert send(url, f"/page/{path}", {}).status == 401
         assert get(url, "about", Authorization="Bearer open-sesame") == {"provider": "scripted", "is_kept": False}
+
+
+async def test_there_is_no_page_where_another_configuration_gives_clients_keys_of_their_own() -> None:
+    app = create_app(RelayConfig.from_dict({"default": "yqcloud"}))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        assert (await client.get("/")).status_code == 200
+        keys = {"alice": {"key": "sesame"}, "bob": {"key": "seed"}}
+        await app.state.reload(RelayConfig.from_dict({"default": "yqcloud", "keys": keys}))
+        for path in ("/", "/page/conversations", "/page/models"):
+            answer = await client.get(path, headers={"x-api-key": "sesame"})
+            assert (answer.status_code, "keys of their own" in answer.text) == (404, True), path
+        assert (await client.get("/v1/models", headers={"x-api-key": "seed"})).status_code == 200
 
 
 def test_other_sites_pages_get_nothing(scripted: tuple[str, Scripted], kept: History) -> None:
@@ -274,6 +289,9 @@ def test_an_answer_goes_on_when_the_tab_is_closed_and_any_tab_may_follow_it(kept
                 assert next(found)["text"] == "w1 "
             provider.go()
             until(lambda: kept.turn(turn).text == "w1 w2 ")  # stored before anybody sees it
+            shown = send(relay.url, "/metrics", method="GET").raw
+            assert b"open_streams 1.0\n" in shown
+            assert b"open_requests 1.0\n" in shown
             name = the_conversation(kept).id
             assert get(relay.url, f"conversations/{name}")["running"] == [turn]
             with events(relay.url, f"answers/{turn}") as one, events(relay.url, f"answers/{turn}") as other:
@@ -286,6 +304,36 @@ def test_an_answer_goes_on_when_the_tab_is_closed_and_any_tab_may_follow_it(kept
             assert provider.left.wait(5)
             assert get(relay.url, f"conversations/{name}")["running"] == []
             assert send(relay.url, f"/page/answers/{turn}", method="GET").status == 404
+
+
+def test_an_answer_is_a_call_like_others_to_the_operator(
+    scripted: tuple[str, Scripted], kept: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "llmclients.relay")
+    url, script = scripted
+
+    def lines() -> list[str]:
+        return [line for line in caplog.messages if "POST /page/ask" in line]
+
+    ask(url, "One?", model="s-2")
+    until(lambda: len(lines()) == 1)
+    assert re.search(r" page s-2: HTTP 200, .*\(first byte .* s\), 3\+2 tokens, by scripted/s-2, complete$", lines()[0])
+    script.answer = [Chunk(text="One, tw"), failing(503, "too many people")]
+    ask(url, "x" * 400, model="s-2")
+    until(lambda: len(lines()) == 2)
+    assert re.search(r" 104\+1 tokens, by scripted/s-2, broken off, InternalServerError 503$", lines()[1])  # estimated
+    assert send(url, "/page/ask", {"text": "Hi", "conversation": "none", "model": "s-2"}).status == 404
+    until(lambda: len(lines()) == 3)
+    assert "HTTP 404" in lines()[2]
+    shown = send(url, "/metrics", method="GET").raw.decode()
+    for line in (
+        'requests_total{model="s-2",status="200",wire="page"} 2.0',
+        'tokens_total{kind="input",model="s-2",wire="page"} 107.0',
+        'first_byte_seconds_count{model="s-2",wire="page"} 3.0',
+        "open_streams 0.0",
+        "open_requests 0.0",
+    ):
+        assert f"\nllmclients_relay_{line}\n" in shown, line
 
 
 @pytest.mark.parametrize("how", ["the relay stops", "its conversation is deleted"])

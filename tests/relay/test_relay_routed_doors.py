@@ -93,6 +93,24 @@ async def test_what_passes_takes_the_keys_in_turn_as_chats_do() -> None:
         await router.ask_raw("embeddings", {"model": "m"})
 
 
+async def test_a_limit_on_counts_is_none_on_chats_nor_the_reverse() -> None:
+    made = Upstreams(one=[status(429, retry_after="30")])
+    router = made.router(one("k1"))
+    with pytest.raises(errors.RateLimitError):
+        await router.ask_raw("responses/input_tokens", {"model": "m"})
+    with pytest.raises(RequestRejected):
+        await router.ask_raw("responses/input_tokens", {"model": "m"})
+    assert (await router.chat(call(), Leeway())).text == "Hello 😀"
+    made.answers["one"] = [status(429, retry_after="60")]
+    with pytest.raises(errors.RateLimitError):
+        await router.chat(call(), Leeway())
+    made.clock.advance(31)
+    answer = await router.ask_raw("responses/input_tokens", {"model": "m"})
+    assert answer is not None
+    async with answer:
+        assert made.asked == ["one k1 m"] * 4
+
+
 async def test_another_configuration_drops_nothing_that_passes() -> None:
     made = Upstreams()
     router = made.router(pair())

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import pytest
-from anthropic.types import MessageParam, ToolParam
 from pydantic import BaseModel
 from scripted import Scripted, scripted_relay
+from sdks import anthropic, anthropic_sdk
 
 from llmclients.codecs.base import CodecOptions
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, Usage
+
+if TYPE_CHECKING:
+    from anthropic.types import MessageParam, ToolParam
 
 HI: list[MessageParam] = [{"role": "user", "content": "Hi"}]
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -26,7 +28,7 @@ PNG_64 = base64.b64encode(PNG).decode()
 
 @pytest.fixture(scope="module")
 def _relay() -> Iterator[tuple[anthropic.Anthropic, Scripted]]:
-    with scripted_relay() as (url, script), sdk(url) as client:
+    with scripted_relay() as (url, script), anthropic_sdk(url) as client:
         yield client, script
 
 
@@ -40,10 +42,6 @@ def script(_relay: Any) -> Scripted:
     script: Scripted = _relay[1]
     script.__init__()  # type: ignore[misc]
     return script
-
-
-def sdk(url: str, prefix: str = "/anthropic", **arguments: Any) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=url + prefix, **({"api_key": "none", "max_retries": 0} | arguments))
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -181,7 +179,7 @@ def test_thinking_reaches_a_provider_that_has_it(
 def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_rejected() -> None:
     with (
         scripted_relay(frozenset({"max_tokens", "tools"}), CodecOptions, lenient=False) as (url, script),
-        sdk(url) as client,
+        anthropic_sdk(url) as client,
     ):
         ask: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": HI}
         for no_op in ({"thinking": {"type": "adaptive"}}, {"thinking": {"type": "disabled"}}):

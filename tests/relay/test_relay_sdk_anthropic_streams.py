@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import anthropic
 import pytest
 from scripted import Scripted, failing, scripted_relay
-from test_relay_sdk_anthropic import CALL, HI, SIGNED, WEATHER, sdk
+from sdks import anthropic, anthropic_sdk
+from test_relay_sdk_anthropic import CALL, HI, SIGNED, WEATHER
 
 from llmclients.transports.mock import Cut, Reply
 from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta, Usage
@@ -16,7 +16,7 @@ from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta, Usage
 
 @pytest.fixture(scope="module")
 def _relay() -> Iterator[tuple[anthropic.Anthropic, Scripted]]:
-    with scripted_relay() as (url, script), sdk(url) as client:
+    with scripted_relay() as (url, script), anthropic_sdk(url) as client:
         yield client, script
 
 
@@ -137,26 +137,27 @@ def test_an_answer_that_breaks_off_is_an_error(
             helper.get_final_message()
 
 
-STATUSES: list[tuple[int, type[anthropic.APIStatusError], str]] = [
-    (400, anthropic.BadRequestError, "invalid_request_error"),
-    (401, anthropic.AuthenticationError, "authentication_error"),
-    (403, anthropic.PermissionDeniedError, "permission_error"),
-    (404, anthropic.NotFoundError, "not_found_error"),
-    (409, anthropic.ConflictError, "invalid_request_error"),
-    (413, anthropic.RequestTooLargeError, "request_too_large"),
-    (422, anthropic.UnprocessableEntityError, "invalid_request_error"),
-    (429, anthropic.RateLimitError, "rate_limit_error"),
-    (500, anthropic.InternalServerError, "api_error"),
-    (503, anthropic.ServiceUnavailableError, "api_error"),
-    (529, anthropic.OverloadedError, "overloaded_error"),
+STATUSES: list[tuple[int, str, str]] = [
+    (400, "BadRequestError", "invalid_request_error"),
+    (401, "AuthenticationError", "authentication_error"),
+    (403, "PermissionDeniedError", "permission_error"),
+    (404, "NotFoundError", "not_found_error"),
+    (409, "ConflictError", "invalid_request_error"),
+    (413, "RequestTooLargeError", "request_too_large"),
+    (422, "UnprocessableEntityError", "invalid_request_error"),
+    (429, "RateLimitError", "rate_limit_error"),
+    (500, "InternalServerError", "api_error"),
+    (503, "ServiceUnavailableError", "api_error"),
+    (529, "OverloadedError", "overloaded_error"),
 ]
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("status", "class_", "error_type"), STATUSES)
+@pytest.mark.parametrize(("status", "name", "error_type"), STATUSES)
 def test_every_status_is_the_sdks_class(
-    client: anthropic.Anthropic, script: Scripted, status: int, class_: type[Exception], error_type: str, stream: bool
+    client: anthropic.Anthropic, script: Scripted, status: int, name: str, error_type: str, stream: bool
 ) -> None:
+    class_ = getattr(anthropic, name)
     headers = {"retry-after": "7", "request-id": "req_7"}
     script.answer = Reply(status, json={"error": {"message": "no"}}, headers=headers)
     with pytest.raises(class_) as caught:
@@ -181,16 +182,16 @@ def test_the_gate_takes_the_key_in_both_headers(key: dict[str, Any], monkeypatch
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     with scripted_relay(api_key="sesame") as (url, script):
         script.answer = ChatResponse(text="Hello", finish_reason="stop")
-        with sdk(url, **key) as client:
+        with anthropic_sdk(url, **key) as client:
             assert client.messages.create(model="m", max_tokens=9, messages=HI).content
-        with sdk(url, api_key="wrong") as client, pytest.raises(anthropic.AuthenticationError) as caught:
+        with anthropic_sdk(url, api_key="wrong") as client, pytest.raises(anthropic.AuthenticationError) as caught:
             client.messages.create(model="m", max_tokens=9, messages=HI)
         assert caught.value.body["error"]["type"] == "authentication_error"  # type: ignore[index]
 
 
 @pytest.mark.parametrize("prefix", ["", "/anthropic"])
 def test_models_have_this_wires_form_for_its_clients(prefix: str) -> None:
-    with scripted_relay() as (url, script), sdk(url, prefix) as client:
+    with scripted_relay() as (url, script), anthropic_sdk(url, prefix) as client:
         assert [(model.id, model.display_name, model.type) for model in client.models.list()] == [
             ("s-1", "s-1", "model"),
             ("s-2", "s-2", "model"),

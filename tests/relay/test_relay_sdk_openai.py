@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
 import pytest
-from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel
 from scripted import Scripted, scripted_relay
+from sdks import openai, openai_sdk
 
 from llmclients.codecs.base import CodecOptions
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, TokenLogprob, Usage
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
 HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -31,7 +33,7 @@ TOKENS = [TokenLogprob(token="Hé", logprob=-0.5, top=[TokenLogprob(token="\ufff
 
 @pytest.fixture(scope="module")
 def _relay() -> Iterator[tuple[openai.OpenAI, Scripted]]:
-    with scripted_relay() as (url, script), sdk(url) as client:
+    with scripted_relay() as (url, script), openai_sdk(url) as client:
         yield client, script
 
 
@@ -45,10 +47,6 @@ def script(_relay: Any) -> Scripted:
     script: Scripted = _relay[1]
     script.__init__()  # type: ignore[misc]
     return script
-
-
-def sdk(url: str, prefix: str = "/openai/v1", **arguments: Any) -> openai.OpenAI:
-    return openai.OpenAI(base_url=url + prefix, **({"api_key": "none", "max_retries": 0} | arguments))
 
 
 def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, script: Scripted) -> None:
@@ -162,7 +160,7 @@ def test_structured_output_is_asked_for_and_read(client: openai.OpenAI, script: 
 
 
 def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_rejected() -> None:
-    with scripted_relay(frozenset({"tools"}), CodecOptions) as (url, script), sdk(url) as client:
+    with scripted_relay(frozenset({"tools"}), CodecOptions) as (url, script), openai_sdk(url) as client:
         create: Any = client.chat.completions.create
         create(model="m", messages=HI, tools=[WEATHER], tool_choice="auto", parallel_tool_calls=True)
         create(model="m", messages=HI, tool_choice="none", parallel_tool_calls=False)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
 import pytest
-from openai.types.responses import FunctionToolParam
 from scripted import Scripted, scripted_relay
-from test_relay_sdk_openai import CALL, PNG_URL, SCHEMA, TOKENS, Answer, sdk
+from sdks import openai, openai_sdk
+from test_relay_sdk_openai import CALL, PNG_URL, SCHEMA, TOKENS, Answer
 
 from llmclients.codecs.base import CodecOptions
 from llmclients.types.response import ChatResponse, Chunk, Usage
+
+if TYPE_CHECKING:
+    from openai.types.responses import FunctionToolParam
 
 WEATHER: FunctionToolParam = {
     "type": "function",
@@ -26,7 +28,7 @@ TOOL = {name: value for name, value in WEATHER.items() if name != "type"}
 
 @pytest.fixture(scope="module")
 def _relay() -> Iterator[tuple[openai.OpenAI, Scripted]]:
-    with scripted_relay() as (url, script), sdk(url) as client:
+    with scripted_relay() as (url, script), openai_sdk(url) as client:
         yield client, script
 
 
@@ -151,7 +153,7 @@ def test_all_that_the_wire_has_reaches_the_provider(client: openai.OpenAI, scrip
 def test_what_asks_for_nothing_special_gives_way_and_the_rest_is_rejected() -> None:
     with (
         scripted_relay(frozenset({"tools"}), CodecOptions, lenient=False) as (url, script),
-        sdk(url) as client,
+        openai_sdk(url) as client,
     ):
         create: Any = client.responses.create
         create(model="m", input="Hi", tools=[WEATHER], tool_choice="auto", parallel_tool_calls=True)

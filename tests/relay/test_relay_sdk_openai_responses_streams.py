@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import openai
 import pytest
 from scripted import Scripted, failing, scripted_relay
-from test_relay_sdk_openai import CALL, TOKENS, sdk
+from sdks import openai, openai_sdk
+from test_relay_sdk_openai import CALL, TOKENS
 from test_relay_sdk_openai_responses import ENCRYPTED
 
 from llmclients.transports.mock import Cut
@@ -18,7 +18,7 @@ from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta, Usage
 
 @pytest.fixture(scope="module")
 def _relay() -> Iterator[tuple[openai.OpenAI, Scripted]]:
-    with scripted_relay() as (url, script), sdk(url) as client:
+    with scripted_relay() as (url, script), openai_sdk(url) as client:
         yield client, script
 
 

@@ -13,11 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from pagetools import events
 from relaytools import HI, SlowProvider, open_post, post, relay_over, send, upstream_client
 
 from llmclients import AsyncClient
+from llmclients.history import History, StoredError
 from llmclients.relay import RelayConfig, serve
+from llmclients.relay.reloading import Reloader
+from llmclients.relay.server import prepare
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
@@ -147,6 +152,44 @@ def test_sigterm_waits_for_answers_takes_no_more_and_says_so() -> None:
         with in_a_thread(script) as ready:
             serve(client, port=0, ready=ready)
         assert time.monotonic() - left[0] < 2
+
+
+def test_sigterm_waits_for_an_answer_of_the_page_that_nobody_looks_at() -> None:
+    with SlowProvider() as provider, History.in_memory() as kept:
+        turns: list[int] = []
+
+        def script(url: str) -> None:
+            with events(url, "ask", {"text": "Count."}) as found:
+                turns.append(next(found)["answer"]["id"])
+                provider.go()
+                next(found)
+            terminate()
+            until(lambda: send(url, "/readyz", method="GET").status == 503)
+            provider.go()
+            until(lambda: kept.turn(turns[0]).text == "w1 w2 ")
+            time.sleep(0.25)  # more than two looks at what is under way
+            assert send(url, "/readyz", method="GET").status == 503
+            terminate()
+
+        with in_a_thread(script) as ready:
+            serve(client_of(provider), port=0, page=kept, ready=ready)
+        stored = kept.turn(turns[0])
+        assert (stored.text, stored.error) == ("w1 w2 ", StoredError("Interrupted", "the relay was stopped"))
+
+
+@pytest.mark.parametrize("broken", ["[keys", "surprise = 1", "", "[server]\nhost = '127.0.0.1'"])
+async def test_a_file_that_is_broken_or_would_open_the_relay_to_others_changes_nothing(
+    broken: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text("default = 'yqcloud'\n[server]\napi_key = 'sesame'\n")
+    changes = {"host": "0.0.0.0"}  # as the command line says, and so it stays
+    app, config, context = prepare(RelayConfig.load(file), changes, None)
+    file.write_text(broken)
+    await Reloader(app, config, changes, None, context).reload()
+    assert "what was read before stays: relay.toml: " in caplog.text
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        assert (await client.get("/v1/models")).status_code == 401
 
 
 def test_sigterm_does_not_wait_beyond_its_deadline_and_a_second_one_not_at_all() -> None:

@@ -21,6 +21,7 @@ from llmclients.relay.codecs.ollama_reply import (
     LineEncoder,
     error_body,
     loaded_body,
+    loaded_models_body,
     model_body,
     models_body,
     reply_body,
@@ -30,7 +31,7 @@ from llmclients.relay.errors import Failure
 from llmclients.types.messages import Message
 from llmclients.types.response import ChatResponse
 
-__all__ = ["OllamaGenerateCodec", "OllamaServerCodec"]
+__all__ = ["OllamaGenerateCodec", "OllamaLoadedCodec", "OllamaServerCodec"]
 
 _OPTION_NAMES = {
     "temperature": "temperature",
@@ -142,6 +143,13 @@ class OllamaGenerateCodec(OllamaServerCodec):
             entry = {"role": "user", "content": prompt, "images": images}
             messages.append(parse_message({"role": "user", "content": _content(entry, "prompt")}, "prompt"))
         return self._call(payload, _options(payload), messages)
+
+
+class OllamaLoadedCodec(OllamaServerCodec):
+    """The list of the models that are loaded: here all, as no call of any of them has to wait for it."""
+
+    def encode_models(self, names: Iterable[str]) -> bytes:
+        return loaded_models_body(names)
 
 
 # --- options --------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ __all__ = [
     "LineEncoder",
     "error_body",
     "loaded_body",
+    "loaded_models_body",
     "model_body",
     "models_body",
     "reply_body",
@@ -41,6 +42,7 @@ _DONE_REASONS: dict[FinishReason | None, str] = {
 }
 _NOBODY = "1970-01-01T00:00:00Z"
 """When a model was changed, which is not known."""
+_NEVER = "9999-12-31T23:59:59Z"
 
 
 class AnswerLayout(NamedTuple):
@@ -92,6 +94,12 @@ def _details() -> dict[str, Any]:
 def models_body(names: Iterable[str]) -> bytes:
     """The list of models."""
     return encode_json({"models": [_model(name) for name in names]})
+
+
+def loaded_models_body(names: Iterable[str]) -> bytes:
+    """The list of models, all of them as loaded for good."""
+    loaded = {"size_vram": 0, "expires_at": _NEVER}
+    return encode_json({"models": [{**_model(name), **loaded} for name in names]})
 
 
 def model_body(name: str, abilities: Iterable[str]) -> bytes:

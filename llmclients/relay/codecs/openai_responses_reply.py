@@ -17,9 +17,10 @@ from typing import Any, TypeGuard
 
 from llmclients.relay.codecs.base import ReplyMeta
 from llmclients.relay.codecs.blocks import Block, BlockEncoder
+from llmclients.relay.codecs.custom_calls import CustomInput
 from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.codecs.openai_chat_reply import error_payload, token_bytes
-from llmclients.relay.codecs.openai_tools import call_item, custom_input
+from llmclients.relay.codecs.openai_tools import call_item
 from llmclients.relay.errors import Failure
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
@@ -185,6 +186,7 @@ class ResponseEncoder(BlockEncoder):
         super().__init__(meta)
         self._number = 0
         self._ids: set[str] = set()
+        self._custom: CustomInput | None = None  # of the last call, if it is a custom tool's
         self._upstream_item: dict[str, Any] | None = None
         self._encrypted_items: Iterator[dict[str, Any]] = iter(())  # of the provider's data, as far as it was read
         self._read_data: dict[str, Any] | None = None
@@ -201,6 +203,8 @@ class ResponseEncoder(BlockEncoder):
         item = call_item(_item(block, "in_progress"), self.meta.tools)
         data = self._event("response.output_item.added", output_index=block.index, item=item)
         if block.type == "call":
+            tool = self.meta.tools.get(block.name)
+            self._custom = CustomInput() if tool is not None and tool.is_custom else None
             return data
         if block.type == "reasoning":
             part = _summary("")
@@ -228,13 +232,10 @@ class ResponseEncoder(BlockEncoder):
                 # An item of its own: what sets it apart from the one before, where both are one text, has no use.
                 text = block.pieces[0] = text.removeprefix("\n\n")
             return self._block_event("response.reasoning_summary_text.delta", block, summary_index=0, delta=text)
-        if self._is_custom(block):  # its text is known when the arguments around it are whole
-            return b""
+        if self._custom is not None:
+            new = self._custom.feed(text)
+            return self._block_event("response.custom_tool_call_input.delta", block, delta=new) if new else b""
         return self._block_event("response.function_call_arguments.delta", block, delta=text)
-
-    def _is_custom(self, block: Block) -> bool:
-        tool = self.meta.tools.get(block.name)
-        return tool is not None and tool.is_custom
 
     def end(self, block: Block, *, cut: bool) -> bytes:
         data = b""
@@ -247,9 +248,10 @@ class ResponseEncoder(BlockEncoder):
             part = _summary(block.text)
             data += self._block_event("response.reasoning_summary_text.done", block, summary_index=0, text=block.text)
             data += self._block_event("response.reasoning_summary_part.done", block, summary_index=0, part=part)
-        elif self._is_custom(block):
-            text = custom_input(block.text)
-            data += self._block_event("response.custom_tool_call_input.delta", block, delta=text)
+        elif self._custom is not None:
+            text, rest = self._custom.rest(block.text)
+            if rest:
+                data += self._block_event("response.custom_tool_call_input.delta", block, delta=rest)
             data += self._block_event("response.custom_tool_call_input.done", block, input=text)
         else:
             if not block.pieces:  # a call without arguments

@@ -24,11 +24,11 @@ from llmclients.errors import InvalidRequestError, UnsupportedOptionError
 from llmclients.relay.codecs.base import WireTool
 from llmclients.relay.codecs.json_fields import check_known, get_objects
 
-__all__ = ["FunctionTools", "call_item", "custom_input", "function_name", "plain_item"]
+__all__ = ["INPUT", "FunctionTools", "call_item", "custom_input", "function_name", "plain_item"]
 
 _MAX_NAME = 64
 """The longest name of a function that every provider takes."""
-_INPUT = "input"
+INPUT = "input"
 """The one argument of a custom tool."""
 _DROPPED_TYPES = frozenset({"tool_search", "web_search"})
 """Tools of the wire's own server that its programs name in every request."""
@@ -94,8 +94,8 @@ class FunctionTools:
         text = {"type": "string", "description": _input_description(entry.get("format"), place)}
         parameters = {
             "type": "object",
-            "properties": {_INPUT: text},
-            "required": [_INPUT],
+            "properties": {INPUT: text},
+            "required": [INPUT],
             "additionalProperties": False,
         }
         function = {"type": "function", "name": known_as, "parameters": parameters}
@@ -148,7 +148,7 @@ def custom_input(arguments: str) -> str:
         fields = from_json(arguments or "{}", allow_partial="trailing-strings")
     except ValueError:
         return arguments
-    text = fields.get(_INPUT, "") if isinstance(fields, dict) else None
+    text = fields.get(INPUT, "") if isinstance(fields, dict) else None
     return text if isinstance(text, str) else arguments
 
 
@@ -181,5 +181,5 @@ def plain_item(item: Mapping[str, Any], where: str) -> dict[str, Any]:
     if type_ == "custom_tool_call":
         if not isinstance(item.get("input"), str):
             raise InvalidRequestError(f"{where}: the input of a custom tool's call is text", argument="input")
-        plain |= {"type": "function_call", "arguments": json.dumps({_INPUT: item["input"]}, ensure_ascii=False)}
+        plain |= {"type": "function_call", "arguments": json.dumps({INPUT: item["input"]}, ensure_ascii=False)}
     return plain

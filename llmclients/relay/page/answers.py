@@ -12,6 +12,9 @@
 #
 # A stop cancels `_read` alone, so that the end is stored like any other. If the loop ends first, the task is cancelled
 # itself, and stores its end without a thread.
+#
+# To the operator an answer is a call like any other: its `Charge` has taken the place of the request that asked, and is
+# ended when the task is.
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from llmclients.history import AnswerWriter, HistoryError, StoredTurn
 from llmclients.relay.codecs.base import RelayedCall
 from llmclients.relay.errors import Failure, RequestRejected
 from llmclients.relay.log_text import exception_text
+from llmclients.relay.page.charges import Charge
 from llmclients.relay.page.endpoint import encode_event
 from llmclients.relay.page.store import PageStore, turn_fields
 from llmclients.relay.routing import Router
@@ -51,9 +55,10 @@ class RunningAnswer:
         conversation: that of its conversation.
     """
 
-    def __init__(self, conversation: str, writer: AnswerWriter) -> None:
+    def __init__(self, conversation: str, writer: AnswerWriter, charge: Charge) -> None:
         self.turn, self.conversation = writer.turn, conversation
-        self._writer = writer
+        self._writer, self._charge = writer, charge
+        self._failure: Exception | None = None
         self._has_ended = False
         self._writing = threading.Lock()  # around the writer and `_has_ended`
         self._events: list[bytes] = []
@@ -104,6 +109,7 @@ class RunningAnswer:
             raise
         except Exception as error:  # noqa: BLE001 - the page is to know of it, and the log
             # It could not be stored, as when its conversation was deleted meanwhile.
+            self._failure = error
             if not isinstance(error, HistoryError):
                 _log.error("the page's answer failed: %s", exception_text(error))
             what = {"kind": type(error).__name__, "message": str(error)}
@@ -113,11 +119,25 @@ class RunningAnswer:
 
     async def _read(self, upstream: Upstream | Router, call: RelayedCall) -> ChatResponse:
         async with upstream.stream(call, Leeway(lenient=False)) as stream:  # somebody has chosen each option
-            async for chunk in stream:
-                self._chunks.append(chunk)
-                self._arrived.set()
+            try:
+                async for chunk in stream:
+                    self._charge.begins()
+                    self._chunks.append(chunk)
+                    self._arrived.set()
+            finally:  # also of one that broke off
+                self._charge.answered(stream.response)
         response: ChatResponse = stream.response
         return response
+
+    def end_charge(self) -> None:
+        """It has ended: say how."""
+        reading, error = self._reading, self._failure
+        if error is None and reading is not None and reading.done() and not reading.cancelled():
+            error = reading.exception()  # type: ignore[assignment]
+            outcome = "complete"
+        else:
+            outcome = self._stop_reason or "the relay was stopped"
+        self._charge.end("broken off" if error is not None else outcome, error)
 
     async def _store_pieces(self, store: PageStore) -> None:
         assert self._reading is not None
@@ -190,13 +210,17 @@ class Answers:
             message = f"{MAX_RUNNING} answers are being written: wait for one of them, or stop it"
             raise RequestRejected(Failure(429, message, code="too_many_answers", headers=(("retry-after", "5"),)))
 
-    def start(self, conversation: str, writer: AnswerWriter, call: RelayedCall) -> RunningAnswer:
+    def start(self, conversation: str, writer: AnswerWriter, call: RelayedCall, charge: Charge) -> RunningAnswer:
         """Begin to write an answer."""
-        answer = RunningAnswer(conversation, writer)
+        answer = RunningAnswer(conversation, writer, charge)
         task = asyncio.ensure_future(answer.write(self._upstream, call, self._store))
         self._running[answer.turn] = answer, task
-        task.add_done_callback(lambda _: self._running.pop(answer.turn, None))
+        task.add_done_callback(lambda _: self._ended(answer))
         return answer
+
+    def _ended(self, answer: RunningAnswer) -> None:
+        self._running.pop(answer.turn, None)
+        answer.end_charge()
 
     def find(self, turn: int) -> RunningAnswer | None:
         """The answer of this turn, if it runs."""

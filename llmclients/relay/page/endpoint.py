@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from llmclients.errors import InvalidRequestError
 from llmclients.history import ConversationNotFoundError, HistoryError
+from llmclients.relay.accounts import Accounts
 from llmclients.relay.asgi import ASGIExchange
 from llmclients.relay.codecs.base import ServerCodec
 from llmclients.relay.codecs.json_fields import decode_json
@@ -19,8 +20,10 @@ from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.codecs.openai_chat import OpenAIServerCodec
 from llmclients.relay.endpoints import Endpoint, Relay
 from llmclients.relay.errors import Failure, RequestRejected
+from llmclients.relay.operations import Operations
+from llmclients.relay.page.charges import Charge
 
-__all__ = ["Handler", "PageEndpoint", "PageRequest", "encode_event"]
+__all__ = ["Handler", "PageEndpoint", "PageRequest", "check_shown", "encode_event"]
 
 _SMALL_BODY = 64 * 1024
 _HEADERS = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
@@ -82,6 +85,22 @@ class PageRequest:
             raise InvalidRequestError(f"{name} must be text", argument=name)
         return value
 
+    def asks_for(self, model: str | None) -> None:
+        """The request is for this model. Raises RequestRejected: its key may not ask for it."""
+        self._exchange.record.model = model or ""
+        if self._exchange.account is not None:
+            self._exchange.account.check_model(model)
+
+    def hand_on(self, operations: Operations, input_tokens: int) -> Charge:
+        """What an answer is charged to, that goes on without the request.
+
+        Args:
+            input_tokens: an estimate of what is asked, for where the provider counts nothing.
+        """
+        record, account = self._exchange.hand_on()
+        record.body_bytes = 4 * input_tokens
+        return Charge(operations, record, account)
+
     async def reply(self, payload: Any) -> None:
         """Reply with JSON."""
         await self.reply_with("application/json", await asyncio.to_thread(encode_json, payload))  # it may be megabytes
@@ -132,6 +151,7 @@ class _OneRequest(Endpoint):
         self._scope = scope
 
     async def _reply(self, exchange: ASGIExchange, codec: ServerCodec, body: bytes) -> None:
+        check_shown(self._relay.accounts)
         _check_same_origin(exchange.headers)
         data: Mapping[str, Any] = {}
         if exchange.method == "POST":
@@ -142,6 +162,15 @@ class _OneRequest(Endpoint):
             raise RequestRejected(Failure(404, str(error))) from None
         except HistoryError as error:
             raise RequestRejected(Failure(500, str(error), code="history_error")) from None
+
+
+def check_shown(accounts: Accounts) -> None:
+    """Reject all that is the page's where clients have keys of their own, as they may since the relay has begun.
+
+    The history is one: each of them would read the others' conversations.
+    """
+    if accounts.has_own_keys:
+        raise RequestRejected(Failure(404, "there is no page where clients have keys of their own"))
 
 
 def _check_same_origin(headers: Mapping[str, str]) -> None:

@@ -7,16 +7,19 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any, Literal
 
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from llmclients.errors import InvalidRequestError
 from llmclients.history import History
+from llmclients.relay.codecs.estimate import estimated_tokens
 from llmclients.relay.endpoints import Relay
 from llmclients.relay.errors import Failure, RequestRejected
 from llmclients.relay.page.answers import Answers, RunningAnswer
 from llmclients.relay.page.asking import Begun, Question, begin, read_question
 from llmclients.relay.page.document import document
-from llmclients.relay.page.endpoint import Handler, PageEndpoint, PageRequest, encode_event
+from llmclients.relay.page.endpoint import Handler, PageEndpoint, PageRequest, check_shown, encode_event
 from llmclients.relay.page.store import PageStore, turn_fields
 from llmclients.relay.upstream import Leeway
 
@@ -47,7 +50,7 @@ class Page:
 
     def routes(self) -> Iterator[Route]:
         """All of its addresses."""
-        yield Route("/", document, methods=["GET"])
+        yield Route("/", self._document, methods=["GET"])
         for method, path, handler in (
             ("GET", "about", self._about),
             ("GET", "models", self._models),
@@ -72,6 +75,13 @@ class Page:
 
     def _route(self, method: str, path: str, handler: Handler) -> Route:
         return Route(f"/page/{path}", PageEndpoint(self._relay, handler), methods=[method])
+
+    async def _document(self, request: Request) -> Response:
+        try:
+            check_shown(self._relay.accounts)
+        except RequestRejected as error:
+            return PlainTextResponse(f"{error.failure.message}\n", error.failure.status)
+        return await document(request)
 
     # --- what the relay has -------------------------------------------------------------------------------------------
 
@@ -165,17 +175,28 @@ class Page:
 
     async def _ask(self, request: PageRequest) -> None:
         asked = await self._store.use(read_question, request.data)  # it may have images
+        request.asks_for(asked.model)
         self._answers.check_room()
         # Nothing is sent yet; what cannot be is an error before anything is written down.
         probe = asked.probe()
         await self._store.use(self._relay.upstream.for_model(probe.model).stream, probe, Leeway(lenient=False))
-        # Not cancelled half-way if the client leaves: what is written down is answered.
-        begun, answer = await asyncio.shield(asyncio.ensure_future(self._begin(asked)))
+        # Not cancelled half-way if the client leaves: what is written down is answered; until then, the request lasts.
+        beginning = asyncio.ensure_future(self._begin(asked, request))
+        try:
+            begun, answer = await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            await asyncio.gather(beginning, return_exceptions=True)
+            raise
         await request.stream(_events(begun, answer))
 
-    async def _begin(self, asked: Question) -> tuple[Begun, RunningAnswer]:
-        begun = await self._store.use(lambda: begin(self._store.history, asked))
-        return begun, self._answers.start(begun.conversation.id, begun.writer, begun.call)
+    async def _begin(self, asked: Question, request: PageRequest) -> tuple[Begun, RunningAnswer]:
+        def write_down() -> tuple[Begun, int]:
+            begun = begin(self._store.history, asked)
+            return begun, estimated_tokens(begun.call)
+
+        begun, input_tokens = await self._store.use(write_down)
+        charge = request.hand_on(self._relay.operations, input_tokens)
+        return begun, self._answers.start(begun.conversation.id, begun.writer, begun.call, charge)
 
     async def _follow(self, request: PageRequest) -> None:
         await request.stream(self._running(request).follow())
