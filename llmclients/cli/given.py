@@ -142,7 +142,10 @@ def load_tool(reference: str) -> Tool:
     """
     from llmclients.types.tools import Tool
 
-    return Tool.coerce(_load(reference, "--tool"))
+    tool = Tool.coerce(_load(reference, "--tool"))
+    if tool.function is None:
+        raise ConfigurationError(f"--tool: {reference} is no function: nothing can be called")
+    return tool
 
 
 def load_schema(reference: str) -> Any:

@@ -32,7 +32,8 @@ from llmclients.cli import prompting
 
 if TYPE_CHECKING:
     from llmclients.cli.markdown.styles import Styles
-    from llmclients.cli.talk import Answer, Talk, View
+    from llmclients.cli.talk import Talk
+    from llmclients.cli.turns import Answer, View
     from llmclients.history import StoredTurn
     from llmclients.types.content import Part
 
@@ -88,10 +89,11 @@ class Session:
         gc.enable()
 
     def _make_talk(self) -> Talk:
-        from llmclients.cli.opening import continued, open_history, setup_of
+        from llmclients.cli.opening import continued, open_history, set_up_log, setup_of
         from llmclients.cli.talk import Talk
 
         arguments = self.arguments
+        set_up_log(is_debug=arguments.debug)
         history = open_history(is_on=arguments.history, is_needed=arguments.continued is not None)
         try:
             conversation = continued(history, arguments.continued)
