@@ -41,8 +41,18 @@ class Setup:
         return f"{self.provider}/{self.model}" if self.model else self.provider
 
     def client(self) -> Client:
-        """A client for it."""
-        return Client(self.provider, model=self.model, base_url=self.base_url, timeout=self.timeout)
+        """A client for it.
+
+        Raises:
+            ConfigurationError: there is none, or it cannot take one of the options.
+        """
+        return Client(
+            self.provider,
+            model=self.model,
+            base_url=self.base_url,
+            timeout=self.timeout,
+            defaults=dict(self.options) or None,
+        )
 
 
 class Talk:
@@ -116,7 +126,7 @@ class Talk:
             return turns.read(client, messages, options) if stream else turns.wait(client, messages, options)
 
     def _options(self) -> dict[str, Any]:
-        options: dict[str, Any] = dict(self.setup.options)
+        options: dict[str, Any] = {}
         if self.setup.tools:
             options["tools"] = list(self.setup.tools)
         if self.setup.schema is not None:
