@@ -39,6 +39,7 @@ def make_parser() -> CommandParser:
     _add(commands, "demo", "every provider's wire format, answered by the local model", "commands:demo")
     completion = _add(commands, "completion", "the completions of a shell, to be evaluated by it", "completion:show")
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+    parser.commands = commands.choices
     return parser
 
 

@@ -13,7 +13,8 @@ from llmclients.cli.tty import quiet_terminal
 from llmclients.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from llmclients.cli.talk import Answer, Talk, View
+    from llmclients.cli.talk import Talk
+    from llmclients.cli.turns import Answer, View
 
 __all__ = ["run"]
 
@@ -50,8 +51,9 @@ def _nothing_to_ask(name: str | None) -> str:
 
 
 def _ask_once(arguments: argparse.Namespace, provider: str | None, content: Any) -> int:
-    from llmclients.cli.opening import continued, open_history, setup_of
+    from llmclients.cli.opening import continued, open_history, set_up_log, setup_of
 
+    set_up_log(is_debug=arguments.debug)
     history = open_history(is_on=arguments.history, is_needed=arguments.continued is not None)
     with history:
         conversation = continued(history, arguments.continued)

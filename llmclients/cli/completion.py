@@ -27,9 +27,15 @@ def complete(parser: argparse.ArgumentParser) -> None:
     argcomplete.autocomplete(parser)
 
 
-def first_text(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
-    """The first word of a question, which may name a provider; of the others nothing is known."""
-    return [] if parsed_args.texts or parsed_args.provider else providers_and_models(prefix)
+def first_text(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str] | dict[str, str]:
+    """The first word of a question, which may name a provider, or behind `--continue` a conversation; of the others
+    nothing is known.
+    """
+    if parsed_args.texts:
+        return []
+    if parsed_args.continued == "":  # which may be without an id, so argcomplete takes what follows for the question
+        return conversations(prefix)
+    return [] if parsed_args.provider else providers_and_models(prefix)
 
 
 def providers_and_models(prefix: str, **others: Any) -> list[str]:
@@ -37,9 +43,13 @@ def providers_and_models(prefix: str, **others: Any) -> list[str]:
     provider, slash, _ = prefix.partition("/")
     if slash:
         return [f"{provider}/{name}" for name in models_of(provider)]
-    from llmclients.providers.registry import provider_names
+    from importlib.metadata import entry_points
 
-    return provider_names()
+    from llmclients.providers.names import ENTRY_POINT_GROUP, ProviderName
+
+    # The registry's names, without what each provider is: somebody waits who has pressed a key.
+    brought = (entry.name.lower() for entry in entry_points(group=ENTRY_POINT_GROUP))
+    return sorted({*ProviderName.__args__, *brought})  # type: ignore[attr-defined]
 
 
 def models(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:

@@ -72,7 +72,7 @@ def checks(arguments: argparse.Namespace) -> Iterator[Check]:
         check = _tried("models", lambda: _models(client, settings, found))
         yield check
         if arguments.chat:
-            yield _tried("chat", lambda: _chat(client, settings, found))
+            yield _asked(client, settings, found)
 
 
 def _way(settings: ClientSettings) -> Iterator[Check]:
@@ -174,10 +174,16 @@ def _models(client: Client, settings: ClientSettings, found: list[str]) -> str:
     return f"{len(found)}{there}"
 
 
-def _chat(client: Client, settings: ClientSettings, found: list[str]) -> str:
-    model = settings.model or settings.provider.default_model or (found[0] if found and not settings.base_url else None)
+def _asked(client: Client, settings: ClientSettings, found: list[str]) -> Check:
+    """One chat: with the model that was named, the provider's default, or the only one that there is."""
+    model = settings.model or settings.provider.default_model or (found[0] if len(found) == 1 else None)
     if model is None and settings.base_url is not None:
-        raise ConfigurationError(f"{settings.provider.name} needs a model to chat with: give --model")
+        name = settings.provider.name
+        return Check("chat", None, f"no model is named: llmclients doctor {name}/{found[0] if found else 'MODEL'}")
+    return _tried("chat", lambda: _chat(client, model))
+
+
+def _chat(client: Client, model: str | None) -> str:
     response = client.chat(_QUESTION, model=model)
     answer = " ".join(response.text.split())
     return f"{response.model} says {answer[:40] + '…' if len(answer) > 40 else answer!r}"

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["attachment", "content_of", "is_provider", "load_schema", "load_tool", "question", "split_provider"]
 
 
+_SIMILAR = 0.82
+"""How much a word has in common with the provider's name that it may be meant to be: `openia`, and not `open`."""
+
+
 def split_provider(texts: Sequence[str], provider: str | None) -> tuple[str | None, list[str]]:
     """Who is asked, if the words name somebody, and the words that are left.
 
@@ -59,7 +63,7 @@ def _nearly(text: str) -> str | None:
     from llmclients.providers.registry import provider_names
 
     name, slash, model = text.partition("/")
-    found = difflib.get_close_matches(name, provider_names(), 1, 0.85) if name.islower() and len(name) > 3 else []
+    found = difflib.get_close_matches(name, provider_names(), 1, _SIMILAR) if name.islower() and len(name) > 3 else []
     return f"{found[0]}{slash}{model}" if found else None
 
 
@@ -134,15 +138,21 @@ def attachment(name: str) -> Part:
     return FilePart(path) if text is None else TextPart(text=f"{path.name}:\n\n{text}")
 
 
-def load_tool(reference: str) -> Tool:
+def load_tool(reference: str, flag: str = "--tool") -> Tool:
     """The tool of `MODULE:FUNCTION`.
+
+    Args:
+        flag: what it was given to, for the error.
 
     Raises:
         ConfigurationError: there is no such function, or it is no tool.
     """
     from llmclients.types.tools import Tool
 
-    return Tool.coerce(_load(reference, "--tool"))
+    tool = Tool.coerce(_load(reference, flag))
+    if tool.function is None:
+        raise ConfigurationError(f"{flag}: {reference} is no function: nothing can be called")
+    return tool
 
 
 def load_schema(reference: str) -> Any:

@@ -19,7 +19,10 @@ __all__ = ["list_keys", "remove_key", "set_key"]
 def set_key(arguments: argparse.Namespace) -> int:
     """Ask for a key, or read it from standard input, and keep it."""
     provider = _with_key(arguments.provider)
-    key = resolve_key(provider, _asked(provider))
+    given = _asked(provider)
+    if not given.strip():
+        raise ConfigurationError("no key was given: nothing is kept")
+    key = resolve_key(provider, given)
     assert key is not None
     variable = provider.key_variables[0]
     place = keep_key(variable, key, "file" if arguments.file else None)
@@ -74,4 +77,8 @@ def _asked(provider: Provider) -> str:
         return sys.stdin.readline()
     from getpass import getpass
 
-    return getpass(f"The key of {provider.name} (it is not shown): ")
+    try:
+        return getpass(f"The key of {provider.name} (it is not shown): ")
+    except (KeyboardInterrupt, EOFError):
+        print(file=sys.stderr)  # what the shell writes next begins a line
+        raise KeyboardInterrupt from None

@@ -1,4 +1,4 @@
-"""The commands `providers` and `models`: lists, fitted to the terminal's width, or JSON for programs."""
+"""The commands `providers` and `models`: lists that fit the terminal's width, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from llmclients.cli.markdown.tables import shrunk
 from llmclients.config.credentials import key_origin
 from llmclients.providers.provider import Provider
 from llmclients.providers.registry import find_provider, provider_names
@@ -18,6 +19,8 @@ __all__ = ["models", "providers", "table"]
 _HEADS = ("PROVIDER", "MODEL", "KEY", "SERVICE", "NOTES")
 _SERVICES = {True: "working", False: "gone", None: "unknown"}
 _NARROWEST = 10
+_LONGEST_WORD = 26
+"""Longer ones, such as addresses, may be broken."""
 
 
 def models(arguments: argparse.Namespace) -> int:
@@ -47,8 +50,12 @@ def providers(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([_as_dict(provider) for provider in found], ensure_ascii=False))
         return 0
-    for line in table(_HEADS, [_row(provider) for provider in found], _room()):
-        print(line)
+    rows, room = [_row(provider) for provider in found], _room()
+    lines = table(_HEADS, rows, room)
+    if lines is None:
+        assert room is not None
+        lines = [line for row in rows for line in _entry(row, room)]
+    print("\n".join(lines))
     return 0
 
 
@@ -74,18 +81,36 @@ def _row(provider: Provider) -> tuple[str, ...]:
     return names, provider.default_model or "yours to name", key, _SERVICES[provider.working], provider.notes
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], room: int | None) -> list[str]:
-    """Lines of a table that has columns as wide as they need, or fits into `room` columns: then cells are wrapped."""
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    while room is not None and sum(widths) + 2 * len(widths) - 2 > room and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], room: int | None) -> list[str] | None:
+    """Lines of a table that has columns as wide as they need, or fits into `room` columns: then cells are wrapped.
+
+    None, if it would have to break words for that.
+    """
+    columns = [*zip(heads, *rows, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    if room is not None:
+        least = [min(max(len(word) for cell in column for word in cell.split()), _LONGEST_WORD) for column in columns]
+        widths = shrunk(widths, least, room - 2 * len(widths) + 2)
+        if sum(widths) + 2 * len(widths) - 2 > room:
+            return None
     lines = []
     for row in (heads, *rows):
-        cells = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+        cells = [_wrapped(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
         for number in range(max(map(len, cells))):
             parts = (cell[number] if number < len(cell) else "" for cell in cells)
             lines.append("  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip())
     return lines
+
+
+def _entry(row: tuple[str, ...], room: int) -> list[str]:
+    """A row where there is no room for a table: the name and its notes, and below them the rest."""
+    name, model, key, service, notes = row
+    rest = ", ".join(f"{head.lower()} {cell}" for head, cell in (("key", key), ("model", model), ("service", service)))
+    return [*_wrapped(f"{name}: {notes}", room), *_wrapped(f"    {rest}", room, subsequent_indent="    ")]
+
+
+def _wrapped(text: str, width: int, **options: str) -> list[str]:
+    return textwrap.wrap(text, max(width, _NARROWEST), break_on_hyphens=False, **options)  # type: ignore[arg-type]
 
 
 def _room() -> int | None:

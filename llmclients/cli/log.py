@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["delete", "export", "print_id", "print_path", "search", "show", "show_list"]
 
 _HEADS = ("ID", "LAST", "TURNS", "FROM", "MODEL", "TITLE")
+_FIRST_DROPPED = ("FROM", "TURNS", "MODEL", "LAST")
+_TITLE = 24
+"""How many columns a title needs for its reader to know it."""
+
+_GAP = "  "
 
 
 def show_list(limit: int, *, as_json: bool) -> int:
@@ -30,12 +35,8 @@ def show_list(limit: int, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([one.to_dict() for one in found], ensure_ascii=False))
         return 0
-    rows = [_HEADS, *map(_row, found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for row in rows if found else ():
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        print(line if room is None or len(line) <= room else line[: room - 1] + "…")
+    for line in _lines([_HEADS, *map(_row, found)]) if found else ():
+        print(line)
     if not found:
         print(f"llmclients: {_none_yet()}", file=sys.stderr)
     return 0
@@ -46,6 +47,27 @@ def _row(conversation: StoredConversation) -> tuple[str, ...]:
     title = printable(conversation.title or "").replace("\n", " ")
     last = _when(conversation.updated)
     return conversation.id, last, str(conversation.length), conversation.source, printable(model), title
+
+
+def _lines(rows: list[tuple[str, ...]]) -> list[str]:
+    """The rows of a table; of a narrow terminal's, without the columns that leave the titles no room."""
+    from llmclients.cli.markdown.cells import columns, cut
+
+    kept = [*range(len(_HEADS))]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    *_, titles = kept
+    if room is not None:
+        for dropped in map(_HEADS.index, _FIRST_DROPPED):
+            taken = sum(widths[column] + len(_GAP) for column in kept[:-1])
+            if room - taken >= min(widths[titles], _TITLE):
+                break
+            kept.remove(dropped)
+    lines = []
+    for row in rows:
+        line = _GAP.join(row[column] + " " * (widths[column] - columns(row[column])) for column in kept).rstrip()
+        lines.append(line if room is None or columns(line) <= room else cut(line, room - 1)[0] + "…")
+    return lines
 
 
 def show(identifier: str | None, *, as_json: bool) -> int:

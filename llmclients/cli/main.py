@@ -27,18 +27,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from llmclients.cli.arguments import make_parser
 
+    _open_missing_streams()
     given = list(sys.argv[1:] if argv is None else argv)
     if not given and _is_terminal():
         given = ["chat"]
     try:
         parser = make_parser()
         _complete(parser)
+        if given and not given[0].startswith("-"):
+            parser.check_command(given[0])
         arguments = parser.parse_args(given)
     except SystemExit as end:  # argparse has printed its message
         return end.code if isinstance(end.code, int) else 2
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an answer may have characters that the terminal has not
     return _guarded(arguments)
+
+
+def _open_missing_streams() -> None:
+    """Where a standard stream is closed (`>&-`), nothing is read or written, and no other file gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the program ends
 
 
 def _guarded(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 
 from llmclients.cli.given import load_schema, load_tool
@@ -10,7 +11,7 @@ from llmclients.cli.talk import Setup
 from llmclients.errors import ConfigurationError
 from llmclients.history import ConversationNotFoundError, History, HistoryError, StoredConversation, history_path
 
-__all__ = ["continued", "open_history", "setup_of"]
+__all__ = ["continued", "open_history", "set_up_log", "setup_of"]
 
 
 def open_history(*, is_on: bool, is_needed: bool = False) -> History:
@@ -34,6 +35,25 @@ def open_history(*, is_on: bool, is_needed: bool = False) -> History:
             raise
         print(f"llmclients: warning: nothing of this is kept: {error}", file=sys.stderr)
         return History.in_memory()
+
+
+def set_up_log(*, is_debug: bool) -> None:
+    """What the library logs, such as where a tool has failed, is for who debugs: on stderr, with its tracebacks.
+
+    The others are told in the terminal's own way; without a handler, Python would print warnings besides.
+    """
+    log = logging.getLogger("llmclients")
+    if is_debug:
+        log.setLevel(logging.DEBUG)
+    if not log.handlers:
+        log.addHandler(_OnStderr() if is_debug else logging.NullHandler())
+
+
+class _OnStderr(logging.Handler):
+    """Prints on what is stderr at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr)
 
 
 def continued(history: History, identifier: str | None) -> StoredConversation | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,9 @@ class CommandParser(argparse.ArgumentParser):
     argparse has `parse_known_intermixed_args` for that, but runs a command's parser by its `parse_known_args`. Here the
     second calls the first, which then calls the second twice: once for the options, once for the rest.
     """
+
+    commands: Collection[str] = ()
+    """The names of the commands that it has."""
 
     _is_inside = False
 
@@ -58,6 +62,16 @@ class CommandParser(argparse.ArgumentParser):
     def add_argument(self, *args: Any, **options: Any) -> argparse.Action:
         """Add an argument, which a shell completes as the others of its name."""
         return completed(super().add_argument(*args, **options))
+
+    def check_command(self, name: str) -> None:
+        """End the program if there is no such command, with what may be meant."""
+        import difflib
+
+        commands: list[str] = [*self.commands]
+        if name not in commands:
+            similar = difflib.get_close_matches(name, commands, 1)
+            likely = f" (did you mean {similar[0]}?)" if similar and " " not in name else ""
+            self.error(f"there is no command {name!r}{likely}; to ask a model: llmclients chat TEXT")
 
     def _hint(self, unknown: str) -> str:
         import difflib

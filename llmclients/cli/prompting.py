@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
+from prompt_toolkit.filters import is_searching
 from prompt_toolkit.history import History, ThreadedHistory
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.layout.processors import TabsProcessor
 
 if TYPE_CHECKING:
     from llmclients.cli.talk import Talk
@@ -79,14 +81,46 @@ class _Commands(Completer):
         if not blank:
             for name, help_text in COMMANDS.items():
                 if name.startswith(command):
-                    yield Completion(name, -len(command), display_meta=help_text)
-        elif command in ("/attach", "/save", "/load"):
-            last = argument.rpartition(" ")[2]
-            yield from self._paths.get_completions(Document(last), complete_event)
+                    yield Completion(f"{name} " if ": " in help_text else name, -len(command), name, help_text)
+        elif command == "/attach":
+            yield from self._names_of_files(argument, complete_event)
+        elif command in ("/save", "/load"):  # one name, with blanks or without
+            yield from self._paths.get_completions(Document(argument), complete_event)
         elif command in ("/provider", "/again", "/model"):
             for name in _names(command, argument):
                 if name.startswith(argument):
                     yield Completion(name, -len(argument))
+
+    def _names_of_files(self, argument: str, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """How the last of several names may go on: with quotes around it where it needs them."""
+        start, begun = _last_name(argument)
+        for found in self._paths.get_completions(Document(begun), complete_event):
+            yield Completion(_quoted(begun + found.text), start - len(argument), found.display)
+
+
+def _last_name(text: str) -> tuple[int, str]:
+    """Where the last of several names begins, and the name so far, without quotes: as `shlex.split` reads it."""
+    start, name, quote, is_escaped = 0, "", "", False
+    for place, character in enumerate(text):
+        if is_escaped:
+            is_escaped, name = False, name + character
+        elif character == quote:
+            quote = ""
+        elif character == "\\" and quote != "'":
+            is_escaped = True
+        elif not quote and character in "'\"":
+            quote = character
+        elif not quote and character.isspace():
+            start, name = place + 1, ""
+        else:
+            name += character
+    return start, name
+
+
+def _quoted(name: str) -> str:
+    if not any(character.isspace() or character in "'\"\\" for character in name):
+        return name
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _names(command: str, argument: str) -> list[str]:
@@ -108,6 +142,7 @@ def make_prompt(loaded: Future[Talk]) -> PromptSession[str]:
         enable_open_in_editor=True,
         tempfile_suffix=".md",
         reserve_space_for_menu=5,
+        input_processors=[TabsProcessor(tabstop=4, char1=" ", char2=" ")],
     )
 
 
@@ -144,7 +179,7 @@ def _end(app: Any) -> None:
 def _key_bindings() -> KeyBindings:
     bindings = KeyBindings()
 
-    @bindings.add("enter")
+    @bindings.add("enter", filter=~is_searching)
     def _(event: Any) -> None:
         """Send; or, behind a backslash, begin a line."""
         buffer = event.current_buffer
@@ -154,7 +189,7 @@ def _key_bindings() -> KeyBindings:
         else:
             buffer.validate_and_handle()
 
-    @bindings.add("escape", "enter")
+    @bindings.add("escape", "enter", filter=~is_searching)
     def _(event: Any) -> None:
         """Begin a line."""
         event.current_buffer.insert_text("\n")

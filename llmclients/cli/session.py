@@ -32,11 +32,12 @@ from llmclients.cli import prompting
 
 if TYPE_CHECKING:
     from llmclients.cli.markdown.styles import Styles
-    from llmclients.cli.talk import Answer, Talk, View
+    from llmclients.cli.talk import Talk
+    from llmclients.cli.turns import Answer, View
     from llmclients.history import StoredTurn
     from llmclients.types.content import Part
 
-__all__ = ["Session", "run_session"]
+__all__ = ["Session", "run_session", "wrapped"]
 
 _HELLO = "Alt-Enter begins a line, Ctrl-C ends an answer, Ctrl-D the session; /help."
 
@@ -56,7 +57,7 @@ class Session:
     """A prompt, and the conversation that it is for.
 
     Attributes:
-        files: what the next question has besides its text.
+        files: what the next question has besides its text, by name.
         edited: the question that the next one takes the place of.
         default: what the next prompt begins with.
         is_over: whether the user has enough.
@@ -64,7 +65,7 @@ class Session:
 
     def __init__(self, arguments: argparse.Namespace, provider: str | None) -> None:
         self.arguments = arguments
-        self.files: list[Part] = []
+        self.files: dict[str, Part] = {}
         self.edited: StoredTurn | None = None
         self.default = ""
         self.is_over = False
@@ -88,10 +89,11 @@ class Session:
         gc.enable()
 
     def _make_talk(self) -> Talk:
-        from llmclients.cli.opening import continued, open_history, setup_of
+        from llmclients.cli.opening import continued, open_history, set_up_log, setup_of
         from llmclients.cli.talk import Talk
 
         arguments = self.arguments
+        set_up_log(is_debug=arguments.debug)
         history = open_history(is_on=arguments.history, is_needed=arguments.continued is not None)
         try:
             conversation = continued(history, arguments.continued)
@@ -100,7 +102,7 @@ class Session:
             talk.client()
             from llmclients.cli.given import attachment
 
-            self.files += map(attachment, arguments.attach)
+            self.files |= {name: attachment(name) for name in arguments.attach}
         except BaseException:
             history.close()
             raise
@@ -155,7 +157,7 @@ class Session:
             return text
         except KeyboardInterrupt:
             if self.edited is not None or self.files:
-                self.edited, self.files = None, []
+                self.edited, self.files = None, {}
                 print("(Nothing is edited or attached any more.)")
             return None
         except EOFError:
@@ -173,10 +175,10 @@ class Session:
             if text.startswith("/"):
                 slash.run(self, text)
                 return
-            content = [*self.files, *_text_parts(text)] if self.files else text
+            content = [*self.files.values(), *_text_parts(text)] if self.files else text
             parent = AT_LEAF if self.edited is None else self.edited.parent
             question = talk.ask(content, parent=parent)
-            self.edited, self.files = None, []
+            self.edited, self.files = None, {}
             self.answer(question)
         except KeyboardInterrupt:
             self.say("stopped", is_error=True)
@@ -213,7 +215,7 @@ class Session:
         from llmclients.cli.log import printable
 
         look = self.styles.error if is_error else self.styles.faint
-        lines = textwrap.wrap(printable(text), shutil.get_terminal_size().columns)
+        lines = wrapped(printable(text), shutil.get_terminal_size().columns)
         print("\n".join(self.styles.painted(line, look) for line in lines) + "\n")
 
     def show_error(self, error: LLMClientError) -> None:
@@ -260,6 +262,20 @@ class Session:
             talk = self._loaded.result()
             talk.close()
             talk.history.close()
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The text in lines; what stands between two middle dots stays together where it can."""
+    if " · " not in text:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+    lines = [""]
+    for part in text.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if lines[-1] and len(longer) > width:
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return [row for line in lines for row in textwrap.wrap(line, width)]
 
 
 def _text_parts(text: str) -> list[Any]:

@@ -27,8 +27,12 @@ def run(session: Session, text: str) -> None:
     name, _, argument = text.strip().partition(" ")
     command = _RUN.get(name)
     if command is None:
+        import difflib
+
+        similar = difflib.get_close_matches(name, _RUN, 1)
+        likely = f"did you mean {similar[0]}?" if similar else "/help lists them;"
         raise ConfigurationError(
-            f"there is no command {name}: /help lists them; a question that begins with a slash has a blank before it"
+            f"there is no command {name}: {likely} A question that begins with a slash has a blank before it"
         )
     command(session, argument.strip())
 
@@ -49,13 +53,15 @@ def _provider(session: Session, name: str) -> None:
     from llmclients.providers.registry import find_provider, provider_names
 
     if not name:
-        found = map(find_provider, provider_names())
-        usable = [one.name for one in found if not one.key_required or key_origin(one)]
+        known = map(find_provider, provider_names())
+        usable = [one.name for one in known if not one.key_required or key_origin(one)]
         session.say(f"{session.talk.setup.label}; without a key, or with one that is set: {', '.join(usable)}")
         return
     provider, _, model = name.partition("/")
-    session.talk.change(provider=find_provider(provider).name, model=model or None, base_url=None)
-    session.say(f"now with {session.talk.setup.label}")
+    found = find_provider(provider)
+    session.talk.change(provider=found.name, model=model or None, base_url=None)
+    needs = "" if model or found.default_model else f": it needs a model, /model NAME (llmclients models {found.name})"
+    session.say(f"now with {session.talk.setup.label}{needs}")
 
 
 def _system(session: Session, text: str) -> None:
@@ -87,10 +93,11 @@ def _attach(session: Session, names: str) -> None:
     from llmclients.cli.given import attachment
 
     try:
-        session.files += [attachment(name) for name in shlex.split(names)]
+        session.files |= {name: attachment(name) for name in shlex.split(names)}
     except ValueError as error:  # a quote without its other half
         raise ConfigurationError(f"/attach: {error}") from None
-    session.say(f"the next question has {len(session.files)} attached: {', '.join(map(repr, session.files)) or 'none'}")
+    attached = ", ".join(session.files)
+    session.say(f"attached to the next question: {attached} (Ctrl-C takes it back)" if attached else "attached: none")
 
 
 def _tool(session: Session, reference: str) -> None:
@@ -101,7 +108,7 @@ def _tool(session: Session, reference: str) -> None:
     if reference == "-":
         tools = []
     elif reference:
-        tools.append(load_tool(reference))
+        tools.append(load_tool(reference, "/tool"))
     if reference:
         talk.change(tools=tools)
     session.say(f"tools: {', '.join(tool.name for tool in tools) or 'none'}")
@@ -142,7 +149,9 @@ def _branch(session: Session, number: str) -> None:
             text = " ".join(printable(turn.text).split())
             by = f" ({turn.model or turn.provider})" if turn.role == "assistant" else ""
             print(f"{'*' if turn.id in shown else ' '} {turn.id:>5}  {'  ' * turn.number}{turn.role}{by}: {text[:60]}")
-    if not any(len(turn.siblings) > 1 for turn in turns):
+    if any(len(turn.siblings) > 1 for turn in turns):
+        print()
+    else:
         session.say("there is one branch: /retry, /edit and /again make others")
 
 
@@ -173,6 +182,7 @@ def _load(session: Session, name: str) -> None:
     if not name:
         for conversation in talk.history.conversations(10):
             print(f"{conversation.id}  {printable(conversation.title or 'Untitled')}")
+        print()
         return
     _go_on(session, load(talk.history, name))
     session.show_last()
@@ -193,7 +203,7 @@ def _go_on(session: Session, conversation: StoredConversation) -> None:
 
 def _new(session: Session, _: str) -> None:
     session.talk.conversation = None
-    session.files, session.edited = [], None
+    session.files, session.edited = {}, None
     session.say("a new conversation begins")
 
 

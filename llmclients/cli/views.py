@@ -22,7 +22,7 @@ from llmclients.cli.markdown.styles import COLOURED, PLAIN, RESET, UNCOLOURED, S
 from llmclients.config.environment import environ
 
 if TYPE_CHECKING:
-    from llmclients.cli.talk import Answer
+    from llmclients.cli.turns import Answer
     from llmclients.history import AnswerWriter
     from llmclients.types.messages import Message, ToolCall
     from llmclients.types.response import Chunk

@@ -17,17 +17,20 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from llmclients.errors import APIError, InvalidRequestError
+from llmclients.errors import APIError, InvalidRequestError, ToolLoopError
 from llmclients.history.database import Database
 from llmclients.types.response import ChatResponse, Chunk, ToolCallDelta
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from llmclients.types.messages import ToolCall
+
 __all__ = [
     "AnswerWriter",
     "answer_columns",
     "as_json",
+    "calls_as_json",
     "error_columns",
     "errors_as_json",
     "finish_turn",
@@ -127,13 +130,15 @@ class AnswerWriter:
         """The answer broke off: store why, and keep what had come of it.
 
         Args:
-            error: why; an `APIError` brings what had come in its `partial`.
+            error: why; an `APIError` brings what had come in its `partial`, a `ToolLoopError` in its `response`.
             cost: as in `complete`.
 
         Raises:
             HistoryError: it could not be stored.
         """
         partial = error.partial if isinstance(error, APIError) else None
+        if isinstance(error, ToolLoopError):
+            partial = error.response
         known = self._cost if cost is None else cost
         columns = {} if partial is None else answer_columns(partial, known)
         if not columns.get("text"):  # then what was written is all there is
@@ -203,13 +208,12 @@ def gathered_columns(
 
 def answer_columns(response: ChatResponse, cost: float | None) -> dict[str, Any]:
     """The columns of an answer. A cost that the caller does not know may be in the reply."""
-    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments_text} for call in response.tool_calls]
     data = response.provider_data
     usage = response.usage
     return {
         "text": response.text,
         "reasoning": response.reasoning,
-        "tool_calls": as_json(calls) if calls else None,
+        "tool_calls": calls_as_json(response.tool_calls),
         "provider_data": None if data is None else as_json(data),
         "provider": response.provider,
         "model": response.model,
@@ -226,6 +230,17 @@ def error_columns(error: BaseException | str) -> dict[str, Any]:
     if isinstance(error, APIError) and error.previous_errors:
         columns["previous_errors"] = errors_as_json(error.previous_errors)
     return columns
+
+
+def calls_as_json(calls: Sequence[ToolCall] | None) -> str | None:
+    """The calls of a turn; None without any."""
+    rows: list[dict[str, Any]] = []
+    for call in calls or ():
+        data = (
+            {} if call.provider_data is None else {"provider_data": call.provider_data}
+        )  # a signature goes back with it
+        rows.append({"id": call.id, "name": call.name, "arguments": call.arguments_text, **data})
+    return as_json(rows) if rows else None
 
 
 def errors_as_json(errors: Sequence[BaseException]) -> str:

@@ -33,7 +33,7 @@ def as_sent(system: str | None, turns: Sequence[StoredTurn], blob: Callable[[str
             continue
         calls = [ToolCall(**call) for call in turn.tool_calls if call["id"] in answered]
         is_whole = turn.state == "complete" and len(calls) == len(turn.tool_calls)
-        if turn.text or calls or turn.state == "complete":
+        if turn.text or calls or (turn.state == "complete" and not turn.tool_calls):
             found.append(
                 Message(
                     "assistant",

@@ -68,7 +68,7 @@ class StoredTurn:
         text: the text; of an answer that streams, what has been stored of it.
         parts: where the content is more than text: its parts as JSON has them. In place of bytes, `blob` has their
             hash, for `History.blob`.
-        tool_calls: each with `id`, `name`, and `arguments` as JSON text.
+        tool_calls: each with `id`, `name`, `arguments` as JSON text, and `provider_data` where there is some.
         provider, model: who answered.
         usage: token counts, where the provider sent them.
         cost: in US dollars, where the provider or the caller said so.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llmclients.history.answer import as_json, finish_turn, gathered_columns, storable
+from llmclients.history.answer import as_json, calls_as_json, finish_turn, gathered_columns, storable
 from llmclients.history.database import ConversationNotFoundError, Database
 from llmclients.history.media import stored_parts, write_blobs
 from llmclients.history.records import TURN_COLUMNS, StoredTurn, as_turn
@@ -92,13 +92,12 @@ def message_columns(message: Message) -> tuple[dict[str, Any], dict[str, Any]]:
     """The columns of a message, and its blobs by hash."""
     has_parts = isinstance(message.content, list)
     parts, blobs = stored_parts(message.parts if has_parts else [])
-    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments_text} for call in message.tool_calls or []]
     return {
         "role": message.role,
         "text": message.text,
         "parts": as_json(parts) if has_parts else None,
         "reasoning": message.reasoning,
-        "tool_calls": as_json(calls) if calls else None,
+        "tool_calls": calls_as_json(message.tool_calls),
         "tool_call_id": message.tool_call_id,
         "name": message.name,
         "is_error": message.is_error,

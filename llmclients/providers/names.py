@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["ProviderName"]
+__all__ = ["ENTRY_POINT_GROUP", "ProviderName"]
+
+ENTRY_POINT_GROUP = "llmclients.providers"
+"""Where installed packages name the providers that they bring."""
 
 ProviderName: TypeAlias = Literal[
     "ai365vip",

@@ -17,6 +17,7 @@ from llmclients.errors import ConfigurationError, UnknownProviderError
 from llmclients.providers.builtin import BUILT_IN
 from llmclients.providers.families import family_of, likely_provider
 from llmclients.providers.hosts import HOSTS
+from llmclients.providers.names import ENTRY_POINT_GROUP
 from llmclients.providers.presets import PRESETS
 from llmclients.providers.provider import Provider
 
@@ -27,8 +28,6 @@ __all__ = [
     *("ENTRY_POINT_GROUP", "find_provider", "likely_client", "provider_names", "providers_with_option"),
     *("register_provider", "registered"),
 ]
-
-ENTRY_POINT_GROUP = "llmclients.providers"
 
 _registered: dict[str, Provider] = {}  # by name and by alias
 

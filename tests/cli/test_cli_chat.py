@@ -59,31 +59,6 @@ def test_a_file_is_attached_as_what_it_is(tmp_path: Path) -> None:
     assert main([*ASK, "-a", str(tmp_path / "none"), "x"]) == 2
 
 
-def test_a_tool_is_called_and_told_apart_from_the_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "rivers.py").write_text('def length(name: str) -> str:\n    return f"{name}: 6650 km"\n')
-    (tmp_path / "broken.py").write_text("1/0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LLMCLIENTS_HISTORY", str(tmp_path / "h.db"))
-    for reference in ("rivers:length", "rivers.py:length"):
-        with mock_clients(Reply.tool_call("length", name="Nile"), Reply.text("It is long.")) as mock:
-            assert main([*ASK, "-t", reference, "How long?"]) == 0
-        assert sent(mock)["messages"][-1]["content"] == "Nile: 6650 km"
-        out, err = capsys.readouterr()
-        assert (out, err) == ("It is long.\n", 'length {"name": "Nile"} → Nile: 6650 km\n')
-    with History.open() as history:
-        assert [turn.role for turn in history.turns(history.conversations(1)[0])] == [
-            "user",
-            "assistant",
-            "tool",
-            "assistant",
-        ]
-    for reference in ("broken.py:length", "rivers:breadth", "nothing"):
-        assert main([*ASK, "-t", reference, "How long?"]) == 2
-        assert "--tool" in capsys.readouterr().err
-
-
 def test_a_schema_is_a_file_or_a_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

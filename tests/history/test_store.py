@@ -37,7 +37,7 @@ def test_a_message_comes_back_as_it_was(history: History) -> None:
         Message(
             "assistant",
             None,
-            tool_calls=[ToolCall("c1", "look", '{"x": "\u00e9"}')],
+            tool_calls=[ToolCall("c1", "look", '{"x": "\u00e9"}', {"gemini": {"signature": "s"}})],
             reasoning="hm",
             provider_data={"openai": {"signature": "s"}},
         ),

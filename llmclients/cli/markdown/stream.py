@@ -173,7 +173,7 @@ class MarkdownStream:
                 first, others = first + indent + mark, others + indent + " " * len(mark)
                 taken += len(indent) + len(mark)
             break
-        self._wrapper = Wrapper(self.width, first, others, taken)
+        self._wrapper = Wrapper(lambda: self._size()[0], first, others, taken)
         self._position = position
 
     def _inline(self, line: str, *, is_whole: bool) -> None:

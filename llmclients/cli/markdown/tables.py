@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llmclients.cli.markdown.cells import columns
+from llmclients.cli.markdown.cells import columns, units
 from llmclients.cli.markdown.inline import read
 from llmclients.cli.markdown.styles import Styles
 from llmclients.cli.markdown.wrapping import Wrapper
 
-__all__ = ["Table", "shown_width"]
+__all__ = ["Table", "shown_width", "shrunk"]
 
 _DELIMITER = re.compile(r"\s*\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?\s*")
 _GAP = "  "
@@ -78,19 +78,32 @@ class Table:
 
     def _fitted(self) -> list[int]:
         count = max(map(len, self._rows), default=0)
-        widths = [1] * count
+        widths, words = [1] * count, [_NARROWEST] * count
         for row in self._rows:
             for column, cell in enumerate(row):
                 shown = "".join(piece for _, (piece, _) in read(cell, 0, self._styles))
                 widths[column] = max(widths[column], columns(shown))
+                longest = max((columns(unit) for word in shown.split() for unit in units(word)), default=0)
+                words[column] = max(words[column], longest)
         room = self._width - len(_GAP) * (count - 1)
-        while sum(widths) > room and max(widths) > _NARROWEST:  # the widest gives way first
-            widest = max(widths)
-            others = sorted({width for width in widths if width < widest}, reverse=True)[:1] or [_NARROWEST]
-            many = widths.count(widest)
-            lower = max(others[0], widest - -(-(sum(widths) - room) // many), _NARROWEST)
-            widths = [lower if width == widest else width for width in widths]
-        return widths
+        return shrunk(shrunk(widths, words, room), [_NARROWEST] * count, room)
+
+
+def shrunk(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Widths that fit, if that can be without any's getting below its least; the widest gives way first."""
+    found = [*widths]
+    while sum(found) > room:
+        wide = [width for width, lowest in zip(found, least, strict=True) if width > lowest]
+        if not wide:
+            break
+        widest = max(wide)
+        second = max((width for width in wide if width < widest), default=0)
+        lower = max(second, widest - -(-(sum(found) - room) // wide.count(widest)))
+        found = [
+            max(lower, lowest) if width == widest and width > lowest else width
+            for width, lowest in zip(found, least, strict=True)
+        ]
+    return found
 
 
 def _cells(line: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from llmclients.cli.markdown.cells import columns, cut, is_joined, units
 from llmclients.cli.markdown.styles import RESET
@@ -16,14 +17,16 @@ class Wrapper:
     """Takes the runs of one line, and gives what is to be written, row by row.
 
     Args:
-        width: of a row, in columns.
+        width: of a row, in columns; or gives it, and is asked for each row.
         first: what the first row begins with; it may have looks.
         others: what each other row begins with, as wide as the first.
         indent: how many columns both take.
     """
 
-    def __init__(self, width: int, first: str = "", others: str = "", indent: int = 0) -> None:
-        self._room = max(width - indent, 8)
+    def __init__(self, width: int | Callable[[], int], first: str = "", others: str = "", indent: int = 0) -> None:
+        self._width = width if callable(width) else None
+        self._indent = indent
+        self._room = self._room_of(width() if callable(width) else width)
         self._others = others
         self._out: list[str] = [first]
         self._look = ""
@@ -31,6 +34,9 @@ class Wrapper:
         self._blanks = 0
         self._held: list[tuple[str, str]] = []
         self._held_width = 0
+
+    def _room_of(self, width: int) -> int:
+        return max(width - self._indent, 8)
 
     def put(self, text: str, look: str) -> None:
         """Add a run. Its last word is held back until something follows that ends it."""
@@ -69,6 +75,7 @@ class Wrapper:
             if column + blanks + width > room and column:
                 self._next_row()
                 column = blanks = 0
+                room = self._room
             if blanks:
                 if column:
                     out.append(" " * blanks)
@@ -144,6 +151,8 @@ class Wrapper:
         self._paint("")
         self._out.append("\n" + self._others)
         self._column = self._blanks = 0
+        if self._width is not None:
+            self._room = self._room_of(self._width())  # the window may be another size by now
         self._paint(look)
 
     def _paint(self, look: str) -> None:
