@@ -19,11 +19,9 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterator
 from functools import cache
-from pathlib import Path
 
-import llmclients
-
-ROOT = Path(llmclients.__file__).parent
+from tests import package_code
+from tests.package_code import FILES, ROOT, walk
 
 DOCUMENTED = {"sys._getframe", "os._exit", "libc._exit"}
 """Private by their look only."""
@@ -63,10 +61,16 @@ def looked_up(node: ast.AST) -> tuple[ast.AST, str] | None:
 
 
 @cache
+def walked(node: ast.AST) -> list[ast.AST]:
+    """A module or a class, and all in it."""
+    return walk(node)
+
+
+@cache
 def members(node: ast.AST) -> frozenset[str]:
     """The private names that a class, or all classes of a module, define: methods, class attributes, slots, `self.x`."""
     found: set[str] = set()
-    for inner in ast.walk(node):
+    for inner in walked(node):
         if isinstance(inner, ast.ClassDef):
             for statement in inner.body:
                 if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -84,7 +88,7 @@ def members(node: ast.AST) -> frozenset[str]:
 
 def used_on_itself(node: ast.ClassDef) -> set[str]:
     """The private names that a class defines, or takes from itself."""
-    taken = {found[1] for inner in ast.walk(node) if (found := looked_up(inner)) and is_self(found[0])}
+    taken = {found[1] for inner in walked(node) if (found := looked_up(inner)) and is_self(found[0])}
     return members(node) | {name for name in taken if is_private(name)}
 
 
@@ -95,7 +99,7 @@ def classes_of(module: str) -> dict[str, ast.ClassDef]:
         source = inspect.getsource(sys.modules[module])
     except (KeyError, OSError, TypeError):
         return {}
-    return {node.name: node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)}
+    return {node.name: node for node in walk(ast.parse(source)) if isinstance(node, ast.ClassDef)}
 
 
 @cache
@@ -134,7 +138,7 @@ def uses(name: str, tree: ast.Module, ours: Collection[str], class_of: Callable[
     yield from (path for path in imported if not path.startswith(("llmclients", "__")) and "._" in f".{path}")
     if name.startswith("transports.") or any(path.partition(".")[0] in LIBRARIES for path in imported):
         ours = members(tree)
-    for node in ast.walk(tree):
+    for node in walked(tree):
         if (found := looked_up(node)) and is_private(found[1]) and not is_self(found[0]):
             is_ours = isinstance(node, ast.Attribute) and found[1] in ours
             if not is_ours and ast.unparse(node) not in DOCUMENTED:
@@ -149,7 +153,7 @@ def uses(name: str, tree: ast.Module, ours: Collection[str], class_of: Callable[
 
 def search() -> set[tuple[str, str]]:
     """Every private name that the package uses, with the module that does."""
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))}
+    trees = {path: package_code.tree(path) for path in FILES}
     ours = frozenset[str]().union(*map(members, trees.values()))
     found: set[tuple[str, str]] = set()
     for path, tree in trees.items():

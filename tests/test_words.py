@@ -6,13 +6,10 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import pytest
-
-import llmclients
-
-ROOT = Path(llmclients.__file__).parent
+from tests.package_code import FILES, ROOT, source
 
 PARTS = {
     *("course", "fold", "earlier", "echo", "echoed", "form", "door", "doors", "gate", "gone", "backing", "stamp"),
@@ -50,25 +47,26 @@ PROSE = re.compile(
 
 
 def tokens(path: Path) -> Iterator[tokenize.TokenInfo]:
-    yield from tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+    yield from tokenize.generate_tokens(io.StringIO(source(path)).readline)
 
 
-def files() -> list[Path]:
-    return sorted(ROOT.rglob("*.py"))
+def test_names_and_prose_are_in_the_field_s_words() -> None:
+    found = {str(path.relative_to(ROOT)): words for path in FILES if (words := other_words(path))}
+
+    assert found == {}
 
 
-def test_names_and_prose_are_in_the_field_s_words(subtests: pytest.Subtests) -> None:
-    for path in files():
-        with subtests.test(str(path.relative_to(ROOT))):
-            assert other_words(path) == []
+@cache
+def is_another_word(name: str) -> bool:
+    parts = {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+    return bool(parts & PARTS or name.lstrip("_") in WHOLE) and name not in ALLOWED
 
 
 def other_words(path: Path) -> list[str]:
     found = []
     for token in tokens(path):
         if token.type == tokenize.NAME:
-            parts = {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", token.string)}
-            if (parts & PARTS or token.string.lstrip("_") in WHOLE) and token.string not in ALLOWED:
+            if is_another_word(token.string):
                 found.append(f"{token.start[0]}: {token.string}")
         elif token.type == tokenize.COMMENT or (token.type == tokenize.STRING and token.string.startswith('"""')):
             found += [f"{token.start[0]}: {match[0]}" for match in PROSE.finditer(token.string)]

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from helpers import whole_reply
+from helpers import decode, whole_reply
+from responses_wire import event
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
@@ -171,6 +172,19 @@ def test_an_answer_goes_back_as_it_came() -> None:
         "role": "assistant",
         "content": [{"type": "output_text", "text": "x"}],
     }
+
+
+def test_encrypted_reasoning_of_a_stream_goes_back_as_its_item_ended_whatever_the_last_event_has_of_it() -> None:
+    begun: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": []}
+    ended = begun | {"encrypted_content": "gAAA=="}
+    text = {"type": "message", "id": "msg_1", "content": [{"type": "output_text", "text": "Hi"}]}
+    added = event("response.output_item.added", output_index=0, item=begun | {"encrypted_content": "g"})
+    whole = [event("response.output_item.done", output_index=at, item=item) for at, item in enumerate([ended, text])]
+    for pieces, last in ((whole, []), (whole, [ended, text]), (whole, [begun, text]), ([], [ended, text])):
+        end = event("response.completed", response={"status": "completed", "output": last})
+        found = decode(CODEC.stream_decoder("text/event-stream"), [part.encode() for part in (added, *pieces, end)])
+
+        assert encoded(["Hi", found.response.message])["input"][1:] == [ended, text]
 
 
 def test_an_answer_without_anything_opaque_is_made_anew() -> None:
