@@ -62,8 +62,7 @@ class CodecOptions(Model):
     think_tags: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PartRule:
+class PartRule(NamedTuple):
     """What a wire takes of one kind of part.
 
     Attributes:

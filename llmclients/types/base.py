@@ -1,5 +1,9 @@
 """`Model`, the base of the value types: pydantic, but its errors are the library's; and `Text`, their string type."""
 
+# The modules of the models that every client needs are without `from __future__ import annotations`. It makes texts of
+# the fields' types, and pydantic has to compile each anew: a third of what it takes to make these classes, for every
+# program that makes a client.
+
 from __future__ import annotations
 
 from collections.abc import Iterable

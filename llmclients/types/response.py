@@ -1,6 +1,6 @@
 """Chunks and responses: what a provider answers, piece by piece and whole."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: the head of `types/base.py` says why.
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -106,7 +106,7 @@ class Chunk(TextModel):
     provider_data: dict[str, Any] | None = None
     restarted: bool = False
     other_parts: Sequence[OtherPart] = ()
-    other_choices: Sequence[Chunk] = ()
+    other_choices: "Sequence[Chunk]" = ()
     index: int = 0
     tool_result: ToolResult | None = None
 
