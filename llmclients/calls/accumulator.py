@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llmclients.calls.think_tags import ThinkTags
 from llmclients.types.base import make_model
 from llmclients.types.choice import Choice
 from llmclients.types.halves import Halves, cleaned, has_halves, is_torn
@@ -28,9 +27,12 @@ from llmclients.types.response import (
     make_chunk,
 )
 
+if TYPE_CHECKING:  # few models write any
+    from llmclients.calls.think_tags import ThinkTags
+
 __all__ = ["Accumulator"]
 
-NewTags = Callable[[], ThinkTags | None]
+NewTags: TypeAlias = "Callable[[], ThinkTags | None]"
 """Makes what reads the tags of one choice; None where the provider writes none."""
 
 

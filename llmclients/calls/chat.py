@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from llmclients.calls.accumulator import Accumulator
 from llmclients.calls.arguments import ChatArguments, OnComplete
 from llmclients.calls.base import RNG, BaseCall, reading_reply
-from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import DRAIN, READ, CallState, Flow
-from llmclients.calls.think_tags import ThinkTags
 from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
 from llmclients.config.fallback import shared_options
@@ -24,6 +22,8 @@ from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse, Chunk
 
 if TYPE_CHECKING:
+    from llmclients.calls.fallback import FallbackCall
+    from llmclients.calls.think_tags import ThinkTags
     from llmclients.calls.tool_options import ToolOptions
     from llmclients.types.response_format import ResponseFormat
 
@@ -85,6 +85,8 @@ def prepare(
     )
     if not settings.fallbacks:
         return first
+    from llmclients.calls.fallback import FallbackCall  # few clients have one
+
     calls, carriers = [first], [transport]
     for other, client in settings.fallbacks:
         asked, unset = other.request(request.messages, None, shared_options(settings, options, other))
@@ -300,7 +302,11 @@ class ChatCall(BaseCall):
         """Makes what reads a choice's `<think>` tags. Not a method: an accumulator that held its call were a circle."""
         asked = self._context.options.think_tags
         has_tags = self._settings.provider.think_tags if asked is None else asked
-        return partial(ThinkTags, omitted=asked is True) if has_tags else _no_tags
+        if not has_tags:
+            return _no_tags
+        from llmclients.calls.think_tags import ThinkTags  # few models write any
+
+        return partial(ThinkTags, omitted=asked is True)
 
 
 def _no_tags() -> None:

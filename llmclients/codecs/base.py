@@ -106,7 +106,7 @@ class EncodedRequest(NamedTuple):
         return f"EncodedRequest(path={self.path!r}, body={self.body!r}, method={self.method!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)  # what each adds, each start of a program pays
 class Context:
     """What encoding needs besides the request, so that the codec itself stays pure.
 
@@ -123,12 +123,15 @@ class Context:
 
     model: str = ""
     stream: bool = False
-    api_key: str | None = field(default=None, repr=False)
+    api_key: str | None = None
     is_default_endpoint: bool = True
     options: CodecOptions = field(default_factory=CodecOptions)
     state: Mapping[str, Any] = field(default_factory=dict)
     unix_time: float = 0.0
-    random: random.Random = field(default_factory=random.Random, repr=False)
+    random: random.Random = field(default_factory=random.Random)
+
+    def __repr__(self) -> str:  # without the key
+        return f"Context(model={self.model!r}, stream={self.stream})"
 
 
 class StreamDecoder(Protocol):

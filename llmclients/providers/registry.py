@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from llmclients.errors import ConfigurationError, UnknownProviderError
 from llmclients.providers.builtin import BUILT_IN
-from llmclients.providers.families import family_of, likely_provider
 from llmclients.providers.hosts import HOSTS
 from llmclients.providers.presets import PRESETS
 from llmclients.providers.provider import Provider
@@ -96,12 +95,16 @@ def likely_client(model: str) -> str | None:
             return f"{find_provider(name).name}/{rest}"
         except ConfigurationError:
             return None
+    from llmclients.providers.families import family_of  # which only mistakes need
+
     provider = family_of(model)
     return f"{provider}/{model}" if provider else None
 
 
 def _likely(name: str, model: str | None) -> list[str]:
     """What may have been meant by the name of no provider, best first."""
+    from llmclients.providers.families import likely_provider
+
     key = name.lower()
     if (provider := likely_provider(key)) is not None:
         return [repr(f"{provider}/{model}" if model else provider)]
