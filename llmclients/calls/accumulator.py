@@ -137,8 +137,7 @@ class Accumulator:
                 call = self._calls[delta.index] = _Call()
             call.add(delta)
         if found["finish_reason"] is not None:
-            # Even where no text of the answer has a half, another member may.
-            self._finish_reason, self._raw = found["finish_reason"], cleaned(found["raw"])
+            self._finish_reason, self._raw = found["finish_reason"], found["raw"]
         if found["usage"] is not None:
             self._usage = found["usage"]
         if found["logprobs"]:
@@ -172,9 +171,15 @@ class Accumulator:
         for index, call in sorted(self._calls.items()):
             yield index, call.id, call.name, call.arguments
 
-    def response(self) -> ChatResponse:
-        """The response so far."""
+    def response(self, raw: Any = None) -> ChatResponse:
+        """The response so far.
+
+        Args:
+            raw: the reply, where it came as a whole; else it is the event with the finish reason.
+        """
         reason = self._finish_reason
+        if raw is None:  # a whole reply's reader has done it; of an event, any member may have half a character
+            raw = cleaned(self._raw)
         return make_model(
             ChatResponse,
             text=self._text.getvalue(),
@@ -184,7 +189,7 @@ class Accumulator:
             usage=self._usage,
             model=self._model,
             id=self._id,
-            raw=self._raw,
+            raw=raw,
             logprobs=self._logprobs or None,
             provider_data=self._provider_data,
             other_parts=[*self._other_parts],

@@ -19,7 +19,7 @@ from llmclients.errors import APIError, APIResponseError, InvalidRequestError, S
 from llmclients.transports.base import Clock, client_closed
 from llmclients.types.choice import Choice
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse, Chunk
+from llmclients.types.response import ChatResponse, Chunk, name_response
 
 if TYPE_CHECKING:
     from llmclients.calls.fallback import FallbackCall
@@ -199,10 +199,13 @@ class ChatCall(BaseCall):
 
     def _named(self, response: ChatResponse) -> ChatResponse:
         """The response with whom it is from."""
-        response.provider = self._settings.provider.name
-        response.model = response.model or self._context.model or None
-        response.request_id = self._request_id
-        response.__dict__["headers"] = self._headers()  # no dump has it, so it need not count as set
+        name_response(
+            response,
+            self._settings.provider.name,
+            response.model or self._context.model or None,
+            self._request_id,
+            self._headers(),
+        )
         return response
 
     def _finished(self, response: ChatResponse) -> ChatResponse:
@@ -260,9 +263,7 @@ class ChatCall(BaseCall):
                 raw = accumulator.add(chunk if tags is None else tags.read(chunk, last=True)).raw
             for _ in _rest(accumulator, tags):
                 pass
-        response = accumulator.response()
-        response.raw = raw or response.raw
-        return self._finished(response)
+        return self._finished(accumulator.response(raw or None))
 
     def _streamed_reply(self, *, deliver: bool) -> Flow[ChatResponse]:
         """One attempt at the answer, read as a stream. With `deliver`, its chunks are steps.

@@ -182,18 +182,28 @@ class CallState:
 
     Attributes:
         deadline: seconds on the clock's monotonic scale; set by the first attempt.
-        accumulator: what has come of the answer.
         delivered: whether the caller has seen a chunk of it.
         errors: those of the attempts so far, first to last.
     """
 
-    __slots__ = ("accumulator", "deadline", "delivered", "errors")
+    __slots__ = ("_accumulator", "deadline", "delivered", "errors")
 
     def __init__(self) -> None:
         self.deadline: float | None = None
-        self.accumulator = Accumulator()
+        self._accumulator: Accumulator | None = None
         self.delivered = False
         self.errors: list[APIError] = []
+
+    @property
+    def accumulator(self) -> Accumulator:
+        """What has come of the answer: of one that is read whole, nothing."""
+        if self._accumulator is None:
+            self._accumulator = Accumulator()
+        return self._accumulator
+
+    @accumulator.setter
+    def accumulator(self, accumulator: Accumulator) -> None:
+        self._accumulator = accumulator
 
 
 class Run(Generic[T]):

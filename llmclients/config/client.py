@@ -181,6 +181,10 @@ class ClientSettings(NamedTuple):
         if self.defaults:
             options = {**self.defaults, **options}
         options_type = self.codec.options
+        if not options and not self.option_defaults:  # as most calls have none
+            request = ChatRequest.from_checked(messages, model=self.model_name(model))
+            check_parts(request.messages, self.codec, self.provider.name)
+            return request, _default_options(options_type)
         codec_options = {name: value for name, value in options.items() if name in options_type.model_fields}
         common = {name: value for name, value in options.items() if name not in codec_options}
         for name, value in common.items():
