@@ -66,7 +66,7 @@ def text_value(path: Path, key: str) -> str | None:
 
 
 def _find(stream: BinaryIO, entry: bytes) -> int | None:
-    """Where the head has these bytes first. It is read piece by piece: mapped, all of it would count as memory in use."""
+    """Where the head has these bytes first. Read piece by piece: mapped, all of it would count as memory in use."""
     before = b""  # of the last piece: the bytes may be in both
     for start in range(0, _MAX_HEAD_BYTES, _PIECE_BYTES):
         piece = stream.read(_PIECE_BYTES)
