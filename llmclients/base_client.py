@@ -21,7 +21,6 @@ from llmclients.calls.arguments import (
 )
 from llmclients.calls.call import Call
 from llmclients.calls.chat import Backend, ChatCall, Connections, prepare
-from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.overrides import UNSET, Overrides, Unset
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.calls.view import ViewOptions, background_settings, changed_settings, view_of
@@ -35,6 +34,7 @@ from llmclients.types.printing import short_repr
 
 if TYPE_CHECKING:
     from llmclients.bulk.rows import Rows
+    from llmclients.calls.fallback import FallbackCall
     from llmclients.calls.tool_options import ToolOptions
     from llmclients.history.recording import Recorder
 

@@ -19,7 +19,6 @@ from llmclients.calls.arguments import (
     tool_options,
 )
 from llmclients.calls.flow import Run
-from llmclients.calls.listing import ModelListing
 from llmclients.calls.overrides import UNSET, Overrides, Unset
 from llmclients.calls.tracebacks import without_our_frames
 from llmclients.config.values import RetryPolicy, Timeout
@@ -246,6 +245,8 @@ class Client(
             APIError: the service did not answer, or not with a list.
         """
         self._check_open()
+        from llmclients.calls.listing import ModelListing
+
         listing = ModelListing(self._settings, self._transport.clock)
         return Driver(Run(listing.names()), self._transport).result()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -28,6 +27,8 @@ from llmclients.transports import HTTPRequest, Response, SystemClock, Transport,
 from llmclients.types.response import Chunk
 
 if TYPE_CHECKING:
+    from queue import SimpleQueue
+
     from llmclients.calls.threaded_calls import ThreadedCalls
 
 __all__ = ["Driver"]
@@ -152,7 +153,9 @@ class Driver(Generic[T]):
         if not isinstance(clock, SystemClock):  # a test's, or one that a `map` can stop
             clock.sleep(seconds)
             return
-        from llmclients.transports.waiting import short_waits  # few calls are tried again
+        from queue import Empty, SimpleQueue  # few calls pause
+
+        from llmclients.transports.waiting import short_waits
 
         self._sleeping = woken = SimpleQueue[None]()  # which a signal's handler may write to in the same thread
         try:

@@ -300,7 +300,7 @@ def status_error_class(status: int) -> type[APIStatusError]:
 
 _LONGEST_UNCUT = 16 * 1024
 _LONGEST_COPIED = 2000  # the first message, and what who copies has to say
-_LINE_ENDS = re.compile(r"[^\S ]+")  # and tabs, and blanks of other widths
+_LINE_ENDS = r"[^\S ]+"  # and tabs, and blanks of other widths
 
 
 def one_line(text: object, limit: int) -> str:
@@ -311,7 +311,7 @@ def one_line(text: object, limit: int) -> str:
     """
     line = str(text)
     if not line.isprintable():
-        line = " ".join(filter(None, (part.strip() for part in _LINE_ENDS.split(line))))
+        line = " ".join(filter(None, (part.strip() for part in re.split(_LINE_ENDS, line))))
         if len(line) > limit + 1:
             line = line[:limit] + "…"
         line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -75,6 +75,34 @@ def test_a_client_is_imported_without_what_only_a_connection_needs() -> None:
     assert loaded == set()
 
 
+def test_a_client_is_imported_without_what_only_a_failure_or_a_mistake_needs() -> None:
+    program = """
+import re, sys
+compiled, compile_pattern = set(), re.compile
+def noted(*args):
+    compiled.add(sys._getframe(1).f_globals["__name__"])
+    return compile_pattern(*args)
+re.compile = noted
+from llmclients import Client
+from llmclients.types.base import Model
+def models(base):
+    return {model for kind in base.__subclasses__() for model in {kind} | models(kind)}
+texts = {
+    f"{model.__name__}.{name}"
+    for model in models(Model)
+    for name, annotation in vars(model).get("__annotations__", {}).items()
+    if isinstance(annotation, str)
+}
+print(*(name for name in compiled if name.startswith("llmclients")))
+print(*sorted(texts))
+"""
+    patterns, texts = run(program).split("\n")
+
+    assert patterns == ""
+    # Types that pydantic has to compile: of members of their own class, and of one that is alone in its module.
+    assert texts.split() == ["Chunk.other_choices", "CodecOptions.think_tags", "TokenLogprob.top"]
+
+
 RARE = (
     *("asyncio", "difflib", "sqlite3", "httpx", "httpx_aiohttp", "aiohttp", "tenacity", "xllamacpp", "pydantic.v1"),
     *("llmclients.async_client", "llmclients.conversation", "llmclients.local.engine", "llmclients.transports.mock"),

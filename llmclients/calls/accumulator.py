@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llmclients.calls.think_tags import ThinkTags
 from llmclients.types.base import make_model
 from llmclients.types.choice import Choice
 from llmclients.types.halves import Halves, cleaned, has_halves, is_torn
@@ -28,6 +27,9 @@ from llmclients.types.response import (
     make_chunk,
 )
 
+if TYPE_CHECKING:  # few models write any
+    from llmclients.calls.think_tags import ThinkTags
+
 __all__ = ["Accumulator"]
 
 _WEIGHTS: dict[FinishReason | None, int] = {None: 0, "stop": 1, "tool_calls": 2}  # all others 3
@@ -36,7 +38,7 @@ _WEIGHTS: dict[FinishReason | None, int] = {None: 0, "stop": 1, "tool_calls": 2}
 Some servers write `stop` behind the reason, or in every event before it. An answer that was cut is to say so.
 """
 
-NewTags = Callable[[], ThinkTags | None]
+NewTags: TypeAlias = "Callable[[], ThinkTags | None]"
 """Makes what reads the tags of one choice; None where the provider writes none."""
 
 
@@ -142,8 +144,7 @@ class Accumulator:
             call.add(delta)
         reason = found["finish_reason"]
         if reason is not None and _WEIGHTS.get(reason, 3) > _WEIGHTS.get(self._finish_reason, 3):
-            # Even where no text of the answer has a half, another member may.
-            self._finish_reason, self._raw = reason, cleaned(found["raw"])
+            self._finish_reason, self._raw = reason, found["raw"]
         if found["usage"] is not None:
             self._usage = found["usage"]
         if found["logprobs"]:
@@ -177,9 +178,15 @@ class Accumulator:
         for index, call in sorted(self._calls.items()):
             yield index, call.id, call.name, call.arguments
 
-    def response(self) -> ChatResponse:
-        """The response so far."""
+    def response(self, raw: Any = None) -> ChatResponse:
+        """The response so far.
+
+        Args:
+            raw: the reply, where it came as a whole; else it is the event with the finish reason.
+        """
         reason = self._finish_reason
+        if raw is None:  # a whole reply's reader has done it; of an event, any member may have half a character
+            raw = cleaned(self._raw)
         return make_model(
             ChatResponse,
             text=self._text.getvalue(),
@@ -189,7 +196,7 @@ class Accumulator:
             usage=self._usage,
             model=self._model,
             id=self._id,
-            raw=self._raw,
+            raw=raw,
             logprobs=self._logprobs or None,
             provider_data=self._provider_data,
             other_parts=[*self._other_parts],

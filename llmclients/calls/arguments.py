@@ -10,7 +10,6 @@ from llmclients.calls.overrides import Overrides
 from llmclients.calls.tracebacks import without_our_frames
 from llmclients.config.client import ClientOptions
 from llmclients.config.fallback import REQUEST_FIELDS
-from llmclients.config.hints import hint_for
 from llmclients.errors import ConfigurationError, InvalidRequestError
 from llmclients.types.base import is_plain_text, make_model
 from llmclients.types.messages import Message, Messages, as_messages
@@ -140,6 +139,8 @@ def callers_mistake(
 ) -> ConfigurationError:
     """The error for the public method to raise that was called with these arguments, and has caught `error`."""
     if messages is _REQUIRED:
+        from llmclients.config.hints import hint_for  # which only mistakes need
+
         hints = (hint_for(name, method, REQUEST_FIELDS, ClientOptions.__annotations__) for name in options)
         hint = next(filter(None, hints), None) or hint_for("prompt", method, (), ())
         missing = "prompts" if method == "map" else "messages"

@@ -6,7 +6,6 @@ import logging
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -161,7 +160,7 @@ class BaseCall(ABC):
                 endpoint = yield StartServer(settings.start)
                 if endpoint.base_url != self._base_url:
                     self._base_url = endpoint.base_url
-                    self._encoded = self._encode(replace(self._context, api_key=endpoint.api_key))
+                    self._encoded = self._encode(self._context._replace(api_key=endpoint.api_key))
             try:
                 return (yield from attempt())
             except APIError as error:

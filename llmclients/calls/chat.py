@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from llmclients.calls.accumulator import Accumulator
 from llmclients.calls.arguments import ChatArguments, OnComplete
 from llmclients.calls.base import RNG, BaseCall, reading_reply
-from llmclients.calls.fallback import FallbackCall
 from llmclients.calls.flow import DRAIN, READ, CallState, Flow
-from llmclients.calls.think_tags import ThinkTags
 from llmclients.codecs.base import CodecOptions, Context, EncodedRequest
 from llmclients.config.client import ClientSettings
 from llmclients.config.fallback import shared_options
@@ -21,9 +19,11 @@ from llmclients.errors import APIError, APIResponseError, InvalidRequestError, S
 from llmclients.transports.base import Clock, client_closed
 from llmclients.types.choice import Choice
 from llmclients.types.request import ChatRequest
-from llmclients.types.response import ChatResponse, Chunk
+from llmclients.types.response import ChatResponse, Chunk, name_response
 
 if TYPE_CHECKING:
+    from llmclients.calls.fallback import FallbackCall
+    from llmclients.calls.think_tags import ThinkTags
     from llmclients.calls.tool_options import ToolOptions
     from llmclients.types.response_format import ResponseFormat
 
@@ -88,6 +88,8 @@ def prepare(
     )
     if not settings.fallbacks:
         return first
+    from llmclients.calls.fallback import FallbackCall  # few clients have one
+
     calls, carriers = [first], [transport]
     for other, client in settings.fallbacks:
         asked, unset = other.request(request.messages, None, shared_options(settings, options, other))
@@ -200,10 +202,13 @@ class ChatCall(BaseCall):
 
     def _named(self, response: ChatResponse) -> ChatResponse:
         """The response with whom it is from."""
-        response.provider = self._settings.provider.name
-        response.model = response.model or self._context.model or None
-        response.request_id = self._request_id
-        response.__dict__["headers"] = self._headers()  # no dump has it, so it need not count as set
+        name_response(
+            response,
+            self._settings.provider.name,
+            response.model or self._context.model or None,
+            self._request_id,
+            self._headers(),
+        )
         return response
 
     def _finished(self, response: ChatResponse) -> ChatResponse:
@@ -261,9 +266,7 @@ class ChatCall(BaseCall):
                 raw = accumulator.add(chunk if tags is None else tags.read(chunk, last=True)).raw
             for _ in _rest(accumulator, tags):
                 pass
-        response = accumulator.response()
-        response.raw = raw or response.raw
-        return self._finished(response)
+        return self._finished(accumulator.response(raw or None))
 
     def _streamed_reply(self, *, deliver: bool) -> Flow[ChatResponse]:
         """One attempt at the answer, read as a stream. With `deliver`, its chunks are steps.
@@ -303,7 +306,11 @@ class ChatCall(BaseCall):
         """Makes what reads a choice's `<think>` tags. Not a method: an accumulator that held its call were a circle."""
         asked = self._context.options.think_tags
         has_tags = self._settings.provider.think_tags if asked is None else asked
-        return partial(ThinkTags, omitted=asked is True) if has_tags else _no_tags
+        if not has_tags:
+            return _no_tags
+        from llmclients.calls.think_tags import ThinkTags  # few models write any
+
+        return partial(ThinkTags, omitted=asked is True)
 
 
 def _no_tags() -> None:

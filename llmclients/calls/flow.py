@@ -47,7 +47,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from llmclients.calls.accumulator import Accumulator
@@ -89,14 +88,19 @@ class ResponseHead(Protocol):
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+# Steps are plain classes, as a dataclass takes half a millisecond to make: eight were a part of a program's start that
+# could be felt. They compare by identity, and nobody writes to one once it is made.
+
+
 class StartServer:
     """Start the server that the provider needs; the outcome is its `Endpoint`. May take seconds."""
 
-    run: Callable[[], Endpoint]
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[[], Endpoint]) -> None:
+        self.run = run
 
 
-@dataclass(frozen=True, slots=True)
 class Open:
     """Send the request; the outcome is the response, read by `Read` steps. One that is still open is closed first.
 
@@ -104,12 +108,14 @@ class Open:
         deadline: the end of the whole call, in seconds on the transport clock's monotonic scale; None for no deadline.
     """
 
-    request: HTTPRequest
-    timeout: Timeout
-    deadline: float | None
+    __slots__ = ("deadline", "request", "timeout")
+
+    def __init__(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> None:
+        self.request = request
+        self.timeout = timeout
+        self.deadline = deadline
 
 
-@dataclass(frozen=True, slots=True)
 class Read:
     """Read the body's next bytes; the outcome is `b""` at its clean end.
 
@@ -117,40 +123,51 @@ class Read:
         is_streamed: whether the body is an answer whose pieces are handed out, and not one that is read whole.
     """
 
-    is_streamed: bool
+    __slots__ = ("is_streamed",)
+
+    def __init__(self, *, is_streamed: bool) -> None:
+        self.is_streamed = is_streamed
 
 
-@dataclass(frozen=True, slots=True)
 class Drain:
     """The answer is complete, its body not yet: take the end off the wire if it comes soon, so that the connection
     serves another exchange. Has no outcome, and does not fail.
     """
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class Sleep:
     """Close the response, and wait for `seconds`."""
 
-    seconds: float
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
 
 
-@dataclass(frozen=True, slots=True)
 class UseConnections:
     """From now on, send and sleep by this client's transport: the next provider is another client's."""
 
-    transport: Any
+    __slots__ = ("transport",)
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
 
 
-@dataclass(frozen=True, slots=True)
 class StartTools:
     """Close the response, and start these calls."""
 
-    batch: CallBatch
+    __slots__ = ("batch",)
+
+    def __init__(self, batch: CallBatch) -> None:
+        self.batch = batch
 
 
-@dataclass(frozen=True, slots=True)
 class NextResult:
     """Wait for the next result of the calls that were started, in whatever order they end."""
+
+    __slots__ = ()
 
 
 READ = Read(is_streamed=True)
@@ -160,21 +177,33 @@ Step: TypeAlias = StartServer | Open | Read | Drain | Sleep | UseConnections | S
 Flow: TypeAlias = Generator[Step | Chunk, Any, T]
 
 
-@dataclass(slots=True)
 class CallState:
     """What the attempts of one call share, also when they go to one provider after another.
 
     Attributes:
         deadline: seconds on the clock's monotonic scale; set by the first attempt.
-        accumulator: what has come of the answer.
         delivered: whether the caller has seen a chunk of it.
         errors: those of the attempts so far, first to last.
     """
 
-    deadline: float | None = None
-    accumulator: Accumulator = field(default_factory=Accumulator)
-    delivered: bool = False
-    errors: list[APIError] = field(default_factory=list)
+    __slots__ = ("_accumulator", "deadline", "delivered", "errors")
+
+    def __init__(self) -> None:
+        self.deadline: float | None = None
+        self._accumulator: Accumulator | None = None
+        self.delivered = False
+        self.errors: list[APIError] = []
+
+    @property
+    def accumulator(self) -> Accumulator:
+        """What has come of the answer: of one that is read whole, nothing."""
+        if self._accumulator is None:
+            self._accumulator = Accumulator()
+        return self._accumulator
+
+    @accumulator.setter
+    def accumulator(self, accumulator: Accumulator) -> None:
+        self._accumulator = accumulator
 
 
 class Run(Generic[T]):

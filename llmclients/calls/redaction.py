@@ -29,12 +29,10 @@ _STARS = "***"
 _PIECE = 8
 _LONG = 12  # characters from which pieces of a secret count: of a shorter one they may be words
 
-_SECRET_HEADER = re.compile("authorization['\"]?: |cookie['\"]?: ", re.IGNORECASE)
+_SECRET_HEADER = "(?i:authorization['\"]?: |cookie['\"]?: )"
 _SEPARATORS = range(0xE000, 0xF900)  # for private use: in Unicode, they have no meaning
-_USER_INFO = re.compile("(?<=://)[^\\s/?#@'\"<>\ue000-\uf8ff]{1,1000}(?=@)")
-_QUERY_KEY = re.compile(
-    rf"([?&;][\w.-]{{0,40}}(?:{SECRET_NAME})[\w.-]{{0,40}}=)[^\s&#'\"<>\ue000-\uf8ff]+", re.IGNORECASE
-)
+_USER_INFO = "(?<=://)[^\\s/?#@'\"<>\ue000-\uf8ff]{1,1000}(?=@)"
+_QUERY_KEY = rf"(?i)([?&;][\w.-]{{0,40}}(?:{SECRET_NAME})[\w.-]{{0,40}}=)[^\s&#'\"<>\ue000-\uf8ff]+"
 
 
 class Mask:
@@ -47,7 +45,7 @@ class Mask:
 
     def finds_in(self, text: str) -> bool:
         """Whether one stands there, or a header that has one: a proxy's is none of the request's own."""
-        return self._text(text, urls=True) != text or bool(_SECRET_HEADER.search(text))
+        return self._text(text, urls=True) != text or bool(re.search(_SECRET_HEADER, text))
 
     def __call__(self, value: T, *, urls: bool = False) -> T:
         """The value without secrets: a text, bytes, a message or response, or lists, tuples and dicts of them.
@@ -75,8 +73,8 @@ class Mask:
                 end = shown_from = max(end, stop)
             text = "".join(pieces) + text[shown_from:]
         if urls and "://" in text:
-            text = _USER_INFO.sub(_STARS, text)
-        return _QUERY_KEY.sub(rf"\1{_STARS}", text) if urls and "=" in text else text
+            text = re.sub(_USER_INFO, _STARS, text)
+        return re.sub(_QUERY_KEY, rf"\1{_STARS}", text) if urls and "=" in text else text
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where secrets, and pieces of them, begin and end; in any order, and they may overlap."""

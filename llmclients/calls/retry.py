@@ -13,7 +13,7 @@ from llmclients.errors import RETRIED_STATUSES, APIError, APIResponseError, APIS
 
 __all__ = ["Decision", "Retries", "parse_retry_after"]
 
-_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
+_NUMBER = r"(?a)\d+(\.\d*)?|\.\d+"
 
 
 def parse_retry_after(headers: Mapping[str, str], unix_time: float) -> float | None:
@@ -22,10 +22,10 @@ def parse_retry_after(headers: Mapping[str, str], unix_time: float) -> float | N
     None when it does not say, or says something that is no such value; zero or less counts as not said.
     """
     milliseconds = headers.get("retry-after-ms", "").strip()
-    if _NUMBER.fullmatch(milliseconds) and float(milliseconds) > 0:
+    if re.fullmatch(_NUMBER, milliseconds) and float(milliseconds) > 0:
         return float(milliseconds) / 1000
     value = headers.get("retry-after", "").strip()
-    if _NUMBER.fullmatch(value):
+    if re.fullmatch(_NUMBER, value):
         return float(value) or None
     from email.utils import parsedate_to_datetime  # for the rare header that has a date
 

@@ -28,8 +28,8 @@ SECRET_NAME = "auth|cookie|credential|key|passw|pwd|secret|session|signature|tok
 """A regular expression for what the name of a header or parameter that holds a secret has in it, in any case."""
 
 _SHORTEST = 6
-_NAMED = re.compile(SECRET_NAME, re.IGNORECASE)
-_PARAMETER = re.compile(r"""([\w-]+)=(?:"([^"]*)"|([^",;\s]+))""")
+_NAMED = f"(?i:{SECRET_NAME})"
+_PARAMETER = r"""([\w-]+)=(?:"([^"]*)"|([^",;\s]+))"""
 _UNNAMED_PARAMETERS = frozenset({"response", "nonce", "cnonce"})  # of Digest
 
 
@@ -49,7 +49,7 @@ def find_secrets(headers: Iterable[tuple[str, str]], api_key: str | None, proxy:
     """The secrets of a request with these headers and this key, sent through this proxy."""
     found, phrases = {api_key or ""}, set[str]()
     for name, value in headers:
-        if _NAMED.search(name):
+        if re.search(_NAMED, name):
             phrases.add(value)
             found.update(_of_cookies(value) if "cookie" in name.lower() else _of_header(value))
             if "cookie" in name.lower():
@@ -77,8 +77,8 @@ def _of_header(value: str) -> Iterator[str]:
     yield from (rest.strip(), rest.rpartition(" ")[2])
     if scheme.lower() == "basic":
         yield from _of_user(_decoded(rest.strip()))
-    for name, quoted, plain in _PARAMETER.findall(rest):
-        if _NAMED.search(name) or name.lower() in _UNNAMED_PARAMETERS:
+    for name, quoted, plain in re.findall(_PARAMETER, rest):
+        if re.search(_NAMED, name) or name.lower() in _UNNAMED_PARAMETERS:
             yield quoted or plain
 
 

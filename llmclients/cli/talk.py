@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from llmclients.cli.turns import Answer, Turns, View
 from llmclients.client import Client
@@ -13,6 +13,7 @@ from llmclients.history.store import AT_LEAF
 from llmclients.types.messages import Message
 
 if TYPE_CHECKING:
+    from llmclients.types.options import ChatOptions
     from llmclients.types.tools import Tool
 
 __all__ = ["Setup", "Talk"]
@@ -51,7 +52,7 @@ class Setup:
             model=self.model,
             base_url=self.base_url,
             timeout=self.timeout,
-            defaults=dict(self.options) or None,
+            defaults=cast("ChatOptions[Any]", dict(self.options)) or None,  # the client checks them
         )
 
 

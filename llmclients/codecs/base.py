@@ -11,7 +11,6 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from pydantic_core import from_json
@@ -21,7 +20,7 @@ from llmclients.codecs.errors import error_event, error_message, excerpt, status
 from llmclients.codecs.framing import begins_like_events, begins_like_page
 from llmclients.codecs.json_text import load_json, load_torn
 from llmclients.errors import APIError, APIResponseError, APIStatusError, InvalidRequestError
-from llmclients.types.base import Model
+from llmclients.types.base import Model, make_model
 from llmclients.types.content import MAX_PART_BYTES
 from llmclients.types.limits import check_json_values
 from llmclients.types.request import ChatRequest
@@ -62,8 +61,7 @@ class CodecOptions(Model):
     think_tags: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PartRule:
+class PartRule(NamedTuple):
     """What a wire takes of one kind of part.
 
     Attributes:
@@ -107,8 +105,7 @@ class EncodedRequest(NamedTuple):
         return f"EncodedRequest(path={self.path!r}, body={self.body!r}, method={self.method!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What encoding needs besides the request, so that the codec itself stays pure.
 
     Attributes:
@@ -124,12 +121,15 @@ class Context:
 
     model: str = ""
     stream: bool = False
-    api_key: str | None = field(default=None, repr=False)
+    api_key: str | None = None
     is_default_endpoint: bool = True
-    options: CodecOptions = field(default_factory=CodecOptions)
-    state: Mapping[str, Any] = field(default_factory=dict)
+    options: CodecOptions = make_model(CodecOptions)
+    state: Mapping[str, Any] = {}
     unix_time: float = 0.0
-    random: random.Random = field(default_factory=random.Random, repr=False)
+    random: random.Random = random.Random()
+
+    def __repr__(self) -> str:  # without the key
+        return f"Context(model={self.model!r}, stream={self.stream})"
 
 
 class StreamDecoder(Protocol):

@@ -37,9 +37,9 @@ _QUOTA_USED_UP = "insufficient_quota"
 
 
 _TITLE_WITHIN = 64 * 1024
-_TITLE = re.compile("<title[^>]{0,200}>", re.IGNORECASE)
-_TITLE_END = re.compile("</title", re.IGNORECASE)
-_HTML = re.compile(r"\s*<(!doctype|html|head|body|title|\?xml)", re.IGNORECASE)
+_TITLE = "(?i)<title[^>]{0,200}>"
+_TITLE_END = "(?i)</title"
+_HTML = r"(?i)\s*<(!doctype|html|head|body|title|\?xml)"
 
 
 def excerpt(data: bytes, limit: int = 8 * 1024) -> str:
@@ -131,11 +131,12 @@ def _joined(items: Iterable[Any]) -> str:
 
 
 def _from_text(text: str) -> str:
-    if not _HTML.match(text):
+    if not re.match(_HTML, text):
         return " ".join(text.split())
-    begin = _TITLE.search(text, 0, _TITLE_WITHIN)
-    end = _TITLE_END.search(text, begin.end()) if begin else None
-    title = " ".join(text[begin.end() : end.start()].split()) if begin and end else ""
+    begin = re.search(_TITLE, text[:_TITLE_WITHIN])
+    rest = text[begin.end() :] if begin else ""
+    end = re.search(_TITLE_END, rest)
+    title = " ".join(rest[: end.start()].split()) if end else ""
     return f"an HTML page titled {title!r}" if title else "an HTML page"
 
 

@@ -23,7 +23,7 @@ from llmclients.types.halves import joined
 
 __all__ = ["load_json", "load_torn"]
 
-_MAY_BE_TORN = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+_MAY_BE_TORN = rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]"
 """A half as an escape, or in the bytes that encoders write who know nothing of halves."""
 
 _GOES_ON = frozenset(
@@ -58,7 +58,7 @@ def load_torn(data: bytes, error: ValueError, *, goes_on: bool = True) -> Any:
         ValueError: `error`: it is no JSON.
     """
     try:
-        if not _MAY_BE_TORN.search(data):
+        if not re.search(_MAY_BE_TORN, data):
             raise error
         try:
             return _mended(json.loads(data.decode("utf-8", "surrogatepass")), goes_on=goes_on)

@@ -15,9 +15,7 @@ from llmclients.config.credentials import has_token, missing_key, request_header
 from llmclients.config.endpoint import address_of, model_of_address, option_defaults
 from llmclients.config.environment import ca_bundle
 from llmclients.config.fallback import REQUEST_FIELDS, AnyClient, Fallback, fallbacks, with_defaults
-from llmclients.config.hints import ClientPlace, hint_for, hint_of_field
 from llmclients.config.parts import check_parts
-from llmclients.config.pickled import KeySource, reduced
 from llmclients.config.server import SERVER_OPTIONS, other_model, server_on_demand
 from llmclients.config.values import DEFAULT_MAX_RESPONSE_BYTES, Proxy, RetryPolicy, Timeout
 from llmclients.errors import (
@@ -35,6 +33,8 @@ from llmclients.types.request import ChatRequest
 
 if TYPE_CHECKING:  # few clients have limits; options are for checkers only
     from llmclients.bulk.limits import Limits
+    from llmclients.config.hints import ClientPlace
+    from llmclients.config.pickled import KeySource
     from llmclients.types.options import ChatOptions
 
 __all__ = ["ClientOptions", "ClientSettings"]
@@ -162,6 +162,8 @@ class ClientSettings(NamedTuple):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """For pickle: everything but the key. Raises TypeError: something else of it may be a secret."""
+        from llmclients.config.pickled import reduced  # few clients are pickled
+
         return reduced(self)
 
     @property
@@ -180,12 +182,18 @@ class ClientSettings(NamedTuple):
         if self.defaults:
             options = {**self.defaults, **options}
         options_type = self.codec.options
+        if not options and not self.option_defaults:  # as most calls have none
+            request = ChatRequest.from_checked(messages, model=self.model_name(model))
+            check_parts(request.messages, self.codec, self.provider.name)
+            return request, _default_options(options_type)
         codec_options = {name: value for name, value in options.items() if name in options_type.model_fields}
         common = {name: value for name, value in options.items() if name not in codec_options}
         for name, value in common.items():
             if name not in REQUEST_FIELDS:
                 raise UnsupportedOptionError(f"there is no option {name!r}{self.hint(name)}", argument=name)
             if value is not None and name != "extra" and name not in self.codec.fields:
+                from llmclients.config.hints import hint_of_field  # which only mistakes need
+
                 raise UnsupportedOptionError(
                     f"{self.provider.name} cannot carry the option {name!r}: its wire has no field for it"
                     f"{hint_of_field(name)}",
@@ -204,6 +212,8 @@ class ClientSettings(NamedTuple):
 
     def hint(self, name: str, place: ClientPlace = "call") -> str:
         """What to say of an argument that there is not, at this place; mostly nothing."""
+        from llmclients.config.hints import hint_for  # which only mistakes need
+
         known = {*REQUEST_FIELDS, *self.codec.options.model_fields}
         return hint_for(name, place, known, _ARGUMENTS, providers_with_option)
 
@@ -246,6 +256,8 @@ def _check_names(provider: Provider, options: ClientOptions) -> None:
     """Raise ConfigurationError for an argument that no client has."""
     for name in options:
         if name not in _ARGUMENTS:
+            from llmclients.config.hints import hint_for  # which only mistakes need
+
             known = {*REQUEST_FIELDS, *provider.load_codec().options.model_fields}
             hint = hint_for(name, "client", known, _ARGUMENTS, providers_with_option)
             raise ConfigurationError(f"a client has no argument {name!r}{hint}", argument=name)

@@ -25,7 +25,7 @@ __all__ = [
     "same_address",
 ]
 
-_REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
+_REGION = r"[a-z0-9]+(?:-[a-z0-9]+)+"
 """`eu-west-1`: nothing that could lead to another host."""
 
 
@@ -216,7 +216,7 @@ def regional_url(url: str | None, region: str | None, variables: Sequence[str]) 
         region = environ(argument)
     if url is None or region is None:
         return None
-    if not isinstance(region, str) or not _REGION.fullmatch(region):
+    if not isinstance(region, str) or not re.fullmatch(_REGION, region):
         raise ConfigurationError(
             f"{argument} must be a region's name such as us-east-1, not {region!r}", argument=argument
         )

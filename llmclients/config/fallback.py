@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from llmclients.codecs.base import CodecOptions
-from llmclients.config.hints import ClientPlace
 from llmclients.errors import ConfigurationError, InvalidRequestError, UnsupportedOptionError
 from llmclients.types.base import make_model
 from llmclients.types.messages import Message
@@ -14,6 +13,7 @@ from llmclients.types.request import ChatRequest
 
 if TYPE_CHECKING:
     from llmclients.config.client import ClientSettings
+    from llmclients.config.hints import ClientPlace
 
 __all__ = [
     "REQUEST_FIELDS",

@@ -6,7 +6,6 @@ them. A file may come from anywhere: nothing of what it says is believed to be t
 
 from __future__ import annotations
 
-import mmap
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +17,8 @@ _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 """By the type's number: how `struct` reads it."""
 _STRING, _ARRAY = 8, 9
 _MAX_KEY_BYTES = 65535
-_MAX_HEAD_BYTES = 64 * 1024 * 1024
+_PIECE_BYTES = 64 * 1024
+_MAX_HEAD_BYTES = 1024 * _PIECE_BYTES
 """Where a key is looked for. Vocabularies take up to 20 MB of the head."""
 
 
@@ -51,19 +51,32 @@ def text_value(path: Path, key: str) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
+    entry = _text_entry(key)
     with path.open("rb") as stream:
+        start = _find(stream, entry)
+        if start is None:
+            return None
+        stream.seek(start + len(entry))
         try:
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as head:
-                entry = _text_entry(key)
-                found = head.find(entry, 0, _MAX_HEAD_BYTES)
-                if found < 0:
-                    return None
-                start = found + len(entry) + 8
-                (size,) = struct.unpack("<Q", head[start - 8 : start])
-                text = head[start : start + size]
-        except (struct.error, ValueError, OverflowError):  # ValueError: the file is empty
+            size = _number(stream, "Q")
+            text = stream.read(size) if size <= _MAX_HEAD_BYTES else b""
+        except struct.error:
             return None
     return text.decode("utf-8", "replace") if len(text) == size else None
+
+
+def _find(stream: BinaryIO, entry: bytes) -> int | None:
+    """Where the head has these bytes first. Read piece by piece: mapped, all of it would count as memory in use."""
+    before = b""  # of the last piece: the bytes may be in both
+    for start in range(0, _MAX_HEAD_BYTES, _PIECE_BYTES):
+        piece = stream.read(_PIECE_BYTES)
+        found = (before + piece).find(entry)
+        if found >= 0:
+            return start - len(before) + found
+        if len(piece) < _PIECE_BYTES:
+            break
+        before = piece[1 - len(entry) :]
+    return None
 
 
 def _text_entry(key: str) -> bytes:

@@ -7,17 +7,17 @@ import re
 __all__ = ["family_of", "likely_provider"]
 
 _FAMILIES = (
-    ("openai", re.compile(r"(gpt(?!-oss)|chatgpt|codex|o\d)\b", re.IGNORECASE)),
-    ("anthropic", re.compile(r"claude\b", re.IGNORECASE)),
-    ("gemini", re.compile(r"gemini\b", re.IGNORECASE)),
-    ("cohere", re.compile(r"command\b", re.IGNORECASE)),
-    ("xai", re.compile(r"grok\b", re.IGNORECASE)),
-    ("deepseek", re.compile(r"deepseek\b", re.IGNORECASE)),
-    ("mistral", re.compile(r"(mistral|ministral|codestral|magistral|pixtral|devstral)\b", re.IGNORECASE)),
-    ("perplexity", re.compile(r"sonar\b", re.IGNORECASE)),
-    ("moonshot", re.compile(r"(kimi-|moonshot-)", re.IGNORECASE)),
+    ("openai", r"(gpt(?!-oss)|chatgpt|codex|o\d)\b"),
+    ("anthropic", r"claude\b"),
+    ("gemini", r"gemini\b"),
+    ("cohere", r"command\b"),
+    ("xai", r"grok\b"),
+    ("deepseek", r"deepseek\b"),
+    ("mistral", r"(mistral|ministral|codestral|magistral|pixtral|devstral)\b"),
+    ("perplexity", r"sonar\b"),
+    ("moonshot", r"(kimi-|moonshot-)"),
     # Of open models, by many served under many names, these spellings are Ollama's: `llama3.2`, `qwen2.5:7b`.
-    ("ollama", re.compile(r"(code)?(llama|qwen|phi|gemma)\d", re.IGNORECASE)),
+    ("ollama", r"(code)?(llama|qwen|phi|gemma)\d"),
 )
 """Makers whose models' names say whose they are, and that serve them themselves."""
 
@@ -39,7 +39,7 @@ _PROVIDERS = {
 
 def family_of(model: str) -> str | None:
     """The provider whose model it is by its name; None if nobody can tell."""
-    return next((provider for provider, family in _FAMILIES if family.match(model)), None)
+    return next((provider for provider, family in _FAMILIES if re.match(family, model, re.IGNORECASE)), None)
 
 
 def likely_provider(name: str) -> str | None:

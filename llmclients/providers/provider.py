@@ -23,7 +23,7 @@ class Endpoint(Protocol):
     def api_key(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)  # what each adds, each start of a program pays
 class Provider:
     """Everything about a provider that is not its wire format.
 
@@ -107,6 +107,9 @@ class Provider:
                 "as 'module:Class'",
                 argument="dialect",
             )
+
+    def __repr__(self) -> str:
+        return f"Provider({self.name!r})"
 
     def load_codec(self) -> Codec:
         """The codec; its module is imported now.

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from llmclients.errors import ConfigurationError, UnknownProviderError
 from llmclients.providers.builtin import BUILT_IN
-from llmclients.providers.families import family_of, likely_provider
 from llmclients.providers.hosts import HOSTS
 from llmclients.providers.names import ENTRY_POINT_GROUP
 from llmclients.providers.presets import PRESETS
@@ -72,7 +71,7 @@ _MAX_NAME = 30  # characters
 _KEYS = ("sk-", "sk_", "gsk_", "xai-", "aiza", "hf_", "nvapi-", "pplx-", "csk-", "fw_")
 
 
-_ADDRESS = re.compile(r"https?:$|localhost\b|[\w.-]+:\d{2,5}$|\d+\.\d+\.\d+\.\d+")
+_ADDRESS = r"https?:$|localhost\b|[\w.-]+:\d{2,5}$|\d+\.\d+\.\d+\.\d+"  # only mistakes need it compiled
 
 
 def find_provider(name: str, model: str | None = None) -> Provider:
@@ -93,7 +92,7 @@ def find_provider(name: str, model: str | None = None) -> Provider:
     else:
         called, likely = f"named {name!r}", _likely(name.strip(), model)
     hint = f"did you mean {' or '.join(likely)}?" if likely else f"known are {', '.join(provider_names())}"
-    if _ADDRESS.match(key):
+    if re.match(_ADDRESS, key):
         hint = "a server's address is base_url=, as in Client('openai/any-model', base_url='http://127.0.0.1:8080/v1')"
     raise UnknownProviderError(f"there is no provider {called}: {hint}", argument="provider")
 
@@ -106,6 +105,8 @@ def likely_client(model: str) -> str | None:
             return f"{find_provider(name).name}/{rest}"
         except ConfigurationError:
             return None
+    from llmclients.providers.families import family_of, likely_provider  # which only mistakes need
+
     name, colon, rest = model.partition(":")
     if colon and rest:  # as some libraries write it; Ollama's models are written so, too
         known = _registered.get(name.lower())
@@ -117,6 +118,8 @@ def likely_client(model: str) -> str | None:
 
 def _likely(name: str, model: str | None) -> list[str]:
     """What may have been meant by the name of no provider, best first."""
+    from llmclients.providers.families import likely_provider
+
     key = name.lower()
     if (provider := likely_provider(key)) is not None:
         return [repr(f"{provider}/{model}" if model else provider)]

@@ -1,9 +1,13 @@
 """`Model`, the base of the value types: pydantic, but its errors are the library's; and `Text`, their string type."""
 
+# The modules of the models that every client needs are without `from __future__ import annotations`. It makes texts of
+# the fields' types, and pydantic has to compile each anew: a third of what it takes to make these classes, for every
+# program that makes a client.
+
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar
 
 from pydantic import VERSION, AfterValidator, BaseModel, ConfigDict, StrictStr, ValidationError
@@ -98,9 +102,9 @@ def make_model(model: type[ModelT], /, **fields: Any) -> ModelT:
     """
     defaults, mutable = _defaults(model)
     members = {**defaults, **fields}
-    for name in mutable:
+    for name, new in mutable:
         if name not in fields:
-            members[name] = model.model_fields[name].get_default(call_default_factory=True)
+            members[name] = new()
     made = object.__new__(model)
     set_attribute = object.__setattr__  # pydantic's own looks for fields and their validators
     # The four things that pydantic's own constructor sets.
@@ -112,12 +116,19 @@ def make_model(model: type[ModelT], /, **fields: Any) -> ModelT:
 
 
 @cache
-def _defaults(model: type[Model]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """All fields in their order, at their defaults; and the names of those whose default no two instances may share."""
+def _defaults(model: type[Model]) -> tuple[dict[str, Any], tuple[tuple[str, Callable[[], Any]], ...]]:
+    """All fields in their order, at their defaults; and for those whose default no two instances may share, by name,
+    what makes it.
+    """
     fields = model.model_fields
     constant = {name: None if field.is_required() else field.default for name, field in fields.items()}
     mutable = [
-        name for name, field in fields.items() if field.default_factory or isinstance(field.default, list | dict)
+        (
+            name,
+            type(field.default) if field.default in ([], {}) else partial(field.get_default, call_default_factory=True),
+        )
+        for name, field in fields.items()
+        if field.default_factory or isinstance(field.default, list | dict)
     ]
     return constant, tuple(mutable)
 

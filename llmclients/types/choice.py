@@ -1,6 +1,6 @@
 """`Choice`: one of several answers to one request; and what answers consist of besides text."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: the head of `types/base.py` says why.
 
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -27,7 +27,7 @@ class TokenLogprob(Model):
 
     token: str
     logprob: float
-    top: list[TokenLogprob] = Field(default_factory=list)
+    top: "list[TokenLogprob]" = Field(default_factory=list)
 
 
 class OtherPart(Model):

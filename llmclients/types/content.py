@@ -4,7 +4,7 @@ A part of bytes is checked when it is made: where they come from, how many they 
 takes of that (`PartRule`) is its codec's to say.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: the head of `types/base.py` says why.
 
 import base64
 import os

@@ -12,15 +12,21 @@ from llmclients.types.response import Chunk, ToolCallDelta
 
 __all__ = ["Halves", "cleaned", "has_halves", "is_torn", "joined"]
 
-_HALF = re.compile("[\ud800-\udfff]")
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_HALF = "[\ud800-\udfff]"
+_PAIR = "[\ud800-\udbff][\udc00-\udfff]"
 _ALONE = "\ufffd"
 
 
 def has_halves(text: str) -> bool:
     """Whether there is half a character in it."""
     # Halves are not printable: the first two tests are quick, and end it for nearly every text.
-    return not text.isascii() and not text.isprintable() and _HALF.search(text) is not None
+    if text.isascii() or text.isprintable():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def joined(text: str, *, keep_edges: bool = False) -> str:
@@ -32,10 +38,10 @@ def joined(text: str, *, keep_edges: bool = False) -> str:
     """
     if not has_halves(text):
         return text
-    text = _PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
+    text = re.sub(_PAIR, lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
     start = text[:1] if keep_edges and "\udc00" <= text[:1] <= "\udfff" else ""
     end = text[-1:] if keep_edges and "\ud800" <= text[-1:] <= "\udbff" else ""
-    return start + _HALF.sub(_ALONE, text[len(start) : len(text) - len(end)]) + end
+    return start + re.sub(_HALF, _ALONE, text[len(start) : len(text) - len(end)]) + end
 
 
 def is_torn(chunk: Chunk) -> bool:

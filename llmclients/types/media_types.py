@@ -79,10 +79,10 @@ _RIGHT_NAMES = {
 UNKNOWN_BYTES = ("application/octet-stream", "binary/octet-stream")
 """Labels that say nothing."""
 
-_USUAL_CHARSET = re.compile(r"charset *= *\"?(utf-?8|us-ascii|binary)\"?", re.IGNORECASE)
-_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]{0,200}>\s*)?<(!doctype html|html[\s>])", re.IGNORECASE)
+_USUAL_CHARSET = r"(?i)charset *= *\"?(utf-?8|us-ascii|binary)\"?"
+_PAGE = rb"(?i)(\xef\xbb\xbf)?\s*(<\?xml[^>]{0,200}>\s*)?<(!doctype html|html[\s>])"
 _NAME = "[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"  # RFC 6838, 4.2
-_MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}(; [ -~]+)*")
+_MEDIA_TYPE = rf"{_NAME}/{_NAME}(; [ -~]+)*"
 
 
 def sniff_media_type(data: bytes) -> str | None:
@@ -93,7 +93,7 @@ def sniff_media_type(data: bytes) -> str | None:
 
 def looks_like_a_page(data: bytes) -> bool:
     """Whether the data is an HTML page, such as comes in place of a file that is not to be had."""
-    return _PAGE.match(data) is not None
+    return re.match(_PAGE, data) is not None
 
 
 def normalized(label: str) -> str:
@@ -103,13 +103,13 @@ def normalized(label: str) -> str:
     name = _RIGHT_NAMES.get(name, name)
     if name.startswith("image/"):
         return name
-    kept = [text for text in map(str.strip, parameters) if text and not _USUAL_CHARSET.fullmatch(text)]
+    kept = [text for text in map(str.strip, parameters) if text and not re.fullmatch(_USUAL_CHARSET, text)]
     return "; ".join([name, *kept])
 
 
 def is_media_type(label: str) -> bool:
     """Whether a normalized label has the form of a media type, as `png`, `image/*`, `undefined` have not."""
-    return _MEDIA_TYPE.fullmatch(label) is not None
+    return re.fullmatch(_MEDIA_TYPE, label) is not None
 
 
 def settled(label: str | None, data: bytes, *, is_document: bool) -> str | None:

@@ -1,6 +1,6 @@
 """Messages and the tool calls in them, and what a caller may write in their place."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: the head of `types/base.py` says why.
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """`ChatRequest`: messages and the options that providers share."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: the head of `types/base.py` says why.
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -128,7 +128,7 @@ class ChatRequest(Model):
         return self
 
     @classmethod
-    def from_messages(cls, messages: Messages, **options: Any) -> ChatRequest:
+    def from_messages(cls, messages: Messages, **options: Any) -> Self:
         """A request from what a caller may pass as `messages`: text, a message, or a list of them.
 
         The caller's own list and messages are never changed, nor kept.
@@ -139,7 +139,7 @@ class ChatRequest(Model):
         return cls.from_checked(as_messages(messages), **options)
 
     @classmethod
-    def from_checked(cls, messages: list[Message], **options: Any) -> ChatRequest:
+    def from_checked(cls, messages: list[Message], **options: Any) -> Self:
         """A request of messages that `as_messages` has made: they are not copied again.
 
         Raises:

@@ -22,7 +22,7 @@ _OPEN_FLAGS = os.O_RDONLY | sum(
 )
 """A named pipe that nobody writes to must not hold the caller up, and a terminal not become the process's own."""
 
-_BASE64 = re.compile(r"([A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}")
+_BASE64 = r"([A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}"
 
 
 def read_file(path: str | bytes) -> bytes:
@@ -79,6 +79,6 @@ def decode_base64(text: Any) -> bytes:
         except ValueError:  # not as it should be, or not base64 at all
             pass
         text = "".join(text.split())
-        if _BASE64.fullmatch(text) and len(digits := text.rstrip("=")) % 4 != 1:
+        if re.fullmatch(_BASE64, text) and len(digits := text.rstrip("=")) % 4 != 1:
             return base64.b64decode(digits.translate({45: "+", 95: "/"}) + "=" * (-len(digits) % 4))
     raise ValueError("the data is not base64")

@@ -1,6 +1,6 @@
 """`Usage`: an answer's token counts, and `make_usage`, the fast way to them."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: the head of `types/base.py` says why.
 
 from typing import Literal
 
@@ -33,7 +33,7 @@ class Usage(Model):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
-    def __add__(self, other: Usage | None) -> Usage:
+    def __add__(self, other: "Usage | None") -> "Usage":
         if other is None:  # the usage of an answer that has none
             return make_usage()
         if not isinstance(other, Usage):
@@ -44,7 +44,7 @@ class Usage(Model):
             totals[name] = None if one is None or two is None else one + two
         return make_usage(**totals)
 
-    def __radd__(self, other: Literal[0] | None) -> Usage:
+    def __radd__(self, other: Literal[0] | None) -> "Usage":
         if type(other) is int and other == 0:  # where `sum()` begins
             return self.model_copy()
         return make_usage() if other is None else NotImplemented

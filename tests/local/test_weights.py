@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from llmclients.errors import ConfigurationError
 from llmclients.local import process, weights
-from llmclients.local.gguf import context_length
+from llmclients.local.gguf import _PIECE_BYTES, context_length, text_value
 from llmclients.local.packages import WEIGHTS_FILE
 from tests.local.localtools import needs_model, weights_file
 
@@ -178,3 +179,40 @@ def test_more_tokens_than_the_model_takes_are_refused_before_memory_is_taken_for
 def test_the_real_file_says_it(monkeypatch):
     monkeypatch.undo()
     assert context_length(weights.find_weights()) == 8192
+
+
+def test_a_text_is_found_wherever_it_stands_in_the_head(tmp_path):
+    file, key = tmp_path / "a.gguf", "tokenizer.chat_template"
+    entry = struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I", 8)
+    text = "{{ messages }} …"
+    value = struct.pack("<Q", len(text.encode())) + text.encode()
+    # At the beginning, over the border of two pieces that are read, behind it, and with the text over the next one.
+    for before in (24, *range(_PIECE_BYTES - len(entry) - 2, _PIECE_BYTES + 3), 2 * _PIECE_BYTES - len(entry) - 10):
+        file.write_bytes(b"GGUF".ljust(before, b"\0") + entry + value)
+        assert text_value(file, key) == text, before
+    assert text_value(file, "tokenizer.chat") is None
+    for cut in (1, len(value) - 1, len(value)):
+        file.write_bytes(b"GGUF".ljust(24, b"\0") + entry + value[:-cut])
+        assert text_value(file, key) is None
+    file.write_bytes(b"")
+    assert text_value(file, key) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is Linux's")
+def test_looking_for_a_text_that_is_not_there_takes_no_memory(tmp_path):
+    file = tmp_path / "large.gguf"
+    file.write_bytes(b"GGUF")
+    os.truncate(file, 80_000_000)  # of which the disk has nothing
+    program = f"""
+import resource
+from pathlib import Path
+from llmclients.local.gguf import text_value
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+assert text_value(Path({str(file)!r}), "tokenizer.chat_template") is None
+print(peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert int(done.stdout) < 4096  # KiB

@@ -12,7 +12,7 @@ import pytest
 from helpers import open_descriptors
 
 from llmclients.errors import InvalidRequestError
-from llmclients.types import content, sources
+from llmclients.types import sources
 from llmclients.types.content import (
     MAX_PART_BYTES,
     AudioPart,
@@ -327,7 +327,7 @@ def test_a_dict_that_is_no_part_is_refused(given: Any, message: str) -> None:
 @pytest.mark.parametrize("part", [ImagePart, AudioPart, FilePart])
 def test_editors_are_told_of_every_field_and_of_no_other(part: type[MediaPart]) -> None:
     parameter = inspect.signature(part.__init__).parameters["fields"]
-    (fields,) = get_args(eval(parameter.annotation, vars(content)))
+    (fields,) = get_args(parameter.annotation)
 
     assert get_type_hints(fields).keys() == part.model_fields.keys()
 
