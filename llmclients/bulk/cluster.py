@@ -27,6 +27,7 @@ from llmclients.bulk.shards import Order, ShardFolder
 from llmclients.bulk.signals import draining
 from llmclients.calls.arguments import ChatArguments
 from llmclients.calls.chat import prepare
+from llmclients.errors import ConfigurationError
 from llmclients.types.messages import as_messages
 
 __all__ = ["run_on_cluster", "run_on_cluster_in_task"]
@@ -38,21 +39,19 @@ class ClusterRun:
     """A run. As `Bulk`, but for that it has a thread in place of an event loop.
 
     Args:
-        settings: the client's.
-        transport: the client's, by which nothing is sent.
+        client: a `Client` or an `AsyncClient`, by whose connections nothing is sent.
         arguments: of `bulk`.
         loop: of a caller whose rows may be awaited.
     """
 
-    def __init__(
-        self,
-        settings: Any,
-        transport: Any,
-        arguments: BulkArguments,
-        loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        self._settings = settings
-        self._transport = transport
+    def __init__(self, client: Any, arguments: BulkArguments, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        if client._given_transport is not None:
+            raise ConfigurationError(
+                "cluster: a client with transport= stays in its process: the workers make their own connections",
+                argument="cluster",
+            )
+        self._settings = client._settings
+        self._transport = client._transport
         self._arguments = arguments
         self._loop = loop
         self._order: Order = "go"
@@ -115,7 +114,7 @@ def run_on_cluster(client: Any, arguments: BulkArguments) -> BulkReport:
         KeyboardInterrupt: it was broken off, or drained, by a signal.
         Exception: as of `ClusterRun.run`.
     """
-    run = ClusterRun(client._settings, client._transport, arguments)
+    run = ClusterRun(client, arguments)
     with draining(run.drain, run.cancel), ThreadPoolExecutor(1, "llmclients bulk") as executor:
         running = executor.submit(run.run)
         try:
@@ -133,7 +132,7 @@ def run_on_cluster(client: Any, arguments: BulkArguments) -> BulkReport:
 async def run_on_cluster_in_task(client: Any, arguments: BulkArguments) -> BulkReport:
     """Run what an `AsyncClient` was asked for, in the task that awaits it."""
     loop = asyncio.get_running_loop()
-    run = ClusterRun(client._settings, client._transport, arguments, loop)
+    run = ClusterRun(client, arguments, loop)
     with draining(run.drain, run.cancel), ThreadPoolExecutor(1, "llmclients bulk") as executor:
         running = loop.run_in_executor(executor, run.run)
         try:

@@ -70,5 +70,17 @@ def load_job(path: str) -> ShardJob:
         raise ConfigurationError(f"it cannot load what the caller uses: {error}") from None
     for settings in (job.settings, *(other.settings for other in job.settings.fallbacks)):
         if settings.unusable is not None:
-            raise ConfigurationError(settings.unusable)
+            raise ConfigurationError(_without_key(settings))
     return job
+
+
+def _without_key(settings: ClientSettings) -> str:
+    """Why there is no key here."""
+    provider = settings.provider
+    variables = " or ".join(provider.key_variables + provider.token_variables)
+    if settings.key_source == "argument" and not settings.is_default_endpoint:
+        return (
+            f"a key that was given as api_key= stays in its process: for {provider.name}, set {variables} for the "
+            "caller and for the workers"
+        )
+    return f"it has no key for {provider.name}: set {variables} in the environment of the workers"

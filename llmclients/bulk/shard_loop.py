@@ -195,28 +195,25 @@ class ShardLoop:
 
     def _check_workers(self) -> None:
         """Raise ConfigurationError if a worker that is there cannot ask. Where none is, wait for the first."""
-        found = self._cluster.everywhere(why_unfit, self._folder.out, self._name) or self._first_worker()
+        found = self._ask_workers()
+        if not found:
+            self._status.note("waiting for the cluster's first worker")
+            # An adaptive cluster starts one when there is a task. A worker without this package would die of a function
+            # of it, so this is one of Python's.
+            task = self._cluster.submit(f"llmclients-{self._name}-first", time.time, on_end=lambda: None)
+            while not task.is_done and self._wanted() == "go":
+                time.sleep(_LOOK)
+            task.drop()
+            found = self._ask_workers()
         unfit = {worker: why for worker, why in found.items() if why is not None and not isinstance(why, OSError)}
         for worker, why in unfit.items():
-            if isinstance(why, ImportError):
-                why = f"it cannot load llmclients, which must be installed there as it is here: {why}"
+            if isinstance(why, Exception):
+                why = f"it cannot run llmclients, which must be installed there as it is here: {why}"
             more = f" (and {len(unfit) - 1} more)" if len(unfit) > 1 else ""
             raise ConfigurationError(f"cluster: worker {worker}{more}: {why}", argument="cluster")
 
-    def _first_worker(self) -> dict[str, Any]:
-        """What the first worker that comes says, or raises; nothing if the run is told to end before."""
-        self._status.note("waiting for the cluster's first worker")
-        name = f"llmclients-{self._name}-first"
-        task = self._cluster.submit(name, why_unfit, self._folder.out, self._name, on_end=lambda: None)
-        while not task.is_done:
-            if self._wanted() != "go":
-                task.drop()
-                return {}
-            time.sleep(_LOOK)
-        try:
-            return {"the first one": task.result()}
-        except Exception as error:  # noqa: BLE001 - it is told as that worker's
-            return {"the first one": error}
+    def _ask_workers(self) -> dict[str, Any]:
+        return self._cluster.everywhere(why_unfit, self._folder.out, self._name)
 
     def _obey(self) -> None:
         """Tell the workers what the run was told."""

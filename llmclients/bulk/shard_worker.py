@@ -21,7 +21,6 @@ import tempfile
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import distributed
@@ -91,14 +90,24 @@ class _Engine:
         self._transports = [self._transport, *(other.client._transport for other in others if other.client is not None)]
         self._asker = Asker(settings._replace(fallbacks=others), self._transport)
         self._runners: set[Runner] = set()
+        self._asking: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="llmclients shards", daemon=True).start()
+        threading.Thread(target=self._serve, name="llmclients shards", daemon=True).start()
+
+    def _serve(self) -> None:
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
 
     def ask(self, shard: int, winding_down: threading.Event) -> Future[ShardResult]:
         """Ask a shard. The event is set when the process could begin with another one."""
         return asyncio.run_coroutine_threadsafe(self._ask(shard, winding_down), self._loop)
 
     async def _ask(self, shard: int, winding_down: threading.Event) -> ShardResult:
+        task = asyncio.current_task()
+        assert task is not None
+        self._asking.add(task)
         try:
             journal = await self._open_journal(self._folder.journal(self._run, shard))
             if journal is None:
@@ -108,6 +117,7 @@ class _Engine:
             finally:
                 journal.close()
         finally:
+            self._asking.discard(task)
             winding_down.set()
 
     async def _open_journal(self, path: str) -> Journal | None:
@@ -149,6 +159,7 @@ class _Engine:
             finally:
                 self._runners.discard(runner)
                 watching.cancel()
+                await asyncio.wait([watching])
             return ShardResult(sorter.stats, error)
         finally:
             index.close()
@@ -169,14 +180,15 @@ class _Engine:
                     await runner.cancel()
 
     def close(self) -> None:
-        """Close the connections, and end the thread, if no shard is under way."""
-        if not self._runners:
-            asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+        """Close the connections, and end the thread, when no shard is under way any more."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop)
 
     async def _close(self) -> None:
+        while self._asking:
+            await asyncio.wait(self._asking)
         for transport in self._transports:
-            with suppress(Exception):
-                await transport.close()
+            await transport.close()
+        await self._loop.shutdown_default_executor()
         self._loop.call_soon(self._loop.stop)
 
 
