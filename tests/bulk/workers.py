@@ -10,6 +10,7 @@ which is the workers' work, beside some tenth of a millisecond a row of all othe
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -18,21 +19,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import distributed
 from figures import keep
-from kills import ENVIRONMENT, HERE, ROOT, command, journaled, serving, write_rows
+from kills import command, journaled, serving, write_rows
 from pydantic import BaseModel, field_validator
+
+from llmclients import Client
 
 CHECK_SECONDS = 0.004
 SHARD = 5  # times `concurrency`, in rows
-WORKERS = ENVIRONMENT | {
-    "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}",
-    "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
-}
+WORKERS = {"OPENAI_API_KEY": "k", "NO_PROXY": "*", "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
 
 
 class Checked(BaseModel):
@@ -49,56 +52,67 @@ class Checked(BaseModel):
         return text
 
 
+async def _serve_scheduler(port: int, told: Connection) -> None:
+    async with distributed.Scheduler(host="127.0.0.1", port=port, dashboard=False) as scheduler:
+        told.send(scheduler.address)
+        await scheduler.finished()
+
+
+async def _serve_worker(address: str, folder: str) -> None:
+    async with distributed.Worker(address, nthreads=1, host="127.0.0.1", local_directory=folder) as worker:
+        await worker.finished()
+
+
+def _run(serve: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+    asyncio.run(serve(*arguments))
+
+
 class Cluster:
-    """A scheduler and workers without nannies, so that who is killed stays so."""
+    """A scheduler and workers without nannies, so that who is killed stays so.
+
+    They are forked from a process that has loaded what they need: a worker that is to be killed is soon there.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self.workers: list[subprocess.Popen[bytes]] = []
+        os.environ |= WORKERS
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload(["distributed", "llmclients.bulk.cluster", "llmclients.client", "workers"])
+        self._processes: list[Any] = []
+        self.workers: list[Any] = []
         self.start_scheduler(0)
 
-    def _start(self, program: str, *arguments: str, environment: dict[str, str] = WORKERS) -> subprocess.Popen[bytes]:
-        line = [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments, "--no-dashboard"]
-        process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL, cwd=self._folder)
+    def _start(self, *arguments: Any) -> Any:
+        process = self._context.Process(target=_run, args=arguments, daemon=True)
+        process.start()
         self._processes.append(process)
         return process
 
     def start_scheduler(self, port: int) -> None:
         """A scheduler; port 0 for any."""
-        told = self._folder / "scheduler.json"
-        told.unlink(missing_ok=True)
-        self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", str(port), "--scheduler-file", str(told)
-        )
-        while True:
-            assert self.scheduler.poll() is None, "the scheduler has ended"
-            try:
-                self.address: str = json.loads(told.read_text(encoding="utf-8"))["address"]
-                return
-            except (OSError, ValueError):
-                time.sleep(0.05)
+        ours, theirs = self._context.Pipe(duplex=False)
+        self.scheduler = self._start(_serve_scheduler, port, theirs)
+        theirs.close()
+        self.address: str = ours.recv()
+        ours.close()
 
-    def start_worker(self, **environment: str) -> None:
+    def start_worker(self) -> None:
         """One more, with one thread."""
-        arguments = ("--no-nanny", "--nthreads", "1", "--local-directory", str(self._folder / "dask"))
-        self.workers.append(self._start("worker", self.address, *arguments, environment=WORKERS | environment))
+        self.workers.append(self._start(_serve_worker, self.address, str(self._folder / "dask")))
 
     def kill_worker(self, rng: random.Random) -> None:
         """SIGKILL for one of them, and a new one in its place."""
         worker = self.workers.pop(rng.randrange(len(self.workers)))
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
+        worker.kill()
+        worker.join()
         self.start_worker()
 
     def kill_all(self) -> None:
         """SIGKILL for the scheduler, which its workers do not outlive; and new ones at the same address."""
-        self.scheduler.kill()
-        self.scheduler.wait()
         count = len(self.workers)
-        for worker in self.workers:
-            worker.kill()
-            worker.wait()
+        for process in (self.scheduler, *self.workers):
+            process.kill()
+            process.join()
         self.workers.clear()
         self.start_scheduler(int(self.address.rpartition(":")[2]))
         for _ in range(count):
@@ -108,7 +122,8 @@ class Cluster:
         """End all of them."""
         for process in reversed(self._processes):
             process.kill()
-            process.wait()
+            process.join()
+            process.close()
 
 
 @contextmanager
@@ -200,9 +215,6 @@ def killed_workers(
 
 def rates(folder: Path, rows: int) -> dict[str, Any]:
     """Rows a second of one worker, and of two, when the workers' CPU is the bound."""
-    from llmclients import Client
-
-    os.environ["OPENAI_API_KEY"] = "k"
     found: dict[str, Any] = {"rows": rows, "check_ms": CHECK_SECONDS * 1000}
     with serving(20, "json") as server, cluster_of(folder, 1) as cluster:
         for number, name in enumerate(("one", "two")):
@@ -228,8 +240,6 @@ def rates(folder: Path, rows: int) -> dict[str, Any]:
 
 
 def _wait_for(cluster: Cluster, workers: int) -> None:
-    import distributed
-
     with distributed.Client(cluster.address, set_as_default=False) as client:
         client.wait_for_workers(workers, timeout=60)
 
