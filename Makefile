@@ -83,9 +83,10 @@ newest: $(VENV)/.uv
 	$(NEWEST)/bin/python -m llmclients local install
 	$(NEWEST)/bin/python -m pytest $(SHARED); status=$$?; $(NEWEST)/bin/python requirements/changes.py; exit $$status
 
-# How many rows, and how many kills, the soak of `bulk` has.
+# How many rows, and how many kills, the soak of `bulk` has, and how many rows that of its Dask workers.
 BULK_ROWS  ?= 1000000
 BULK_KILLS ?= 100
+DASK_ROWS  ?= 200000
 
 # Each target for FUZZ_SECONDS (default 60); SOAK_SCALE=0.01 is a hundredth of the soak. Both leave their results for the
 # page that `make reliability` writes.
@@ -97,6 +98,7 @@ soak: $(VENV)/.test
 	$(RUN) -m tests.soak
 	$(RUN) tests/bulk/many_rows.py $(BULK_ROWS)
 	$(RUN) tests/bulk/kills.py 20000 $(BULK_KILLS)
+	$(RUN) tests/bulk/workers.py $(DASK_ROWS) 5
 
 # Hundreds of streams at once through a relay; RELAY_SECONDS=60 for a minute in place of half an hour.
 soak-relay: $(VENV)/.test

@@ -188,6 +188,7 @@ class AsyncClient(
         prices: tuple[float, float] | None = None,
         progress: Any = True,
         report: str | os.PathLike[str] | None = None,
+        cluster: Any = None,
         **options: Unpack[llmclients.ChatOptions[Any]],
     ) -> BulkReport:
         """Ask the rows of a file, or of an iterable, and write the answers to a file: for very many of them.
@@ -213,6 +214,8 @@ class AsyncClient(
             prices: what a million tokens cost, of requests and of answers, for the report's `cost`.
             progress: True for a line on standard error, or a bar as for `map`; False for nothing.
             report: a path to write the report to, as an HTML page.
+            cluster: a Dask scheduler's address, such as `tcp://10.0.0.1:8786`, or a Dask client, whose workers ask,
+                each `concurrency` rows at a time. They share the output's folder; the key is in their environment.
             options: as for `chat`, for all rows that do not name them.
 
         Raises:
@@ -240,8 +243,13 @@ class AsyncClient(
                 prices=prices,
                 progress=progress,
                 report=report,
+                cluster=cluster,
                 options=options,
             )
+            if arguments.cluster is not None:
+                from llmclients.bulk.cluster import run_on_cluster_in_task
+
+                return await run_on_cluster_in_task(self, arguments)
             return await run_in_task(self._settings, self._transport, arguments)
         except ConfigurationError as error:
             raise without_our_frames(error)  # noqa: B904 - it is the same error

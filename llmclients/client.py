@@ -180,6 +180,7 @@ class Client(
         prices: tuple[float, float] | None = None,
         progress: Any = True,
         report: str | os.PathLike[str] | None = None,
+        cluster: Any = None,
         **options: Unpack[llmclients.ChatOptions[Any]],
     ) -> BulkReport:
         """Ask the rows of a file, or of an iterable, and write the answers to a file: for very many of them.
@@ -205,6 +206,8 @@ class Client(
             prices: what a million tokens cost, of requests and of answers, for the report's `cost`.
             progress: True for a line on standard error, or a bar as for `map`; False for nothing.
             report: a path to write the report to, as an HTML page.
+            cluster: a Dask scheduler's address, such as `tcp://10.0.0.1:8786`, or a Dask client, whose workers ask,
+                each `concurrency` rows at a time. They share the output's folder; the key is in their environment.
             options: as for `chat`, for all rows that do not name them.
 
         Raises:
@@ -232,8 +235,13 @@ class Client(
                 prices=prices,
                 progress=progress,
                 report=report,
+                cluster=cluster,
                 options=options,
             )
+            if arguments.cluster is not None:
+                from llmclients.bulk.cluster import run_on_cluster
+
+                return run_on_cluster(self, arguments)
             return run_in_thread(self, arguments)
         except ConfigurationError as error:
             raise without_our_frames(error)  # noqa: B904 - it is the same error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,6 +30,7 @@ class BulkArguments(NamedTuple):
     Attributes:
         journal: the journal's path, beside the output's.
         caches: the journals that serve as a cache.
+        cluster: a Dask scheduler's address, or a Dask client.
     """
 
     rows: Any
@@ -47,6 +49,7 @@ class BulkArguments(NamedTuple):
     progress: Any
     report: str | None
     options: Mapping[str, Any]
+    cluster: Any
 
     @classmethod
     def checked(
@@ -61,6 +64,7 @@ class BulkArguments(NamedTuple):
         prices: Any,
         report: Any,
         progress: Any,
+        cluster: Any,
         **others: Any,
     ) -> BulkArguments:
         """The arguments as a caller gives them.
@@ -84,6 +88,7 @@ class BulkArguments(NamedTuple):
             prices=_prices(prices),
             report=None if report is None else _writable(report, "report"),
             progress=progress,
+            cluster=_checked_cluster(cluster),
             **others,
         )
 
@@ -131,6 +136,13 @@ def _caches(cache: Any) -> tuple[str, ...]:
             raise ConfigurationError(f"cache: there is no journal {journal!r}", argument="cache")
         found.append(journal)
     return tuple(found)
+
+
+def _checked_cluster(cluster: Any) -> Any:
+    """A cluster, if what it needs is installed."""
+    if cluster is not None and find_spec("distributed") is None:
+        raise ConfigurationError('cluster needs: pip install "llmclients[dask]"', argument="cluster")
+    return cluster
 
 
 def _prices(prices: Any) -> Prices | None:

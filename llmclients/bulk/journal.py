@@ -31,6 +31,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, NamedTuple
 from zlib import crc32
@@ -38,12 +39,16 @@ from zlib import crc32
 from llmclients.bulk.file_lock import try_lock
 from llmclients.errors import ConfigurationError
 
-__all__ = ["Journal", "JournalReader", "Record", "read_records", "sync_folder"]
+__all__ = ["Journal", "JournalBusyError", "JournalReader", "Record", "read_records", "sync_folder"]
 
 VERSION = 1
 _BLOCK = 1 << 20
 _HEADER_BEGINS = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (h|he|hea|head|heade|header|header \{?)?|\0+")
 _sync = getattr(os, "fdatasync", os.fsync)
+
+
+class JournalBusyError(ConfigurationError):
+    """Another run has the journal open."""
 
 
 class Record(NamedTuple):
@@ -92,7 +97,7 @@ class Journal:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | binary, 0o666)
         try:
             if not try_lock(self._file):
-                raise ConfigurationError(f"another run has {path!r} open: let it end", argument="out")
+                raise JournalBusyError(f"another run has {path!r} open: let it end", argument="out")
             self._size = self._heal()
         except BaseException:
             os.close(self._file)
@@ -121,7 +126,7 @@ class Journal:
 
     def begin(self, header: Mapping[str, Any]) -> None:
         """Write the first line of a new file, and have it on the disk."""
-        self.header = {"journal": VERSION, **header}
+        self.header = {"journal": VERSION, "begun": time.time_ns(), **header}
         self._write(_line(b"header " + json.dumps(self.header).encode()))
         self.sync()
         sync_folder(self.path)
@@ -158,6 +163,27 @@ class Journal:
     def records(self) -> Iterator[Record]:
         """All rows, in the order in which they were written."""
         return read_records(self.path)
+
+    def take(self, path: str) -> Iterator[Record]:
+        """Write all rows of another journal behind those that are here, line by line as they are."""
+        lines: list[bytes] = []
+        size = 0
+        with _reader(path) as other:
+            for _, line in _lines(other):
+                if not _is_whole(line) or (found := _record(line, self._size + size)) is None:
+                    continue
+                lines.append(line)
+                size += len(line)
+                yield found
+                if size >= _BLOCK:
+                    self._take(lines)
+                    size = 0
+        self._take(lines)
+
+    def _take(self, lines: list[bytes]) -> None:
+        self._write(b"".join(lines))
+        self.written += len(lines)
+        lines.clear()
 
     def set_aside(self) -> str:
         """Move all records to `PATH.old`, behind those that are there. The journal is a new file then.
@@ -217,17 +243,24 @@ def read_records(path: str) -> Iterator[Record]:
     """
     with _reader(path) as lines:
         for offset, line in _lines(lines):
-            if line[9:13] == b"row " and _is_whole(line):
-                _, _, number, kind, key, request, row = line.split(b" ", 6)
-                length = len(row) - 1
-                yield Record(
-                    int(number),
-                    kind == b"error",
-                    bytes.fromhex(key.decode()),
-                    bytes.fromhex(request.decode()),
-                    offset + len(line) - length - 1,
-                    length,
-                )
+            if line[9:13] == b"row " and _is_whole(line) and (found := _record(line, offset)) is not None:
+                yield found
+
+
+def _record(line: bytes, offset: int) -> Record | None:
+    """What a whole line, there in a file, is; None: no row."""
+    if line[9:13] != b"row ":
+        return None
+    _, _, number, kind, key, request, row = line.split(b" ", 6)
+    length = len(row) - 1
+    return Record(
+        int(number),
+        kind == b"error",
+        bytes.fromhex(key.decode()),
+        bytes.fromhex(request.decode()),
+        offset + len(line) - length - 1,
+        length,
+    )
 
 
 def _reader(path: str) -> IO[bytes]:

@@ -15,13 +15,15 @@
 # Tokens are not known before the answer: an estimate is reserved, from the size of the request and from what the calls
 # before have used, and the usage settles it.
 #
-# Processes share the buckets, not the queues, through a file (`shared.SharedBuckets`): each question reads and writes
-# it under a lock. A process that dies leaves nothing behind but what it has sent.
+# Processes share the buckets, not the queues, through a file (`shared.SharedFile`): each question reads and writes it
+# under a lock, with times of the wall clock, which machines that share a folder have in common. A process that dies
+# leaves nothing behind but what it has sent.
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -55,7 +57,8 @@ class Limits:
     Args:
         requests: a minute, where you know it.
         tokens: a minute, of requests and answers together, where you know it.
-        path: a file by which processes of this machine share the limits; it is made where there is none.
+        path: a file by which processes share the limits; it is made where there is none. In a folder that machines
+            share (whose locks hold between them, and whose clocks agree), theirs do.
 
     Raises:
         ConfigurationError: a number that is no positive one, or a path that cannot be written.
@@ -124,6 +127,18 @@ class Limits:
             answer = max_tokens
         return Permit(self, int(size * self._per_byte + answer) + 1, size, bulk)
 
+    def shared(self, path: str) -> Limits:
+        """These limits for other processes: the same where they have a path; else new ones there, as given."""
+        return self if self._path is not None else Limits(*self._given, path=path)
+
+    @property
+    def path(self) -> str | None:
+        """The file by which processes share them; None: they are of this process."""
+        return self._path
+
+    def _time(self, now: float) -> float:
+        return now if self._in_step is None else now + time.time() - time.monotonic()
+
     def _changing(self, now: float) -> AbstractContextManager[object]:
         return nullcontext() if self._in_step is None else self._in_step(now)
 
@@ -164,8 +179,9 @@ class Permit:
             if limits._in_step is None:
                 seconds = limits._buckets.wait(self._tokens, ahead, tokens_ahead, now)
             else:
-                with limits._in_step(now):
-                    seconds = limits._buckets.wait(self._tokens, ahead, tokens_ahead, now)
+                shared_now = limits._time(now)
+                with limits._in_step(shared_now):
+                    seconds = limits._buckets.wait(self._tokens, ahead, tokens_ahead, shared_now)
             if not seconds:
                 self._sent_at = now
                 self._leave_queue()
@@ -189,6 +205,7 @@ class Permit:
         if not found:
             return
         limits = self._limits
+        now = limits._time(now)
         with limits._lock, limits._changing(now):
             for kind, allowance in found.items():
                 budget = limits._buckets.requests if kind == "requests" else limits._buckets.tokens
@@ -209,8 +226,8 @@ class Permit:
             if limits._in_step is None:
                 limits._buckets.accept(self._tokens, used, sent_at)
             else:
-                with limits._in_step(now):
-                    limits._buckets.accept(self._tokens, used, sent_at)
+                with limits._in_step(limits._time(now)):
+                    limits._buckets.accept(self._tokens, used, limits._time(sent_at))
             if used is not None and output is not None:
                 limits._learn(self._size, used, output)
 
@@ -220,8 +237,9 @@ class Permit:
             self.done(now)
             return
         limits = self._limits
+        now, sent_at = limits._time(now), limits._time(self._sent_at)
         with limits._lock, limits._changing(now):
-            limits._buckets.refuse(status, retry_after, self._tokens, self._sent_at, now)
+            limits._buckets.refuse(status, retry_after, self._tokens, sent_at, now)
 
     def leave(self, now: float) -> None:
         """The call has failed otherwise, or was given up: its place is free, or what it sent counts as sent."""

@@ -12,7 +12,7 @@ from llmclients.errors import APIError, ConfigurationError, LLMClientError, Stru
 from llmclients.types.response import ChatResponse
 from llmclients.types.usage import Usage
 
-__all__ = ["FIELDS", "answer_record", "cached_record", "error_record"]
+__all__ = ["FIELDS", "answer_record", "cached_record", "error_record", "read_outcome"]
 
 FIELDS = ("id", "text", "parsed", "tool_calls", "usage", "finish_reason", "error", "attempts", "seconds")
 """What a row of the output has; and `row`, its own columns, if asked for; and `other_texts`, of answers that came
@@ -70,6 +70,18 @@ def cached_record(row: bytes, id: str | int, columns: Mapping[str, Any] | None) 
     found = json.loads(row)
     found.pop("row", None)
     return _dumped({**dict.fromkeys(FIELDS), **found, "id": id, "attempts": 0, "seconds": 0.0}, columns)
+
+
+def read_outcome(row: bytes) -> tuple[float, int, Usage | None, str | None]:
+    """What `Stats.add` is told of a row: its seconds, attempts, usage, and the class of its error."""
+    found = json.loads(row)
+    usage, error = found["usage"], found["error"]
+    return (
+        found["seconds"],
+        found["attempts"],
+        None if usage is None else Usage(**usage),
+        None if error is None else error["type"],
+    )
 
 
 def _usage(usage: Usage | None) -> dict[str, int] | None:

@@ -1,10 +1,10 @@
-"""`SharedFile`: buckets that processes of one machine share by a file, read and written under its lock."""
+"""`SharedFile`: buckets that processes share by a file, read and written under its lock."""
 
 # Each change is: lock the file, read the buckets, change them, write them, unlock. The file is a few KiB, and is
 # written with one call, so that whoever is killed leaves the old buckets or the new ones; what is no such thing counts
-# as a new file. Times in it are those of the machine's monotonic clock, which all processes share; it begins anew when
-# the machine does, so times that lie ahead are of another life, and count as a new file, too. (A client on another
-# clock, in a test, must not share a file with one on the real clock.)
+# as a new file. Times in it are those of the wall clock: machines that share a folder have nothing else in common. A
+# clock that is set back by more than a minute leaves times that lie ahead: those count as a new file, too. (A client on
+# another clock, in a test, must not share a file with one on the real clock.)
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Slot:
         self.rows = self.errors = self.input_tokens = self.output_tokens = 0
 
     def add(self, other: Slot) -> None:
-        """Take what happened in the next span."""
+        """Take what happened in another span."""
         self.rows += other.rows
         self.errors += other.errors
         self.input_tokens += other.input_tokens
@@ -107,6 +107,19 @@ class Stats:
             self.output_tokens += written
             slot.input_tokens += read
             slot.output_tokens += written
+
+    def merge(self, other: Stats) -> None:
+        """Take what another one has seen whose seconds began at the same time. What it kept is its business."""
+        for name in ("cached", "answered", "failed", "asked", "attempts", "input_tokens", "output_tokens"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for error, count in other.errors.items():
+            self.errors[error] = self.errors.get(error, 0) + count
+        self._has_usage = self._has_usage or other._has_usage
+        for index, slot in enumerate(other.slots):
+            if slot.rows:
+                self._slot(index * other.slot_seconds).add(slot)
+        self.latencies = [mine + others for mine, others in zip(self.latencies, other.latencies, strict=True)]
+        self.longest = max(self.longest, other.longest)
 
     def _slot(self, at: float) -> Slot:
         slots = self.slots

@@ -5,17 +5,35 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 from llmclients.bulk.progress import Bar, bar_for
-from llmclients.bulk.runner import Runner
-from llmclients.bulk.stats import Prices, cost_text
+from llmclients.bulk.stats import Prices, Stats, cost_text
 
-__all__ = ["Status"]
+__all__ = ["Shown", "Status", "Taken"]
 
 _TERMINAL_SECONDS = 0.25
 _LOG_SECONDS = 60.0
 _RATE_SECONDS = 10.0
+
+
+class Taken(Protocol):
+    """How far the input is: a `Source`."""
+
+    @property
+    def total(self) -> int | None: ...
+    def share(self) -> float | None: ...
+
+
+class Shown(Protocol):
+    """What a run tells of itself: a `Runner`."""
+
+    @property
+    def stats(self) -> Stats: ...
+    @property
+    def source(self) -> Taken: ...
+    @property
+    def safe(self) -> int: ...
 
 
 class Status:
@@ -43,7 +61,7 @@ class Status:
         self._began = 0.0
         self.interval = _TERMINAL_SECONDS if self._is_terminal or self._bar is not None else _LOG_SECONDS
 
-    def show(self, runner: Runner, at: float) -> None:
+    def show(self, runner: Shown, at: float) -> None:
         """Show how far it is, so many seconds after its begin."""
         safe = runner.safe
         if self._bar is not None:
@@ -59,7 +77,7 @@ class Status:
         if self._stream is not None:
             self._write(f"\r{text}\x1b[K\n" if self._is_terminal else f"{text}\n")
 
-    def close(self, runner: Runner, at: float) -> None:
+    def close(self, runner: Shown, at: float) -> None:
         """Show the end of it."""
         self.show(runner, at)
         if self._is_terminal:
@@ -67,7 +85,7 @@ class Status:
         if self._bar is not None:
             self._bar.close()
 
-    def line(self, runner: Runner, at: float) -> str:
+    def line(self, runner: Shown, at: float) -> str:
         """Rows, rate, tokens, cost, errors, time left."""
         stats = runner.stats
         rate, tokens_rate = self._rates(at, stats.finished, stats.input_tokens + stats.output_tokens)

@@ -51,6 +51,9 @@ def add_bulk(subparsers: Any, add_assignments: Callable[..., None], add_base_url
     parser.add_argument(
         "--prices", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens of requests, and of answers"
     )
+    parser.add_argument(
+        "--cluster", metavar="URL", help="a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers ask the rows"
+    )
     parser.add_argument("--report", metavar="FILE", help="write an HTML page about the run")
     parser.add_argument("--progress", action=argparse.BooleanOptionalAction, default=True, help="say how far it is")
     parser.set_defaults(command="bulk", run=bulk)
@@ -84,6 +87,7 @@ def bulk(arguments: argparse.Namespace) -> int:
                 prices=arguments.prices,
                 progress=arguments.progress,
                 report=arguments.report,
+                cluster=arguments.cluster,
                 **options,
             )
         except OSError as error:

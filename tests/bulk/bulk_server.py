@@ -1,6 +1,6 @@
-"""A canned server for `bulk` in other processes: `python tests/bulk/bulk_server.py MS` prints its port.
+"""A canned server for `bulk` in other processes: `python tests/bulk/bulk_server.py MS [json]` prints its port.
 
-It answers each chat completion after MS ms with the prompt in capitals. Its standard input is a line a command: `counts`
+It answers each chat completion after MS ms with the prompt in capitals, with `json` as the `text` of an object. Its standard input is a line a command: `counts`
 prints as JSON how often each prompt was asked and how many requests are open; the end of it ends the server.
 """
 
@@ -49,7 +49,8 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         self.leave()
-        choice = {"index": 0, "message": {"role": "assistant", "content": prompt.upper()}, "finish_reason": "stop"}
+        content = json.dumps({"text": prompt.upper()}) if AS_JSON else prompt.upper()
+        choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
         body = json.dumps({"id": "c", "model": "m", "choices": [choice], "usage": usage}).encode()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -75,4 +76,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     DELAY = float(sys.argv[1]) / 1000
+    AS_JSON = "json" in sys.argv[2:]
     asyncio.run(main())

@@ -1,4 +1,7 @@
-"""The figures of `docs/bulk.md`: `python tests/bulk/figures.py` writes them from what the long runs have left."""
+"""The figures of `docs/bulk.md` and `docs/bulk-on-dask.md`: `python tests/bulk/figures.py` writes them.
+
+They are of what the long runs have left in `results`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RESULTS = HERE / "results"
 PAGE = ROOT / "docs" / "bulk.md"
+DASK_PAGE = ROOT / "docs" / "bulk-on-dask.md"
 IMAGE = ROOT / "docs" / "images" / "bulk-memory.svg"
 _BEGIN, _END = "<!-- figures: python tests/bulk/figures.py -->", "<!-- end of the figures -->"
 
@@ -46,6 +50,25 @@ def figures() -> str:
     return "\n".join([*lines, "", "![Resident memory by rows](images/bulk-memory.svg)"])
 
 
+def dask_figures(found: dict[str, Any]) -> str:
+    """The section of the page about Dask."""
+    killed, rates = found["killed"], found["rates"]
+    rows = [
+        (
+            f"{found['rows']:,} rows, two workers, one of them killed by SIGKILL every {found['every']:g} seconds",
+            f"{killed['kills']} kills in {killed['seconds']:.0f} s: {killed['lost']} rows lost, {killed['double']} double "
+            f"lines; {killed['asked_again'] / killed['kills']:.0f} rows asked again for each kill, of a shard's "
+            f"{killed['shard_rows']:,}",
+        ),
+        (
+            f"{rates['rows']:,} rows, each of whose answers takes a worker {rates['check_ms']:g} ms of CPU to check",
+            f"one worker {rates['one']:.0f} rows/s, two {rates['two']:.0f}: {rates['ratio']:.2f} times as many",
+        ),
+    ]
+    lines = ["| run | found |", "| --- | --- |", *(f"| {run} | {what} |" for run, what in rows)]
+    return "\n".join([*lines, "", f"The command: `{found['command']}`, on a machine with two cores."])
+
+
 def plot(points: list[list[float]]) -> str:
     """Memory by rows, from zero."""
     width, height, left, bottom = 720, 200, 56, 26
@@ -71,13 +94,21 @@ def plot(points: list[list[float]]) -> str:
     )
 
 
+def replace_section(page: Path, section: str) -> None:
+    """Write it between the two marks."""
+    text = page.read_text("utf-8")
+    whole = f"{_BEGIN}\n\n{section}\n\n{_END}"
+    page.write_text(re.sub(f"{_BEGIN}.*{_END}", lambda _: whole, text, flags=re.DOTALL), encoding="utf-8")
+
+
 def main() -> None:
-    """Write the page's section and its image."""
+    """Write the pages' sections and the image."""
     many = json.loads((RESULTS / "many_rows.json").read_text("utf-8"))
     IMAGE.write_text(plot(many["memory"]), encoding="utf-8")
-    text = PAGE.read_text("utf-8")
-    section = f"{_BEGIN}\n\n{figures()}\n\n{_END}"
-    PAGE.write_text(re.sub(f"{_BEGIN}.*{_END}", lambda _: section, text, flags=re.DOTALL), encoding="utf-8")
+    replace_section(PAGE, figures())
+    workers = RESULTS / "workers.json"
+    if workers.exists():
+        replace_section(DASK_PAGE, dask_figures(json.loads(workers.read_text("utf-8"))))
 
 
 if __name__ == "__main__":

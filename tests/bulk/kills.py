@@ -44,9 +44,9 @@ class Server:
 
 
 @contextmanager
-def serving(milliseconds: float) -> Iterator[Server]:
+def serving(milliseconds: float, *more: str) -> Iterator[Server]:
     """The server, while it runs."""
-    command = [sys.executable, str(HERE / "bulk_server.py"), str(milliseconds)]
+    command = [sys.executable, str(HERE / "bulk_server.py"), str(milliseconds), *more]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Server(process)

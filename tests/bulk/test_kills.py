@@ -14,41 +14,40 @@ pytestmark = pytest.mark.long
 
 
 def test_runs_that_are_killed_lose_nothing_and_ask_again_only_what_was_under_way(tmp_path: Path) -> None:
-    found = killed_runs(tmp_path, rows=1000, kills=5, concurrency=50, delay_ms=20, seed=3)
+    found = killed_runs(tmp_path, rows=400, kills=3, concurrency=20, delay_ms=20, seed=3)
 
     assert found["code"] == 0, found["errors"]
     assert (found["lost"], found["double"], found["wrong"], found["in_order"]) == (0, 0, 0, True)
-    assert found["kills"] >= 4
+    assert found["kills"] >= 2
     assert found["asked_again"] <= found["allowed"]
-    assert found["most_open"] <= 50 + 1
+    assert found["most_open"] <= 20 + 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
-def test_a_signal_lets_rows_under_way_come_to_their_end_and_writes_what_is_there(
-    tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    write_rows(source, 400)
+def test_a_signal_lets_rows_under_way_come_to_their_end_and_writes_what_is_there(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    write_rows(source, 200)
     with serving(30) as server:
-        run = command(server, source, out, 20)
-        while journaled(out) < 40:
-            time.sleep(0.005)
-        run.send_signal(number)
-        run.communicate()
-        asked = sum(server.counts()["asked"].values())
-        lines = out.read_text(encoding="utf-8").splitlines()
+        before = 0
+        for number, code in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)):
+            out = tmp_path / f"{number.name}.jsonl"
+            run = command(server, source, out, 10)
+            while journaled(out) < 20:
+                time.sleep(0.005)
+            run.send_signal(number)
+            run.communicate()
+            asked = sum(server.counts()["asked"].values()) - before
+            before += asked
+            lines = out.read_text(encoding="utf-8").splitlines()
 
-        assert run.returncode == code
-        assert asked == journaled(out) == len(lines) < 400
-        assert all(json.loads(line)["text"] for line in lines)
-        if number == signal.SIGTERM:
-            return
+            assert run.returncode == code
+            assert asked == journaled(out) == len(lines) < 200
+            assert all(json.loads(line)["text"] for line in lines)
 
-        again = command(server, source, out, 20)
+        again = command(server, source, out, 100)
         _, errors = again.communicate()
         assert again.returncode == 0, errors
-        assert sum(server.counts()["asked"].values()) == 400
-        assert len(out.read_text(encoding="utf-8").splitlines()) == 400
+        assert sum(server.counts()["asked"].values()) - before == 200 - asked
+        assert len(out.read_text(encoding="utf-8").splitlines()) == 200
 
 
 def test_a_second_signal_breaks_off(tmp_path: Path) -> None:
