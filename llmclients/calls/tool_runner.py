@@ -16,7 +16,8 @@
 # a cancellation) is raised, as everywhere.
 #
 # Threads: one call runs in the thread that asks; several in `MAX_THREADS` threads of their own, each call in a copy of
-# that thread's context variables. They are daemons, so that Ctrl-C ends a program whose tool hangs. Python cannot stop
+# that thread's context variables. They are daemons, so that Ctrl-C ends a program whose tool hangs. (Those of
+# `bulk.threaded` are none: they wait for a server, which ends, and have a connection to close.) Python cannot stop
 # a function in a thread: cancelled, it runs on, and nobody looks at its result. An async function has an event loop of
 # its own, and is cancelled there. `cancel` may come from any thread.
 #
