@@ -224,7 +224,9 @@ class Run(Generic[T]):
     @property
     def has_reader(self) -> bool:
         """Whether another thread or task is at it: what it has raised for this one is no end of the flow."""
-        return self.resume is refuse_reader or self._flow.gi_running
+        import inspect  # a mistake is rare
+
+        return self.resume is refuse_reader or inspect.getgeneratorstate(self._flow) == inspect.GEN_RUNNING
 
     def hold(self, step: Step | Chunk | None) -> None:
         """Give this step out once more before the flow goes on: it was not performed. At the end, None, nothing is."""

@@ -29,7 +29,8 @@ from __future__ import annotations
 import inspect
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from pydantic_core import to_json
@@ -40,7 +41,7 @@ from llmclients.types.content import MediaPart, Part, TextPart
 from llmclients.types.messages import Message, ToolCall, ToolResult
 from llmclients.types.tools import ToolDenied, ToolFailure
 
-__all__ = ["CallBatch", "result_content", "result_message"]
+__all__ = ["CallBatch", "result_content", "result_message", "to_await"]
 
 _log = logging.getLogger("llmclients")
 
@@ -64,6 +65,18 @@ def result_content(value: Any) -> str | list[Part]:
     if isinstance(value, list) and value and all(isinstance(part, TextPart | MediaPart) for part in value):
         return value
     return to_json(value, fallback=str).decode()
+
+
+def to_await(value: Any) -> Awaitable[Any] | None:
+    """What is awaited for a call's value, if anything is. An async generator's is a list, as a plain one's is."""
+    if inspect.isasyncgen(value):
+        return _listed(value)
+    return value if inspect.isawaitable(value) else None
+
+
+async def _listed(values: AsyncGenerator[Any, Any]) -> list[Any]:
+    async with aclosing(values):
+        return [value async for value in values]
 
 
 class CallBatch:
