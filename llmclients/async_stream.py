@@ -10,7 +10,7 @@ from llmclients.async_driver import AsyncDriver
 from llmclients.base_stream import BaseStream, text_of_restarts
 from llmclients.calls.arguments import OnComplete
 from llmclients.calls.call import Call
-from llmclients.calls.flow import READ, Step
+from llmclients.calls.flow import READ, Step, read_twice, refuse_reader
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.errors import APIError, InvalidRequestError, StructuredOutputError
 from llmclients.misuse import misused
@@ -61,7 +61,11 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
             while step is READ and (buffer := driver.buffer) is not None:  # no coroutine for each read
                 try:
                     while (data := buffer.read_nowait()) is None:
-                        await buffer.readable()
+                        try:
+                            run.resume = refuse_reader
+                            await buffer.readable()
+                        finally:
+                            run.resume = run.send
                     if run.closed:
                         run.check_open()
                 except APIError as error:
@@ -75,6 +79,8 @@ class AsyncStream(BaseStream[ParsedT], AsyncIterator[Chunk]):
             run.end(end)
             step = None
         except BaseException as error:
+            if isinstance(error, ValueError | InvalidRequestError) and run.has_reader:
+                raise read_twice() from None
             driver.abort()
             step, data = None, b""
             clear_locals(error)

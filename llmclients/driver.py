@@ -20,6 +20,7 @@ from llmclients.calls.flow import (
     Step,
     UseConnections,
     closed_early,
+    refuse_reader,
 )
 from llmclients.calls.tracebacks import clear_locals
 from llmclients.errors import APIError
@@ -70,9 +71,12 @@ class Driver(Generic[T]):
                 if type(step) is Chunk:
                     return step
                 try:
+                    run.resume = refuse_reader
                     run.outcome = self._outcome(step)
                 except APIError as error:
                     run.error = error
+                finally:
+                    run.resume = run.send
                 step = run.next_step()
         except BaseException as error:
             self.close()
@@ -96,9 +100,12 @@ class Driver(Generic[T]):
             step = run.next_step()
             while not (step is None or step is READ or type(step) is Chunk):
                 try:
+                    run.resume = refuse_reader
                     run.outcome = self._outcome(step)
                 except APIError as error:
                     run.error = error
+                finally:
+                    run.resume = run.send
                 step = run.next_step()
             run.check_open()  # `close` may have come while the request was on its way
         except BaseException as error:

@@ -45,6 +45,7 @@ __all__ = [
     "UnprocessableEntityError",
     "UnsupportedOptionError",
     "one_line",
+    "shown_url",
     "status_error_class",
 ]
 
@@ -316,6 +317,18 @@ def one_line(text: object, limit: int) -> str:
             line = line[:limit] + "…"
         line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     return line[:limit] + "…" if len(line) > limit else line
+
+
+def shown_url(url: str) -> str:
+    """A URL as it may be shown: without user and password, and without the query, where what is signed has its key."""
+    address = re.split("[?#]", url, maxsplit=1)[0]
+    scheme, slashes, rest = address.rpartition("://")
+    host, slash, path = rest.partition("/")
+    port = host.rpartition("]")[2].partition(":")[2]
+    if "@" in path and port and not port.isdecimal():  # no port, but a password with a slash in it
+        host, slash, path = path.rpartition("@")[2].partition("/")
+    more = f"{url[len(address)]}…" if len(url) > len(address) else ""
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}{more}"
 
 
 # --- what can be tried again ----------------------------------------------------------------------------------------

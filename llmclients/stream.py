@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from llmclients.base_stream import BaseStream, text_of_restarts
 from llmclients.calls.arguments import OnComplete
 from llmclients.calls.call import Call
-from llmclients.calls.flow import Step
+from llmclients.calls.flow import Step, read_twice
 from llmclients.calls.tracebacks import clear_locals, without_our_frames
 from llmclients.driver import Driver
 from llmclients.errors import InvalidRequestError, StructuredOutputError
@@ -63,6 +63,8 @@ class Stream(BaseStream[ParsedT], Iterator[Chunk]):
                 run.end(end)
                 step = None
             except BaseException as error:
+                if isinstance(error, ValueError | InvalidRequestError) and run.has_reader:
+                    raise read_twice() from None
                 driver.close()
                 step = None
                 clear_locals(error)

@@ -37,6 +37,7 @@ from llmclients.errors import (
     UnknownProviderError,
     UnprocessableEntityError,
     UnsupportedOptionError,
+    shown_url,
     status_error_class,
 )
 from llmclients.types.messages import ToolCall
@@ -223,3 +224,19 @@ def test_a_status_error_is_an_api_error_with_a_status(kind: type[APIStatusError]
 
     assert (error.status_code, error.body, error.headers, error.retry_after) == (418, {"error": [1]}, {"a": "b"}, 1.5)
     assert error.partial is PARTIAL
+
+
+def test_a_shown_url_has_no_user_password_or_query() -> None:
+    for url, shown in {
+        "https://api.example/v1": "https://api.example/v1",
+        "https://user:pass@api.example:8443/v1": "https://api.example:8443/v1",
+        "https://api.example/a/@me/b.png?sig=k": "https://api.example/a/@me/b.png?…",
+        "https://api.example:8443/@me": "https://api.example:8443/@me",
+        "http://[::1]:80/@me#k": "http://[::1]:80/@me#…",
+        "ftp://user:pa/ss@api.example/v1": "ftp://api.example/v1",
+        "user:pass@api.example": "api.example",
+        "user:pa/ss@api.example?k": "api.example?…",
+        "/v1/models?key=k": "/v1/models?…",
+        "": "",
+    }.items():
+        assert shown_url(url) == shown

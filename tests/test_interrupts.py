@@ -30,16 +30,17 @@ HEAD = [BEGUN.head(), chunked(BEGUN.pieces[0], last=False), HOLD]
 
 
 @contextlib.contextmanager
-def ctrl_c(begun: Callable[[], object]) -> Iterator[None]:
-    """The block is to be ended by a KeyboardInterrupt, from a SIGINT that comes to another thread while it waits."""
+def ctrl_c(begun: Callable[[], object], times: int = 1) -> Iterator[None]:
+    """The block is to be ended by a KeyboardInterrupt, from SIGINTs that come to another thread while it waits."""
 
     def press() -> None:
         while not (begun() or over.is_set()):
             time.sleep(0.005)
-        if over.wait(0.05):
-            return
-        sent.append(time.monotonic())
-        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        for time_ in range(times):
+            if over.wait(0.05 if not time_ else 2 * LOOK_UP):
+                return
+            sent.append(time.monotonic())
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
     sent, over = list[float](), threading.Event()
     thread = threading.Thread(target=press)
@@ -47,7 +48,7 @@ def ctrl_c(begun: Callable[[], object]) -> Iterator[None]:
     try:
         with pytest.raises(KeyboardInterrupt):
             yield
-        assert time.monotonic() - sent[0] < LOOK_UP + 1.5, "it was not seen"
+        assert time.monotonic() - sent[-1] < LOOK_UP + 1.5, "it was not seen"
     finally:
         over.set()
         thread.join()
@@ -83,10 +84,27 @@ def test_a_ctrl_c_that_interrupts_no_wait_is_seen_soon(subtests: pytest.Subtests
     for name, (script, wait) in WAITS.items():
         with subtests.test(name), serving(script) as (server, client), ctrl_c(lambda: server.exchanges):
             wait(client)
-    with subtests.test("bulk"), serving([HOLD]) as (server, client):
-        threading.Timer(0.5, server.close).start()  # the rows under way come to their end first
-        with ctrl_c(lambda: server.exchanges):
-            client.bulk([{"prompt": "Hi"}], tmp_path / "out.jsonl", progress=False)
+    # After the first, rows under way come to their end.
+    with subtests.test("bulk"), serving([HOLD]) as (server, client), ctrl_c(lambda: server.exchanges, times=2):
+        client.bulk([{"prompt": "Hi"}], tmp_path / "out.jsonl", progress=False)
+
+
+def test_a_timeout_that_a_handler_raises_is_the_caller_s_and_no_reason_to_try_again() -> None:
+    def ring(*_: Any) -> None:
+        raise TimeoutError("the alarm")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        for script in ([HOLD], HEAD):
+            for seconds in (0.1, LOOK_UP + 0.1):  # in the first of the short waits, and in the next
+                with FaultServer(script) as server, Client("openai/m", base_url=server.url, api_key="k") as client:
+                    signal.setitimer(signal.ITIMER_REAL, seconds)
+                    with pytest.raises(TimeoutError, match="the alarm"):
+                        client.chat("Hi")
+                    assert server.exchanges == 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_so_it_is_while_tools_run_in_threads() -> None:

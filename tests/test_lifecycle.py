@@ -17,9 +17,15 @@ from typing import Any
 import pytest
 from helpers import open_descriptors
 
-from llmclients import AsyncClient, Client
+from llmclients import AsyncClient, AsyncStream, Client
 from llmclients.config.values import Timeout
-from llmclients.errors import APIError, APIResponseError, ConfigurationError, StreamInterruptedError
+from llmclients.errors import (
+    APIError,
+    APIResponseError,
+    ConfigurationError,
+    InvalidRequestError,
+    StreamInterruptedError,
+)
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import (
     CHUNKED_HEAD,
@@ -396,3 +402,40 @@ def test_a_stream_that_is_dropped_with_chunks_not_taken_frees_its_connection(ser
     server.use([CHUNKED_HEAD, chunked(ANSWER * 50, last=False), HOLD])
     with Client("openai", model="m", base_url=server.url, **OPTIONS) as client, freed_at_once(server):
         next(client.stream("Hi"))
+
+
+# --- two readers of one stream --------------------------------------------------------------------------------------
+
+PAUSED = [CHUNKED_HEAD, chunked(b"Hel", last=False), 0.2, chunked(b"lo")]
+TWO_READERS = "the stream is being read already"
+
+
+def test_a_second_thread_that_reads_a_stream_is_told_so_and_the_first_reads_on() -> None:
+    with FaultServer(PAUSED) as server, Client("yqcloud", base_url=server.url, **OPTIONS) as client:
+        stream = client.stream("Hi")
+        first = next(stream).text
+        texts: list[str] = []
+        reader = threading.Thread(target=lambda: texts.extend(chunk.text for chunk in stream))
+        reader.start()
+        time.sleep(0.05)
+        with pytest.raises(InvalidRequestError, match=TWO_READERS):
+            next(stream)
+        reader.join()
+    assert first + "".join(texts) == "Hello"
+
+
+async def test_a_second_task_that_reads_a_stream_is_told_so_and_the_first_reads_on() -> None:
+    for script in (PAUSED, [0.1, *PAUSED]):  # while a read waits, and before the head has come
+        with FaultServer(script) as server:
+            async with AsyncClient("yqcloud", base_url=server.url, **OPTIONS) as client:
+                stream = client.stream("Hi")
+                first = "" if script is not PAUSED else (await anext(stream)).text
+                reader = asyncio.create_task(texts_of(stream))
+                await asyncio.sleep(0.05)
+                with pytest.raises(InvalidRequestError, match=TWO_READERS):
+                    await anext(stream)
+                assert first + "".join(await reader) == "Hello"
+
+
+async def texts_of(stream: AsyncStream[Any]) -> list[str]:
+    return [chunk.text async for chunk in stream]

@@ -3,6 +3,11 @@
 # A `Client` runs `bulk` in an event loop, because a task costs a fraction of a thread. Its own connections have their
 # asynchronous twin. A transport that the caller has brought has none: each exchange takes a thread of a pool while it
 # waits. A task that is cancelled leaves at once; its exchange is closed as soon as its thread is back.
+#
+# `calls.threaded_calls` has threads, too, and shares nothing with these but the word. Here a wait is one exchange with
+# a server: it ends by itself, within its timeouts, and leaves a connection to close, so a program that ends may wait
+# for it. There it is a function of the caller's, which may never end: in a thread that a program's end does not wait
+# for.
 
 from __future__ import annotations
 

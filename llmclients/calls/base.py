@@ -21,6 +21,7 @@ from llmclients.errors import (
     APIStatusError,
     MissingAPIKeyError,
     one_line,
+    shown_url,
 )
 from llmclients.transports.base import Clock, HTTPRequest
 from llmclients.types.headers import NO_HEADERS, Headers
@@ -243,7 +244,7 @@ class BaseCall(ABC):
     def _status_error(self, head: ResponseHead) -> Flow[APIStatusError]:
         """The error that a head with a bad status, and the body behind it, mean."""
         if 300 <= head.status < 400:
-            target = head.headers.get("location", "").partition("?")[0]
+            target = shown_url(head.headers.get("location", ""))
             return APIStatusError(
                 f"HTTP {head.status}: the server redirects to {target or 'nowhere'}. "
                 "Redirects are not followed; if that address is right, give it as base_url",
@@ -256,15 +257,12 @@ class BaseCall(ABC):
             body = b""
         error = self._settings.codec.decode_error(head.status, head.headers, body)
         if head.status in _WRONG_ADDRESS:
-            error = error.copy_with(f"{error} ({self._encoded.method} {self._url_without_query()})")
+            error = error.copy_with(
+                f"{error} ({self._encoded.method} {shown_url(self._base_url + self._encoded.path)})"
+            )
         if error.retry_after is None:  # an HTTP date needs the clock, which a codec has not
             return error.copy_with(retry_after=parse_retry_after(head.headers, self._clock.time()))
         return error
-
-    def _url_without_query(self) -> str:
-        """What was asked, for a message: a query may hold what is nobody's business."""
-        address, mark, _ = (self._base_url + self._encoded.path).partition("?")
-        return f"{address}?…" if mark else address
 
     def without_secrets(self, text: str) -> str:
         """The text with stars in place of what this call has to keep secret."""

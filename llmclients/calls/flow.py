@@ -42,7 +42,8 @@
 # the driver.
 #
 # Threads: a flow is advanced by one thread, or task, at a time. Only a driver's `close` may come from another one; it
-# sets `run.closed`, and ends what the step under way waits for, which then fails.
+# sets `run.closed`, and ends what the step under way waits for, which then fails. While a driver performs a step,
+# `run.resume` refuses a second reader, who would send the flow an outcome that is none; the first one reads on.
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from llmclients.calls.accumulator import Accumulator
 from llmclients.config.values import Timeout
-from llmclients.errors import APIError, StreamInterruptedError
+from llmclients.errors import APIError, InvalidRequestError, StreamInterruptedError
 from llmclients.providers.provider import Endpoint
 from llmclients.transports.base import HTTPRequest
 from llmclients.types.response import Chunk
@@ -211,6 +212,7 @@ class Run(Generic[T]):
 
     Attributes:
         resume: the flow's `send`: for a flow that stands at a chunk, `resume(None)` is `next_step()` without its ado.
+        send: the flow's `send` itself, which is `resume` again after a step.
         outcome: what the flow is sent next. The driver sets it after a step.
         error: what is thrown into the flow instead. The driver sets it when a step has failed.
         begun: whether a step was performed. The driver sets it.
@@ -219,12 +221,12 @@ class Run(Generic[T]):
         result: the flow's value, once it has ended.
     """
 
-    __slots__ = ("_flow", "_held", "begun", "closed", "ended", "error", "outcome", "result", "resume")
+    __slots__ = ("_flow", "_held", "begun", "closed", "ended", "error", "outcome", "result", "resume", "send")
     result: T
 
     def __init__(self, flow: Flow[T]) -> None:
         self._flow = flow
-        self.resume = flow.send
+        self.resume = self.send = flow.send
         self.outcome: Any = None
         self.error: APIError | None = None
         self._held: Step | Chunk | None = None
@@ -248,6 +250,13 @@ class Run(Generic[T]):
             self.end(end)
             return None
 
+    @property
+    def has_reader(self) -> bool:
+        """Whether another thread or task is at it: what it has raised for this one is no end of the flow."""
+        import inspect  # a mistake is rare
+
+        return self.resume is refuse_reader or inspect.getgeneratorstate(self._flow) == inspect.GEN_RUNNING
+
     def hold(self, step: Step | Chunk | None) -> None:
         """Give this step out once more before the flow goes on: it was not performed. At the end, None, nothing is."""
         if step is not None:
@@ -256,7 +265,7 @@ class Run(Generic[T]):
 
     def _resume_held(self, outcome: Any) -> Any:
         step, self._held = self._held, None
-        self.resume = self._flow.send
+        self.resume = self.send
         return step
 
     def close(self) -> None:
@@ -281,6 +290,16 @@ class Run(Generic[T]):
         """Raise StreamInterruptedError if the caller has closed the stream: then even a clean end means nothing."""
         if self.closed:
             raise closed_early()
+
+
+def refuse_reader(outcome: Any) -> Any:
+    """What `Run.resume` is while a step is being performed."""
+    raise read_twice()
+
+
+def read_twice() -> InvalidRequestError:
+    """The error of a stream that a second one reads while the first one waits."""
+    return InvalidRequestError("the stream is being read already: one thread or task at a time can read it")
 
 
 def _read_closed(outcome: Any) -> Step:

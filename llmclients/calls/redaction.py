@@ -7,10 +7,12 @@ A server may repeat what it was sent, a library may show it, and errors are logg
 #
 # - Case does not count: header names and values come back in any.
 # - A server may cut: `sk-abcdefgh...`, `...wxyz`, or an excerpt that ends in the middle. So of a long secret, its
-#   beginnings and its ends are masked, from 8 characters on. Less is no use to anybody.
+#   beginnings and its ends are masked, from 8 characters on; of one as long as a key, what is within it, too, from 16
+#   on, if it is spelt as it is. Less is no use to anybody, and may be a word that means something else.
 # - Whatever the request was, URLs in an error show neither a password before their host nor a key in their query.
 #
 # All of it is linear in the text: the places are found by `str.find`, and each search goes on behind what it has found.
+# Of 16 characters within a secret, 8 begin at one of its places 8, 16, 24, …: those are looked for.
 
 from __future__ import annotations
 
@@ -27,6 +29,8 @@ T = TypeVar("T")
 
 _STARS = "***"
 _PIECE = 8
+_INNER_PIECE = 2 * _PIECE
+_LONGEST_KEY = 512  # there are so many places to look for in longer ones
 _LONG = 12  # characters from which pieces of a secret count: of a shorter one they may be words
 
 _SECRET_HEADER = "(?i:authorization['\"]?: |cookie['\"]?: )"
@@ -42,6 +46,7 @@ class Mask:
         self._phrases = secrets.phrases
         self._whole = secrets.values
         self._long = [value for value in secrets.values if len(value) >= _LONG]
+        self._plain = [value for value in secrets.plain if _INNER_PIECE <= len(value) <= _LONGEST_KEY]
 
     def finds_in(self, text: str) -> bool:
         """Whether one stands there, or a header that has one: a proxy's is none of the request's own."""
@@ -91,6 +96,9 @@ class Mask:
             for secret in self._long:
                 yield from _beginnings(secret, text)
                 yield from ((size - end, size - start) for start, end in _beginnings(secret[::-1], backwards))
+        for secret in self._plain:
+            for at in range(_PIECE, len(secret) - _PIECE, _PIECE):
+                yield from _inner_pieces(secret, at, text)
 
 
 # --- values ---------------------------------------------------------------------------------------------------------
@@ -154,6 +162,24 @@ def _beginnings(secret: str, text: str) -> Iterator[tuple[int, int]]:
         same = next((index for index, (one, other) in pairs if one != other), min(len(secret), len(text) - start))
         yield start, start + same
         start = text.find(head, start + same)
+
+
+def _inner_pieces(secret: str, at: int, text: str) -> Iterator[tuple[int, int]]:
+    """Where the text has `_INNER_PIECE` characters of the secret or more, with those at this place among them."""
+    part = secret[at : at + _PIECE]
+    start = text.find(part)
+    while start >= 0:
+        before = behind = 0
+        while before < min(at, start) and secret[at - before - 1] == text[start - before - 1]:
+            before += 1
+        end = start + _PIECE
+        while behind < min(len(secret) - at - _PIECE, len(text) - end) and (
+            secret[at + _PIECE + behind] == text[end + behind]
+        ):
+            behind += 1
+        if before + _PIECE + behind >= _INNER_PIECE:
+            yield start - before, end + behind
+        start = text.find(part, end + behind)
 
 
 def chained_errors(error: BaseException) -> Iterator[BaseException]:

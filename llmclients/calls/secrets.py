@@ -39,10 +39,12 @@ class Secrets(NamedTuple):
     Attributes:
         values: to be masked wherever they stand.
         phrases: to be masked where they are not a part of a word.
+        plain: the values as they are, without other spellings.
     """
 
     values: frozenset[str]
     phrases: frozenset[str]
+    plain: frozenset[str]
 
 
 def find_secrets(headers: Iterable[tuple[str, str]], api_key: str | None, proxy: Proxy | None = None) -> Secrets:
@@ -60,6 +62,7 @@ def find_secrets(headers: Iterable[tuple[str, str]], api_key: str | None, proxy:
     return Secrets(
         frozenset(value for value in values if len(value) >= _SHORTEST),
         frozenset(phrase.lower() for phrase in phrases if len(phrase) >= _SHORTEST),
+        frozenset(secret.lower() for secret in found if len(secret) >= _SHORTEST),
     )
 
 

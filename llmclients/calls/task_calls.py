@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from llmclients.calls.flow import closed_early
-from llmclients.calls.tool_runner import CallBatch
+from llmclients.calls.tool_runner import CallBatch, to_await
 from llmclients.types.messages import ToolCall, ToolResult
 from llmclients.types.tools import ToolDenied, ToolFailure
 
@@ -140,7 +139,8 @@ class TaskCalls:
 
 async def _settled(value: Any) -> Any:
     """The value, or what it gives when it is awaited."""
-    return await value if inspect.isawaitable(value) else value
+    awaited = to_await(value)
+    return value if awaited is None else await awaited
 
 
 def _caught(make: Callable[[ToolCall], Any], call: ToolCall) -> tuple[Any, Exception | None]:

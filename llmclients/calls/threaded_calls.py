@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -12,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmclients.calls.flow import closed_early
-from llmclients.calls.tool_runner import CallBatch
+from llmclients.calls.tool_runner import CallBatch, to_await
 from llmclients.transports.waiting import short_waits
 from llmclients.types.messages import ToolCall, ToolResult
 from llmclients.types.tools import ToolDenied
@@ -129,8 +128,8 @@ class ThreadedCalls:
         batch = self._batch
         try:
             value = batch.loop.make(call)
-            if inspect.isawaitable(value):
-                value = self._waiting.result(value)
+            if (awaited := to_await(value)) is not None:
+                value = self._waiting.result(awaited)
             return batch.result(call, value)
         except Exception as error:  # noqa: BLE001 - a tool may fail in any way, and the model is to know
             return batch.failure(call, error)

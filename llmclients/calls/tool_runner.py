@@ -16,7 +16,8 @@
 # a cancellation) is raised, as everywhere.
 #
 # Threads: one call runs in the thread that asks; several in `MAX_THREADS` threads of their own, each call in a copy of
-# that thread's context variables. They are daemons, so that Ctrl-C ends a program whose tool hangs. Python cannot stop
+# that thread's context variables. They are daemons, so that Ctrl-C ends a program whose tool hangs. (Those of
+# `bulk.threaded` are none: they wait for a server, which ends, and have a connection to close.) Python cannot stop
 # a function in a thread: cancelled, it runs on, and nobody looks at its result. An async function has an event loop of
 # its own, and is cancelled there. `cancel` may come from any thread.
 #
@@ -28,7 +29,8 @@ from __future__ import annotations
 import inspect
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from pydantic_core import to_json
@@ -39,7 +41,7 @@ from llmclients.types.content import MediaPart, Part, TextPart
 from llmclients.types.messages import Message, ToolCall, ToolResult
 from llmclients.types.tools import ToolDenied, ToolFailure
 
-__all__ = ["CallBatch", "result_content", "result_message"]
+__all__ = ["CallBatch", "result_content", "result_message", "to_await"]
 
 _log = logging.getLogger("llmclients")
 
@@ -63,6 +65,18 @@ def result_content(value: Any) -> str | list[Part]:
     if isinstance(value, list) and value and all(isinstance(part, TextPart | MediaPart) for part in value):
         return value
     return to_json(value, fallback=str).decode()
+
+
+def to_await(value: Any) -> Awaitable[Any] | None:
+    """What is awaited for a call's value, if anything is. An async generator's is a list, as a plain one's is."""
+    if inspect.isasyncgen(value):
+        return _listed(value)
+    return value if inspect.isawaitable(value) else None
+
+
+async def _listed(values: AsyncGenerator[Any, Any]) -> list[Any]:
+    async with aclosing(values):
+        return [value async for value in values]
 
 
 class CallBatch:

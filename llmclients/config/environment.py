@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmclients.config.values import Proxy, split_url
-from llmclients.errors import ConfigurationError
+from llmclients.errors import ConfigurationError, shown_url
 
 __all__ = [
     "address_url",
@@ -160,7 +160,7 @@ def check_base_url(url: Any, argument: str = "base_url") -> str:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         raise ConfigurationError(
-            f"{argument} must begin with http:// or https://, not {_shown(url)!r}", argument=argument
+            f"{argument} must begin with http:// or https://, not {shown_url(url)!r}", argument=argument
         )
     parts = split_url(url, argument)
     if parts.username is not None:
@@ -221,11 +221,6 @@ def regional_url(url: str | None, region: str | None, variables: Sequence[str]) 
             f"{argument} must be a region's name such as us-east-1, not {region!r}", argument=argument
         )
     return url.replace("{region}", region)
-
-
-def _shown(url: str) -> str:
-    """An address for a message, without what may be a secret in it."""
-    return re.split("[?#]", url.rpartition("@")[2], maxsplit=1)[0]
 
 
 def same_address(url: str, other: str) -> bool:

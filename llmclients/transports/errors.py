@@ -39,6 +39,7 @@ from llmclients.errors import (
     ConfigurationError,
     LLMClientError,
     StreamInterruptedError,
+    shown_url,
 )
 from llmclients.transports.base import Clock
 
@@ -194,7 +195,7 @@ class ErrorContext:
 
     def _new_error(self, fault: Fault, stage: Stage, reason: str) -> LLMClientError:
         try:
-            host = urlsplit(self.url).netloc.rpartition("@")[2]
+            host = urlsplit(shown_url(self.url)).netloc
         except ValueError:  # not a URL
             host = "the server"
         proxy = "the proxy" if self.proxy is None else f"the proxy {self.proxy.url_without_credentials}"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_serializer, field_validator, model_validator
 from typing_extensions import Self, TypedDict, Unpack
 
-from llmclients.errors import InvalidRequestError
+from llmclients.errors import InvalidRequestError, shown_url
 from llmclients.types.base import Model, Text
 from llmclients.types.media_types import (
     UNKNOWN_BYTES,
@@ -135,7 +135,7 @@ class MediaPart(Model):
     def _shown(self) -> Pairs:
         for name, value in self.__dict__.items():
             if name == "url" and value is not None:
-                yield "url", _without_secrets(value)
+                yield "url", shown_url(value)
             elif name != "type" and value is not None:
                 yield name, value
 
@@ -269,14 +269,6 @@ def as_part(part: Any) -> Any:
 def is_part(value: Any) -> bool:
     """Whether it is a part already."""
     return isinstance(value, (TextPart, MediaPart))
-
-
-def _without_secrets(url: str) -> str:
-    """The address as it may be shown: what is signed has its key in the query."""
-    address, mark, _ = url.partition("?")
-    scheme, slashes, rest = address.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}{mark and '?…'}"
 
 
 def _is_url(url: str) -> bool:

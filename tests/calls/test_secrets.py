@@ -104,6 +104,10 @@ def test_a_key_that_the_server_has_cut_is_masked_from_eight_characters_on() -> N
     assert hide(f"you sent {KEY[:11]}...{KEY[-9:]}") == "you sent ***...***"
     assert hide(f"{KEY[5:]}…{KEY[:-5]}") == "***…***"
     assert hide(f"you sent {KEY[:7]}... of {KEY[-7:]}") == f"you sent {KEY[:7]}... of {KEY[-7:]}"
+    for start in range(3, len(KEY) - 19):  # without `sk-`, and cut
+        assert hide(f"you sent {KEY[start : start + 16]}…") == "you sent ***…"
+        assert hide(f"({KEY[start : start + 17].upper()})") == "(***)"
+    assert hide(KEY[5:14]) == KEY[5:14]
 
 
 # --- spellings ------------------------------------------------------------------------------------------------------
@@ -223,7 +227,7 @@ def test_urls_show_neither_a_password_nor_a_key() -> None:
         assert error.body == {"error": {"message": f"see {masked}"}}
         assert str(error).endswith(f"see {masked}")
     for error in errors_of("openai", Reply(302, headers={"location": target})):
-        assert "redirects to https://***@other.test/v1." in str(error)
+        assert "redirects to https://other.test/v1?…." in str(error)
 
 
 # --- where else a secret is -----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -283,6 +284,21 @@ def test_client_makes_the_calls_of_a_turn_in_threads_of_their_own_with_the_calle
         return str(threading.get_ident())
 
     assert results(ask(Sides(False), ("thread", {}), tools=[thread])) == [str(threading.get_ident())]
+
+
+def test_what_generators_yield_is_told_as_a_list(side: Sides) -> None:
+    def plain() -> Iterator[str]:
+        yield from "ab"
+
+    async def awaited() -> AsyncIterator[str]:
+        yield "c"
+        await asyncio.sleep(0)
+        yield "d"
+
+    taken = ask(side, ("plain", {}), ("awaited", {}), tools=[plain, awaited])
+
+    assert taken.error is None
+    assert results(taken) == ['["a","b"]', '["c","d"]']
 
 
 def test_no_more_than_eight_calls_run_in_threads_at_once() -> None:

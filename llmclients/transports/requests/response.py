@@ -19,7 +19,7 @@ from llmclients.transports.base import DRAIN_BYTES, DRAIN_SECONDS
 from llmclients.transports.content_encoding import BodyDecoder, quoted
 from llmclients.transports.errors import ErrorContext, closed_locally
 from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody, can_serve_again
-from llmclients.transports.requests.strict_head import raw_socket, reading_limit
+from llmclients.transports.requests.strict_head import RaisedInHandlerError, raw_socket, reading_limit
 
 if TYPE_CHECKING:
     import requests
@@ -107,6 +107,8 @@ class RequestsResponse:
         except BaseException as error:
             closed = self._closed
             self.close()
+            if isinstance(error, RaisedInHandlerError):
+                raise error.error from None
             if closed:
                 raise closed_locally() from None
             if isinstance(error, Exception):

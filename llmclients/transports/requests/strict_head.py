@@ -31,16 +31,17 @@ import math
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, BinaryIO
 
 from llmclients.transports.requests.limits import current
 from llmclients.transports.waiting import LOOK_UP, short_waits
 
-__all__ = ["PatientReader", "StrictHTTPResponse", "raw_socket", "reading_limit"]
+__all__ = ["PatientReader", "RaisedInHandlerError", "StrictHTTPResponse", "raw_socket", "reading_limit"]
 
 _MAX_INTERIM_HEADS = 20
 _MAX_TUNNEL_LINES = 100
+_OF_SOCKETS = ("llmclients", "socket", "ssl", "urllib3", "socks")
+"""The packages whose code runs in a read of a socket."""
 
 _DEFECTS = (  # those of a head in which a header is missing
     email.errors.FirstHeaderLineIsContinuationDefect,
@@ -144,6 +145,27 @@ class _HeadReader:
         self._reader.close()
 
 
+class RaisedInHandlerError(Exception):
+    """Around a TimeoutError that a signal's handler has raised, as for `signal.alarm`: the caller's, not the socket's.
+
+    urllib3 would take it for the socket's. Whoever hands errors out takes it off.
+    """
+
+    def __init__(self, error: TimeoutError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _check_whose(error: TimeoutError) -> None:
+    """Raise RaisedInHandlerError for a timeout that comes from code of the caller's."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    name = "" if traceback is None else str(traceback.tb_frame.f_globals.get("__name__"))
+    if name.partition(".")[0] not in _OF_SOCKETS:
+        raise RaisedInHandlerError(error) from None
+
+
 class PatientReader(io.RawIOBase):
     """A socket's bytes, waited for in short waits: as long as the socket's timeout was, or `limit_wait` has said.
 
@@ -185,7 +207,8 @@ class PatientReader(io.RawIOBase):
             return self._receive(buffer)
         except BlockingIOError:  # who has set the timeout to 0 looks whether something is there
             return None
-        except TimeoutError:
+        except TimeoutError as error:
+            _check_whose(error)
             return self._read_later(buffer)
 
     def _read_later(self, buffer: Any) -> int:
@@ -193,8 +216,10 @@ class PatientReader(io.RawIOBase):
         try:
             for seconds in short_waits(self._seconds - LOOK_UP):
                 self._sock.settimeout(seconds if seconds < math.inf else None)
-                with suppress(TimeoutError):
+                try:
                     return self._receive(buffer)
+                except TimeoutError as error:
+                    _check_whose(error)
         finally:
             self._first = None
             self.limit_wait(self._seconds)

@@ -40,6 +40,7 @@ from llmclients.transports.request import Routes, header_lines, require, tls_con
 from llmclients.transports.requests.connection import ConnectLimitError, SendTimeoutError, use_limited_connections
 from llmclients.transports.requests.limits import Limits, of_exchange
 from llmclients.transports.requests.response import RequestsResponse
+from llmclients.transports.requests.strict_head import RaisedInHandlerError
 
 __all__ = ["RequestsTransport"]
 
@@ -82,6 +83,8 @@ class RequestsTransport:
                 with of_exchange(limits):
                     response = self._sent(request, proxy, context)
                 break
+            except RaisedInHandlerError as error:
+                raise error.error from None
             except Exception as error:
                 if limits.aborted:
                     raise closed_locally() from None
