@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from typing_extensions import Unpack
 
 import llmclients
+
+# Before the others, which import pydantic ten modules deep. From Python 3.11 on the memory of frames comes in pieces of
+# 16 KB: so deep, each of a thousand calls that pydantic makes would take one from the system, and give it back.
+import llmclients.types.response
 from llmclients.async_driver import AsyncDriver
 from llmclients.async_stream import AsyncStream
 from llmclients.base_client import BaseClient

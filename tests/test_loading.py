@@ -103,6 +103,24 @@ print(*sorted(texts))
     assert texts.split() == ["Chunk.other_choices", "CodecOptions.think_tags", "TokenLogprob.top"]
 
 
+@pytest.mark.parametrize(("name", "module"), [("Client", "client"), ("AsyncClient", "async_client")])
+def test_pydantic_is_not_imported_from_deep_within_imports(name: str, module: str) -> None:
+    program = f"""
+import sys
+class Look:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pydantic":
+            frame = sys._getframe()
+            while frame := frame.f_back:
+                if frame.f_globals["__name__"].startswith("llmclients"):
+                    print(frame.f_globals["__name__"])
+sys.meta_path.insert(0, Look())
+from llmclients import {name}
+"""
+
+    assert run(program).split() == ["llmclients.types.response", f"llmclients.{module}", "llmclients"]
+
+
 RARE = (
     *("asyncio", "difflib", "sqlite3", "httpx", "httpx_aiohttp", "aiohttp", "tenacity", "xllamacpp", "pydantic.v1"),
     *("llmclients.async_client", "llmclients.conversation", "llmclients.local.engine", "llmclients.transports.mock"),
