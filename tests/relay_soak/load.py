@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
@@ -22,7 +23,7 @@ class Tally:
         left: when which client left, on the machine's clock, in nanoseconds.
     """
 
-    delays: list[float] = field(default_factory=list)
+    delays: array[float] = field(default_factory=lambda: array("d"))
     outcomes: Counter[str] = field(default_factory=Counter)
     left: dict[str, int] = field(default_factory=dict)
 

@@ -27,6 +27,7 @@ from .script import CHUNKS, INTERVAL
 
 ROOT = Path(__file__).parents[2]
 STREAMS = 500
+SECONDS = 1800.0
 LEAVING = 0.1
 MAX_ADDED_MS = 5.0
 MAX_CPU_RATIO = 1.5
@@ -185,6 +186,12 @@ async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
             "most": _percentile(late, 100),
         },
         "thirds": thirds(samples),
+        "limits": {
+            "added_p99_ms": MAX_ADDED_MS,
+            "cpu_ratio": MAX_CPU_RATIO,
+            "late_p99_ms": MAX_LATE_MS,
+            "growth": GROWTH,
+        },
         "at_rest": {name: round(value, 1) for name, value in at_rest.items()},
     }
 
@@ -209,6 +216,8 @@ def complaints(result: dict[str, Any], *, timings: bool = True) -> list[str]:
     ]
     if not result["left"] or result["upstream_ended_ms"]["most"] == float("inf"):
         found.append("a client left, and its upstream stream did not end")
+    if not result["thirds"] and result["seconds"] >= SECONDS:
+        found.append("what the relay holds was not seen")
     for name, (first, last) in result["thirds"].items():
         if last - first > GROWTH[name]:
             found.append(f"{name} grew from {first} to {last}")

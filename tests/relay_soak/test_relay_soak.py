@@ -29,6 +29,7 @@ def test_streams_through_a_relay_are_whole_and_end_at_the_provider_when_their_cl
 
 
 GOOD: dict[str, Any] = {
+    "seconds": 1800.0,
     "outcomes": {"whole": 90, "left": 10},
     "added_p99_ms": 1.0,
     "cpu_ratio": 1.0,
@@ -43,6 +44,7 @@ BAD: list[dict[str, Any]] = [
     {"cpu_ratio": 1.6},
     {"upstream_ended_ms": {"p50": 1.0, "p99": 101.0, "most": 200.0}},
     {"thirds": {"rss_mib": (50.0, 59.0)}},
+    {"thirds": {}},
     {"thirds": {"descriptors": (1000.0, 1021.0)}},
     {"at_rest": {"rss_mib": 51.0, "descriptors": 105.0, "tasks": 3.0, "streams": 1.0}},
 ]
