@@ -78,12 +78,14 @@ async def load(
     leaving: float = 0.0,
     spread: float = CHUNKS * INTERVAL,
     label: str = "stream",
+    tally: Tally | None = None,
 ) -> Tally:
     """So many streams at once, for so long. `leaving`: the share that leave early; `spread`: until all have begun.
 
-    `label`: with a number, the name of each.
+    `label`: with a number, the name of each. `tally`: where it is counted, to be looked at meanwhile.
     """
-    tally, rng, loop = Tally(), random.Random(7), asyncio.get_running_loop()
+    rng, loop = random.Random(7), asyncio.get_running_loop()
+    tally = tally or Tally()
     end = loop.time() + seconds
     names = iter(range(10**9))
 
