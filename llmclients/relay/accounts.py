@@ -154,7 +154,7 @@ class Accounts:
         return bool(self._by_key)
 
     @property
-    def has_own_keys(self) -> bool:
+    def has_client_keys(self) -> bool:
         """Whether clients have keys of their own."""
         return bool(self._by_name)
 

@@ -42,7 +42,9 @@ __all__ = ["PEER_KEY", "ASGIExchange", "ClientDisconnected", "Peer"]
 PEER_KEY = "llmclients.relay.peer"
 """The name of the connection's `Peer` in a scope's `state`."""
 
-_NO_GOODBYE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # a socket is closed by a reset, and not by an end
+_NO_GOODBYE = struct.pack(
+    "hh" if sys.platform == "win32" else "ii", 1, 0
+)  # a socket is closed by a reset, and not by an end
 _SHORT_BODY = 64 * 1024  # what is left of a refused request may be read, as with any other request
 
 

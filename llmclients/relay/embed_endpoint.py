@@ -18,7 +18,7 @@ from llmclients.types.usage import Usage
 __all__ = ["EmbedEndpoint"]
 
 _JSON = "application/json"
-_COMPLETIONS_FORM = "embeddings"
+_OPENAI_PATH = "embeddings"
 
 
 class EmbedEndpoint(Endpoint):
@@ -42,11 +42,11 @@ class EmbedEndpoint(Endpoint):
         if upstream.has_address(self._path):
             await exchange.reply(200, _JSON, await self._passed(exchange, self._path, payload, native_usage))
             return
-        if not upstream.has_address(_COMPLETIONS_FORM):
+        if not upstream.has_address(_OPENAI_PATH):
             raise RequestRejected(Failure(404, "the provider behind the relay has no embeddings: its wire has none"))
         asked, data = read_embeddings(self._path, payload), b""
         if asked.passed is not None:
-            data = await self._passed(exchange, _COMPLETIONS_FORM, asked.passed, None)
+            data = await self._passed(exchange, _OPENAI_PATH, asked.passed, None)
         await exchange.reply(200, _JSON, await asyncio.to_thread(asked.reply, data))
 
     async def _passed(
@@ -54,14 +54,14 @@ class EmbedEndpoint(Endpoint):
         exchange: ASGIExchange,
         path: str,
         payload: Mapping[str, Any],
-        told: Callable[[bytes], Usage | None] | None,
+        find_usage: Callable[[bytes], Usage | None] | None,
     ) -> bytes:
-        """The provider's answer. `told` finds what it took, where that is not said as in chat completions' form."""
+        """The provider's answer. `find_usage` finds what it took, where that is not said as in chat completions' form."""
         answer = await self._relay.upstream.ask_raw(path, payload)
         assert answer is not None  # or it would not have had the address
         async with answer:
             data = await answer.read()
-        usage = None if told is None else await asyncio.to_thread(told, data)
+        usage = None if find_usage is None else await asyncio.to_thread(find_usage, data)
         if usage is None:
             counted = RawUsage(is_text=False)
             counted.feed(data)

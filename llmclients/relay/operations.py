@@ -43,7 +43,7 @@ class Operations:
             yield
         finally:
             self.under_way -= 1
-            if record.is_told:
+            if record.is_logged:
                 self.finish(record)
 
     def finish(self, record: RequestRecord) -> None:

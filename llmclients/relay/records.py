@@ -37,7 +37,7 @@ class RequestRecord:
         is_whole: whether the reply went out in one piece.
         outcome: how it ended, in the relay's own words.
         body_bytes: how long the request's body was.
-        is_told: whether it is counted and logged: not if another record goes on with it.
+        is_logged: whether it is counted and logged: not if another record goes on with it.
     """
 
     __slots__ = (
@@ -47,7 +47,7 @@ class RequestRecord:
             "body_bytes",
             "error",
             "first_byte_at",
-            "is_told",
+            "is_logged",
             "is_whole",
             "key",
             "method",
@@ -63,7 +63,7 @@ class RequestRecord:
         self.wire = self.model = self.key = self.answered_by = self.error = self.outcome = ""
         self.status = self.body_bytes = 0
         self.is_whole = False
-        self.is_told = True
+        self.is_logged = True
         self.usage: Usage | None = None
         self.begun = time.monotonic()
         self.first_byte_at: float | None = None
@@ -76,7 +76,7 @@ class RequestRecord:
     def handed_on(self) -> Self:
         """The record of an answer that goes on without its request; this one is told to nobody."""
         other = copy.copy(self)
-        self.is_told = False
+        self.is_logged = False
         return other
 
     def answered(self, response: ChatResponse) -> None:

@@ -1,6 +1,6 @@
 """The programs that people point at the relay: where they are, how they are called, what they are asked to do.
 
-`python tests/relay/program_runs.py` writes `programs/*.json` anew: what the programs send, cut down.
+`python tests/relay/program_runs.py` runs them in all ways, and writes `programs/*.json` anew: what they send, cut down.
 """
 
 from __future__ import annotations
@@ -189,6 +189,17 @@ def run(program: Program, modules: Path, home: Path, *, lenient: bool = True) ->
     return result
 
 
+def check(program: Program, result: dict[str, Any], home: Path) -> None:
+    """Raise AssertionError where it did not do its task, or the relay did not warn as it should."""
+    assert (result["status"], "It is heron." in result["stdout"]) == (0, True), result
+    assert (home / "work" / "note.txt").read_text() == program.note
+    results = [message for message in result["asked"][-1]["messages"] if message["role"] == "tool"]
+    for words, message in zip(program.results, results, strict=True):
+        assert words in str(message["content"])
+    for words in program.warned:
+        assert any(words in line for line in result["log"])
+
+
 # --- what they send ---------------------------------------------------------------------------------------------------
 
 _CHANGING = re.compile(
@@ -227,7 +238,9 @@ def main() -> None:
     modules = node_modules()
     for name, program in PROGRAMS.items():
         with tempfile.TemporaryDirectory() as home:
-            sent = run(program, modules, Path(home))["sent"]
+            result = run(program, modules, Path(home))
+            check(program, result, Path(home))
+            sent = result["sent"]
         (RECORDED / f"{name}.json").write_text(json.dumps(cut(sent), ensure_ascii=False, indent=1) + "\n")
 
 

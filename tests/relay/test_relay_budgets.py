@@ -112,7 +112,7 @@ def test_an_answer_that_outlives_its_request_is_charged_once_when_it_has_ended()
     alice.begin()
     operations, record = Operations(), RequestRecord("POST", "/page/ask")
     charge = Charge(operations, record.handed_on(), alice)
-    assert (refused(alice)[0], operations.under_way, record.is_told) == ("rate_limit_exceeded", 1, False)
+    assert (refused(alice)[0], operations.under_way, record.is_logged) == ("rate_limit_exceeded", 1, False)
     charge.answered(ChatResponse(text="Hi", usage=Usage(input_tokens=2, output_tokens=1)))
     for _ in range(2):
         charge.end("complete")
@@ -121,7 +121,7 @@ def test_an_answer_that_outlives_its_request_is_charged_once_when_it_has_ended()
     assert refused(alice)[0] == "insufficient_quota"
 
 
-def test_a_limit_is_told_in_each_wire_s_form_and_holds_for_one_key_only() -> None:
+def test_a_limit_is_logged_in_each_wire_s_form_and_holds_for_one_key_only() -> None:
     with RelayServer(RelayConfig.from_dict(CONFIG)) as relay:
         for wire in ("openai", "anthropic", "openai-responses", "yqcloud") * 2:
             assert post(relay.url, wire, headers={"x-api-key": "a-sesame"}).status != 429

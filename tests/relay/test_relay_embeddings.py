@@ -33,8 +33,6 @@ def test_embeddings_of_a_server_of_openais_wire(caplog: pytest.LogCaptureFixture
         found = client.embed("e-1", ["a", "abc"], dimensions=2, truncate=True, keep_alive="1h", options={"num_ctx": 9})
         assert (found.embeddings, found.model, found.prompt_eval_count) == ([[1.0, 0.5], [3.0, 0.5]], "e-1-large", 9)
         assert json.loads(mock.requests[-1].body) == {"model": "e-1", "input": ["a", "abc"], "dimensions": 2}
-        assert "POST /ollama/api/embed ollama e-1: HTTP 200" in caplog.messages[-1]
-        assert "9+? tokens, by openai/e-1" in caplog.messages[-1]
         assert client.embed("e-1", "ab").embeddings == [[2.0, 0.5]]
         assert client.embeddings("e-1", "abcd").embedding == [4.0, 0.5]
         before = len(mock.requests)
@@ -51,6 +49,8 @@ def test_embeddings_of_a_server_of_openais_wire(caplog: pytest.LogCaptureFixture
         with pytest.raises(ollama.ResponseError, match="has no embeddings") as caught:
             client.embed("no-list", "a")
         assert caught.value.status_code == 502
+    assert "POST /ollama/api/embed ollama e-1: HTTP 200" in caplog.messages[0]
+    assert "9+? tokens, by openai/e-1" in caplog.messages[0]
 
 
 def test_embeddings_of_an_ollama_pass_as_they_are_and_openais_programs_get_them_too() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 from typing import Any
@@ -128,10 +127,9 @@ SOMETHING: list[Any] = [
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_something_else_in_a_place_is_decoded_or_rejected(name: str, subtests: pytest.Subtests) -> None:
+def test_something_else_in_a_place_is_decoded_or_rejected(name: str) -> None:
     for place in places(GOOD[name]):
-        with subtests.test(".".join(map(str, place))):
-            check_place(name, place)
+        check_place(name, place)
 
 
 def check_place(name: str, place: tuple[Any, ...]) -> None:
@@ -142,7 +140,11 @@ def check_place(name: str, place: tuple[Any, ...]) -> None:
         inner = inner[key]
     for something in SOMETHING:
         inner[last] = something
-        with contextlib.suppress(errors.InvalidRequestError, errors.UnsupportedOptionError):
+        try:
             call = CODEC[name].decode(json.dumps(payload).encode())
             options = {name: value for name, value in call.options.items() if name in ChatRequest.model_fields}
             assert ChatRequest.from_messages(call.messages, **options).messages == call.messages
+        except (errors.InvalidRequestError, errors.UnsupportedOptionError):
+            continue
+        except Exception as error:
+            raise AssertionError(f"{something!r} at {'.'.join(map(str, place))}") from error

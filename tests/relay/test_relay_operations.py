@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -17,7 +18,10 @@ from relaytools import GOOD_REPLY, HI, delta, post, relay_over, send, upstream_c
 from llmclients import Client, errors
 from llmclients.relay import ConnectionLimits, RelayConfig, RelayServer, create_app
 from llmclients.relay.log import log_on_stderr
+from llmclients.relay.metrics import Metrics
+from llmclients.relay.records import RequestRecord
 from llmclients.transports.mock import Cut, Reply
+from llmclients.types.usage import Usage
 
 PROMPT = "the prompt that nobody else may read"
 
@@ -70,13 +74,18 @@ def test_metrics_count_requests_tokens_and_times_and_no_label_is_a_clients_choic
 
 
 def test_only_the_first_models_that_are_answered_have_a_label() -> None:
-    with relay_over(lambda request: Reply(json=GOOD_REPLY)) as (relay, _):
-        for number in range(105):
-            post(relay.url, "openai", {"model": f"m{number}", "messages": HI})
-        found = metrics(relay.url)
-    counts = [name for name in found if name.startswith("llmclients_relay_requests_total")]
+    counted = Metrics(lambda: 0)
+    for number in range(105):
+        record = RequestRecord("POST", "/v1/chat/completions")
+        record.wire, record.model, record.status, record.usage = "openai", f"m{number}", 200, Usage()
+        counted.count(record, record.begun)
+
+    async def shown() -> str:
+        return counted.text().decode()
+
+    counts = [line for line in asyncio.run(shown()).splitlines() if line.startswith("llmclients_relay_requests_total")]
     assert len(counts) == 101
-    assert found['llmclients_relay_requests_total{model="other",status="200",wire="openai"}'] == 5
+    assert 'llmclients_relay_requests_total{model="other",status="200",wire="openai"} 5.0' in counts
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------

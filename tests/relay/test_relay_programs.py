@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program_runs import PROGRAMS, RECORDED, NotInstalled, members, node_modules, run
+from program_runs import PROGRAMS, RECORDED, NotInstalled, check, members, node_modules, run
 from relaytools import PATH, PREFIX, relay_over, send
 
 from llmclients.relay.routes import SERVER_CODECS
@@ -58,20 +58,15 @@ def modules() -> Path:
         pytest.skip(f"the programs are not installed: {reason}")
 
 
+# One way of each: their versions are fixed, and so is what they send. `program_runs.py` runs the others, too.
 @pytest.mark.long
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", ["claude-code-with-a-budget", "codex-with-patches"])
 def test_the_program_itself_does_a_task_with_its_tools(name: str, modules: Path, tmp_path: Path) -> None:
     program = PROGRAMS[name]
 
     result = run(program, modules, tmp_path)
 
-    assert (result["status"], "It is heron." in result["stdout"]) == (0, True), result
-    assert (tmp_path / "work" / "note.txt").read_text() == program.note
-    results = [message for message in result["asked"][-1]["messages"] if message["role"] == "tool"]
-    for words, message in zip(program.results, results, strict=True):
-        assert words in str(message["content"])
-    for words in program.warned:
-        assert any(words in line for line in result["log"])
+    check(program, result, tmp_path)
     # The recordings are what it sends today.
     assert [sorted(set(members(body))) for body in result["sent"]] == [
         sorted(set(members(body))) for body in RECORDINGS[name]

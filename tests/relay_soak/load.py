@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
@@ -22,7 +23,7 @@ class Tally:
         left: when which client left, on the machine's clock, in nanoseconds.
     """
 
-    delays: list[float] = field(default_factory=list)
+    delays: array[float] = field(default_factory=lambda: array("d"))
     outcomes: Counter[str] = field(default_factory=Counter)
     left: dict[str, int] = field(default_factory=dict)
 
@@ -77,12 +78,14 @@ async def load(
     leaving: float = 0.0,
     spread: float = CHUNKS * INTERVAL,
     label: str = "stream",
+    tally: Tally | None = None,
 ) -> Tally:
     """So many streams at once, for so long. `leaving`: the share that leave early; `spread`: until all have begun.
 
-    `label`: with a number, the name of each.
+    `label`: with a number, the name of each. `tally`: where it is counted, to be looked at meanwhile.
     """
-    tally, rng, loop = Tally(), random.Random(7), asyncio.get_running_loop()
+    rng, loop = random.Random(7), asyncio.get_running_loop()
+    tally = tally or Tally()
     end = loop.time() + seconds
     names = iter(range(10**9))
 

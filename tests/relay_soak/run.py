@@ -27,10 +27,12 @@ from .script import CHUNKS, INTERVAL
 
 ROOT = Path(__file__).parents[2]
 STREAMS = 500
+SECONDS = 1800.0
 LEAVING = 0.1
 MAX_ADDED_MS = 5.0
 MAX_CPU_RATIO = 1.5
 MAX_LATE_MS = 100.0
+MIN_RATE = 0.95
 GROWTH = {"rss_mib": 8.0, "descriptors": 20.0, "tasks": 20.0}
 """The most that the mean of the last third may be above that of the first; the last two without what streams need."""
 
@@ -111,17 +113,25 @@ async def measured(pid: int, work: Awaitable[Any]) -> tuple[Any, float]:
     return task.result(), share
 
 
-async def sampled(port: int, work: Awaitable[Tally], quiet: bool) -> tuple[Tally, list[dict[str, float]]]:
-    """What comes of it, and what the relay holds meanwhile."""
+async def sampled(port: int, work: Awaitable[Tally], tally: Tally, quiet: bool) -> tuple[Tally, list[dict[str, float]]]:
+    """What comes of it, and what the relay holds meanwhile, with the chunks so far and the time."""
     task = asyncio.ensure_future(work)
     await asyncio.sleep(CHUNKS * INTERVAL)
     samples: list[dict[str, float]] = []
     while not task.done():
-        samples.append(await asyncio.to_thread(metrics, port))
+        held = await asyncio.to_thread(metrics, port)
+        samples.append({**held, "chunks": len(tally.delays), "at": time.monotonic()})
         if not quiet and len(samples) % 10 == 0:
             print(" ".join(f"{name} {value:.0f}" for name, value in samples[-1].items()), flush=True)
         await asyncio.wait((task,), timeout=1)
     return task.result(), samples[:-4]  # without the end, in which streams are fewer
+
+
+def rate(samples: list[dict[str, float]]) -> float:
+    """Chunks a second. Fewer than are due would make less work, and the CPU that it takes look small."""
+    if len(samples) < 2:
+        return 0.0
+    return (samples[-1]["chunks"] - samples[0]["chunks"]) / (samples[-1]["at"] - samples[0]["at"])
 
 
 def thirds(samples: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
@@ -157,9 +167,9 @@ async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
         with process(servers, "uvicorn") as (pid, line):
             echoed, uvicorn_cpu = await measured(pid, load(int(line), width, short))
         with relay(url) as (pid, relay_port):
-            (through, samples), relay_cpu = await measured(
-                pid, sampled(relay_port, load(relay_port, width, seconds, PATH, LEAVING, label="relayed"), quiet)
-            )
+            through = Tally()
+            work = load(relay_port, width, seconds, PATH, LEAVING, label="relayed", tally=through)
+            (through, samples), relay_cpu = await measured(pid, sampled(relay_port, work, through, quiet))
             await asyncio.sleep(0.5)
             at_rest = metrics(relay_port)
         seen = json.loads(await asyncio.to_thread(get, f"{url}/"))
@@ -170,6 +180,7 @@ async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
         "streams": width,
         "seconds": seconds,
         "chunks": len(through.delays),
+        "chunks_per_second": {"due": width / INTERVAL, "relay": round(rate(samples), 1)},
         "outcomes": dict(through.outcomes),
         "delay_ms": {
             name: {"p50": tally.p(50), "p99": tally.p(99)}
@@ -185,6 +196,12 @@ async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
             "most": _percentile(late, 100),
         },
         "thirds": thirds(samples),
+        "limits": {
+            "added_p99_ms": MAX_ADDED_MS,
+            "cpu_ratio": MAX_CPU_RATIO,
+            "late_p99_ms": MAX_LATE_MS,
+            "growth": GROWTH,
+        },
         "at_rest": {name: round(value, 1) for name, value in at_rest.items()},
     }
 
@@ -209,6 +226,8 @@ def complaints(result: dict[str, Any], *, timings: bool = True) -> list[str]:
     ]
     if not result["left"] or result["upstream_ended_ms"]["most"] == float("inf"):
         found.append("a client left, and its upstream stream did not end")
+    if not result["thirds"] and result["seconds"] >= SECONDS:
+        found.append("what the relay holds was not seen")
     for name, (first, last) in result["thirds"].items():
         if last - first > GROWTH[name]:
             found.append(f"{name} grew from {first} to {last}")
@@ -219,5 +238,8 @@ def complaints(result: dict[str, Any], *, timings: bool = True) -> list[str]:
         ("times the CPU of our client and a bare uvicorn", result["cpu_ratio"], MAX_CPU_RATIO),
         ("ms until the upstream's stream had ended (p99)", result["upstream_ended_ms"]["p99"], MAX_LATE_MS),
     ]
+    due, came = result["chunks_per_second"]["due"], result["chunks_per_second"]["relay"]
+    if timings and came < MIN_RATE * due:
+        found.append(f"{came} chunks a second: {due:g} were due, so the rest says little")
     found += [f"{value} {what}: at most {limit:g}" for what, value, limit in limits if timings and value > limit]
     return found

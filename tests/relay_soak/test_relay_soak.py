@@ -29,7 +29,9 @@ def test_streams_through_a_relay_are_whole_and_end_at_the_provider_when_their_cl
 
 
 GOOD: dict[str, Any] = {
+    "seconds": 1800.0,
     "outcomes": {"whole": 90, "left": 10},
+    "chunks_per_second": {"due": 5000.0, "relay": 4950.0},
     "added_p99_ms": 1.0,
     "cpu_ratio": 1.0,
     "left": 10,
@@ -39,10 +41,12 @@ GOOD: dict[str, Any] = {
 }
 BAD: list[dict[str, Any]] = [
     {"outcomes": {"whole": 90, "left": 10, "broken off": 1}},
+    {"chunks_per_second": {"due": 5000.0, "relay": 4000.0}},
     {"added_p99_ms": 5.1},
     {"cpu_ratio": 1.6},
     {"upstream_ended_ms": {"p50": 1.0, "p99": 101.0, "most": 200.0}},
     {"thirds": {"rss_mib": (50.0, 59.0)}},
+    {"thirds": {}},
     {"thirds": {"descriptors": (1000.0, 1021.0)}},
     {"at_rest": {"rss_mib": 51.0, "descriptors": 105.0, "tasks": 3.0, "streams": 1.0}},
 ]

@@ -25,7 +25,7 @@ ever found, random courses of calls and decoders against models of what they may
 def page(results: Path = RESULTS) -> str:
     """The whole page; a section for each result that is there."""
     parts = [_INTRODUCTION]
-    for name, section in (("soak", _soak), ("fuzz", _fuzz), ("faults", _faults)):
+    for name, section in (("soak", _soak), ("relay", _relay), ("fuzz", _fuzz), ("faults", _faults)):
         path = results / f"{name}.json"
         if path.exists():
             parts.append(section(json.loads(path.read_text(encoding="utf-8"))))
@@ -105,6 +105,38 @@ def _held(phase: dict[str, Any]) -> list[str]:
     names = ("rss_mib", "descriptors", "threads")
     means = [f"{thirds[name]['first_third']:g} → {thirds[name]['last_third']:g}" if thirds else "–" for name in names]
     return [*means, f"{phase['before']['objects']:,} → {phase['after']['objects']:,}"]
+
+
+def _relay(result: dict[str, Any]) -> str:
+    delays, ended, limits = result["delay_ms"], result["upstream_ended_ms"], result["limits"]
+    delay = _table(
+        ["from the provider to its client", "median", "p99"],
+        [
+            [name, f"{delays[name]['p50']:g} ms", f"{delays[name]['p99']:g} ms"]
+            for name in ("direct", "uvicorn", "relay")
+        ],
+    )
+    growth = limits["growth"]
+    held = _table(
+        ["the relay holds", "first third", "last third", "more than that is a failure"],
+        [[name, *(f"{mean:g}" for mean in result["thirds"][name]), f"{growth[name]:g} more"] for name in growth],
+    )
+    return f"""\
+## The relay under load
+
+{_measured(result)}
+{result["streams"]} streams at once through a relay, a chunk each 100 ms, for {result["seconds"] / 60:g} minutes:
+{result["chunks"]:,} chunks, {result["outcomes"]["whole"]:,} whole streams, and {result["outcomes"]["left"]:,} whose client left in
+mid-answer. The provider, the relay and the clients are three processes on this machine.
+
+{delay}
+So the relay adds {result["added_p99_ms"]:g} ms, its p99 against the median of the direct way ({limits["added_p99_ms"]:g} are
+allowed), and takes {result["cpu_ratio"]:g} times the CPU of our own client and a bare uvicorn together
+({limits["cpu_ratio"]:g}). When a client left, the provider's stream had ended after {ended["p50"]:g} ms (median),
+{ended["p99"]:g} ms (p99; {limits["late_p99_ms"]:g}), {ended["most"]:g} ms at the most.
+
+{held}
+Descriptors and tasks are those beyond what the open streams need."""
 
 
 def _fuzz(result: dict[str, Any]) -> str:

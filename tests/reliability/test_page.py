@@ -25,6 +25,31 @@ def test_a_section_without_a_result_is_left_out(tmp_path: Path) -> None:
     assert re.findall("^## (.*)", page(tmp_path), re.MULTILINE) == ["Fuzzing"]
 
 
+def test_the_relays_soak_has_a_section_of_its_own(tmp_path: Path) -> None:
+    held = {name: [50.0, 51.5] for name in ("rss_mib", "descriptors", "tasks")}
+    limits = {"added_p99_ms": 5.0, "cpu_ratio": 1.5, "late_p99_ms": 100.0, "growth": dict.fromkeys(held, 8.0)}
+    result = {
+        **{"command": "make soak-relay", "date": "2026-01-01", "cores": 2, "memory_gib": 24, "system": "Linux"},
+        **{"python": "3.11.7", "streams": 500, "seconds": 1800.0, "chunks": 9_000_000, "cpu_ratio": 1.2},
+        "outcomes": {"whole": 170_000, "left": 18_000},
+        "delay_ms": {name: {"p50": 0.5, "p99": 2.5} for name in ("direct", "uvicorn", "relay")},
+        "added_p99_ms": 2.0,
+        "upstream_ended_ms": {"p50": 1.0, "p99": 5.0, "most": 60.0},
+        **{"thirds": held, "limits": limits},
+    }
+    (tmp_path / "relay.json").write_text(json.dumps(result))
+    shown = page(tmp_path)
+    for words in (
+        "for 30 minutes:",
+        "9,000,000 chunks",
+        "18,000 whose",
+        "adds 2 ms",
+        "1.2 times",
+        "| tasks | 50 | 51.5 |",
+    ):
+        assert words in shown
+
+
 def test_the_stored_soak_is_the_whole_one_and_went_well() -> None:
     phases = stored("soak")["phases"]
     totals = {kind: sum(phase["calls"] for phase in phases if phase["kind"] == kind) for kind in ("chats", "streams")}

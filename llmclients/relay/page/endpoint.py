@@ -169,7 +169,7 @@ def check_shown(accounts: Accounts) -> None:
 
     The history is one: each of them would read the others' conversations.
     """
-    if accounts.has_own_keys:
+    if accounts.has_client_keys:
         raise RequestRejected(Failure(404, "there is no page where clients have keys of their own"))
 
 
