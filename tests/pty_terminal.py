@@ -16,9 +16,14 @@ __all__ = ["Terminal"]
 
 
 class _Screen(pyte.HistoryScreen):
-    """A screen that answers, as terminals do, where its cursor is."""
+    """A screen that answers, as terminals do, where its cursor is. What is faint is grey, as pyte has no word for it."""
 
     answer: Callable[[str], None]
+
+    def select_graphic_rendition(self, *attributes: int, **given: Any) -> None:
+        super().select_graphic_rendition(*attributes, **given)
+        if 2 in attributes and 38 not in attributes and 48 not in attributes:  # else it may be of a colour's number
+            self.cursor.attrs = self.cursor.attrs._replace(fg="brightblack")
 
     def write_process_input(self, data: str) -> None:
         self.answer(data)

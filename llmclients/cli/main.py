@@ -25,6 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 1 to 8 by the kind of error (`failures.EXIT_CODES`), 130 for Ctrl-C, 141 for a closed pipe.
     """
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:  # while the parser was made, or in the midst of another end
+        return 130
+
+
+def _main(argv: Sequence[str] | None) -> int:
     from llmclients.cli.arguments import make_parser
 
     _open_missing_streams()
@@ -60,8 +67,6 @@ def _guarded(arguments: argparse.Namespace) -> int:
             code = _runner(arguments.run)(arguments)
             sys.stdout.flush()  # a closed pipe shows here at the latest
             return code
-        except KeyboardInterrupt:
-            return 130
         except BrokenPipeError:
             # The interpreter flushes stdout once more at its exit, and would complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 
 from llmclients.cli.given import load_schema, load_tool
 from llmclients.cli.talk import Setup
@@ -14,8 +15,15 @@ from llmclients.history import ConversationNotFoundError, History, HistoryError,
 __all__ = ["continued", "open_history", "set_up_log", "setup_of"]
 
 
-def open_history(*, is_on: bool, is_needed: bool = False) -> History:
+def _warn(text: str) -> None:
+    print(f"llmclients: warning: {text}", file=sys.stderr)
+
+
+def open_history(*, is_on: bool, is_needed: bool = False, warn: Callable[[str], None] = _warn) -> History:
     """The user's history. One in memory, where nothing is to be kept, or nobody knows where.
+
+    Args:
+        warn: told why nothing is kept, where it should be.
 
     Raises:
         ConfigurationError: there is none, and it is needed.
@@ -33,7 +41,7 @@ def open_history(*, is_on: bool, is_needed: bool = False) -> History:
     except HistoryError as error:
         if is_needed:
             raise
-        print(f"llmclients: warning: nothing of this is kept: {error}", file=sys.stderr)
+        warn(f"nothing of this is kept: {error}")
         return History.in_memory()
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import is_searching
@@ -17,7 +18,7 @@ from prompt_toolkit.layout.processors import TabsProcessor
 if TYPE_CHECKING:
     from llmclients.cli.talk import Talk
 
-__all__ = ["COMMANDS", "end_prompt", "make_prompt", "read"]
+__all__ = ["COMMANDS", "above", "end_prompt", "make_prompt", "read"]
 
 COMMANDS = {
     "/model": "NAME: go on with another model",
@@ -162,6 +163,15 @@ def read(prompt: PromptSession[str], message: str, default: str, once_shown: Cal
         return prompt.prompt([("bold", message)], default=default)
     finally:
         shown -= handler
+
+
+def above(prompt: PromptSession[str], show: Callable[[], None]) -> None:
+    """Show something above the prompt, from any thread; where there is none, at once."""
+    app = prompt.app
+    if app.loop is None or app.context is None or not app.is_running:
+        show()
+        return
+    app.loop.call_soon_threadsafe(lambda: run_in_terminal(show), context=app.context.copy())
 
 
 def end_prompt(prompt: PromptSession[str]) -> None:

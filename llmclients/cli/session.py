@@ -94,7 +94,8 @@ class Session:
 
         arguments = self.arguments
         set_up_log(is_debug=arguments.debug)
-        history = open_history(is_on=arguments.history, is_needed=arguments.continued is not None)
+        is_needed = arguments.continued is not None
+        history = open_history(is_on=arguments.history, is_needed=is_needed, warn=self._warn)
         try:
             conversation = continued(history, arguments.continued)
             setup = setup_of(arguments, self._provider, conversation)
@@ -107,6 +108,9 @@ class Session:
             history.close()
             raise
         return talk
+
+    def _warn(self, text: str) -> None:
+        prompting.above(self._prompt, lambda: self.say(text, is_error=True))
 
     def _preload(self) -> None:
         """What the first answer needs."""

@@ -50,10 +50,11 @@ def terminal_size() -> tuple[int, int]:
 
 
 class PlainView:
-    """Writes the text as it is, each piece when it comes."""
+    """Writes the text as it is, each piece when it comes; to a terminal without what that would act on."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
+        self._is_terminal = self._out.isatty()
         self._writer: AnswerWriter | None = None
         self._has_text = False
 
@@ -67,7 +68,7 @@ class PlainView:
         self._writer.write(chunk)
         if chunk.text:
             self._has_text = True
-            self._out.write(chunk.text)
+            self._out.write(clean(chunk.text) if self._is_terminal else chunk.text)
             self._out.flush()
 
     def end(self) -> None:
@@ -79,7 +80,7 @@ class PlainView:
 
     def tool(self, call: ToolCall, result: Message) -> None:
         """A call is told on stderr: the output is the model's."""
-        print(_call_line(call, result), file=sys.stderr)
+        print(clean(_call_line(call, result)), file=sys.stderr)
 
 
 class TerminalView:

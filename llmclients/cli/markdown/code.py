@@ -63,9 +63,12 @@ class Highlighter:
 
     @cached_property
     def _formatter(self) -> Any:
-        from pygments.formatters import TerminalFormatter
+        from pygments.formatters.terminal import TERMINAL_COLORS, TerminalFormatter
+        from pygments.token import Token
 
-        return TerminalFormatter()
+        # Pygments' grey is the terminal's white: on a dark background like all else, on a light one not to be read.
+        grey = ("brightblack", "brightblack")
+        return TerminalFormatter(colorscheme={**TERMINAL_COLORS, Token.Comment: grey, Token.Text.Whitespace: grey})
 
     def _lexer_of(self, language: str) -> Any:
         if not language:
