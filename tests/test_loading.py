@@ -64,15 +64,67 @@ def test_what_needs_no_heavy_library_loads_none(subtests: pytest.Subtests) -> No
             assert loaded == set()
 
 
-def test_a_client_loads_requests_and_not_what_the_async_one_needs() -> None:
-    [loaded] = loaded_by("from llmclients import Client\nClient('ylokh', base_url='http://127.0.0.1:1').close()")
+REPLY = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}'
+EVENTS = b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+RARE = (
+    *("asyncio", "difflib", "sqlite3", "httpx", "httpx_aiohttp", "aiohttp", "tenacity", "xllamacpp", "pydantic.v1"),
+    *("llmclients.async_client", "llmclients.conversation", "llmclients.local.engine", "llmclients.transports.mock"),
+)
+"""What a program that makes a `Client` and lets it chat does without."""
+WATCHED = tuple({*HEAVY, *RARE, "ssl", "http.client", "email"})
+WITH_REQUESTS = {"requests", "urllib3", "ssl", "http.client", "email"}
 
-    assert loaded == {"requests", "urllib3"}
+ONE_STEP_AFTER_THE_OTHER = {
+    "the client is imported, without what only a connection needs": ("from llmclients import Client", set()),
+    "a client is made, without what the async one needs": (
+        'client = Client("openai", model="m", base_url="{url}", api_key="key", retry=2)',
+        WITH_REQUESTS,
+    ),
+    "a first chat loads nothing that only few programs need": (
+        'assert client.chat("Hello").text == "Hi"',
+        WITH_REQUESTS,
+    ),
+    "nor does a stream": ('assert "".join(map(str, client.stream("Hello"))) == "Hi"', WITH_REQUESTS),
+    "a second attempt loads what waits": ('assert client.chat("Hello").text == "Hi"', {*WITH_REQUESTS, "tenacity"}),
+    "a first conversation loads its models": (
+        "client.conversation()",
+        {*WITH_REQUESTS, "tenacity", "llmclients.conversation"},
+    ),
+}
+"""A program, and which of what is watched is there after each of its steps."""
+BUILT = """
+from llmclients.types.base import Model
+def models(base):
+    return {model for kind in base.__subclasses__() for model in {kind} | models(kind)}
+print(*{model.__pydantic_complete__ for model in models(Model)})
+"""
+SERIALIZED = """
+from typing import Any
+from pydantic import BaseModel
+from llmclients.types.request import ChatRequest
+class Own(BaseModel):
+    item: Any
+print(Own(item=ChatRequest.from_messages("Hi", model="m").messages).model_dump_json(exclude_none=True))
+"""
 
 
-def test_a_client_is_imported_without_what_only_a_connection_needs() -> None:
-    [loaded] = loaded_by("from llmclients import Client", watched=("ssl", "http.client", "email", "requests", "httpx"))
-    assert loaded == set()
+def test_each_step_of_a_program_loads_what_it_needs_and_builds_no_validator(subtests: pytest.Subtests) -> None:
+    events = http(headers=[("Content-Type", "text/event-stream")], body=EVENTS)
+    busy = http("503 Busy", [("retry-after-ms", "1"), ("Connection", "close")])
+    answers = [http(body=REPLY)], [events], [busy, END], [http(body=REPLY)]
+    with FaultServer(*answers, per_request=True) as server:
+        steps = [step.replace("{url}", server.url) for step, _ in ONE_STEP_AFTER_THE_OTHER.values()]
+        found = loaded_by(*steps[:4], f"{BUILT}{SERIALIZED}", *steps[4:], watched=WATCHED)
+        built, (serialized,) = found[4], found[5]
+        assert server.exchanges == 4
+    for (name, (_, loaded)), there in zip(ONE_STEP_AFTER_THE_OTHER.items(), [*found[:4], *found[7:]], strict=True):
+        with subtests.test(name):
+            assert there == loaded
+    with subtests.test("no validator is built"):
+        # An older pydantic builds all but those that nothing is ever validated as.
+        assert built == ({"False"} if _BUILT_ON_FIRST_USE else {"False", "True"})
+    with subtests.test("what was never built is serialized as if it were"):
+        assert serialized == '{"item":[{"role":"user","content":"Hi"}]}'
 
 
 def test_a_client_is_imported_without_what_only_a_failure_or_a_mistake_needs() -> None:
@@ -121,78 +173,16 @@ from llmclients import {name}
     assert run(program).split() == ["llmclients.types.response", f"llmclients.{module}", "llmclients"]
 
 
-RARE = (
-    *("asyncio", "difflib", "sqlite3", "httpx", "httpx_aiohttp", "aiohttp", "tenacity", "xllamacpp", "pydantic.v1"),
-    *("llmclients.async_client", "llmclients.conversation", "llmclients.local.engine", "llmclients.transports.mock"),
-)
-"""What a program that makes a `Client` and lets it chat does without."""
-
-FIRST_CHAT = """
-from llmclients import Client
-client = Client("openai", model="m", base_url="{url}", api_key="key", retry=2)
-assert client.chat("Hello").text == "Hi"
-"""
-REPLY = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}'
-
-
-@pytest.mark.parametrize(("refusals", "loaded"), [(0, set()), (1, {"tenacity"})])
-def test_a_first_chat_loads_nothing_that_only_few_programs_need(refusals: int, loaded: set[str]) -> None:
-    busy = http("503 Busy", [("retry-after-ms", "1"), ("Connection", "close")])
-    with FaultServer(*[[busy, END]] * refusals, [http(body=REPLY)]) as server:
-        assert loaded_by(FIRST_CHAT.format(url=server.url), watched=RARE) == [loaded]
-        assert server.exchanges == refusals + 1
-
-
-@pytest.mark.parametrize("name", ["Client", "AsyncClient"])
-def test_a_conversation_s_models_come_with_the_first_conversation(name: str) -> None:
-    program = f"""
-from llmclients import {name}
+def test_an_async_conversation_s_models_come_with_the_first_one() -> None:
+    program = """
+from llmclients import AsyncClient
 from llmclients.transports.mock import MockTransport
-client = {name}("ylokh", base_url="http://mock", transport=MockTransport())
+client = AsyncClient("ylokh", base_url="http://mock", transport=MockTransport())
 """
 
     loaded = loaded_by(program, "client.conversation()", watched=("llmclients.conversation",))
 
     assert loaded == [set(), {"llmclients.conversation"}]
-
-
-STREAM = """
-from llmclients import Client
-client = Client("openai", model="m", base_url="{url}", api_key="key", retry=None)
-assert "".join(map(str, client.stream("Hello"))) == "Hi"
-"""
-EVENTS = b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
-BUILT = """
-from llmclients.types.base import Model
-def models(base):
-    return {model for kind in base.__subclasses__() for model in {kind} | models(kind)}
-print(*{model.__pydantic_complete__ for model in models(Model)})
-"""
-
-
-@pytest.mark.parametrize(("program", "reply"), [
-    (FIRST_CHAT, http(body=REPLY)),
-    (STREAM, http(headers=[("Content-Type", "text/event-stream")], body=EVENTS)),
-], ids=["chat", "stream"])  # fmt: skip
-def test_a_plain_chat_builds_no_validator(program: str, reply: bytes) -> None:
-    with FaultServer([reply]) as server:
-        done = run(program.format(url=server.url) + BUILT)
-
-    # An older pydantic builds all but those that nothing is ever validated as.
-    assert set(done.split()) == ({"False"} if _BUILT_ON_FIRST_USE else {"False", "True"})
-
-
-def test_what_was_never_built_is_serialized_as_if_it_were() -> None:
-    program = """
-from typing import Any
-from pydantic import BaseModel
-from llmclients.types.request import ChatRequest
-class Own(BaseModel):
-    item: Any
-print(Own(item=ChatRequest.from_messages("Hi", model="m").messages).model_dump_json(exclude_none=True))
-"""
-
-    assert run(program) == '{"item":[{"role":"user","content":"Hi"}]}'
 
 
 def test_threads_may_all_be_the_first_to_use_a_model() -> None:

@@ -7,26 +7,29 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp import Client as MCPClient
-from mcp import ClientSession, StdioServerParameters, stdio_client
-from mcp.types import ListToolsResult
-from mcp.types import Tool as DescribedTool
 
 from llmclients import AsyncClient, Client, FilePart, ImagePart, InvalidRequestError, TextPart, Tool
 from llmclients.mcp import MCPToolError, mcp_tools
 from llmclients.testing import MockTransport, Reply
-from tests.mcp_server import server
 
-SERVER = StdioServerParameters(command=sys.executable, args=[str(Path(__file__).with_name("mcp_server.py"))])
+if TYPE_CHECKING:  # it takes a second, which only who runs these tests pays
+    from mcp import ClientSession
+    from mcp.types import ListToolsResult
+    from mcp.types import Tool as DescribedTool
+
+PROGRAM = Path(__file__).with_name("mcp_server.py")
 NAMES = ["weather", "look", "measure", "fail", "wait"]
 
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[ClientSession]:
-    async with stdio_client(SERVER) as (read, write), ClientSession(read, write) as session:
+    from mcp import ClientSession, StdioServerParameters, stdio_client
+
+    program = StdioServerParameters(command=sys.executable, args=[str(PROGRAM)])
+    async with stdio_client(program) as (read, write), ClientSession(read, write) as session:
         await session.initialize()
         yield session
 
@@ -104,6 +107,10 @@ async def elsewhere(tools: Sequence[Tool]) -> str:
 
 
 async def test_a_client_of_mcp_has_the_same_tools() -> None:
+    from mcp import Client as MCPClient
+
+    from tests.mcp_server import server
+
     async with MCPClient(server) as session:
         tools = await mcp_tools(session)
         answering = client(Reply.tool_call("weather", city="Oslo"), Reply.text("4."))
@@ -116,6 +123,9 @@ class Paged:
     """A session whose server has its tools on two pages; as a `ClientSession`, a `Client` or fastmcp's is asked."""
 
     def __init__(self) -> None:
+        from mcp.types import ListToolsResult
+        from mcp.types import Tool as DescribedTool
+
         tools = [DescribedTool(name=name, input_schema={"type": "object"}) for name in ("a", "b")]
         self.pages = {None: ListToolsResult(tools=tools[:1], next_cursor="2"), "2": ListToolsResult(tools=tools[1:])}
 

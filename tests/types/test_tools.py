@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
-from openai.lib._tools import pydantic_function_tool
 from pydantic import BaseModel, Field
 
 from llmclients.calls.tool_runner import result_content, result_message
@@ -149,6 +148,8 @@ def test_a_function_without_a_docstring_or_parameters_is_a_tool() -> None:
 
 
 def test_a_pydantic_model_has_the_schema_that_the_official_sdk_gives_it_but_is_not_strict() -> None:
+    from openai.lib._tools import pydantic_function_tool  # a second, which only who runs this pays
+
     tool = Tool.coerce(Place)
 
     assert (tool.name, tool.description, tool.function) == ("Place", "Where it is.", None)
