@@ -105,7 +105,8 @@ def test_a_compressed_body_is_read_within_the_limit_and_any_other_encoding_is_re
         answer = post(url, "openai", broken, {"Content-Encoding": "gzip"})
         assert (answer.status, "Content-Encoding" in answer.json["error"]["message"]) == (400, True)
     began = time.process_time()
-    assert post(url, "openai", gzip.compress(b"") * 100_000, {"Content-Encoding": "gzip"}).status == 400  # an empty text
+    parts = gzip.compress(b"") * 100_000
+    assert post(url, "openai", parts, {"Content-Encoding": "gzip"}).status == 400  # there is no text in them
     assert time.process_time() - began < 2  # it was the square of their number
     with relay_over(max_request_bytes=1000) as (relay, mock):
         bomb = gzip.compress(b" " * 1_000_000 + body, 9)
