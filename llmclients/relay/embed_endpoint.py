@@ -56,7 +56,11 @@ class EmbedEndpoint(Endpoint):
         payload: Mapping[str, Any],
         find_usage: Callable[[bytes], Usage | None] | None,
     ) -> bytes:
-        """The provider's answer. `find_usage` finds what it took, where that is not said as in chat completions' form."""
+        """The provider's answer.
+
+        Args:
+            find_usage: finds the tokens that it took, where they are not said as in chat completions' form.
+        """
         answer = await self._relay.upstream.ask_raw(path, payload)
         assert answer is not None  # or it would not have had the address
         async with answer:

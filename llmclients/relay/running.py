@@ -2,8 +2,8 @@
 
 How SIGTERM ends it. The signal's handler notes it, and the relay drains from then on: it goes on listening, so that
 `/readyz` can say that it is about to end, but answers new requests with a 503. The server looks at it at once, and
-then ten times a second (`on_tick`), and ends when no request is under way, or when `drain_seconds` are over. A second SIGTERM does not
-wait. SIGHUP is noted in the same way: the file is read in the loop, between two requests.
+then ten times a second (`on_tick`), and ends when no request is under way, or when `drain_seconds` are over. A second
+SIGTERM does not wait. SIGHUP is noted in the same way: the file is read in the loop, between two requests.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from relaytools import HI, PREFIX, WIRES, post, send
 
-from llmclients.relay import RelayConfig, RelayServer
+from llmclients.relay import RelayConfig, RelayServer, accounts
 from llmclients.relay.accounts import Account, Accounts
 from llmclients.relay.config import ClientKeyConfig, Price
 from llmclients.relay.errors import RequestRejected
@@ -121,7 +121,8 @@ def test_an_answer_that_outlives_its_request_is_charged_once_when_it_has_ended()
     assert refused(alice)[0] == "insufficient_quota"
 
 
-def test_a_limit_is_logged_in_each_wire_s_form_and_holds_for_one_key_only() -> None:
+def test_a_limit_is_told_in_each_wire_s_form_and_holds_for_one_key_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "SystemClock", FakeClock)
     with RelayServer(RelayConfig.from_dict(CONFIG)) as relay:
         for wire in ("openai", "anthropic", "openai-responses", "yqcloud") * 2:
             assert post(relay.url, wire, headers={"x-api-key": "a-sesame"}).status != 429

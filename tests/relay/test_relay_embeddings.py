@@ -20,8 +20,8 @@ def in_openais_form(request: Any) -> Reply:
     if request.url.endswith("/models"):
         return Reply(json={"data": [{"id": "e-1"}, {"id": "e-2"}]})
     asked = json.loads(request.body)
-    if asked["model"] == "no-list":
-        return Reply(json={"data": [{"embedding": "AAAA"}]})
+    if asked["model"].startswith("no-"):
+        return Reply(json={"data": [{"embedding": "AAAA"}]} if asked["model"] == "no-list" else {"object": "list"})
     texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
     entries = [{"index": index, "embedding": [float(len(text)), 0.5]} for index, text in enumerate(texts)]
     return Reply(json={"data": entries[::-1], "model": "e-1-large", "usage": {"prompt_tokens": 9, "total_tokens": 9}})
@@ -46,9 +46,10 @@ def test_embeddings_of_a_server_of_openais_wire(caplog: pytest.LogCaptureFixture
             answer = send(relay.url, "/api/embed", ask)
             assert (answer.status, named in answer.json["error"]) == (400, True), answer.raw
         assert len(mock.requests) == before
-        with pytest.raises(ollama.ResponseError, match="has no embeddings") as caught:
-            client.embed("no-list", "a")
-        assert caught.value.status_code == 502
+        for model in ("no-list", "no-data"):
+            with pytest.raises(ollama.ResponseError, match="has no embeddings") as caught:
+                client.embed(model, "a")
+            assert caught.value.status_code == 502
     assert "POST /ollama/api/embed ollama e-1: HTTP 200" in caplog.messages[0]
     assert "9+? tokens, by openai/e-1" in caplog.messages[0]
 

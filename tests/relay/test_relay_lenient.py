@@ -211,6 +211,14 @@ def test_custom_tools_and_groups_are_functions_to_the_provider_and_come_back_as_
         assert [message["tool_call_id"] for message in told] == ["c1", "c2", "c3"]
 
 
+def test_a_custom_call_that_is_no_json_comes_whole_at_its_end() -> None:
+    with scripted_relay() as (url, script), openai_sdk(url) as client:
+        pieces = [ToolCallDelta(index=0, id="c1", name="patch"), ToolCallDelta(index=0, arguments="*** Begin")]
+        script.streams(*[Chunk(tool_calls=[piece]) for piece in pieces], Chunk(finish_reason="tool_calls"))
+        events = list(client.responses.create(model="m", input="Hi", tools=[PATCH], stream=True))
+        assert [event.delta for event in events if event.type.endswith("input.delta")] == ["*** Begin"]  # type: ignore[union-attr]
+
+
 def test_tools_may_come_among_the_items_of_the_input_and_the_servers_own_are_left_out() -> None:
     added = {"type": "additional_tools", "role": "developer", "tools": [GROUP], "id": "at_1"}
     message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}

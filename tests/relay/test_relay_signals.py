@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -48,6 +49,7 @@ def in_a_thread(script: Callable[[str], None]) -> Iterator[Callable[[str], None]
     """Gives what runs the script, once the relay listens; the relay is ended in any case."""
     failures: list[BaseException] = []
     threads: list[threading.Thread] = []
+    served = threading.Event()
 
     def run(url: str) -> None:
         try:
@@ -55,14 +57,16 @@ def in_a_thread(script: Callable[[str], None]) -> Iterator[Callable[[str], None]
         except BaseException as error:  # noqa: BLE001 - raised again in the test's own thread
             failures.append(error)
             for _ in range(2):
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(0.2)
+                if not served.is_set():  # or it would end the tests
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    served.wait(0.2)
 
     def ready(url: str) -> None:
         threads.append(threading.Thread(target=run, args=(url,)))
         threads[0].start()
 
     yield ready
+    served.set()
     threads[0].join(10)
     for failure in failures:
         raise failure
@@ -190,6 +194,32 @@ async def test_a_file_that_is_broken_or_would_open_the_relay_to_others_changes_n
     assert "what was read before stays: relay.toml: " in caplog.text
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         assert (await client.get("/v1/models")).status_code == 401
+
+
+def test_sigint_waits_for_answers_too() -> None:
+    with SlowProvider() as provider:
+
+        def script(url: str) -> None:
+            body = {"model": "m", "messages": HI, "stream": True}
+            with open_post(url, "/openai/v1/chat/completions", body) as stream:
+                provider.asked.wait(5)
+                provider.go()
+                words(stream, b"w1 ")
+                os.kill(os.getpid(), signal.SIGINT)
+                until(lambda: not is_open(url))
+                provider.go()
+                words(stream, b"w2 ")
+
+        with in_a_thread(script) as ready, pytest.raises(KeyboardInterrupt):
+            serve(client_of(provider), port=0, ready=ready)
+
+
+def is_open(url: str) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_sigterm_does_not_wait_beyond_its_deadline_and_a_second_one_not_at_all() -> None:

@@ -1,6 +1,6 @@
 """Ollama's requests for embeddings, and the replies to them, in terms of chat completions' `/embeddings`.
 
-The wire: docs/protocols/ollama.md, "Embeddings". There are two addresses: `/api/embed`, and the older `/api/embeddings`,
+The wire: docs/protocols/ollama.md, "Ollama". There are two addresses: `/api/embed`, and the older `/api/embeddings`,
 which takes one text. Options of a model's own server say nothing to another one, and are not read; a text that is too
 long is an error there, which is what `truncate: false` asks for, and cut nowhere.
 """
