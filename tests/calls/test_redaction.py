@@ -261,10 +261,10 @@ SCRIPTS: dict[str, tuple[str, Script]] = {
     "a tunnel that breaks": ("https proxy", [b"HTTP/1.1 200 OK\r\n\r\n", RESET]),
     "a proxy that is none": ("https proxy", [b"garbage " + ECHO.encode(), END]),
     "a proxy that is not there": ("no proxy", []),
-    "a SOCKS proxy that refuses": ("socks", [EARLY, b"\5\2", 0.1, b"\1\1", 0.1, END]),
+    "a SOCKS proxy that refuses": ("socks", [EARLY, b"\5\2", 0.03, b"\1\1", 0.03, END]),
     "a SOCKS proxy that cannot connect": (
         "socks",
-        [EARLY, b"\5\2", 0.1, b"\1\0", 0.1, b"\5\5\0\1\0\0\0\0\0\0", 0.1, END],
+        [EARLY, b"\5\2", 0.03, b"\1\0", 0.03, b"\5\5\0\1\0\0\0\0\0\0", 0.03, END],
     ),
 }
 

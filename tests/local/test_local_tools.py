@@ -42,9 +42,7 @@ async def test_a_tool_that_is_chosen_is_called_in_pieces_that_fit_its_schema_and
     """Streamed; `chat` does the same in README.md and docs/tools.md, which say what it comes to."""
     async with AsyncClient() as client:
         question = [SYSTEM, Message("user", "How warm?")]
-        stream = client.stream(
-            question, tools=[weather, measure], tool_choice="measure", run_tools=True, temperature=0
-        )
+        stream = client.stream(question, tools=[weather, measure], tool_choice="measure", run_tools=True, temperature=0)
         pieces = [delta.arguments async for chunk in stream for delta in chunk.tool_calls]
 
     assert len(pieces) > 5

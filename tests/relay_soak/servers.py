@@ -1,4 +1,4 @@
-"""The soak's other processes: `python -m tests.relay_soak.servers upstream|uvicorn|client …`.
+"""The soak's other processes: `python -m tests.relay_soak.servers upstream [INTERVAL]|uvicorn|client …`.
 
 Each prints its port, if it has one, and ends with its standard input.
 """
@@ -16,8 +16,9 @@ from .script import CHUNKS, HEAD, INTERVAL, LAST, NAME, event, framed
 
 
 class Upstream(asyncio.Protocol):
-    """A provider: a chunk each 100 ms. `GET /` lists the streams that were sent whole, and when others' connections ended."""
+    """A provider: a chunk each `interval`. `GET /` lists the streams that were sent whole, and when others' connections ended."""
 
+    interval: float
     left: dict[str, int]
     sent: list[str]
 
@@ -47,7 +48,7 @@ class Upstream(asyncio.Protocol):
             self.transport.write(framed(LAST) + b"0\r\n\r\n")
             return
         self.transport.write(framed(event()))
-        self.timer = asyncio.get_running_loop().call_at(due + INTERVAL, self.send, left - 1, due + INTERVAL)
+        self.timer = asyncio.get_running_loop().call_at(due + self.interval, self.send, left - 1, due + self.interval)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.timer is not None:
@@ -56,8 +57,8 @@ class Upstream(asyncio.Protocol):
             self.left[self.name] = time.monotonic_ns()
 
 
-async def upstream() -> None:
-    Upstream.left, Upstream.sent = {}, []
+async def upstream(interval: float = INTERVAL) -> None:
+    Upstream.left, Upstream.sent, Upstream.interval = {}, [], interval
     server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await ended()
@@ -123,4 +124,4 @@ if __name__ == "__main__":
     if kind == "client":
         asyncio.run(own_client(rest[0], int(rest[1])))
     else:
-        asyncio.run(upstream() if kind == "upstream" else bare_uvicorn())
+        asyncio.run(upstream(*map(float, rest)) if kind == "upstream" else bare_uvicorn())

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 
 def test_streams_through_a_relay_are_whole_and_end_at_the_provider_when_their_client_leaves() -> None:
     module = f"{__package__}.servers" if __package__ == "tests.relay_soak" else "tests.relay_soak.servers"
-    with process(module, "upstream") as (_, line), relay(f"http://127.0.0.1:{int(line)}") as (_, port):
+    with process(module, "upstream", "0.02") as (_, line), relay(f"http://127.0.0.1:{int(line)}") as (_, port):
         tally = asyncio.run(load(port, 20, 0.1, PATH, leaving=0.5, spread=0.05))
         time.sleep(0.2)
         seen = json.loads(get(f"http://127.0.0.1:{int(line)}/"))
