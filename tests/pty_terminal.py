@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import pexpect
@@ -29,6 +30,11 @@ class _Screen(pyte.HistoryScreen):
         self.answer(data)
 
 
+def _line(row: Any) -> str:
+    """A row's text: of all cells that something was written to."""
+    return "".join(row[column].data for column in range(max(row, default=-1) + 1)).rstrip()
+
+
 class Terminal:
     """A program in a pseudo-terminal.
 
@@ -42,6 +48,7 @@ class Terminal:
         self.screen.answer = self.type
         self._stream = pyte.ByteStream(self.screen)
         self.written = b""
+        self._past: list[str] = []
         variables = {**os.environ, "TERM": "xterm-256color", **environment}
         variables.pop("NO_COLOR", None) if "NO_COLOR" not in environment else None
         self.process: Any = pexpect.spawn(
@@ -77,6 +84,8 @@ class Terminal:
             while not self.read(0.05):
                 if time.monotonic() > end or not self.process.isalive():
                     raise AssertionError(f"{what} is not on the screen:\n{shown}")
+            while self.read():  # a look at the screen costs more than what it takes to read on
+                pass
         return shown
 
     def wait_for_end(self, seconds: float = 20.0) -> int:
@@ -90,8 +99,10 @@ class Terminal:
     @property
     def text(self) -> str:
         """The rows that have scrolled away, and the screen."""
-        past = ["".join(row[column].data for column in range(self.screen.columns)) for row in self.screen.history.top]
-        return "\n".join(line.rstrip() for line in (*past, *self.screen.display)).rstrip()
+        top = self.screen.history.top
+        self._past += map(_line, islice(top, len(self._past), len(top)))  # they do not change any more
+        rows = (self.screen.buffer[number] for number in range(self.screen.lines))
+        return "\n".join((*self._past, *map(_line, rows))).rstrip()
 
     def kill(self) -> None:
         """Kill the program, so that it can do nothing more."""

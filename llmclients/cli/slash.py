@@ -59,7 +59,7 @@ def _provider(session: Session, name: str) -> None:
         return
     provider, _, model = name.partition("/")
     found = find_provider(provider)
-    session.talk.change(provider=found.name, model=model or None, base_url=None)
+    session.talk.change(provider=found.name, model=model or None)
     needs = "" if model or found.default_model else f": it needs a model, /model NAME (llmclients models {found.name})"
     session.say(f"now with {session.talk.setup.label}{needs}")
 

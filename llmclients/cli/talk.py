@@ -87,6 +87,8 @@ class Talk:
             ConfigurationError: no client can be made for it.
         """
         before = self.setup
+        if changes.get("provider", before.provider) != before.provider:
+            changes = {"base_url": None, **changes}  # an address is one provider's
         self.setup = replace(before, **changes)
         try:
             self.client()

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -247,34 +248,49 @@ def test_the_relay_serves_until_it_is_interrupted() -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d GET /openai/v1/models openai: HTTP 200, \d+\.\d\d s, complete\n", err)
 
 
+class Watched(io.StringIO):
+    """An output that acts, in a thread, once the relay has said that it is there."""
+
+    def __init__(self, act: Callable[[str], None]) -> None:
+        super().__init__()
+        self._act = act
+
+    def flush(self) -> None:
+        if found := re.match(
+            r"relay: relay\.toml at (http://127\.0\.0\.1:\d+),.*Ctrl-C ends it", self.getvalue(), re.DOTALL
+        ):
+            Thread(target=self._act, args=(found[1],)).start()
+            self._act = lambda url: None
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_a_relay_of_a_file_is_strict_if_told_and_ends_with_0_when_it_is_terminated(tmp_path: Path) -> None:
+def test_a_relay_of_a_file_is_strict_if_told_and_ends_with_0_when_it_is_terminated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "relay.toml"
     file.write_text("default = 'yqcloud'\n[keys.alice]\nkey = '$ALICE_KEY'\n[server]\nport = 0\n")
-    environment = {name: value for name, value in os.environ.items() if name != RELAY_KEY_VARIABLE}
-    command = [sys.executable, "-m", "llmclients", "relay", str(file), "--log", "json", "--no-lenient"]
-    with subprocess.Popen(
-        command,
-        env={**environment, "ALICE_KEY": "sesame"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as relay:
+    monkeypatch.delenv(RELAY_KEY_VARIABLE, raising=False)
+    monkeypatch.setenv("ALICE_KEY", "sesame")
+    monkeypatch.setattr("gc.freeze", lambda: None)  # the tests' own objects are not to stay for ever
+    statuses: list[int] = []
+
+    def ask(url: str) -> None:
         try:
-            assert relay.stdout is not None
-            url = re.match(r"relay: relay\.toml at (http://127\.0\.0\.1:\d+),", relay.stdout.readline())
-            assert url
             body = {"model": "gpt-4", "input": "Hi", "tools": [{"type": "web_search"}]}
-            request = urllib.request.Request(f"{url[1]}/v1/responses", json.dumps(body).encode())
+            request = urllib.request.Request(f"{url}/v1/responses", json.dumps(body).encode())
             request.headers |= {"Authorization": "Bearer sesame", "Content-type": "application/json"}
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with pytest.raises(urllib.error.HTTPError, match="400"):
-                opener.open(request, timeout=10)
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10)
+            statuses.append(caught.value.code)
+            caught.value.close()
         finally:
-            relay.send_signal(signal.SIGTERM)
-            out, err = relay.communicate(timeout=10)
-    assert relay.returncode == 0
-    assert "sesame" not in out + err
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("sys.stdout", out := Watched(ask))
+    assert main(["relay", str(file), "--log", "json", "--no-lenient"]) == 0
+    err = capsys.readouterr().err
+    assert statuses == [400]
+    assert "sesame" not in out.getvalue() + err
     refusal, end = map(json.loads, err.splitlines())
     assert (refusal["status"], refusal["key"], refusal["model"]) == (400, "alice", "gpt-4")
     assert end["message"] == "SIGTERM: 0 requests are under way; 20 s are left for them"
@@ -294,12 +310,22 @@ def test_nobody_reading_the_output_is_no_traceback() -> None:
     assert done.returncode == 141
 
 
-def test_characters_beyond_the_terminal_and_bytes_beyond_text(provider: Provider, at: list[str]) -> None:
+def test_characters_beyond_the_terminal_and_bytes_beyond_text(
+    provider: Provider, at: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     provider.steps = [answer("é😀"), DONE]
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-m", "llmclients", "chat", "yqcloud", "-", *at]
-    done = subprocess.run(command, input=b"Hi", env=environment, capture_output=True, check=True)
-    assert done.stdout.rstrip() == b"??"
-    done = subprocess.run(command, input=b"\xff", env=environment, capture_output=True, check=False)
-    assert done.returncode == 2
-    assert re.fullmatch(rb"llmclients: standard input is not text: .+\s+", done.stderr)
+    for piped, code in ((b"Hi", 0), (b"\xff", 2)):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(piped), "utf-8"))
+        monkeypatch.setattr("sys.stdout", out := io.TextIOWrapper(io.BytesIO(), "ascii"))
+        assert main(["chat", "yqcloud", "-", *at]) == code
+        assert out.buffer.getvalue() == (b"" if code else b"??\n")  # type: ignore[attr-defined]
+    assert re.fullmatch("llmclients: standard input is not text: .+\n", capsys.readouterr().err)
+
+
+def test_standard_streams_that_are_closed(provider: Provider, at: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main(["chat", "yqcloud", "Hi", *at]) == 0
+    assert main(["chat", "yqcloud"]) == 2
+    for name in ("stdin", "stdout", "stderr"):
+        getattr(sys, name).close()

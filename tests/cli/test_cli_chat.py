@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from llmclients.cli.completion import models_of, providers_and_models
+from llmclients.cli import completion
+from llmclients.cli.arguments import make_parser
 from llmclients.cli.main import main
 from llmclients.history import History
 from llmclients.testing import Cut, Reply, mock_clients
@@ -168,18 +169,26 @@ def test_another_model_is_asked_the_same(
         assert len(answers[0].siblings) == 2
 
 
-@pytest.mark.parametrize(("line", "found"), [
-    ("llmclients chat opena", {"openai", "openai-responses"}),
-    ("llmclients chat openai Hello opena", set()),
-    ("llmclients chat -p ai365vip --model gpt-4", {"gpt-4o"}),
-])  # fmt: skip
-def test_a_shell_is_told_how_it_goes_on(line: str, found: set[str], tmp_path: Path) -> None:
-    answer = tmp_path / "answer"
+def test_a_shell_is_told_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMCLIENTS_HISTORY", str(tmp_path / "h.db"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with History.open() as history:
+        known = history.start(source="terminal", title="Rivers")
+    answer, line = tmp_path / "answer", f"llmclients chat --continue {known.id[:3]}"
     variables = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer), "_ARGCOMPLETE_SUPPRESS_SPACE": "1"}
     variables |= {"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9", "_ARGCOMPLETE_IFS": "\n"}
-    environment = {**os.environ, **variables, "XDG_CACHE_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-m", "llmclients"], env=environment, check=False)
-    assert {item.rstrip() for item in answer.read_text().split("\n")} - {""} == found
+    subprocess.run([sys.executable, "-m", "llmclients"], env={**os.environ, **variables}, check=False)
+    assert answer.read_text().strip() == known.id
+
+    def parsed(*words: str) -> Any:
+        return make_parser().parse_args(["chat", *words])
+
+    assert {"openai", "openai-responses"} <= {*completion.first_text("opena", parsed())}
+    assert completion.first_text("opena", parsed("openai", "Hello")) == []
+    assert completion.first_text("opena", parsed("-p", "groq")) == []
+    assert completion.first_text("", parsed("-c")) == {known.id: "Rivers"}
+    assert "gpt-4o" in completion.models("gpt-4", parsed("-p", "ai365vip"))
+    assert completion.models("", parsed("ai365vip")) == completion.models("", parsed("-p", "ai365vip"))
 
 
 def test_models_that_were_listed_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +196,6 @@ def test_models_that_were_listed_are_completed(tmp_path: Path, monkeypatch: pyte
     models = json.dumps({"data": [{"id": "gpt-9"}, {"id": "gpt-8"}]}).encode()
     with mock_clients(Reply(body=models)):
         assert main(["models", "openai"]) == 0
-    assert providers_and_models("openai/") == ["openai/gpt-8", "openai/gpt-9"]
-    assert "gpt-3.5-turbo-16k" in models_of("ai365vip")
-    assert models_of("nobody") == []
+    assert completion.providers_and_models("openai/") == ["openai/gpt-8", "openai/gpt-9"]
+    assert "gpt-3.5-turbo-16k" in completion.models_of("ai365vip")
+    assert completion.models_of("nobody") == []

@@ -1,7 +1,8 @@
-"""A session in a real terminal: what its user sees."""
+"""A session in a real terminal: what its user sees. One program shows many facts: its start is what costs."""
 
 from __future__ import annotations
 
+import io
 import re
 import statistics
 import subprocess
@@ -15,7 +16,9 @@ import pytest
 from model_server import CUT, ModelServer
 from pty_terminal import Terminal
 
+from llmclients.cli.main import main
 from llmclients.history import History
+from llmclients.testing import Reply, mock_clients
 
 pytestmark = pytest.mark.long
 
@@ -26,6 +29,7 @@ ANSWERS: dict[str, Sequence[Any]] = {
     "Long": ["One, two, ", "three, ", 30.0, "four."],
     "Cut": ["Half of ", "it ", CUT],
     "Tool": [CALL],
+    "Evil": ["a\x1b[2Jb"],
     "Nile: 6650 km": ["It is long."],
 }
 
@@ -46,126 +50,159 @@ def at(model: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> l
     return ["chat", "openai/m", "--base-url", model.url]
 
 
-def test_questions_and_answers(model: ModelServer, at: list[str]) -> None:
-    with Terminal(*at) as terminal:
+def test_a_session_until_it_is_killed_and_how_it_goes_on(model: ModelServer, at: list[str], tmp_path: Path) -> None:
+    (tmp_path / "rivers.py").write_text('def length(name: str) -> str:\n    return f"{name}: 6650 km"\n')
+    (tmp_path / "my notes.txt").write_text("a note")
+    with Terminal(*at, columns=84, rows=50) as terminal:
+        _ask_and_answer(terminal, model)
+        _command(terminal)
+        _edit_and_branch(terminal, model)
+        terminal.type("/new\rLong\r")
+        terminal.wait_until(lambda text: text.count("> Long\nOne, two, three,") == 2, "the answer")
+        terminal.kill()
+    _look_at(model, tmp_path)
+
+    with Terminal(*at, "--continue", TERM="dumb") as terminal:  # and what a dumb terminal gets
+        terminal.wait_for("openai/m> Long", "One, two, three,", "broke off: its process ended", "openai/m> ")
         terminal.type("Hello\r")
-        shown = terminal.wait_for("tokens")
-        assert re.search(r"openai/m> Hello\nIt is Rome\.\n\n• one\nm · first token \d\.\d\d s · all \d.+ tokens", shown)
-        assert terminal.screen.buffer[2][6].bold
-        terminal.wait_until(lambda text: text.endswith("openai/m>"), "the next prompt")
-        for _ in range(20):  # what was asked comes back, a moment after the prompt, and can be changed
-            terminal.type("\x1b[A")
-            if terminal.read(0.3) and terminal.text.count("openai/m> Hello") == 2:
-                break
-        terminal.type(" again\x1b\rand again\r")
-        terminal.wait_for("You say: Hello again")
-        assert model.sent[-1]["messages"][-1]["content"] == "Hello again\nand again"
-        terminal.type("Long\r")
-        terminal.wait_for("One, two, three,")
-        terminal.type("\x03")
-        terminal.wait_for("stopped")
-        terminal.type("Cut\r")
-        terminal.wait_for("Half of it", "broke off (what came is kept; /retry asks again)")
-        terminal.type("\x03\x04")
+        terminal.wait_for("It is **Rome**.\n\n- `one`\n", "tokens")
+        terminal.type("Evil\r")
+        terminal.wait_for("a[2Jb")
+        terminal.type("/quit\r")
         assert terminal.wait_for_end() == 0
+        assert b"\x1b[" not in terminal.written.partition(b"It is")[2].partition(b"/quit")[0]
+    assert [message["content"] for message in model.sent[-1]["messages"]] == [
+        *("Be brief.", "Long", "One, two, three, ", "Hello", "It is **Rome**.\n\n- `one`\n", "Evil"),
+    ]
+
+
+def _ask_and_answer(terminal: Terminal, model: ModelServer) -> None:
+    terminal.type("Hello\r")
+    shown = terminal.wait_for("tokens")
+    assert re.search(r"openai/m> Hello\nIt is Rome\.\n\n• one\nm · first token \d\.\d\d s · all \d.+ tokens", shown)
+    assert terminal.screen.buffer[2][6].bold
+    terminal.wait_until(lambda text: text.endswith("openai/m>"), "the next prompt")
+    _again_until(terminal, "\x1b[A", "openai/m> Hello")
+    terminal.type(" again\x1b\rand again\r")
+    terminal.wait_for("You say: Hello again")
+    assert model.sent[-1]["messages"][-1]["content"] == "Hello again\nand again"
+    terminal.type("\x12and ag")  # a search in what was asked; the first Enter ends it, the second sends
+    terminal.wait_for("I-search backward: and ag")
+    _again_until(terminal, "\x12", "… and again")
+    terminal.type("\r")
+    terminal.wait_until(lambda text: "I-search" not in text and text.count("… and again") == 2, "what was found")
+    terminal.type("!\r")
+    terminal.wait_for("You say: Hello again\n!and again")  # the cursor is at what was found
+    terminal.type("Long\r")
+    terminal.wait_for("One, two, three,")
+    terminal.type("\x03")
+    terminal.wait_for("stopped")
+    terminal.type("Cut\r")
+    terminal.wait_for("Half of it", "broke off (what came is kept; /retry asks again)")
+
+
+def _again_until(terminal: Terminal, key: str, text: str) -> None:
+    """Press a key until a text is there twice: what was asked before can be called back a moment after the prompt."""
+    for _ in range(20):
+        terminal.type(key)
+        if terminal.read(0.3) and terminal.text.count(text) == 2:
+            return
+
+
+def _command(terminal: Terminal) -> None:
+    for begun, completed in (
+        ("/he", "/help"),
+        ("/attach my", '/attach "my notes.txt"'),
+        ("/provider openr", "/provider openrouter"),
+    ):
+        terminal.type(f"{begun}\t")
+        terminal.wait_for(f"> {completed}")
+        terminal.type("\x03")
+    for line, seen in (
+        ("/help", "/quit      end"),
+        ("/new", "a new conversation begins"),
+        ("/retyr", "there is no command /retyr: did you mean /retry?"),
+        ("/system Be brief.", "system text: Be brief."),
+        ("/option surprise=1", "there is no option 'surprise'"),
+        ("/option temperature=warm", "\ntemperature: Input should be a valid number\n"),
+        ("/option temperature=0", "options: temperature=0"),
+        ("/tool rivers.py:nothing", "/tool: rivers.py has no nothing"),
+        ("/tool rivers.py:length", "tools: length"),
+        ("Tool", 'length {"name": "Nile"} → Nile: 6650 km\nIt is long.'),
+        ("/tool -", "tools: none"),
+        ('/attach "my notes.txt"', "attached to the next question: my notes.txt (Ctrl-C"),
+        ("And that?", "You say: And that?"),
+        ("/retry", "You say: And that?\nm"),
+        ("/model n", "now with openai/n"),
+        ("/model", "openai/n; known:"),
+        ("/provider nope", "there is no provider named 'nope'"),
+        ("/provider openai", "now with openai: it needs a model, /model NAME"),
+        ("/provider openai/m", "now with openai/m"),
+        ("/again openai/o", "│ openai/o"),
+        ("/branch", "assistant (o): You say: And that?"),
+        ("/cost", "6 answers · 54 + 6 tokens · $0.007200"),
+        ("/save talk.md", "written to talk.md"),
+        ("/load nothing", "there is no conversation 'nothing'"),
+    ):
+        terminal.type(f"{line}\r")
+        terminal.wait_for(f"> {line}\n", seen)
+
+
+def _edit_and_branch(terminal: Terminal, model: ModelServer) -> None:
+    terminal.type("/new\r/edit\r")
+    terminal.wait_for("nothing was asked yet")
+    terminal.type("Hello\r")
+    terminal.wait_until(lambda text: text.count("• one") == 2, "the answer")
+    terminal.type("/edit\r")
+    terminal.wait_for("/edit\nopenai/m> Hello")
+    terminal.type("!\r")
+    terminal.wait_for("You say: Hello!")
+    assert len(model.sent[-1]["messages"]) == 2  # the system text is from before
+    terminal.type("/branch\r")
+    shown = terminal.wait_for("  user: Hello!", "  user: Hello\n")
+    mark, number = re.findall(r"\n([* ]) +(\d+)  user: Hello\n", shown)[-1]
+    assert mark == " "
+    terminal.type(f"/branch {number}\r")
+    terminal.wait_until(
+        lambda text: text.partition(f"/branch {number}")[2].count("It is Rome.") == 1, "the other branch"
+    )
+
+
+def _look_at(model: ModelServer, folder: Path) -> None:
+    """What the history, a file and the model have got of the session."""
     with History.open() as history:
-        (conversation,) = history.conversations()
-        turns = history.turns(conversation)
-    assert [(turn.state, turn.text) for turn in turns[5::2]] == [
+        first = history.turns(history.conversations()[-1])
+    assert [(turn.state, turn.text) for turn in first[-3::2]] == [
         ("broken", "One, two, three, "),
         ("broken", "Half of it "),
     ]
-    assert turns[5].error is not None
-    assert turns[5].error.message == "stopped"
-
-
-def test_commands(model: ModelServer, at: list[str], tmp_path: Path) -> None:
-    (tmp_path / "rivers.py").write_text('def length(name: str) -> str:\n    return f"{name}: 6650 km"\n')
-    (tmp_path / "notes.txt").write_text("a note")
-    with Terminal(*at, rows=50) as terminal:
-        for line, seen in (
-            ("/help", "/quit      end"),
-            ("/nothing", "there is no command /nothing"),
-            ("/system Be brief.", "system text: Be brief."),
-            ("/option temperature=0", "options: temperature=0"),
-            ("/tool rivers.py:length", "tools: length"),
-            ("Tool", 'length {"name": "Nile"} → Nile: 6650 km\nIt is long.'),
-            ("/tool -", "tools: none"),
-            ("/attach notes.txt", "the next question has 1 attached"),
-            ("And that?", "You say: And that?"),
-            ("/retry", "You say: And that?\nm"),
-            ("/model n", "now with openai/n"),
-            ("/model", "openai/n; known:"),
-            ("/provider nope", "there is no provider named 'nope'"),
-            ("/again openai/o", "│ openai/o"),
-            ("/branch", "assistant (o): You say: And that?"),
-            ("/cost", "6 answers · 54 + 6 tokens · $0.007200"),
-            ("/save talk.md", "written to talk.md"),
-            ("/load nothing", "there is no conversation 'nothing'"),
-            ("/new", "a new conversation begins"),
-        ):
-            terminal.type(f"{line}\r")
-            terminal.wait_for(f"> {line}\n" if len(line) < 60 else line, seen)
-        terminal.type("/quit\r")
-        assert terminal.wait_for_end() == 0
-    first = model.sent[0]
-    assert (first["messages"][0]["content"], first["temperature"]) == ("Be brief.", 0)
+    assert (first[-3].error and first[-3].error.message, first[-2].text) == ("stopped", "Cut")
+    asked = next(body for body in model.sent if body["messages"][-1]["content"] == "Tool")
+    assert (asked["messages"][0]["content"], asked["temperature"]) == ("Be brief.", 0)
     attached = next(body for body in model.sent if isinstance(body["messages"][-1]["content"], list))
-    assert attached["messages"][-1]["content"][0]["text"] == "notes.txt:\n\na note"
-    assert "It is long." in (tmp_path / "talk.md").read_text()
+    assert attached["messages"][-1]["content"][0]["text"] == "my notes.txt:\n\na note"
+    assert "It is long." in (folder / "talk.md").read_text()
 
 
-def test_a_question_is_edited_as_a_branch(model: ModelServer, at: list[str]) -> None:
-    with Terminal(*at) as terminal:
-        terminal.type("Hello\r")
-        terminal.wait_for("tokens")
-        terminal.type("/edit\r")
-        terminal.wait_for("/edit\nopenai/m> Hello")
-        terminal.type("!\r")
-        terminal.wait_for("You say: Hello!")
-        assert len(model.sent[-1]["messages"]) == 1
-        terminal.type("/branch\r")
-        terminal.wait_for("*     3  user: Hello!", "      1  user: Hello\n")
-        terminal.type("/branch 1\r")
-        assert terminal.wait_for("/branch 1", "It is Rome.\n\n• one\n\n").count("It is Rome.") == 2
+class Out(io.StringIO):
+    """A terminal's side of the output."""
+
+    def isatty(self) -> bool:
+        return True
 
 
-def test_what_was_shown_outlives_the_program(at: list[str]) -> None:
-    with Terminal(*at) as terminal:
-        terminal.type("Long\r")
-        terminal.wait_for("One, two, three,")
-        terminal.kill()
-    with Terminal(*at, "--continue") as terminal:
-        terminal.wait_for("openai/m> Long", "One, two, three,", "broke off: its process ended", "openai/m> ")
-        terminal.type("And?\r")
-        terminal.wait_for("You say: And?")
-
-
-def test_what_is_wrong_ends_the_session(at: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    with Terminal("chat", "openai") as terminal:
-        assert terminal.wait_for_end() == 2
-        assert "set OPENAI_API_KEY, or run: llmclients keys set openai" in terminal.text.replace("\n", " ")
-
-
-def test_one_answer_in_a_terminal_is_rendered(at: list[str]) -> None:
-    with Terminal(*at, "Hello", NO_COLOR="1") as terminal:
-        assert terminal.wait_for_end() == 0
-        assert terminal.text == "It is Rome.\n\n• one"
-        assert b"\x1b[1mRome" in terminal.written
-        assert b"\x1b[3" not in terminal.written
-    with Terminal(*at, "Hello", "--raw") as terminal:
-        assert terminal.wait_for_end() == 0
-        assert terminal.text == "It is **Rome**.\n\n- `one`"
-
-
-def test_a_dumb_terminal_gets_text(at: list[str]) -> None:
-    with Terminal(*at, TERM="dumb") as terminal:
-        terminal.type("Hello\r")
-        terminal.wait_for("It is **Rome**.\n\n- `one`\n", "tokens")
-        terminal.type("/quit\r")
-        assert terminal.wait_for_end() == 0
-        assert b"\x1b[" not in terminal.written.partition(b"It is")[2].partition(b"tokens")[0]
+def test_one_answer_in_a_terminal_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    evil = "It is **Rome**.\x1b[2J\n\n```python\nreturn\n```\n"
+    for option, shown in (
+        ("--stream", "It is \x1b[1mRome\x1b[0m.[2J\n\n── python ──\nreturn\n──\n"),
+        ("--raw", "It is **Rome**.[2J\n\n```python\nreturn\n```\n\n"),
+    ):
+        monkeypatch.setattr("sys.stdout", out := Out())
+        with mock_clients(Reply.text(evil)):
+            assert main(["chat", "-p", "openai/m", option, "Hello"]) == 0
+        assert out.getvalue().replace("\x1b[2m", "").replace("──\x1b[0m", "──").removesuffix("\x1b[0m") == shown
 
 
 def test_the_first_key_is_there_at_once_and_nothing_is_sent_before_the_first_question(
@@ -173,15 +210,19 @@ def test_the_first_key_is_there_at_once_and_nothing_is_sent_before_the_first_que
 ) -> None:
     """0.2 s on a machine that starts Python in 12 ms, and as much longer as this one takes for that at the moment."""
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "")  # warm is a program that is compiled
+    monkeypatch.delenv("OPENAI_API_KEY")
     times = []
-    for _ in range(5):
+    for number in range(3):
         started = time.monotonic()
         subprocess.run([sys.executable, "-c", "pass"], check=True)
         bare = time.monotonic() - started
         started = time.monotonic()
-        with Terminal(*at) as terminal:
+        with Terminal("chat", "openai") as terminal:
             terminal.type("W")
             terminal.wait_for("> W")
             times.append((time.monotonic() - started, bare))
+            if number == 2:  # what is wrong with the session is known later, and ends it
+                assert terminal.wait_for_end() == 2
+                assert "set OPENAI_API_KEY, or run: llmclients keys set openai" in terminal.text.replace("\n", " ")
     assert statistics.median(seconds / max(bare, 0.012) for seconds, bare in times) < 0.2 / 0.012, times
     assert model.sent == []

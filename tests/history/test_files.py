@@ -13,11 +13,15 @@ import pytest
 from llmclients import ChatResponse
 from llmclients.history import DamagedHistoryError, History, HistoryError, database
 
-KILLED = """
-import json, os, random, signal, sys
+PROGRAM = """
+import json, os, random, signal, sys, threading
+from llmclients import ChatResponse
 from llmclients.history import History
+folder = sys.argv[1]
+"""
 
-path, rounds = sys.argv[1], int(sys.argv[2])
+KILLED = """
+path, rounds = f"{folder}/killed.db", 10
 chance = random.Random(11)
 with History.open(path) as history:
     conversation = history.start(title="killed")
@@ -49,11 +53,7 @@ for number in range(rounds):
 
 
 CROWD = """
-import os, sys
-from llmclients import ChatResponse
-from llmclients.history import History
-
-path, processes, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+path, processes, rounds = f"{folder}/crowd.db", 3, 12
 held, starter = os.pipe()
 children = []
 for number in range(processes):
@@ -78,18 +78,52 @@ print(*(os.waitpid(child, 0)[1] for child in children))
 """
 
 
-def run(program: str, *arguments: object) -> list[str]:
-    command = [sys.executable, "-c", program, *map(str, arguments)]
+FORKED = """
+path = f"{folder}/forked.db"
+history = History.open(path)
+conversation = history.start()
+writer = history.answer(conversation)
+done = threading.Event()
+def write():
+    while not done.is_set():
+        history.add(conversation, "thread's", parent=None)
+thread = threading.Thread(target=write)
+thread.start()
+ends = []
+for number in range(5):
+    child = os.fork()  # while another thread writes
+    if not child:
+        signal.alarm(20)
+        history.add(conversation, f"child's {number}", parent=None)
+        with History.open(path) as other:
+            assert other.turn(writer.turn).state == "streaming"
+        history.close()
+        history.close()
+        os._exit(0)
+    writer.write("parent's ")
+    ends.append(os.waitpid(child, 0)[1])
+done.set()
+thread.join()
+texts = {turn.text for turn in history.all_turns(conversation)}
+print(ends, sorted(texts))
+"""
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder where the three have run, one after another in one interpreter, and what they have printed."""
+    folder = tmp_path_factory.mktemp("programs")
+    command = [sys.executable, "-c", PROGRAM + KILLED + CROWD + FORKED, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return folder, done.stdout.splitlines()
 
 
-def test_a_killed_process_loses_nothing_that_it_had_shown(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
-    lines = run(KILLED, path, 10)
+def test_a_killed_process_loses_nothing_that_it_had_shown(programs: tuple[Path, list[str]]) -> None:
+    folder, printed = programs
+    lines = printed[:10]
 
-    with History.open(path) as history:
+    with History.open(folder / "killed.db") as history:
         assert len(lines) == 10
         for line in lines:
             turn, _, shown = json.loads(line).partition(":")
@@ -99,14 +133,14 @@ def test_a_killed_process_loses_nothing_that_it_had_shown(tmp_path: Path) -> Non
         assert history._database.rows("SELECT * FROM piece") == []
         assert history._database.row("PRAGMA integrity_check") == ("ok",)
         assert len(history.search("150")) >= 1  # what broke off is found, too
-    assert list(tmp_path.glob("*-writer-*")) == []
+    assert list(folder.glob("*-writer-*")) == []
 
 
-def test_processes_that_begin_and_write_a_history_at_once_lose_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
+def test_processes_that_begin_and_write_a_history_at_once_lose_nothing(programs: tuple[Path, list[str]]) -> None:
+    folder, printed = programs
 
-    assert run(CROWD, path, 3, 12) == ["0 0 0"]
-    with History.open(path) as history:
+    assert printed[10] == "0 0 0"
+    with History.open(folder / "crowd.db") as history:
         assert sorted(one.title or "" for one in history.conversations()) == ["0", "1", "2"]
         for one in history.conversations():
             assert [turn.text for turn in history.turns(one)] == [
@@ -153,43 +187,12 @@ def test_an_answer_that_was_given_up_too_early_can_still_end_well(tmp_path: Path
         assert turn.error == (None if is_completed else ("Interrupted", "stopped"))
 
 
-FORKED = """
-import os, signal, sys, threading
-from llmclients.history import History
-history = History.open(sys.argv[1])
-conversation = history.start()
-writer = history.answer(conversation)
-done = threading.Event()
-def write():
-    while not done.is_set():
-        history.add(conversation, "thread's", parent=None)
-thread = threading.Thread(target=write)
-thread.start()
-ends = []
-for number in range(5):
-    child = os.fork()  # while another thread writes
-    if not child:
-        signal.alarm(20)
-        history.add(conversation, f"child's {number}", parent=None)
-        with History.open(sys.argv[1]) as other:
-            assert other.turn(writer.turn).state == "streaming"
-        history.close()
-        history.close()
-        os._exit(0)
-    writer.write("parent's ")
-    ends.append(os.waitpid(child, 0)[1])
-done.set()
-thread.join()
-texts = {turn.text for turn in history.all_turns(conversation)}
-print(ends, sorted(texts))
-"""
-
-
-def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
+def test_a_forked_child_has_a_connection_of_its_own(programs: tuple[Path, list[str]]) -> None:
+    folder, printed = programs
     texts = [*(f"child's {number}" for number in range(5)), "parent's " * 5, "thread's"]
 
-    assert run(FORKED, tmp_path / "h.db") == [f"{[0] * 5} {texts}"]
-    with History.open(tmp_path / "h.db") as history:
+    assert printed[11:] == [f"{[0] * 5} {texts}"]
+    with History.open(folder / "forked.db") as history:
         assert history._database.row("PRAGMA integrity_check") == ("ok",)
 
 

@@ -63,12 +63,13 @@ class Highlighter:
 
     @cached_property
     def _formatter(self) -> Any:
-        from pygments.formatters.terminal import TERMINAL_COLORS, TerminalFormatter
+        from pygments.formatters import TerminalFormatter
         from pygments.token import Token
 
         # Pygments' grey is the terminal's white: on a dark background like all else, on a light one not to be read.
         grey = ("brightblack", "brightblack")
-        return TerminalFormatter(colorscheme={**TERMINAL_COLORS, Token.Comment: grey, Token.Text.Whitespace: grey})
+        colours = {**TerminalFormatter().colorscheme, Token.Comment: grey, Token.Text.Whitespace: grey}
+        return TerminalFormatter(colorscheme=colours)
 
     def _lexer_of(self, language: str) -> Any:
         if not language:
