@@ -132,7 +132,21 @@ def test_what_is_no_key_is_not_kept(
     assert set_key(provider, key, monkeypatch) == 2
     assert not path.exists()
     assert keyring.kept == {}
-    assert not key or key not in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert key not in err if key else "no key was given" in err
+
+
+def test_ctrl_c_in_place_of_a_key_ends_the_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", interrupted)
+    assert main(["keys", "set", "openai"]) == 130
+    assert capsys.readouterr().err == "\n"
+    assert not path.exists()
 
 
 def test_nobody_else_loads_a_keyring(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
