@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -218,16 +219,42 @@ def test_one_answer_in_a_terminal_is_rendered(monkeypatch: pytest.MonkeyPatch) -
         assert out.getvalue().replace("\x1b[2m", "").replace("──\x1b[0m", "──").removesuffix("\x1b[0m") == shown
 
 
-def test_a_dumb_terminal_gets_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "dumb")
+def talked(keys: Sequence[str], monkeypatch: pytest.MonkeyPatch, term: str, answer: str = "") -> str:
+    """What a session prints, in this process: what is typed once a text is there, and then the next."""
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setattr("sys.stdin", Out())
     monkeypatch.setattr("sys.stdout", out := Out())
-    with create_pipe_input() as keys, create_app_session(keys, DummyOutput()), mock_clients(Reply.text("**R**\x1b[2J")):
-        keys.send_text("Hello\r/nothing\r/quit\r")
+
+    def type_all() -> None:
+        for text, typed in zip(keys[::2], keys[1::2], strict=True):
+            end = time.monotonic() + 10
+            while text not in out.getvalue() and time.monotonic() < end:
+                time.sleep(0.01)
+            pipe.send_text(typed)
+
+    with create_pipe_input() as pipe, create_app_session(pipe, DummyOutput()), mock_clients(Reply.text(answer)):
+        typing = Thread(target=type_all)
+        typing.start()
         assert main(["chat", "openai/m"]) == 0
-    assert re.search(r"^\*\*R\*\*\[2J\nm · first token .+\n\nthere is no command /nothing: /help", out.getvalue(), re.M)
-    assert "\x1b" not in out.getvalue()
+        typing.join()
+    return out.getvalue()
+
+
+def test_a_dumb_terminal_gets_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = talked(["", "Hello\r/nothing\r/quit\r"], monkeypatch, "dumb", "**R**\x1b[2J")
+    assert re.search(r"^\*\*R\*\*\[2J\nm · first token .+\n\nthere is no command /nothing: /help", shown, re.MULTILINE)
+    assert "\x1b" not in shown
+
+
+def test_a_history_that_cannot_be_written_is_told_above_the_prompt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LLMCLIENTS_HISTORY", str(tmp_path / "file" / "h.db"))
+    shown = talked(["nothing of this is kept:", "Hello\r", " tokens", "\x04"], monkeypatch, "xterm", "Rome")
+    assert shown.index("h.db cannot be made") < shown.index("Rome")
 
 
 def test_the_first_key_is_there_at_once_and_nothing_is_sent_before_the_first_question(
