@@ -29,7 +29,7 @@ def run(session: Session, text: str) -> None:
     if command is None:
         import difflib
 
-        similar = difflib.get_close_matches(name, _RUN, 1)
+        similar = difflib.get_close_matches(name, _RUN, 1, 0.7)
         likely = f"did you mean {similar[0]}?" if similar else "/help lists them;"
         raise ConfigurationError(
             f"there is no command {name}: {likely} A question that begins with a slash has a blank before it"

@@ -22,7 +22,9 @@ from llmclients import AsyncClient, Client, ConfigurationError
 from llmclients.cli import listings
 from llmclients.cli.main import main
 from llmclients.cli.relay_command import RELAY_KEY_VARIABLE
+from llmclients.providers.registry import find_provider, provider_names
 from llmclients.relay import RelayServer
+from llmclients.testing import mock_clients
 from llmclients.transports.mock import Cut, MockTransport, Reply
 
 DONE = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
@@ -122,6 +124,8 @@ def test_an_answer_that_breaks_off_ends_with_a_line_of_its_own(
         (["chat", "yqcloud", "Hi", "--base-url", "nowhere"], "base_url"),
         (["chat", "yqcloud", ""], "the text is empty"),
         (["chat", "opnai", "Hi"], "did you mean openai"),
+        (["chat", "openia", "Hi"], "did you mean openai"),
+        (["chat", "openai", "Hi", "--base-url", "http://127.0.0.1:1"], "give --model (llmclients models openai lists"),
         (["chat"], "there is nothing to ask"),
         (["chat", "openai"], "openai is a provider: write the question behind it"),
         (["models", "nope"], "there is no provider"),
@@ -149,6 +153,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     [
         [],
         ["nope"],
+        ["chta", "Hi"],
+        ["What is it?"],
         ["chat", "--modle", "m", "Hi"],
         ["chat", "--option", "x", "Hi"],
         ["chat", "--option", "self=1", "Hi"],
@@ -157,7 +163,11 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
-    assert f"usage: {' '.join(['llmclients', *arguments[:1]])}".removesuffix(" nope") in capsys.readouterr().err
+    assert f"usage: {' '.join(['llmclients', *arguments[:1]])}".partition(" nope")[0].partition(" chta")[0].partition(
+        " What"
+    )[0] in (err := capsys.readouterr().err)
+    for word, told in (("chta", "did you mean chat?"), ("What is it?", "to ask a model: llmclients chat TEXT")):
+        assert word not in arguments or told in err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["chat", "--help"], ["relay", "--help"]])
@@ -203,6 +213,32 @@ def test_providers_is_a_table_of_all(capsys: pytest.CaptureFixture[str]) -> None
     legacy = next(line for line in lines if line.startswith("yqcloud-legacy"))
     assert "(aichatos)" in legacy
     assert "gone" in legacy
+
+
+class Terminal(io.StringIO):
+    """A terminal's side of the output."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lists_fit_the_terminal_and_break_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {word for name in provider_names() for word in find_provider(name).notes.split() if len(word) < 26}
+    for columns, first in ((40, "ai365vip: The public service is behind a"), (110, "PROVIDER ")):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr("sys.stdout", out := Terminal())
+        assert main(["providers"]) == 0
+        lines = out.getvalue().splitlines()
+        assert lines[0].startswith(first)
+        assert max(map(len, lines)) <= columns
+        assert words <= {*out.getvalue().split()}
+        assert "not set: GROQ_API_KEY" in out.getvalue() or "set: GROQ_API_KEY" in out.getvalue()
+    monkeypatch.setattr("sys.stdout", out := Terminal())
+    models = json.dumps({"data": [{"id": f"model-{number}"} for number in range(30)]}).encode()
+    with mock_clients(Reply(body=models)):
+        assert main(["models", "openai"]) == 0
+    assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["model-0", "model-3"], ["model-1", "model-4"],
+        ["model-2", "model-5"]]  # fmt: skip
 
 
 def test_models_lists_names(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,8 @@ def test_the_exit_code_tells_the_kind_of_error(reply: Reply, code: int) -> None:
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["-p", "openai", "Hi"], "openai needs a model: give --model"),
+    (["-p", "openai/m", "-o", "temperature=warm", "Hi"], "llmclients: temperature: Input should be a valid number\n"),
+    (["-p", "openai/m", "-o", "model=x", "Hi"], "there is no option 'model': give --model\n"),
     (["-p", "openai/m", "--timeout", "x", "Hi"], "argument --timeout: 'x' is no number of seconds"),
     (["-p", "openai/m", "-m", "n", "Hi"], "the model is named twice"),
     (["-p", "local", "-m", "gpt-4o", "Hi"], "Did you mean llmclients chat openai/gpt-4o?"),

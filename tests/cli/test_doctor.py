@@ -45,6 +45,11 @@ def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     with FaultServer([MODELS], per_request=True) as server:
         assert main(["doctor", "openai/m", "--no-chat", "--base-url", server.url]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "-     proxy   none"
+    with FaultServer([MODELS], [CHAT], per_request=True) as server:  # the only model that there is
+        assert doctor(capsys, "openai", "--base-url", server.url)[1]["chat"][1].startswith("m says 'OK', ")
+    with FaultServer([http(body=b'{"data": [{"id": "m"}, {"id": "n"}]}')], per_request=True) as server:
+        code, found = doctor(capsys, "openai", "--base-url", server.url)
+    assert (code, found["chat"]) == (0, (None, "no model is named: llmclients doctor openai/m"))
 
 
 def test_each_fault_is_told_with_what_to_do(

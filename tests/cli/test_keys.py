@@ -74,7 +74,13 @@ def test_a_key_is_kept_in_the_keyring_used_and_forgotten(
     assert list(keyring.kept.values()) == [KEY]
     assert KEY not in path.read_text()
     assert sent_key("openai") == sent_key("openai-responses") == f"Bearer {KEY}"  # as with the one variable of both
-    assert main(["keys", "list", "--json"]) == main(["providers"]) == main(["providers", "--json"]) == 0
+    assert (
+        main(["keys", "list"])
+        == main(["keys", "list", "--json"])
+        == main(["providers"])
+        == main(["providers", "--json"])
+        == 0
+    )
     monkeypatch.setenv("OPENAI_API_KEY", "sk-environment")
     assert sent_key("openai") == "Bearer sk-environment"
     assert main(["keys", "remove", "openai"]) == 0
@@ -85,6 +91,7 @@ def test_a_key_is_kept_in_the_keyring_used_and_forgotten(
         Client("openai/m")
     out, err = capfd.readouterr()
     assert '"openai": "keyring"' in out
+    assert "openai            keyring\n" in out
     assert "set: keyring" in out
     assert "OPENAI_API_KEY is still set in the environment" in err
     assert KEY not in out + err
@@ -132,7 +139,21 @@ def test_what_is_no_key_is_not_kept(
     assert set_key(provider, key, monkeypatch) == 2
     assert not path.exists()
     assert keyring.kept == {}
-    assert not key or key not in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert key not in err if key else "no key was given" in err
+
+
+def test_ctrl_c_in_place_of_a_key_ends_the_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", interrupted)
+    assert main(["keys", "set", "openai"]) == 130
+    assert capsys.readouterr().err == "\n"
+    assert not path.exists()
 
 
 def test_nobody_else_loads_a_keyring(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

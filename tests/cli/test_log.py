@@ -63,6 +63,22 @@ def test_conversations_are_listed_shown_found_and_exported(path: Path, capsys: p
     assert log(capsys, "path").strip() == str(path)
 
 
+def test_the_list_fits_a_narrow_terminal(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with History.open(path) as history:
+        history.start(title="東京は日本の首都であり、世界最大の都市圏", provider="openai", model="m")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    for columns, heads, title in (
+        (40, "ID TITLE", "東京は日本の首都であ…"),
+        (60, "ID LAST TITLE", "東京は日本の首都であり…"),
+        (120, "ID LAST TURNS FROM MODEL TITLE", "東京は日本の首都であり、世界最大の都市圏"),
+    ):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        first, row = log(capsys, "list").splitlines()
+        assert (first.split(), row.split()[-1]) == (heads.split(), title)
+
+
 def test_a_conversation_is_deleted_after_a_question(
     path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

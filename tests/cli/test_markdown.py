@@ -142,6 +142,29 @@ def test_a_block_that_is_higher_than_the_screen_is_coloured_as_a_whole() -> None
     assert "default" not in colours
 
 
+def test_rows_fit_the_window_as_it_is_by_then() -> None:
+    width = 60
+    stream = MarkdownStream(lambda: (width, ROWS), UNCOLOURED)
+    out = ""
+    for number in range(200):
+        width = 60 if number < 60 else 24
+        stream.feed(f"word{number} ")
+        out += stream.taken()
+    lengths = [*map(len, (out + stream.end()).rstrip("\n").split("\n"))]
+    assert 48 < max(lengths[:5]) <= 60
+    assert max(lengths[10:]) <= 24
+
+
+def test_a_table_breaks_no_word_where_it_need_not() -> None:
+    table = "| River | Water in m³/s | Notes |\n|---|---:|---|\n| Nile | 2,830 | flows through eleven countries |\n"
+    for columns in (60, 30):
+        stream = MarkdownStream(lambda: (columns, ROWS), UNCOLOURED, can_rewrite=False)  # noqa: B023 - asked at once
+        stream.feed(table)
+        out = stream.end().replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", "")
+        assert {*table.replace("|", "").replace("-", "").replace(":", "").split()} <= {*out.split()}
+        assert max(map(len, out.splitlines())) <= columns
+
+
 def test_nothing_of_an_answer_acts_on_the_terminal() -> None:
     evil = "a\x1b[2Jb\x07\x9b1m\u202ec\x1b]0;title\x07\r\x00 `\x1b[A` \x7f\ud800d"
     for cuts in (None, random.Random(0)):

@@ -10,10 +10,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from model_server import CUT, ModelServer
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 from pty_terminal import Terminal
 
 from llmclients.cli.main import main
@@ -29,7 +33,6 @@ ANSWERS: dict[str, Sequence[Any]] = {
     "Long": ["One, two, ", "three, ", 30.0, "four."],
     "Cut": ["Half of ", "it ", CUT],
     "Tool": [CALL],
-    "Evil": ["a\x1b[2Jb"],
     "Nile: 6650 km": ["It is long."],
 }
 
@@ -50,37 +53,45 @@ def at(model: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> l
     return ["chat", "openai/m", "--base-url", model.url]
 
 
-def test_a_session_until_it_is_killed_and_how_it_goes_on(model: ModelServer, at: list[str], tmp_path: Path) -> None:
+def test_a_session(model: ModelServer, at: list[str], tmp_path: Path) -> None:
     (tmp_path / "rivers.py").write_text('def length(name: str) -> str:\n    return f"{name}: 6650 km"\n')
     (tmp_path / "my notes.txt").write_text("a note")
-    with Terminal(*at, columns=84, rows=50) as terminal:
+    with History.open() as history:
+        conversation = history.start(source="terminal", provider="openai", model="m")
+        history.add(conversation, "Before?")
+        history.answer(conversation).write("It *was*")
+    with Terminal(*at, "--continue", columns=84, rows=50) as terminal:
+        terminal.wait_for("openai/m> Before?", "It was", "broke off: its process ended", "openai/m> ")
+        terminal.type("And?\r")
+        terminal.wait_for("You say: And?")
+        assert [message["content"] for message in model.sent[-1]["messages"]] == ["Before?", "It *was*", "And?"]
+        terminal.type("/new\r")
         _ask_and_answer(terminal, model)
         _command(terminal)
         _edit_and_branch(terminal, model)
-        terminal.type("/new\rLong\r")
-        terminal.wait_until(lambda text: text.count("> Long\nOne, two, three,") == 2, "the answer")
-        terminal.kill()
+        terminal.type("/load talk.json\r/quit\r")
+        assert terminal.wait_for_end() == 0
+        assert "· Tool\n" in terminal.text.partition("/load talk.json")[2]
     _look_at(model, tmp_path)
 
-    with Terminal(*at, "--continue", TERM="dumb") as terminal:  # and what a dumb terminal gets
-        terminal.wait_for("openai/m> Long", "One, two, three,", "broke off: its process ended", "openai/m> ")
-        terminal.type("Hello\r")
-        terminal.wait_for("It is **Rome**.\n\n- `one`\n", "tokens")
-        terminal.type("Evil\r")
-        terminal.wait_for("a[2Jb")
-        terminal.type("/quit\r")
-        assert terminal.wait_for_end() == 0
-        assert b"\x1b[" not in terminal.written.partition(b"It is")[2].partition(b"/quit")[0]
-    assert [message["content"] for message in model.sent[-1]["messages"]] == [
-        *("Be brief.", "Long", "One, two, three, ", "Hello", "It is **Rome**.\n\n- `one`\n", "Evil"),
-    ]
+
+def test_what_was_shown_outlives_the_program(at: list[str]) -> None:
+    with Terminal(*at, "Long") as terminal:
+        terminal.wait_for("One, two, three,")
+        terminal.kill()
+    with History.open() as history:
+        answer = history.turns(history.conversations()[0])[-1]
+    assert (answer.text, answer.state, answer.error and answer.error.kind) == (
+        *("One, two, three, ", "broken", "ProcessEnded"),
+    )
 
 
 def _ask_and_answer(terminal: Terminal, model: ModelServer) -> None:
+    terminal.wait_for("a new conversation begins")
     terminal.type("Hello\r")
-    shown = terminal.wait_for("tokens")
+    shown = terminal.wait_for("• one\nm · ")
     assert re.search(r"openai/m> Hello\nIt is Rome\.\n\n• one\nm · first token \d\.\d\d s · all \d.+ tokens", shown)
-    assert terminal.screen.buffer[2][6].bold
+    assert terminal.screen.buffer[shown.split("\n").index("It is Rome.")][6].bold
     terminal.wait_until(lambda text: text.endswith("openai/m>"), "the next prompt")
     _again_until(terminal, "\x1b[A", "openai/m> Hello")
     terminal.type(" again\x1b\rand again\r")
@@ -142,6 +153,9 @@ def _command(terminal: Terminal) -> None:
         ("/branch", "assistant (o): You say: And that?"),
         ("/cost", "6 answers · 54 + 6 tokens · $0.007200"),
         ("/save talk.md", "written to talk.md"),
+        ("/save talk.json", "written to talk.json"),
+        ("/save talk.txt", "ends with none of"),
+        ("/load", "  Hello\n"),
         ("/load nothing", "there is no conversation 'nothing'"),
     ):
         terminal.type(f"{line}\r")
@@ -171,7 +185,7 @@ def _edit_and_branch(terminal: Terminal, model: ModelServer) -> None:
 def _look_at(model: ModelServer, folder: Path) -> None:
     """What the history, a file and the model have got of the session."""
     with History.open() as history:
-        first = history.turns(history.conversations()[-1])
+        first = history.turns(history.conversations()[-2])
     assert [(turn.state, turn.text) for turn in first[-3::2]] == [
         ("broken", "One, two, three, "),
         ("broken", "Half of it "),
@@ -203,6 +217,44 @@ def test_one_answer_in_a_terminal_is_rendered(monkeypatch: pytest.MonkeyPatch) -
         with mock_clients(Reply.text(evil)):
             assert main(["chat", "-p", "openai/m", option, "Hello"]) == 0
         assert out.getvalue().replace("\x1b[2m", "").replace("──\x1b[0m", "──").removesuffix("\x1b[0m") == shown
+
+
+def talked(keys: Sequence[str], monkeypatch: pytest.MonkeyPatch, term: str, answer: str = "") -> str:
+    """What a session prints, in this process: what is typed once a text is there, and then the next."""
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    monkeypatch.setattr("sys.stdin", Out())
+    monkeypatch.setattr("sys.stdout", out := Out())
+
+    def type_all() -> None:
+        for text, typed in zip(keys[::2], keys[1::2], strict=True):
+            end = time.monotonic() + 10
+            while text not in out.getvalue() and time.monotonic() < end:
+                time.sleep(0.01)
+            pipe.send_text(typed)
+
+    with create_pipe_input() as pipe, create_app_session(pipe, DummyOutput()), mock_clients(Reply.text(answer)):
+        typing = Thread(target=type_all)
+        typing.start()
+        assert main(["chat", "openai/m"]) == 0
+        typing.join()
+    return out.getvalue()
+
+
+def test_a_dumb_terminal_gets_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = talked(["", "Hello\r/nothing\r/quit\r"], monkeypatch, "dumb", "**R**\x1b[2J")
+    assert re.search(r"^\*\*R\*\*\[2J\nm · first token .+\n\nthere is no command /nothing: /help", shown, re.MULTILINE)
+    assert "\x1b" not in shown
+
+
+def test_a_history_that_cannot_be_written_is_told_above_the_prompt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LLMCLIENTS_HISTORY", str(tmp_path / "file" / "h.db"))
+    shown = talked(["nothing of this is kept:", "Hello\r", " tokens", "\x04"], monkeypatch, "xterm", "Rome")
+    assert shown.index("h.db cannot be made") < shown.index("Rome")
 
 
 def test_the_first_key_is_there_at_once_and_nothing_is_sent_before_the_first_question(
