@@ -12,7 +12,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmclients.types.base import make_model
-from llmclients.types.choice import Choice
+from llmclients.types.choice import Choice, weightier_reason
 from llmclients.types.halves import Halves, cleaned, has_halves, is_torn
 from llmclients.types.limits import MAX_TOOL_CALLS, check_call_count, check_choice_count
 from llmclients.types.messages import ToolCall
@@ -31,12 +31,6 @@ if TYPE_CHECKING:  # few models write any
     from llmclients.calls.think_tags import ThinkTags
 
 __all__ = ["Accumulator"]
-
-_WEIGHTS: dict[FinishReason | None, int] = {None: 0, "stop": 1, "tool_calls": 2}  # all others 3
-"""Which one counts of several finish reasons: the first that has the most weight.
-
-Some servers write `stop` behind the reason, or in every event before it. An answer that was cut is to say so.
-"""
 
 NewTags: TypeAlias = "Callable[[], ThinkTags | None]"
 """Makes what reads the tags of one choice; None where the provider writes none."""
@@ -143,7 +137,7 @@ class Accumulator:
                 call = self._calls[delta.index] = _Call()
             call.add(delta)
         reason = found["finish_reason"]
-        if reason is not None and _WEIGHTS.get(reason, 3) > _WEIGHTS.get(self._finish_reason, 3):
+        if reason is not None and weightier_reason(self._finish_reason, reason) != self._finish_reason:
             self._finish_reason, self._raw = reason, found["raw"]
         if found["usage"] is not None:
             self._usage = found["usage"]

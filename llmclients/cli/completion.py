@@ -48,8 +48,8 @@ def providers_and_models(prefix: str, **others: Any) -> list[str]:
     from llmclients.providers.names import ENTRY_POINT_GROUP, ProviderName
 
     # The registry's names, without what each provider is: somebody waits who has pressed a key.
-    brought = (entry.name.lower() for entry in entry_points(group=ENTRY_POINT_GROUP))
-    return sorted({*ProviderName.__args__, *brought})  # type: ignore[attr-defined]
+    installed = (entry.name.lower() for entry in entry_points(group=ENTRY_POINT_GROUP))
+    return sorted({*ProviderName.__args__, *installed})  # type: ignore[attr-defined]
 
 
 def models(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:

@@ -19,7 +19,7 @@ __all__ = ["models", "providers", "table"]
 _HEADS = ("PROVIDER", "MODEL", "KEY", "SERVICE", "NOTES")
 _SERVICES = {True: "working", False: "gone", None: "unknown"}
 _NARROWEST = 10
-_LONGEST_WORD = 26
+_UNBROKEN = 26
 """Longer ones, such as addresses, may be broken."""
 
 
@@ -89,7 +89,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], room: int | None)
     columns = [*zip(heads, *rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
     if room is not None:
-        least = [min(max(len(word) for cell in column for word in cell.split()), _LONGEST_WORD) for column in columns]
+        least = [min(max(len(part) for cell in column for part in cell.split()), _UNBROKEN) for column in columns]
         widths = shrunk(widths, least, room - 2 * len(widths) + 2)
         if sum(widths) + 2 * len(widths) - 2 > room:
             return None

@@ -131,6 +131,8 @@ SYSTEM_ROWS: tuple[Row, ...] = (
     (OSError, None, CONNECTION_LOST),
 )
 
+_KEEP_REQUESTS = ("requests", "httpx", "httpx2")
+
 
 @dataclass(slots=True, eq=False)
 class ErrorContext:
@@ -181,6 +183,8 @@ class ErrorContext:
         if isinstance(exception, LLMClientError):
             return exception
         chain = tuple(_chain(exception))
+        for one in chain:
+            _drop_request(one)
         fault = next(
             (row[2] for row in self.table if row[1] in (None, stage) and any(_is_instance(e, row[0]) for e in chain)),
             None,
@@ -215,6 +219,15 @@ class ErrorContext:
 def closed_locally() -> StreamInterruptedError:
     """The error of a read whose response its own user has closed: before it, or from elsewhere while it waited."""
     return StreamInterruptedError("the response was closed before its end", retryable=False)
+
+
+def _drop_request(exception: BaseException) -> None:
+    """Take the request off an error of requests or httpx: its headers have the key.
+
+    Pickles do not keep what an error is chained to, until a library changes that for the whole process, as Dask does.
+    """
+    if type(exception).__module__.partition(".")[0] in _KEEP_REQUESTS:
+        exception.request = None  # type: ignore[attr-defined]
 
 
 def _chain(exception: BaseException) -> Iterator[BaseException]:

@@ -12,7 +12,7 @@ from llmclients.types.parsed import HasParsed, ParsedT
 from llmclients.types.printing import Pairs
 from llmclients.types.text_model import TextModel
 
-__all__ = ["Choice", "FinishReason", "OtherPart", "TokenLogprob", "as_message"]
+__all__ = ["Choice", "FinishReason", "OtherPart", "TokenLogprob", "as_message", "weightier_reason"]
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "pause", "error"]
 """Why an answer ended, in the library's words. Only `stop` is the end of a whole answer.
@@ -20,6 +20,16 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "pause"
 `pause`: the provider has interrupted a long turn, and goes on when its answer is sent back as it is. `error`: anything
 that the library has no word for.
 """
+
+_WEIGHTS: dict[FinishReason | None, int] = {None: 0, "stop": 1, "tool_calls": 2}  # all others 3
+
+
+def weightier_reason(found: FinishReason | None, other: FinishReason | None) -> FinishReason | None:
+    """Which one counts of two finish reasons of an answer: the first, unless the other one has more weight.
+
+    Some servers write `stop` behind the reason, or in every event before it. An answer that was cut is to say so.
+    """
+    return other if _WEIGHTS.get(other, 3) > _WEIGHTS.get(found, 3) else found
 
 
 class TokenLogprob(Model):

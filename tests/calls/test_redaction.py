@@ -6,6 +6,7 @@ import asyncio
 import base64
 import copy
 import gc
+import io
 import itertools
 import json
 import logging
@@ -82,15 +83,28 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         todo += [one.__cause__, one.__context__, *(e for e in inner if isinstance(e, BaseException))]
 
 
+def pickled(error: LLMClientError, protocol: int) -> str:
+    """Its pickle, as no other library has changed it: Dask, once it is imported, has tracebacks in it as well."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol)
+    pickler.dispatch_table = {}
+    pickler.dump(error)
+    return buffer.getvalue().decode("latin-1")
+
+
 def shown_by(error: LLMClientError) -> str:
     """All the words that an error may come out with."""
     words = []
     for one in chain(error):
         words += [str(one), repr(one), *traceback.format_exception_only(type(one), one)]
+        request = vars(one).get(
+            "request"
+        )  # which pickles have where a library, as Dask, keeps what errors are chained to
+        words.append(repr(request and vars(request)))
     words += [repr(vars(error)), *map(repr, getattr(error, "previous_errors", ()))]
     if isinstance(error, APIError) and error.partial is not None:
         words += [error.partial.model_dump_json(), repr(error.partial)]
-    return "\n".join(words) + pickle.dumps(error).decode("latin-1") + pickle.dumps(error, 0).decode("latin-1")
+    return "\n".join([*words, pickled(error, 0), pickled(error, pickle.DEFAULT_PROTOCOL)])
 
 
 @dataclass

@@ -78,15 +78,15 @@ class Table:
 
     def _fitted(self) -> list[int]:
         count = max(map(len, self._rows), default=0)
-        widths, words = [1] * count, [_NARROWEST] * count
+        widths, least = [1] * count, [_NARROWEST] * count
         for row in self._rows:
             for column, cell in enumerate(row):
                 shown = "".join(piece for _, (piece, _) in read(cell, 0, self._styles))
                 widths[column] = max(widths[column], columns(shown))
-                longest = max((columns(unit) for word in shown.split() for unit in units(word)), default=0)
-                words[column] = max(words[column], longest)
+                longest = max((columns(unit) for part in shown.split() for unit in units(part)), default=0)
+                least[column] = max(least[column], longest)
         room = self._width - len(_GAP) * (count - 1)
-        return shrunk(shrunk(widths, words, room), [_NARROWEST] * count, room)
+        return shrunk(shrunk(widths, least, room), [_NARROWEST] * count, room)
 
 
 def shrunk(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:

@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from llmclients.errors import APIResponseError
 from llmclients.relay.codecs.base import ReplyMeta
+from llmclients.types.choice import weightier_reason
 from llmclients.types.response import Chunk, FinishReason, TokenLogprob, ToolCallDelta, Usage
 
 __all__ = ["Block", "BlockEncoder", "BlockType", "PendingCall"]
@@ -95,7 +96,7 @@ class BlockEncoder(ABC):
     Attributes:
         meta: what the reply has besides the answer.
         model: the model that answers, as far as it is known.
-        finish_reason: the last one that a chunk had.
+        finish_reason: the weightiest one that a chunk had.
         usage: the last token counts that a chunk had.
         provider_data: the last that a chunk had.
         blocks: all that have begun.
@@ -152,7 +153,7 @@ class BlockEncoder(ABC):
     # --- chunks in ----------------------------------------------------------------------------------------------------
 
     def feed(self, chunk: Chunk) -> bytes:
-        self.finish_reason = chunk.finish_reason or self.finish_reason
+        self.finish_reason = weightier_reason(self.finish_reason, chunk.finish_reason)
         self.usage = chunk.usage or self.usage
         data = b""
         if not self._begun:

@@ -10,6 +10,7 @@ from llmclients.relay.codecs.base import ReplyMeta
 from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.codecs.whole_calls import WholeCalls, readable_calls
 from llmclients.relay.errors import Failure
+from llmclients.types.choice import weightier_reason
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
@@ -167,7 +168,7 @@ class ObjectEncoder:
         self._has_begun = False
 
     def feed(self, chunk: Chunk) -> bytes:
-        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._finish_reason = weightier_reason(self._finish_reason, chunk.finish_reason)
         self._usage = chunk.usage or self._usage
         self._model = self._model or chunk.model or self._meta.model
         if chunk.provider_data is not None and PROVIDER_DATA_KEY in chunk.provider_data:

@@ -12,6 +12,7 @@ from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.codecs.openai_chat_reply import token_bytes
 from llmclients.relay.codecs.whole_calls import WholeCalls, readable_calls
 from llmclients.relay.errors import Failure
+from llmclients.types.choice import weightier_reason
 from llmclients.types.messages import ToolCall
 from llmclients.types.response import ChatResponse, Chunk, FinishReason, TokenLogprob, Usage
 
@@ -179,7 +180,7 @@ class LineEncoder:
         self._calls = WholeCalls()
 
     def feed(self, chunk: Chunk) -> bytes:
-        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._finish_reason = weightier_reason(self._finish_reason, chunk.finish_reason)
         self._usage = chunk.usage or self._usage
         self._model = self._model or chunk.model or self._meta.model
         self._calls.add(chunk.tool_calls)

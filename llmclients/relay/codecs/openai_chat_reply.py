@@ -12,6 +12,7 @@ from llmclients.relay.codecs.base import RelayedCall, ReplyMeta
 from llmclients.relay.codecs.blocks import PendingCall
 from llmclients.relay.codecs.json_reply import encode_json
 from llmclients.relay.errors import Failure
+from llmclients.types.choice import weightier_reason
 from llmclients.types.response import (
     ChatResponse,
     Chunk,
@@ -159,7 +160,7 @@ class EventEncoder:
         self._pending_calls: dict[int, PendingCall] = {}  # by index
 
     def feed(self, chunk: Chunk) -> bytes:
-        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._finish_reason = weightier_reason(self._finish_reason, chunk.finish_reason)
         self._usage = chunk.usage or self._usage
         events = b""
         if self._model is None:

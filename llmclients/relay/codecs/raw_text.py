@@ -18,6 +18,7 @@ from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.errors import APIResponseError
 from llmclients.relay.codecs.json_reply import encode_json, encode_text
 from llmclients.relay.errors import Failure
+from llmclients.types.choice import weightier_reason
 from llmclients.types.messages import Message
 from llmclients.types.response import ChatResponse, Chunk, FinishReason
 
@@ -69,7 +70,7 @@ class TextEncoder:
         self._finish_reason: FinishReason | None = None
 
     def feed(self, chunk: Chunk) -> bytes:
-        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._finish_reason = weightier_reason(self._finish_reason, chunk.finish_reason)
         self._empty = self._empty and not chunk.text
         return encode_text(chunk.text)
 
