@@ -1,4 +1,4 @@
-"""The package's own code, for the tests that read it: each file is read, parsed and walked once."""
+"""The package's own code, for the tests that read it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,9 @@ def source(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-@cache
 def tree(path: Path) -> ast.Module:
+    """Not kept: all trees together are half a million objects, which the garbage collector would look at ever after."""
     return ast.parse(source(path))
-
-
-@cache
-def nodes(path: Path) -> list[ast.AST]:
-    """Every node of a file's tree: what `ast.walk` gives, in its order."""
-    return walk(tree(path))
 
 
 def walk(node: ast.AST) -> list[ast.AST]:

@@ -161,4 +161,6 @@ def search() -> set[tuple[str, str]]:
         if name != "__main__":  # runs when it is imported
             module = importlib.import_module(f"llmclients.{name}".removesuffix(".__init__"))
             found |= {(name, used) for used in uses(name, tree, ours, lambda class_: getattr(module, class_, None))}  # noqa: B023
+    for remembered in (walked, members):  # half a million objects
+        remembered.cache_clear()
     return found

@@ -307,7 +307,7 @@ READERS = re.compile("|".join(ENVIRONMENT | PROXIES))
 def reads_environment(module: str) -> bool:
     if not READERS.search(package_code.source(PATHS[module])):
         return False
-    for node in package_code.nodes(PATHS[module]):
+    for node in package_code.walk(package_code.tree(PATHS[module])):
         if isinstance(node, ast.Attribute) and (
             (node.attr in ENVIRONMENT and isinstance(node.value, ast.Name) and node.value.id == "os")
             or node.attr in PROXIES
