@@ -76,7 +76,7 @@ class RequestsTransport:
         proxy = None if self._session is not None else self._routes.proxy_for(request)
         context = ErrorContext(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
         while True:
-            limits = Limits(timeout.connect, timeout.write_seconds, context.remaining())
+            limits = Limits(timeout.connect, timeout.write_seconds, context.remaining(), proxy)
             self._sending[id(request)] = limits
             try:
                 with of_exchange(limits):
@@ -90,9 +90,8 @@ class RequestsTransport:
                 raise context.error(error, "open") from error
             finally:
                 del self._sending[id(request)]
-        opened = RequestsResponse(
-            response, context, self._settings.max_response_bytes, can_serve_again=not limits.refused_early
-        )
+        in_order = not (limits.refused_early or limits.early)
+        opened = RequestsResponse(response, context, self._settings.max_response_bytes, can_serve_again=in_order)
         self._open[id(opened)] = opened
         return opened
 
@@ -127,8 +126,9 @@ class RequestsTransport:
         """Close all connections, those of open exchanges too, unless the session is the caller's own."""
         if self._session is not None:
             return
-        for limits in tuple(self._sending.values()):
-            limits.abort()
+        if self._process == os.getpid():  # after a fork, the sockets are the parent's: only this process lets them go
+            for limits in tuple(self._sending.values()):
+                limits.abort()
         for reference in self._open.valuerefs():
             if (response := reference()) is not None:
                 response.close()
@@ -208,7 +208,7 @@ def _was_idle_too_long(error: Exception, limits: Limits) -> bool:
     Some servers announce that a connection stays, and close it. The request was not answered by a byte then, and goes
     out again on another one, at once: it is no attempt of the caller's.
     """
-    if limits.is_new_connection or limits.has_answer or limits.refused_early:
+    if limits.is_new_connection or limits.has_answer or limits.early:
         return False
     chain, seen = [error], list[BaseException]()
     while chain:
