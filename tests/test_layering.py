@@ -27,7 +27,10 @@ SHARED_CODECS = tuple(
     )
 )
 VALUES = ("config.values", "config.environment", "config.certificates")
-SHARED_TRANSPORTS = tuple(f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request"))
+SHARED_TRANSPORTS = tuple(
+    f"transports.{name}"
+    for name in ("addresses", "base", "content_encoding", "errors", "framing", "head", "request", "socks")
+)
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)
 CLIENT = (
     "",  # whose public names, loaded when a hint is evaluated, stand in the signatures
@@ -120,7 +123,7 @@ LIBRARIES: dict[str, set[str]] = {
     "certifi": {"transports.httpx.transport"},
     "idna": {"transports.httpx.target"},
     "pytest": {"testing.pytest_plugin"},
-    "socksio": {"transports.httpx.socks"},
+    "socksio": {"transports.socks"},
     "tenacity": {"calls.retry"},
     "prometheus_client": {"relay.metrics"},
     "starlette": {"relay.*"},

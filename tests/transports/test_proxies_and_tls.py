@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import gc
-import ssl
-import sys
+import socket
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
-import trustme
 
 from llmclients.config.values import Proxy, Timeout
 from llmclients.errors import APIConnectionError, APITimeoutError, ConfigurationError
 from llmclients.testing.fault_server import EARLY, HOLD, FaultServer, http, unused_port
 
 from . import proxies
-from .helpers import at_once
+from .conftest import Certificates
+from .helpers import at_once, server
 from .sides import ASYNC, SYNC, Side, both_sides, post
 
 SECRET = "s3cret!pass"
 USER = ("user", SECRET)
 LOGIN = f"user:{SECRET.replace('!', '%21')}@"
-
-
-class Certificates:
-    def __init__(self, folder: Path) -> None:
-        authority = trustme.CA()
-        self.authority = str(folder / "ca.pem")
-        authority.cert_pem.write_to_path(self.authority)
-        self.server = self._context(authority.issue_cert("127.0.0.1", "model.example"))
-        self.other_host = self._context(authority.issue_cert("other.example"))
-
-    def _context(self, certificate: trustme.LeafCert) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        certificate.configure_cert(context)
-        return context
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
@@ -148,7 +127,6 @@ def test_https_through_an_http_proxy(
         assert not any(b"proxy-authorization" in request.lower() for request in secure.requests)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio has no TLS inside TLS")
 @both_sides
 def test_https_through_an_https_proxy(side: Side, secure: FaultServer, certificates: Certificates) -> None:
     with proxies.Proxy(secure.port, USER, tls=certificates.server) as proxy:
@@ -260,6 +238,44 @@ def test_socks_without_its_package_says_what_to_install(
     assert "llmclients[socks]" in str(error)
 
 
-def test_socks4_is_not_for_the_asynchronous_client() -> None:
-    error = ASYNC.fetch("http://model.example/", proxy=Proxy("socks4://127.0.0.1:1")).error
-    assert isinstance(error, ConfigurationError)
+@both_sides
+def test_socks4(side: Side, plain: FaultServer) -> None:
+    """The proxy resolves names (SOCKS4A); addresses go out as such, but for those that it does not know."""
+    said: list[bytes] = []
+    for host, destination in (
+        ("192.0.2.7", b"\xc0\x00\x02\x07me\0"),
+        ("model.example", b"\0\0\0\xffme\0model.example\0"),
+    ):
+
+        def serve(client: socket.socket) -> None:
+            said.append(client.recv(1000))
+            client.sendall(b"\0\x5a\0\0\0\0\0\0")
+            client.recv(1000)
+            client.sendall(http(body=b"hello"))
+
+        with server(serve) as url:
+            proxy = Proxy(url.replace("http://", "socks4://me@"))
+            assert side.fetch(f"http://{host}/", proxy=proxy).body == b"hello"
+            assert said.pop() == b"\x04\x01\x00\x50" + destination
+            assert type(side.fetch("http://[2001:db8::1]/", proxy=proxy).error) is APIConnectionError
+    with server(lambda client: client.sendall(b"\0\x5b\0\0\0\0\0\0" * len(client.recv(1000)[:1]))) as url:
+        error = side.fetch("http://model.example/", proxy=Proxy(url.replace("http", "socks4"))).error
+        assert type(error) is APIConnectionError
+        assert "does not let through" in str(error)
+
+
+@both_sides
+def test_socks5_is_given_an_address_of_ipv6_as_such(side: Side) -> None:
+    said: list[bytes] = []
+
+    def serve(client: socket.socket) -> None:
+        said.append(client.recv(1000))
+        client.sendall(b"\5\0")
+        said.append(client.recv(1000))
+        client.sendall(b"\5\0\0\x04" + bytes(18))
+        client.recv(1000)
+        client.sendall(http(body=b"hello"))
+
+    with server(serve) as url:
+        assert side.fetch("http://[2001:db8::1]/", proxy=Proxy(url.replace("http", "socks5"))).body == b"hello"
+    assert said == [b"\5\1\0", b"\5\1\0\x04" + socket.inet_pton(socket.AF_INET6, "2001:db8::1") + b"\x00\x50"]

@@ -14,11 +14,11 @@ import pytest
 import requests
 
 from llmclients import APIConnectionError, APIStatusError, Client, Proxy, Timeout
-from llmclients.errors import APIResponseError, APITimeoutError, LLMClientError
+from llmclients.errors import APITimeoutError, LLMClientError
 from llmclients.testing.fault_server import FaultServer, http
 from llmclients.transports.requests.connect import connect_first, resolve
+from tests.transports.helpers import server
 from tests.transports.sides import SYNC, post
-from tests.transports.test_clean_connections import server
 
 LARGE = bytes(8_000_000)
 SHORT = Timeout(connect=0.3, read=5)
@@ -125,7 +125,7 @@ def flood(connection: socket.socket) -> None:
         connection.sendall(b"X-Header: 1\r\n" * 1000)
 
 
-@pytest.mark.parametrize(("serve", "expected"), [(drip, APITimeoutError), (flood, APIResponseError)])
+@pytest.mark.parametrize(("serve", "expected"), [(drip, APITimeoutError), (flood, APIConnectionError)])
 def test_a_proxy_s_reply_to_connect_has_an_end(
     serve: Callable[[socket.socket], object], expected: type[LLMClientError]
 ) -> None:

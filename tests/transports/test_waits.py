@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from llmclients.config.values import Proxy, Timeout
-from llmclients.errors import APIConnectionError, APITimeoutError, LLMClientError
+from llmclients.errors import APIConnectionError, APITimeoutError, ConfigurationError, LLMClientError
 from llmclients.testing.fault_server import EARLY, HOLD, FaultServer, Forever, http, unused_port
+from llmclients.transports.addresses import in_turn
 from llmclients.transports.base import TransportSettings
 from llmclients.transports.httpx import resolver
 from llmclients.transports.httpx.sockets import connect_first
 from llmclients.transports.httpx.transport import HttpxTransport
-from tests.transports.helpers import NO_ENVIRONMENT
-from tests.transports.sides import ASYNC, PATIENCE, post
-from tests.transports.test_clean_connections import server
+from tests.transports.helpers import NO_ENVIRONMENT, server
+from tests.transports.sides import ASYNC, PATIENCE, SYNC, post
 
 LARGE = bytes(8_000_000)
 SHORT = Timeout(connect=0.2, read=5)
@@ -71,6 +71,35 @@ def test_tasks_share_a_lookup_and_its_failure(monkeypatch: pytest.MonkeyPatch) -
 
     asyncio.run(main())
     assert asked == ["slow.test"]
+
+
+def test_a_lookup_that_fails_in_an_odd_way_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(*args: Any, **options: Any) -> Any:
+        raise ValueError("embedded null character")
+
+    monkeypatch.setattr(socket, "getaddrinfo", odd)
+    for side in (SYNC, ASYNC):
+        assert isinstance(side.fetch("http://odd.test/").error, ConfigurationError)
+
+    def exhausted(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        transport = HttpxTransport(NO_ENVIRONMENT)
+        for _ in range(2):  # the second does not wait for the first's thread
+            with pytest.raises(RuntimeError, match="thread"):
+                await transport.open(post("http://odd.test/"), PATIENCE, None)
+        await transport.close()
+
+    monkeypatch.setattr(threading.Thread, "start", exhausted)
+    asyncio.run(main())
+
+
+def test_families_take_turns() -> None:
+    four, six = ((family, 1, 6, "", ("x", 1)) for family in (socket.AF_INET, socket.AF_INET6))
+    assert in_turn([six] * 3 + [four] * 2) == [six, four, six, four, six]
+    assert in_turn([four] * 2) == [four] * 2
+    assert in_turn([four]) == [four]
 
 
 def test_answers_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ class Pool:
         self._idle: dict[Route, dict[Connection, float]] = {}  # since when; the one used last is at the end
         self._sweeping: asyncio.TimerHandle | None = None
         self._all_closed: asyncio.Future[None] | None = None
-        self._is_closed = False  # what was still connecting then serves its exchange, and no other
+        self._is_closed = False
 
     async def exchange(self, exchange: Exchange) -> tuple[Connection, ResponseHead]:
         """Send a request; its connection, and the reply's head.
@@ -102,6 +102,9 @@ class Pool:
             connection = await within(seconds, self._connector.connect(exchange.route))
         except asyncio.TimeoutError:
             raise late from None
+        if self._is_closed:  # meanwhile
+            connection.abort()
+            raise closed_locally()
         self._open[connection] = exchange.route
         connection.when_lost = self._forget
         return connection
@@ -121,9 +124,6 @@ class Pool:
         if route is not None and route.secure and connection.exchanges == 1:
             self._connector.keep_session((route.host, route.port), connection)
         if not connection.release() or route is None:
-            return
-        if self._is_closed:
-            connection.close()
             return
         self._idle.setdefault(route, {})[connection] = monotonic()
         if self._sweeping is None:

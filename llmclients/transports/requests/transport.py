@@ -36,6 +36,7 @@ from llmclients.transports.errors import (
     Row,
     closed_locally,
 )
+from llmclients.transports.head import InvalidRequestError
 from llmclients.transports.request import Routes, header_lines, require, tls_context
 from llmclients.transports.requests.connection import ConnectLimitError, SendTimeoutError, use_limited_connections
 from llmclients.transports.requests.limits import Limits, of_exchange
@@ -236,6 +237,7 @@ def _proxy_url(proxy: Proxy) -> str:
 
 
 EXCEPTIONS: tuple[Row, ...] = (
+    (InvalidRequestError, None, INVALID_REQUEST),
     (SendTimeoutError, None, SLOW_SENDING),
     (ConnectLimitError, None, SLOW_CONNECT),
     (socket.gaierror, None, RESOLVE),
