@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -193,6 +194,40 @@ def test_waits_behind_a_secure_proxy_can_be_ended(certificates: Certificates) ->
             transport.open(request, PATIENCE, None)
         assert faults.wait_for(0)
         transport.close()
+
+
+@both_sides
+def test_what_drips_behind_a_secure_proxy_has_an_end(side: Side, certificates: Certificates) -> None:
+    """A record of the handshake, and one of the reply: each byte of theirs comes in good time, the last one never."""
+
+    def serve(outer: socket.socket) -> None:
+        outer.recv(65536)
+        outer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        sent, received = ssl.MemoryBIO(), ssl.MemoryBIO()
+        inner = certificates.server.wrap_bio(received, sent, server_side=True)
+        received.write(outer.recv(65536))
+        while shakes_hands:
+            try:
+                inner.do_handshake()
+                inner.write(http(body=b"hello" * 100))
+                break
+            except ssl.SSLWantReadError:
+                outer.sendall(sent.read())
+                received.write(outer.recv(65536))
+        for byte in sent.read() if shakes_hands else b"\x16\3\3\x40\0" + bytes(100):
+            outer.sendall(bytes([byte]))
+            time.sleep(0.02)
+
+    with server(serve, certificates.server) as url:
+        options = {"verify": certificates.authority, "proxy": Proxy(url)}
+        for shakes_hands, limits, phase in (  # noqa: B007 - `serve` reads it
+            (False, {"timeout": Timeout(connect=0.3, read=5)}, "connect"),
+            (True, {"within": 0.3}, "total"),
+        ):
+            outcome = side.fetch("https://model.example/", **options, **limits)
+            assert isinstance(outcome.error, APITimeoutError), outcome.error
+            assert outcome.error.phase == phase
+            assert outcome.seconds < 1
 
 
 @both_sides

@@ -30,7 +30,7 @@ from llmclients.transports.requests.connect import connect_first, resolve
 from llmclients.transports.requests.idle import IdleConnections
 from llmclients.transports.requests.limits import Limits, current
 from llmclients.transports.requests.proxies import ask_for_tunnel, ask_socks
-from llmclients.transports.requests.sockets import is_readable
+from llmclients.transports.requests.sockets import Guard, is_readable
 from llmclients.transports.requests.strict_head import StrictHTTPResponse
 
 __all__ = ["ConnectLimitError", "SendTimeoutError", "use_limited_connections"]
@@ -60,16 +60,22 @@ class _Limited(HTTPConnection):
     response_class = StrictHTTPResponse
     sock: Any
     tunnel_to: tuple[str, int, dict[str, str]]
+    guard: Guard | None = None  # of a handshake inside TLS
 
     def connect(self) -> None:
         limits = _limits()
         limits.is_new_connection = limits.is_connecting = True
         try:
             super().connect()
-        except TimeoutError as error:  # urllib3 takes a handshake's for one of reading
-            raise ConnectLimitError(self, "connecting timed out") from error
+        except Exception as error:
+            # urllib3 takes a handshake's for one of reading.
+            if isinstance(error, TimeoutError) or (self.guard is not None and self.guard.has_ended):
+                raise ConnectLimitError(self, "connecting timed out") from error
+            raise
         finally:
             limits.is_connecting = False
+            if self.guard is not None:
+                self.guard.cancel()
         limits.use(self.sock)
 
     def _new_conn(self) -> socket.socket:
@@ -104,6 +110,8 @@ class _Limited(HTTPConnection):
         try:
             ask_for_tunnel(self.sock, host, port, headers.items(), limits.to_connect)
             self.sock.settimeout(limits.to_connect())  # for TLS with the server behind the proxy
+            if isinstance(self.sock, ssl.SSLSocket):
+                self.guard = Guard(self.sock, limits.to_connect())
         except BaseException:
             self.close()
             raise

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from llmclients.config.values import Proxy
-from llmclients.transports.requests.sockets import shut_down
+from llmclients.transports.requests.sockets import Guard, is_nested, shut_down
 
 __all__ = ["Limits", "current", "of_exchange"]
 
@@ -33,6 +33,7 @@ class Limits:
         proxy: what the connection leads through.
         refused_early: whether a part of the request was left unsent, as the server had answered already.
         aborted: whether another thread has given the exchange up.
+        guard: ends the connection at `total_at`, where that is needed.
     """
 
     def __init__(self, connect: float, write: float, total: float | None, proxy: Proxy | None = None) -> None:
@@ -46,6 +47,7 @@ class Limits:
         self.aborted = False
         self.early = b""
         self.proxy = proxy
+        self.guard: Guard | None = None
         self._socket: Any = None
 
     def use(self, sock: Any) -> None:
@@ -55,6 +57,8 @@ class Limits:
             ConnectionAbortedError: it was given up meanwhile.
         """
         self._socket = sock
+        if self.total_at is not None and self.guard is None and is_nested(sock):
+            self.guard = Guard(sock, _left(self.total_at))
         if self.aborted:
             raise ConnectionAbortedError("given up")
 

@@ -20,7 +20,7 @@ from llmclients.transports.content_encoding import BodyDecoder, quoted
 from llmclients.transports.errors import ErrorContext, closed_locally
 from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody
 from llmclients.transports.framing import can_serve_again as serves_again
-from llmclients.transports.requests.sockets import holds_bytes, refuse_cuts, shut_down
+from llmclients.transports.requests.sockets import Guard, holds_bytes, refuse_cuts, shut_down
 from llmclients.transports.requests.strict_head import raw_socket
 
 if TYPE_CHECKING:
@@ -46,12 +46,20 @@ class RequestsResponse:
         context: makes the errors; has the timeouts and the deadline.
         limit: the most bytes of the body, decoded.
         can_serve_again: False where a part of the request was left unsent.
+        guard: ends the connection when the deadline has passed, where that is needed.
     """
 
     def __init__(
-        self, response: requests.Response, context: ErrorContext, limit: int, *, can_serve_again: bool = True
+        self,
+        response: requests.Response,
+        context: ErrorContext,
+        limit: int,
+        *,
+        can_serve_again: bool = True,
+        guard: Guard | None = None,
     ) -> None:
         self._process = os.getpid()
+        self._guard = guard
         self._raw: Any = response.raw
         self._context = context
         # close() may come from another thread, and from a signal's handler in this one: one frees the connection.
@@ -113,7 +121,8 @@ class RequestsResponse:
             if closed:
                 raise closed_locally() from None
             if isinstance(error, Exception):
-                raise self._context.error(error, "read") from error
+                is_over = self._guard is not None and self._guard.has_ended
+                raise self._context.error(TimeoutError() if is_over else error, "read") from error
             raise
         return b""
 
@@ -159,6 +168,8 @@ class RequestsResponse:
             if self._closed:
                 raise closed_locally()
             self._ended = True
+            if self._guard is not None:
+                self._guard.cancel()
             if self._socket is None or self._framing.excess or not self._can_serve_again or holds_bytes(self._socket):
                 self._raw.close()
             else:
@@ -174,6 +185,8 @@ class RequestsResponse:
             self._closed, self._is_half_closed = True, False
         if done:
             return
+        if self._guard is not None:
+            self._guard.cancel()
         if self._socket is not None and self._process == os.getpid():  # else the connection is the parent's
             shut_down(self._socket)
         try:

@@ -9,15 +9,39 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import threading
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["holds_bytes", "is_readable", "refuse_cuts", "shut_down", "speaks_tls"]
+__all__ = ["Guard", "holds_bytes", "is_nested", "is_readable", "refuse_cuts", "shut_down"]
 
 
-def speaks_tls(sock: Any) -> bool:
-    """Whether what comes is TLS."""
-    return isinstance(sock, ssl.SSLSocket) or not isinstance(sock, socket.socket)
+class Guard:
+    """Ends a connection when its time is over: where TLS is inside TLS, a read has the whole timeout for each piece of
+    a record that drips.
+
+    Attributes:
+        has_ended: whether it has done so.
+    """
+
+    def __init__(self, sock: Any, seconds: float) -> None:
+        self.has_ended = False
+        self._timer = threading.Timer(seconds, self._end, (sock,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _end(self, sock: Any) -> None:
+        self.has_ended = True
+        shut_down(sock)
+
+    def cancel(self) -> None:
+        """It is not needed any more. Idempotent."""
+        self._timer.cancel()
+
+
+def is_nested(sock: Any) -> bool:
+    """Whether it is TLS inside TLS."""
+    return not isinstance(sock, socket.socket)
 
 
 def shut_down(sock: Any) -> None:
@@ -39,18 +63,18 @@ def holds_bytes(sock: Any) -> bool:
     """Whether TLS has bytes that were taken off the socket already, where `is_readable` does not see them."""
     if isinstance(sock, ssl.SSLSocket):
         return sock.pending() > 0
-    if isinstance(sock, socket.socket):
+    if not is_nested(sock):
         return False
     return sock.sslobj.pending() > 0 or sock.incoming.pending > 0 or holds_bytes(sock.socket)
 
 
 def refuse_cuts(sock: Any) -> None:
     """From now on an end that TLS did not announce is an error: anybody may have cut the connection."""
-    if speaks_tls(sock):
+    if isinstance(sock, ssl.SSLSocket) or is_nested(sock):
         sock.suppress_ragged_eofs = False
 
 
 def _bottom(sock: Any) -> socket.socket:
-    while not isinstance(sock, socket.socket):
+    while is_nested(sock):
         sock = sock.socket
-    return sock
+    return sock  # type: ignore[no-any-return]

@@ -84,15 +84,19 @@ class RequestsTransport:
                     response = self._sent(request, proxy, context)
                 break
             except Exception as error:
+                if limits.guard is not None:
+                    limits.guard.cancel()
                 if limits.aborted:
                     raise closed_locally() from None
                 if self._session is None and _was_idle_too_long(error, limits):
                     continue  # on another idle connection, or at last on a new one
-                raise context.error(error, "open") from error
+                is_over = limits.guard is not None and limits.guard.has_ended
+                raise context.error(TimeoutError() if is_over else error, "open") from error
             finally:
                 del self._sending[id(request)]
         in_order = not (limits.refused_early or limits.early)
-        opened = RequestsResponse(response, context, self._settings.max_response_bytes, can_serve_again=in_order)
+        limit = self._settings.max_response_bytes
+        opened = RequestsResponse(response, context, limit, can_serve_again=in_order, guard=limits.guard)
         self._open[id(opened)] = opened
         return opened
 
