@@ -29,7 +29,7 @@ SHARED_CODECS = tuple(
 VALUES = ("config.values", "config.environment", "config.certificates")
 SHARED_TRANSPORTS = tuple(
     f"transports.{name}"
-    for name in ("addresses", "base", "content_encoding", "errors", "framing", "head", "request", "socks")
+    for name in ("addresses", "base", "content_encoding", "errors", "framing", "head", "outgoing", "request", "socks")
 )
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", *TYPES)
 CLIENT = (

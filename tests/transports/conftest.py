@@ -16,7 +16,7 @@ class Certificates:
         self.authority = str(folder / "ca.pem")
         self._authority = trustme.CA()
         self._authority.cert_pem.write_to_path(self.authority)
-        self._right = self._authority.issue_cert("127.0.0.1", "localhost", "model.example")
+        self._right = self._authority.issue_cert("127.0.0.1", "::1", "localhost", "model.example")
         self.server = self.new_server()
         self.other_host = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert("other.example").configure_cert(self.other_host)

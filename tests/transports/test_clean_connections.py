@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llmclients import APIConnectionError, APIStatusError, AsyncClient
+from llmclients import APIConnectionError, APIStatusError, AsyncClient, Client
 from llmclients.errors import APIResponseError, LLMClientError, StreamInterruptedError
 from llmclients.testing.fault_server import (
     CHUNKED_HEAD,
@@ -225,12 +225,35 @@ def test_what_is_said_during_an_upload_and_is_no_refusal_leaves_it_alone(
 def test_a_client_tells_of_the_refusal_and_asks_once() -> None:
     async def main(url: str) -> None:
         async with AsyncClient("yqcloud", base_url=url, trust_env=False) as client:
-            with pytest.raises(APIStatusError) as caught:
-                await client.chat("x" * 3_000_000)
-            assert (caught.value.status_code, caught.value.previous_errors) == (413, ())
+            await client.chat("x" * 3_000_000)
+
+    def synchronous(url: str) -> None:
+        with Client("yqcloud", base_url=url, trust_env=False) as client:
+            client.chat("x" * 3_000_000)
 
     with server(refuse_and_close) as url:
-        asyncio.run(main(url))
+        for talk in (synchronous, lambda url: asyncio.run(main(url))):
+            with pytest.raises(APIStatusError) as caught:
+                talk(url)
+            assert (caught.value.status_code, caught.value.previous_errors) == (413, ())
+
+
+@both_sides
+def test_a_connection_with_half_a_request_in_it_serves_no_other(side: Side) -> None:
+    connections: list[socket.socket] = []
+
+    def refuse_first(connection: socket.socket) -> None:
+        connections.append(connection)
+        connection.recv(65536)
+        if len(connections) == 1:
+            connection.sendall(http("413 Too Large", body=b"too large"))
+            threading.Event().wait(2)
+        else:
+            connection.sendall(http(body=b"Hi"))
+
+    with server(refuse_first) as url:
+        first, second = side.run(post(url, LARGE), post(url))
+        assert (first.status, first.body, second.body) == (413, b"too large", b"Hi")
 
 
 # --- what is not HTTP as we speak it --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Proxies and certificates: both transports go the same ways and refuse the same things."""
+"""Proxies and TLS, by both transports: the small print. What users see of it, and of certificates, is in `tests/proxies`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from llmclients.config.values import Proxy, Timeout
 from llmclients.errors import APIConnectionError, APITimeoutError, ConfigurationError
-from llmclients.testing.fault_server import EARLY, HOLD, FaultServer, http, unused_port
+from llmclients.testing.fault_server import HOLD, FaultServer, http, unused_port
 
 from . import proxies
 from .conftest import Certificates
@@ -43,50 +43,6 @@ def test_an_authority_of_ones_own(side: Side, secure: FaultServer, certificates:
     outcomes = side.run(*[post(secure.url)] * 2, verify=certificates.authority)
     assert [outcome.body for outcome in outcomes] == [b"hello"] * 2
     assert secure.connections == 1
-
-
-@both_sides
-@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-def test_an_authority_of_the_environment(
-    side: Side, secure: FaultServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
-    for other in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(other, raising=False)
-    monkeypatch.setenv(variable, certificates.authority)
-    assert side.fetch(secure.url, trust_env=True).body == b"hello"
-    assert side.fetch(secure.url, trust_env=False).error is not None
-
-
-@both_sides
-def test_a_certificate_that_nobody_vouches_for(side: Side, secure: FaultServer) -> None:
-    error = side.fetch(secure.url).error
-    assert type(error) is APIConnectionError
-    assert "was not accepted: unable to get local issuer certificate" in str(error)
-    assert not error.retryable
-    assert secure.requests == []
-
-
-@both_sides
-def test_a_certificate_of_another_host(side: Side, certificates: Certificates) -> None:
-    with FaultServer([http()], tls=certificates.other_host) as server:
-        error = side.fetch(server.url, verify=certificates.authority).error
-        assert type(error) is APIConnectionError
-        assert "was not accepted: IP address mismatch" in str(error)
-        assert server.requests == []
-
-
-@both_sides
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
-def test_no_verification(side: Side, secure: FaultServer) -> None:
-    assert side.fetch(secure.url, verify=False).body == b"hello"
-
-
-@both_sides
-def test_a_server_that_does_not_speak_tls(side: Side) -> None:
-    with FaultServer([EARLY, http("400 Bad Request"), HOLD]) as server:
-        error = side.fetch(server.url.replace("http", "https")).error
-    assert type(error) is APIConnectionError
-    assert "no secure connection" in str(error)
 
 
 def test_a_handshake_that_never_ends_is_a_connect_timeout() -> None:
@@ -172,31 +128,14 @@ def test_a_proxy_that_says_nothing_is_a_connect_timeout() -> None:
             assert "proxy" in str(outcome.error)
 
 
-@both_sides
-def test_the_environments_proxy(side: Side, plain: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with proxies.Proxy(plain.port) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url())
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        assert side.fetch("http://model.example/", trust_env=True).body == b"hello"
-        assert len(proxy.asked) == 1
-        assert side.fetch(plain.url, trust_env=True).body == b"hello", "named by NO_PROXY"
-        monkeypatch.delenv("NO_PROXY")
-        assert side.fetch(plain.url, trust_env=False).body == b"hello"
-        assert side.fetch(plain.url, trust_env=True, proxy=False).body == b"hello"
-        assert len(proxy.asked) == 1
-
-
 # --- SOCKS ----------------------------------------------------------------------------------------------------------
 
 
 @both_sides
-@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks"])
 @pytest.mark.parametrize("user", [None, USER])
-def test_socks_and_the_proxy_resolves_the_name(
-    side: Side, plain: FaultServer, scheme: str, user: tuple[str, str] | None
-) -> None:
+def test_socks_and_the_proxy_resolves_the_name(side: Side, plain: FaultServer, user: tuple[str, str] | None) -> None:
     with proxies.SocksProxy(plain.port, user) as proxy:
-        url = proxy.url(LOGIN if user else "").replace("socks5", scheme)
+        url = proxy.url(LOGIN if user else "")
         outcomes = side.run(*[post("http://nonexistent.invalid/")] * 2, proxy=Proxy(url))
         assert [outcome.body for outcome in outcomes] == [b"hello"] * 2, outcomes[0].error
         assert proxy.asked == ["name nonexistent.invalid:80"]

@@ -72,7 +72,7 @@ def test_a_session_is_used_again(certificates: Certificates, version: ssl.TLSVer
 
 def test_large_bodies_both_ways(certificates: Certificates) -> None:
     with FaultServer(lambda request: [http(body=request.body)], tls=certificates.server) as faults:
-        body = bytes(range(256)) * 20_000
+        body = bytes(range(256)) * 8_000
         outcomes = ASYNC.run(post(faults.url, body), post(faults.url, body), verify=certificates.authority)
         assert [outcome.body == body for outcome in outcomes] == [True, True]
         assert faults.connections == 1

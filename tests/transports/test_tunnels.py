@@ -11,9 +11,10 @@ import pytest
 
 from llmclients.config.values import Proxy, Timeout
 from llmclients.errors import APIConnectionError, APITimeoutError
-from llmclients.testing.fault_server import http
+from llmclients.testing.fault_server import FaultServer, http
 from llmclients.testing.received import read_request
 
+from . import proxies
 from .conftest import Certificates
 from .helpers import at_once, server
 from .sides import ASYNC, SYNC, Side, both_sides
@@ -55,6 +56,15 @@ def test_a_reply_to_connect_that_opens_a_tunnel(
         with subtests.test(name), server(serve) as url:
             outcome = side.fetch("https://model.example/", proxy=Proxy(url), verify=certificates.authority)
             assert (outcome.error, outcome.body) == (None, b"hello")
+
+
+@both_sides
+def test_an_address_of_ipv6_is_asked_for_in_brackets(side: Side, certificates: Certificates) -> None:
+    with FaultServer([http(body=b"hello")], tls=certificates.server) as faults, proxies.Proxy(faults.port) as proxy:
+        outcome = side.fetch("https://[::1]:444/", proxy=Proxy(proxy.url()), verify=certificates.authority)
+        assert (outcome.error, outcome.body) == (None, b"hello")
+        assert proxy.asked == ["CONNECT [::1]:444 HTTP/1.1"]
+        assert faults.requests[0].headers["host"] == "[::1]:444"
 
 
 @both_sides

@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from llmclients.transports.addresses import NEXT_AFTER, Address, in_turn
 from llmclients.transports.httpx.failures import ConnectFailedError
-
-if sys.platform == "linux":
-    import fcntl
-    import termios
 
 __all__ = [
     "BottomProtocol",
@@ -22,7 +17,6 @@ __all__ = [
     "is_readable",
     "left_unread",
     "shared_buffer",
-    "unacknowledged",
 ]
 
 _BUFFER_SIZE = 256 * 1024
@@ -129,14 +123,3 @@ def left_unread(sock: socket.socket) -> Iterator[bytes]:
         while left > 0 and sock.fileno() >= 0 and (data := sock.recv(_READ_SIZE)):
             left -= len(data)
             yield data
-
-
-def unacknowledged(sock: socket.socket) -> int:
-    """How many bytes the system holds that the peer has not acknowledged; 0 where the system does not tell."""
-    if sys.platform != "linux" or sock.fileno() < 0:
-        return 0
-    try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    return int.from_bytes(answer, sys.byteorder)

@@ -5,12 +5,9 @@
 #   Name resolution has no limit, and each address of a name begins anew. -> `_new_conn` makes the socket by `connect`,
 #   within what is left for connecting; the proxy's tunnel and TLS have the rest of the same limit.
 #
-#   The request goes out under the connect timeout, all of it. -> `send` hands over small pieces, each with a limit of
-#   its own: what counts is that the server goes on taking something.
-#
-#   A server may answer before it has the whole request (413, 401), and read no more. -> `send` looks at what comes
-#   while bytes are unsent: at a refusal it breaks off as for a pipe that is broken, which urllib3 takes as: read the
-#   response. A broken TLS connection is such a pipe, too.
+#   The request goes out under the connect timeout, all of it, and nobody hears a server that refuses it (413, 401) and
+#   reads no more. -> `sending` does it, and breaks off at a refusal as for a pipe that is broken, which urllib3 takes
+#   as: read the response. A broken TLS connection is such a pipe, too.
 #
 #   A proxy may drip its answers, or say more than it was asked. -> `proxies` speaks with it, in place of http.client
 #   and PySocks.
@@ -20,31 +17,24 @@ from __future__ import annotations
 import socket
 import ssl
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
 from urllib3 import exceptions as ux
 from urllib3.connection import HTTPConnection
 
-from llmclients.transports.head import HeadReader, MalformedError
 from llmclients.transports.requests.connect import connect_first, resolve
 from llmclients.transports.requests.idle import IdleConnections
 from llmclients.transports.requests.limits import Limits, current
 from llmclients.transports.requests.proxies import ask_for_tunnel, ask_socks
-from llmclients.transports.requests.sockets import Guard, is_readable
+from llmclients.transports.requests.sending import send_all
+from llmclients.transports.requests.sockets import Guard
 from llmclients.transports.requests.strict_head import StrictHTTPResponse
 
-__all__ = ["ConnectLimitError", "SendTimeoutError", "use_limited_connections"]
-
-_PIECE = 16 * 1024  # bytes
-_READ_SIZE = 64 * 1024
+__all__ = ["ConnectLimitError", "use_limited_connections"]
 
 
 class ConnectLimitError(ux.ConnectTimeoutError):
     """Connecting took too long. Of its own class, as urllib3's is also the base of failures that were quick."""
-
-
-class SendTimeoutError(TimeoutError):
-    """The server takes nothing more of the request."""
 
 
 def use_limited_connections(manager: Any) -> None:
@@ -102,7 +92,7 @@ class _Limited(HTTPConnection):
 
     def set_tunnel(self, host: str, port: int | None = None, headers: Any = None, scheme: str = "http") -> None:
         super().set_tunnel(host, port=port, headers=headers, scheme=scheme)
-        self.tunnel_to = (host, port or 443, headers or {})
+        self.tunnel_to = (host.strip("[]"), port or 443, headers or {})
 
     def _tunnel(self) -> None:
         limits = _limits()
@@ -117,63 +107,19 @@ class _Limited(HTTPConnection):
             raise
 
     def send(self, data: Any) -> None:
-        """Send bytes, in pieces that each have a limit."""
+        """Send bytes, as long as they go on."""
         if self.sock is None or not isinstance(data, bytes):  # the first piece of a request connects
             super().send(data)
             return
         limits = _limits()
         limits.use(self.sock)
-        view, listener = memoryview(data), _Listener(self.sock, limits)
-        for start in range(0, len(view), _PIECE):
-            if start and listener.is_refused():
-                _leave_unsent(limits)
-            self.sock.settimeout(limits.to_send())
-            try:
-                super().send(view[start : start + _PIECE])
-            except TimeoutError as error:
-                if listener.is_refused():
-                    _leave_unsent(limits)
-                raise SendTimeoutError("nothing more was taken") from error
-            except ssl.SSLError:
-                _leave_unsent(limits)
-
-
-def _leave_unsent(limits: Limits) -> NoReturn:
-    limits.refused_early = True
-    raise BrokenPipeError("the server has answered before it has the whole request")
+        send_all(self.sock, data, limits)
 
 
 def _limits() -> Limits:
     limits = current()
     assert limits is not None, "requests go out from the transport only"
     return limits
-
-
-class _Listener:
-    """Hears what the server says while a request goes out. What it takes off the socket is in `Limits.early`."""
-
-    def __init__(self, sock: Any, limits: Limits) -> None:
-        self._sock = sock
-        self._limits = limits
-        self._reader = HeadReader()
-        self._answered = False  # it has taken the request, and has begun to answer
-
-    def is_refused(self) -> bool:
-        """Whether it has refused the request, or hung up. Interim heads and messages of TLS are neither."""
-        while not self._answered and is_readable(self._sock):
-            self._sock.settimeout(0)
-            try:
-                data = self._sock.recv(_READ_SIZE)
-                self._limits.early += data
-                head = self._reader.feed(data)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                return False
-            except (OSError, MalformedError):
-                return True
-            if not data or (head is not None and head.status >= 300):
-                return True
-            self._answered = head is not None
-        return False
 
 
 @cache  # a handful of classes: http and https, plain and over SOCKS

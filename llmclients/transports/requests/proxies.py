@@ -9,7 +9,7 @@ from urllib3 import exceptions as ux
 
 from llmclients.config.values import Proxy
 from llmclients.transports.head import HeadReader, MalformedError, host_in_url, request_head
-from llmclients.transports.requests.sockets import is_readable
+from llmclients.transports.requests.sockets import is_ready
 from llmclients.transports.socks import SocksError, socks_dialogue
 
 __all__ = ["ProxyRefusedError", "ask_for_tunnel", "ask_socks"]
@@ -74,7 +74,7 @@ def ask_socks(sock: Any, host: str, port: int, proxy: Proxy, seconds: Callable[[
                 answer += _some(sock, size - len(answer), seconds)
             message, size = dialogue.send(answer)
     except StopIteration:
-        if is_readable(sock):  # nobody has asked the target for anything
+        if is_ready(sock, read=True):  # nobody has asked the target for anything
             raise ProxyRefusedError from None
     except SocksError:
         raise ProxyRefusedError from None

@@ -13,7 +13,9 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["Guard", "holds_bytes", "is_nested", "is_readable", "refuse_cuts", "shut_down"]
+from llmclients.transports import outgoing
+
+__all__ = ["Guard", "holds_bytes", "is_nested", "is_ready", "refuse_cuts", "shut_down", "unacknowledged"]
 
 
 class Guard:
@@ -50,17 +52,17 @@ def shut_down(sock: Any) -> None:
         socket.socket.shutdown(_bottom(sock), socket.SHUT_RDWR)
 
 
-def is_readable(sock: Any) -> bool:
-    """Whether bytes, or the connection's end, wait to be taken off the socket."""
+def is_ready(sock: Any, *, read: bool = False, write: bool = False, seconds: float = 0.0) -> bool:
+    """Whether, within that time, bytes or the connection's end wait to be taken off the socket; or it takes some."""
     if not hasattr(select, "poll"):
-        return bool(select.select([sock], [], [], 0)[0])
+        return any(select.select([sock] if read else [], [sock] if write else [], [], seconds))
     poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+    poll.register(sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+    return bool(poll.poll(seconds * 1000))
 
 
 def holds_bytes(sock: Any) -> bool:
-    """Whether TLS has bytes that were taken off the socket already, where `is_readable` does not see them."""
+    """Whether TLS has bytes that were taken off the socket already, where `is_ready` does not see them."""
     if isinstance(sock, ssl.SSLSocket):
         return sock.pending() > 0
     if not is_nested(sock):
@@ -72,6 +74,11 @@ def refuse_cuts(sock: Any) -> None:
     """From now on an end that TLS did not announce is an error: anybody may have cut the connection."""
     if isinstance(sock, ssl.SSLSocket) or is_nested(sock):
         sock.suppress_ragged_eofs = False
+
+
+def unacknowledged(sock: Any) -> int:
+    """How many bytes are still on their way; 0 where the system does not tell."""
+    return outgoing.unacknowledged(_bottom(sock))
 
 
 def _bottom(sock: Any) -> socket.socket:

@@ -38,9 +38,10 @@ from llmclients.transports.errors import (
 )
 from llmclients.transports.head import InvalidRequestError
 from llmclients.transports.request import Routes, header_lines, require, tls_context
-from llmclients.transports.requests.connection import ConnectLimitError, SendTimeoutError, use_limited_connections
+from llmclients.transports.requests.connection import ConnectLimitError, use_limited_connections
 from llmclients.transports.requests.limits import Limits, of_exchange
 from llmclients.transports.requests.response import RequestsResponse
+from llmclients.transports.requests.sending import SendTimeoutError
 
 __all__ = ["RequestsTransport"]
 
