@@ -99,9 +99,9 @@ def _wait_until_taken(sock: Any, limits: Limits, listener: _Listener) -> None:
     while left and not listener.answered:
         seconds = min(max(until - time.monotonic(), 0), step, limits.write / _CHECKS)
         step *= 2
-        heard = is_ready(sock, read=True, seconds=seconds)
+        speaks = is_ready(sock, read=True, seconds=seconds)
         before, left = left, unacknowledged(sock)
-        if heard and left and listener.is_refused():
+        if speaks and left and listener.is_refused():
             return
         if left < before:
             until = time.monotonic() + limits.to_send()
