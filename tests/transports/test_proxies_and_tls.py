@@ -196,7 +196,13 @@ def test_socks4(side: Side, plain: FaultServer) -> None:
             proxy = Proxy(url.replace("http://", "socks4://me@"))
             assert side.fetch(f"http://{host}/", proxy=proxy).body == b"hello"
             assert said.pop() == b"\x04\x01\x00\x50" + destination
-    with server(lambda client: client.sendall(b"\0\x5b\0\0\0\0\0\0" * len(client.recv(1000)[:1]))) as url:
+
+    def refuse(client: socket.socket) -> None:
+        client.recv(1000)
+        client.sendall(b"\0\x5b\0\0\0\0\0\0")
+        client.recv(1000)
+
+    with server(refuse) as url:
         for host in ("model.example", "[2001:db8::1]"):
             error = side.fetch(f"http://{host}/", proxy=Proxy(url.replace("http", "socks4"))).error
             assert type(error) is APIConnectionError

@@ -113,7 +113,7 @@ class TLSLayer(BottomProtocol):
                 if not data:
                     self._close_notify()
                     return
-                if self._above is None or self._over:
+                if self._above is None:
                     return
                 self._above.data_received(data)
         except ssl.SSLWantReadError:
