@@ -73,8 +73,9 @@ def _version_4(host: str, port: int, credentials: tuple[str, str] | None) -> Dia
     if ":" in host:
         raise SocksError  # it knows no such addresses
     request = socks4.SOCKS4Request if host.replace(".", "").isdecimal() else socks4.SOCKS4ARequest
-    socks = socks4.SOCKS4Connection(user_id=credentials[0].encode() if credentials is not None else b"")
-    socks.send(request.from_address(socks4.SOCKS4Command.CONNECT, (host, port)))
+    user = credentials[0].encode() if credentials is not None else b""
+    socks = socks4.SOCKS4Connection(user)
+    socks.send(request.from_address(socks4.SOCKS4Command.CONNECT, (host, port), user))  # else it takes none for missing
     answer = socks.receive_data((yield socks.data_to_send(), 8))
     if answer.reply_code != socks4.SOCKS4ReplyCode.REQUEST_GRANTED:
         raise SocksError

@@ -181,10 +181,12 @@ def test_socks_without_its_package_says_what_to_install(
 def test_socks4(side: Side, plain: FaultServer) -> None:
     """The proxy resolves names (SOCKS4A); addresses go out as such, but for IPv6's, which it does not know."""
     said: list[bytes] = []
-    for host, destination in (
-        ("192.0.2.7", b"\xc0\x00\x02\x07me\0"),
-        ("model.example", b"\0\0\0\xffme\0model.example\0"),
-    ):
+    asked = (
+        ("192.0.2.7", "me@", b"\xc0\x00\x02\x07me\0"),
+        ("model.example", "me@", b"\0\0\0\xffme\0model.example\0"),
+        ("model.example", "", b"\0\0\0\xff\0model.example\0"),
+    )
+    for host, user, destination in asked:
 
         def serve(client: socket.socket) -> None:
             said.append(client.recv(1000))
@@ -193,7 +195,7 @@ def test_socks4(side: Side, plain: FaultServer) -> None:
             client.sendall(http(body=b"hello"))
 
         with server(serve) as url:
-            proxy = Proxy(url.replace("http://", "socks4://me@"))
+            proxy = Proxy(url.replace("http://", f"socks4://{user}"))
             assert side.fetch(f"http://{host}/", proxy=proxy).body == b"hello"
             assert said.pop() == b"\x04\x01\x00\x50" + destination
 
