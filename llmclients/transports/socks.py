@@ -49,12 +49,12 @@ def _version_5(host: str, port: int, credentials: tuple[str, str] | None) -> Dia
     from socksio import socks5
 
     socks, method = socks5.SOCKS5Connection(), socks5.SOCKS5AuthMethod
-    methods = [method.NO_AUTH_REQUIRED if credentials is None else method.USERNAME_PASSWORD]
+    methods = [method.NO_AUTH_REQUIRED, *([] if credentials is None else [method.USERNAME_PASSWORD])]
     socks.send(socks5.SOCKS5AuthMethodsRequest(methods))
-    answer = socks.receive_data((yield socks.data_to_send(), 2))
-    if getattr(answer, "method", None) not in methods:
+    chosen = getattr(socks.receive_data((yield socks.data_to_send(), 2)), "method", None)
+    if chosen not in methods:
         raise SocksError
-    if credentials is not None:
+    if chosen is method.USERNAME_PASSWORD and credentials is not None:
         user, password = (part.encode() for part in credentials)
         socks.send(socks5.SOCKS5UsernamePasswordRequest(user, password))
         if not getattr(socks.receive_data((yield socks.data_to_send(), 2)), "success", False):

@@ -132,11 +132,14 @@ def test_a_proxy_that_says_nothing_is_a_connect_timeout() -> None:
 
 
 @both_sides
-@pytest.mark.parametrize("user", [None, USER])
-def test_socks_and_the_proxy_resolves_the_name(side: Side, plain: FaultServer, user: tuple[str, str] | None) -> None:
+@pytest.mark.parametrize(
+    ("user", "login"), [(None, ""), (USER, LOGIN), (None, LOGIN)], ids=["open", "asks", "needs none"]
+)
+def test_socks_and_the_proxy_resolves_the_name(
+    side: Side, plain: FaultServer, user: tuple[str, str] | None, login: str
+) -> None:
     with proxies.SocksProxy(plain.port, user) as proxy:
-        url = proxy.url(LOGIN if user else "")
-        outcomes = side.run(*[post("http://nonexistent.invalid/")] * 2, proxy=Proxy(url))
+        outcomes = side.run(*[post("http://nonexistent.invalid/")] * 2, proxy=Proxy(proxy.url(login)))
         assert [outcome.body for outcome in outcomes] == [b"hello"] * 2, outcomes[0].error
         assert proxy.asked == ["name nonexistent.invalid:80"]
 
