@@ -102,7 +102,7 @@ INTERNALS = [
         Internal("urllib3", "HTTPConnection", name, (REQUESTS,), reason, read_by(urllib3.connection, name))
         for name, reason in (
             ("_new_conn", "overridden: one limit for the name and all its addresses"),
-            ("_tunnel", "overridden: TLS behind a proxy has what is left of it"),
+            ("_tunnel", "overridden: a proxy's answer has what is left of the limit, and is read strictly"),
             ("_dns_host", "the name to resolve, as the caller wrote it"),
         )
     ),

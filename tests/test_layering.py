@@ -26,7 +26,19 @@ SHARED_CODECS = tuple(
 )
 VALUES = ("config.values", "config.environment", "config.certificates")
 SHARED_TRANSPORTS = tuple(
-    f"transports.{name}" for name in ("base", "content_encoding", "errors", "framing", "request", "waiting")
+    f"transports.{name}"
+    for name in (
+        "addresses",
+        "base",
+        "content_encoding",
+        "errors",
+        "framing",
+        "head",
+        "outgoing",
+        "request",
+        "socks",
+        "waiting",
+    )
 )
 CALL = ("codecs.base", "config.*", "providers.*", "transports.base", "transports.waiting", *TYPES)
 CLIENT = (
@@ -126,7 +138,7 @@ LIBRARIES: dict[str, set[str]] = {
     "certifi": {"transports.httpx.transport"},
     "idna": {"config.environment"},
     "pytest": {"testing.pytest_plugin"},
-    "socksio": {"transports.httpx.socks"},
+    "socksio": {"transports.socks"},
     "tenacity": {"calls.retry"},
     "prometheus_client": {"relay.metrics"},
     "starlette": {"relay.*"},

@@ -12,6 +12,8 @@ __all__ = ["BodyDecoder", "quoted"]
 _ENCODED_SLACK = 64 * 1024
 """Encoded, a body may be so much longer than the limit: what does not compress grows a little."""
 _LONGEST_QUOTED = 40
+_PIECE = 16 * 1024  # of encoded bytes: what is left of them when a gzip member ends is copied
+_MEMBERS = 256  # of gzip, in one step
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS  # zlib's `wbits`
 
 
@@ -42,7 +44,7 @@ class BodyDecoder:
         self.pending = False
         encoding = headers.get("content-encoding")
         if encoding is not None:
-            self._inflate = _inflater(encoding)
+            self._inflate = _inflater(encoding, None if step is None else _MEMBERS)
 
     def feed(self, data: bytes) -> bytes:
         """The decoded bytes that `data` completes; may be none.
@@ -59,7 +61,7 @@ class BodyDecoder:
                 data = self._inflate.feed(data, allowed)
             except zlib.error as error:
                 raise APIResponseError("the response is not in the content encoding that it names") from error
-            self.pending = len(data) == allowed
+            self.pending = len(data) == allowed or self._inflate.stopped
         self._left -= len(data)
         if self._left < 0 or self._encoded_left < 0:
             raise ResponseTooLargeError(f"the response has more than {self._limit} bytes (max_response_bytes)")
@@ -75,12 +77,12 @@ class BodyDecoder:
             raise StreamInterruptedError("the answer broke off: its compressed body is not complete")
 
 
-def _inflater(encoding: str) -> _Gzip | _Deflate | None:
+def _inflater(encoding: str, members: int | None) -> _Gzip | _Deflate | None:
     names = [name for part in encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]
     if not names:
         return None
     if names in (["gzip"], ["x-gzip"]):
-        return _Gzip()
+        return _Gzip(members)
     if names == ["deflate"]:
         return _Deflate()
     raise APIResponseError(f"the response has an unknown content encoding: {quoted(', '.join(names))}")
@@ -92,34 +94,44 @@ def quoted(value: str) -> str:
 
 
 class _Gzip:
-    """One gzip member after another. Keeps what `feed` had no room for."""
+    """One gzip member after another, in one call at most `members`. Keeps what `feed` had no room for."""
 
-    def __init__(self) -> None:
+    def __init__(self, members: int | None) -> None:
+        self._members = members
         self._member = zlib.decompressobj(_GZIP)
         self._rest = b""
         self._full = False  # the last call made all it was allowed to: the member may hold more
+        self.stopped = False  # it began as many members as it was allowed to
         self.complete = True  # no byte yet: an empty body stands for itself
 
     def feed(self, data: bytes, limit: int) -> bytes:
         output = bytearray()
         data = self._rest + data
-        while (data or self._full) and len(output) < limit:
+        position, members = 0, 0
+        self.stopped = False
+        while (position < len(data) or self._full) and len(output) < limit and not self.stopped:
             self._full = False
+            piece = data[position : position + _PIECE]
+            position += len(piece)
             if self._member.eof:
-                data = data.lstrip(b"\0")  # padding
-                if not data:
-                    break
+                piece = piece.lstrip(b"\0")  # padding
+                if not piece:
+                    continue
                 self._member = zlib.decompressobj(_GZIP)
-            output += self._member.decompress(data, limit - len(output))
-            data = self._member.unconsumed_tail or self._member.unused_data
+                members += 1
+                self.stopped = members == self._members
+            output += self._member.decompress(piece, limit - len(output))
+            position -= len(self._member.unconsumed_tail or self._member.unused_data)
             self.complete = self._member.eof
-        self._rest = data
+        self._rest = data[position:]
         self._full = len(output) == limit
         return bytes(output)
 
 
 class _Deflate:
     """zlib's format, as the standard says, or the bare one, as some servers send. Keeps what `feed` had no room for."""
+
+    stopped = False
 
     def __init__(self) -> None:
         self._head = b""

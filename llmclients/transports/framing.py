@@ -234,4 +234,5 @@ BodyFraming = UntilCloseBody | ContentLengthBody | ChunkedBody
 def can_serve_again(headers: Mapping[str, str]) -> bool:
     """Whether a response with these headers can end before its connection does. Names in lower case."""
     options = [option.strip() for option in headers.get("connection", "").lower().split(",")]
-    return "close" not in options and ("transfer-encoding" in headers or "content-length" in headers)
+    # Both at once are how one answer is made to look like two: the body is read, the connection is not used again.
+    return "close" not in options and ("transfer-encoding" in headers) != ("content-length" in headers)

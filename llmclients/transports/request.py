@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import os
 import ssl
@@ -15,7 +16,7 @@ from llmclients.config.values import Proxy
 from llmclients.errors import ConfigurationError
 from llmclients.transports.base import HTTPRequest, TransportSettings
 
-__all__ = ["Routes", "header_lines", "require", "tls_context"]
+__all__ = ["Routes", "header_lines", "proxy_authorization", "require", "tls_context"]
 
 _DEFAULTS = (
     ("User-Agent", "user-agent", f"llmclients/{__version__}"),
@@ -42,6 +43,14 @@ def header_lines(request: HTTPRequest, user_headers: Collection[str] = (), host:
     if "content-length" not in spelling and (request.body or request.method in ("POST", "PUT", "PATCH")):
         lines["Content-Length"] = str(len(request.body))
     return lines if host is None or "host" in spelling else {"Host": host, **lines}
+
+
+def proxy_authorization(proxy: Proxy) -> dict[str, str]:
+    """The header that a proxy with a password wants."""
+    if proxy.credentials is None:
+        return {}
+    token = base64.b64encode(":".join(proxy.credentials).encode()).decode()
+    return {"Proxy-Authorization": f"Basic {token}"}
 
 
 class Routes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import trustme
@@ -13,7 +12,7 @@ import trustme
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import CHUNKED_HEAD, chunked
 
-from .servers import http_proxy, socks_proxy
+from .servers import http_proxy, open_proxies
 
 PASSWORD = "c4nary-pass"
 USER = f"user:{PASSWORD}"
@@ -79,14 +78,9 @@ class Ports:
 
 @pytest.fixture(scope="session")
 def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
-    def folder(name: str) -> Path:
-        return tmp_path_factory.mktemp(name)
-
     with (
-        http_proxy(folder("http")) as open_http,
-        http_proxy(folder("http-password"), USER) as closed_http,
-        socks_proxy(folder("socks")) as open_socks,
-        socks_proxy(folder("socks-password"), USER) as closed_socks,
+        http_proxy(tmp_path_factory.mktemp("http"), USER) as closed_http,
+        open_proxies(tmp_path_factory.mktemp("open"), USER) as (open_http, open_socks, closed_socks),
     ):
         yield Ports(open_http, closed_http, open_socks, closed_socks)
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,22 +16,21 @@ SECONDS_TO_START = 20
 
 
 @contextmanager
-def http_proxy(folder: Path, user: str = "") -> Iterator[int]:
+def http_proxy(folder: Path, user: str) -> Iterator[int]:
     """proxy.py; `user` as `name:password`. Yields its port."""
     port = unused_port()
     command = ["-m", "proxy", "--hostname", "127.0.0.1", "--port", str(port), "--num-workers", "1"]
-    command += ["--num-acceptors", "1", "--data-dir", str(folder), "--log-level", "WARNING"]
-    if user:
-        command += ["--basic-auth", user]
-    with _process(command, port, folder):
+    command += ["--num-acceptors", "1", "--data-dir", str(folder), "--log-level", "WARNING", "--basic-auth", user]
+    with _process(command, [port], folder):
         yield port
 
 
 @contextmanager
-def socks_proxy(folder: Path, user: str = "") -> Iterator[int]:
-    """pproxy, which resolves the names it is given; `user` as `name:password`. Yields its port."""
-    port = unused_port()
-    address = f"socks5://127.0.0.1:{port}" + (f"#{user}" if user else "")
+def open_proxies(folder: Path, user: str) -> Iterator[tuple[int, int, int]]:
+    """pproxy, which resolves the names it is given. Yields the ports of HTTP, of SOCKS, and of SOCKS for `user` only."""
+    ports = unused_port(), unused_port(), unused_port()
+    schemes = zip(("http", "socks5", "socks5"), ports, ("", "", f"#{user}"), strict=True)
+    listen = [word for scheme, port, login in schemes for word in ("-l", f"{scheme}://127.0.0.1:{port}{login}")]
     # Unless told not to, it lets in without a password whoever came from the same address with one.
     # It asks for a current event loop, which newer Pythons do not have ready, and uvloop never has.
     program = "; ".join(
@@ -43,17 +42,18 @@ def socks_proxy(folder: Path, user: str = "") -> Iterator[int]:
             "main()",
         )
     )
-    with _process(["-c", program, "-l", address, "--auth", "0"], port, folder):
-        yield port
+    with _process(["-c", program, *listen, "--auth", "0"], ports, folder):
+        yield ports
 
 
 @contextmanager
-def _process(arguments: list[str], port: int, folder: Path) -> Iterator[None]:
-    log = folder / f"proxy-{port}.log"
+def _process(arguments: list[str], ports: Sequence[int], folder: Path) -> Iterator[None]:
+    log = folder / "proxy.log"
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=output, cwd=folder)
     try:
-        _wait(process, port, log)
+        for port in ports:
+            _wait(process, port, log)
         yield
     finally:
         process.terminate()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+
 import pytest
 
 from llmclients.config.values import Timeout
-from llmclients.errors import APIConnectionError, APITimeoutError
+from llmclients.errors import APIConnectionError, APIError, APITimeoutError
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import EARLY, END, HOLD, RESET, Script, http
 
-from .conftest import PASSWORD, USER
+from .conftest import PASSWORD, USER, Certificates
 from .talk import both, everything_said, failure
 
 ACCEPTED = b"\x05\x00"
@@ -35,33 +40,58 @@ TUNNEL: dict[str, Script] = {
 }
 
 
-@both
-@pytest.mark.parametrize("script", SOCKS.values(), ids=SOCKS)
-def test_a_broken_socks_proxy(side: str, script: Script) -> None:
-    with FaultServer(script) as proxy:
-        error = failure(side, "http://model.example", proxy=f"socks5h://127.0.0.1:{proxy.port}")
-        assert type(error) is APIConnectionError
-        assert f"127.0.0.1:{proxy.port}" in str(error)
-        assert proxy.wait_for(0)
+def failures(calls: dict[str, Callable[[], APIError]]) -> Iterator[tuple[str, APIError]]:
+    """What each of the calls came to. They wait side by side."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        waiting = {name: pool.submit(call) for name, call in calls.items()}
+        yield from ((name, future.result()) for name, future in waiting.items())
 
 
 @both
-@pytest.mark.parametrize("script", TUNNEL.values(), ids=TUNNEL)
-def test_a_broken_tunnel(side: str, script: Script) -> None:
-    with FaultServer(script) as proxy:
-        error = failure(side, "https://model.example", proxy=f"http://{USER}@127.0.0.1:{proxy.port}")
-        assert type(error) is APIConnectionError
-        assert PASSWORD not in everything_said(error)
-        assert proxy.wait_for(0)
-        assert all(request.method == "CONNECT" for request in proxy.requests)
+def test_a_broken_socks_proxy(side: str, subtests: pytest.Subtests) -> None:
+    with ExitStack() as stack:
+        broken = {name: stack.enter_context(FaultServer(script)) for name, script in SOCKS.items()}
+        calls = {
+            name: partial(failure, side, "http://model.example", proxy=f"socks5h://127.0.0.1:{proxy.port}")
+            for name, proxy in broken.items()
+        }
+        for name, error in failures(calls):
+            with subtests.test(name):
+                assert type(error) is APIConnectionError
+                assert f"127.0.0.1:{broken[name].port}" in str(error)
+                assert broken[name].wait_for(0)
 
 
 @both
-@pytest.mark.parametrize("proxy_scheme", ["http", "socks5h"])
-def test_a_proxy_that_says_nothing_is_a_connect_timeout(side: str, proxy_scheme: str) -> None:
+def test_a_broken_tunnel(side: str, certificates: Certificates, subtests: pytest.Subtests) -> None:
+    options = {"verify": certificates.authority}
+    with ExitStack() as stack:
+        broken = {name: stack.enter_context(FaultServer(script)) for name, script in TUNNEL.items()}
+        calls = {
+            name: partial(
+                failure, side, "https://model.example", proxy=f"http://{USER}@127.0.0.1:{proxy.port}", **options
+            )
+            for name, proxy in broken.items()
+        }
+        for name, error in failures(calls):
+            with subtests.test(name):
+                assert type(error) is APIConnectionError
+                assert PASSWORD not in everything_said(error)
+                assert broken[name].wait_for(0)
+                assert all(request.method == "CONNECT" for request in broken[name].requests)
+
+
+def test_a_proxy_that_says_nothing_is_a_connect_timeout() -> None:
+    limits = {"timeout": Timeout(connect=0.2, read=5), "retry": 1}
     with FaultServer([EARLY, HOLD]) as proxy:
-        url = f"{proxy_scheme}://127.0.0.1:{proxy.port}"
-        error = failure(side, "https://model.example", proxy=url, timeout=Timeout(connect=0.2, read=5), retry=1)
-        assert isinstance(error, APITimeoutError)
-        assert error.phase == "connect"
+        calls = {
+            f"{side} {scheme}": partial(
+                failure, side, "https://model.example", proxy=f"{scheme}://127.0.0.1:{proxy.port}", **limits
+            )
+            for side in ("sync", "async")
+            for scheme in ("http", "socks5h")
+        }
+        for _, error in failures(calls):
+            assert isinstance(error, APITimeoutError)
+            assert error.phase == "connect"
         assert proxy.wait_for(0)

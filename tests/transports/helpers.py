@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,6 +19,37 @@ T = TypeVar("T")
 NO_ENVIRONMENT = TransportSettings(trust_env=False)
 OPEN_BODY = [CHUNKED_HEAD + chunked(b"hello", last=False), HOLD]
 """A script: a body that begins, and does not go on."""
+
+
+@contextmanager
+def server(serve: Callable[[socket.socket], object], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server over bare sockets, or TLS: each connection is served in a thread, and closed."""
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def one(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if tls is None:
+                    serve(connection)
+                else:
+                    with tls.wrap_socket(connection, server_side=True) as secure:
+                        connections.append(secure)
+                        serve(secure)
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connections.append(listener.accept()[0])
+                    threading.Thread(target=one, args=(connections[-1],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http{'' if tls is None else 's'}://127.0.0.1:{listener.getsockname()[1]}"
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def splits(data: bytes) -> list[list[bytes]]:

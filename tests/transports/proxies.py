@@ -17,7 +17,10 @@ class Proxy:
 
     Attributes:
         asked: what clients asked it for: the first line of a request, or the host of a SOCKS command.
+        answer: what it answers itself, in place of the target.
     """
+
+    answer = b""
 
     scheme = "http"
 
@@ -87,6 +90,9 @@ class Proxy:
             if f"Basic {token}" not in [value for name, value in sent.items() if name.lower() == "proxy-authorization"]:
                 client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
                 return None
+        if self.answer:
+            client.sendall(self.answer)
+            return None
         if line.startswith("CONNECT"):
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             return b""

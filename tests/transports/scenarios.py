@@ -54,6 +54,19 @@ def head(*headers: tuple[str, str], status: str = "200 OK", version: str = "1.1"
 
 CONNECTION_LOST, INTERRUPTED, MALFORMED = APIConnectionError, StreamInterruptedError, APIResponseError
 
+LINES_THAT_ARE_NONE = {
+    "a line that continues another": b"HTTP/1.1 200 OK\r\nX-A: 1\r\n Content-Length: 1",
+    "a bare CR in a value": b"HTTP/1.1 200 OK\r\nX-A: 1\rTransfer-Encoding: chunked",
+    "a bare CR in the reason": b"HTTP/1.1 200 OK\rContent-Length: 1",
+    "NUL in a value": b"HTTP/1.1 200 OK\r\nX-A: a\0b",
+    "a control character before chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: \x0bchunked",
+    "From": b"HTTP/1.1 200 OK\r\nFrom me",
+    "a status of 600": b"HTTP/1.1 600 OK",
+    "HTTP/1.2": b"HTTP/1.2 200 OK",
+    "HTTP/0.9": b"HTTP/0.9 200 OK",
+    "two spaces": b"HTTP/1.1  200 OK",
+}
+
 CASES = [
     # whole answers
     Case("length", [http(body=b"hello")], b"hello"),
@@ -117,6 +130,21 @@ CASES = [
         error=MALFORMED,
         status=None,
     ),
+    *(
+        Case(name, [start + b"\r\nContent-Length: 2\r\n\r\nok", HOLD], error=MALFORMED, status=None, says="not HTTP")
+        for name, start in LINES_THAT_ARE_NONE.items()
+    ),
+    Case("switching protocols", [head(status="101 Switching"), HOLD], error=MALFORMED, status=None),
+    Case("a head of 70 KB", [http(headers=[(f"X-{i}", "x" * 1000) for i in range(70)])], error=MALFORMED, status=None),
+    Case(
+        "chunks of HTTP/1.0",
+        [head(("Transfer-Encoding", "chunked"), version="1.0") + chunked(b"hello"), END],
+        error=MALFORMED,
+        status=None,
+        says="transfer coding",
+    ),
+    Case("a bare LF ends a line", [b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"], b"hello"),
+    Case("the same length twice", [head(*[("Content-Length", "5")] * 2) + b"hello"], b"hello"),
     Case(
         "two lengths",
         [head(("Content-Length", "5"), ("Content-Length", "6")) + b"hello!", HOLD],

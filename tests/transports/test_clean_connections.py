@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from llmclients import APIConnectionError, APIStatusError, AsyncClient
+from llmclients import APIConnectionError, APIStatusError, AsyncClient, Client
 from llmclients.errors import APIResponseError, LLMClientError, StreamInterruptedError
 from llmclients.testing.fault_server import (
     CHUNKED_HEAD,
@@ -25,36 +26,12 @@ from llmclients.testing.fault_server import (
     http,
 )
 from llmclients.transports.httpx.transport import HttpxTransport
-from tests.transports.helpers import NO_ENVIRONMENT
+from tests.transports.conftest import Certificates
+from tests.transports.helpers import NO_ENVIRONMENT, server
 from tests.transports.sides import ASYNC, PATIENCE, Side, both_sides, post
 
 LARGE = bytes(6_000_000)
 REFUSAL = http("413 Too Large", [("Connection", "close")], b"too large")
-
-
-@contextmanager
-def server(serve: Callable[[socket.socket], object]) -> Iterator[str]:
-    """A server over bare sockets: each connection is served in a thread, and closed."""
-    connections: list[socket.socket] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def one(connection: socket.socket) -> None:
-            with connection, suppress(OSError):
-                serve(connection)
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    connections.append(listener.accept()[0])
-                    threading.Thread(target=one, args=(connections[-1],), daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        for connection in connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
 
 
 # --- idle -----------------------------------------------------------------------------------------------------------
@@ -86,17 +63,32 @@ def test_bytes_that_nobody_asked_for_end_an_idle_connection(late: bytes, seen: b
 
 
 @both_sides
-@pytest.mark.parametrize("framing", ["length", "chunked", "no body"])
-def test_bytes_after_a_body_end_the_connection(side: Side, framing: str) -> None:
-    answer = {
-        "length": http(body=b"hello"),
-        "chunked": CHUNKED_HEAD + chunked(b"hello"),
-        "no body": http("204 No Content"),
-    }[framing]
-    with FaultServer([answer + http(body=b"evil")]) as faults:
-        outcomes = side.run(post(faults.url), post(faults.url))
-        assert [outcome.body for outcome in outcomes] == [b"" if framing == "no body" else b"hello"] * 2
-        assert faults.connections == 2
+def test_bytes_after_a_body_end_the_connection(
+    side: Side, certificates: Certificates, subtests: pytest.Subtests
+) -> None:
+    answers = {
+        "length": (http(body=b"hello"), b"hello"),
+        "chunked": (CHUNKED_HEAD + chunked(b"hello"), b"hello"),
+        "no body": (http("204 No Content"), b""),
+        "as many as a reader takes at once": (http(body=b"x" * 8151), b"x" * 8151),  # TLS has the rest, not the socket
+    }
+    assert len(answers["as many as a reader takes at once"][0]) == 8192
+    for secure in (None, certificates.server):
+        for name, (answer, body) in answers.items():
+            with subtests.test(name), FaultServer([answer + http(body=b"evil")], tls=secure) as faults:
+                outcomes = side.run(post(faults.url), post(faults.url), verify=certificates.authority)
+                assert [outcome.body for outcome in outcomes] == [body] * 2
+                assert faults.connections == 2
+
+
+@both_sides
+def test_what_says_that_it_ends_is_not_used_again(side: Side) -> None:
+    """In any spelling, with and without a body; nor is a connection whose body has two lengths."""
+    both = http(headers=[("Content-Length", "5"), ("Transfer-Encoding", "chunked")], body=None) + chunked(b"hello")
+    for answer in (http("204 No Content", [("Connection", "Close")]), http(headers=[("Connection", "CLOSE")]), both):
+        with FaultServer([answer]) as faults:
+            assert [outcome.error for outcome in side.run(post(faults.url), post(faults.url))] == [None, None]
+            assert faults.connections == 2
 
 
 # --- a connection that died -----------------------------------------------------------------------------------------
@@ -152,6 +144,22 @@ def test_a_server_that_closes_after_each_stream_costs_no_attempt() -> None:
         asyncio.run(main())
 
 
+@both_sides
+def test_a_used_connection_that_dies_in_an_upload_is_replaced_at_once(side: Side, certificates: Certificates) -> None:
+    def serve(connection: socket.socket) -> None:
+        served.append(connection)
+        connection.recv(1000)
+        connection.sendall(http(body=b"%d" % len(served)))
+        if len(served) == 1:
+            connection.recv(1000)  # and hangs up with most of it unread
+
+    for secure in (None, certificates.server):
+        served: list[socket.socket] = []
+        with server(serve, secure) as url:
+            outcomes = side.run(post(url), post(url, LARGE), verify=certificates.authority)
+            assert [outcome.body for outcome in outcomes] == [b"1", b"2"]
+
+
 # --- uploads --------------------------------------------------------------------------------------------------------
 
 
@@ -171,45 +179,81 @@ def refuse_and_read_on(connection: socket.socket) -> None:
         pass
 
 
-@pytest.mark.parametrize("serve", [refuse_and_close, refuse_and_read_no_more, refuse_and_read_on])
-def test_a_refusal_during_an_upload_is_the_error(serve: Callable[[socket.socket], None]) -> None:
-    async def main(url: str) -> None:
-        loop, transport = asyncio.get_running_loop(), HttpxTransport(NO_ENVIRONMENT)
-        for _ in range(5):
-            began = loop.time()
-            response = await transport.open(post(url, LARGE), PATIENCE, None)
-            assert (response.status, await response.read()) == (413, b"too large")
-            await response.close()
-            assert loop.time() - began < 1
-        began = loop.time()
-        await transport.close()
-        assert loop.time() - began < 0.5, "it waits for nobody"
+@both_sides
+def test_a_refusal_during_an_upload_is_the_error(
+    side: Side, certificates: Certificates, subtests: pytest.Subtests
+) -> None:
+    for secure in (None, certificates.new_server(ssl.TLSVersion.TLSv1_2), certificates.server):
+        for serve in (refuse_and_close, refuse_and_read_no_more, refuse_and_read_on):
+            with subtests.test(serve.__name__), server(serve, secure) as url:
+                began = time.monotonic()
+                outcomes = side.run(*[post(url, LARGE)] * 2, verify=certificates.authority)
+                assert [(outcome.status, outcome.body) for outcome in outcomes] == [(413, b"too large")] * 2
+                assert time.monotonic() - began < 2, "it waits for nobody, nor at its end"
 
-    with server(serve) as url:
-        asyncio.run(main(url))
+
+@both_sides
+def test_what_is_said_during_an_upload_and_is_no_refusal_leaves_it_alone(
+    side: Side, certificates: Certificates, subtests: pytest.Subtests
+) -> None:
+    """Interim heads, whole or cut, and a reply that begins before the request has ended."""
+    early = {
+        "100": (http("100 Continue"), http(body=b"hello")),
+        "103 twice": (http("103 Early Hints", [("Link", "</a>")]) * 2, http(body=b"hello")),
+        "half a 100": (http("100 Continue")[:9], http("100 Continue")[9:] + http(body=b"hello")),
+        "a reply that begins": (CHUNKED_HEAD + chunked(b"hel", last=False), chunked(b"lo")),
+    }
+    for secure in (None, certificates.server):
+        for name, (first, rest) in early.items():
+
+            def serve(connection: socket.socket, first: bytes = first, rest: bytes = rest) -> None:
+                left, head = len(LARGE), b""
+                while not (ended := head.partition(b"\r\n\r\n"))[1]:
+                    head += connection.recv(65536)
+                connection.sendall(first)
+                left -= len(ended[2])
+                while left > 0:
+                    left -= len(connection.recv(65536))
+                connection.sendall(rest)
+                connection.recv(1)
+
+            with subtests.test(name), server(serve, secure) as url:
+                [outcome] = side.run(post(url, LARGE), verify=certificates.authority)
+                assert (outcome.error, outcome.body) == (None, b"hello")
 
 
 def test_a_client_tells_of_the_refusal_and_asks_once() -> None:
     async def main(url: str) -> None:
         async with AsyncClient("yqcloud", base_url=url, trust_env=False) as client:
-            with pytest.raises(APIStatusError) as caught:
-                await client.chat("x" * 3_000_000)
-            assert (caught.value.status_code, caught.value.previous_errors) == (413, ())
+            await client.chat("x" * 3_000_000)
+
+    def synchronous(url: str) -> None:
+        with Client("yqcloud", base_url=url, trust_env=False) as client:
+            client.chat("x" * 3_000_000)
 
     with server(refuse_and_close) as url:
-        asyncio.run(main(url))
+        for talk in (synchronous, lambda url: asyncio.run(main(url))):
+            with pytest.raises(APIStatusError) as caught:
+                talk(url)
+            assert (caught.value.status_code, caught.value.previous_errors) == (413, ())
 
 
-def test_a_reply_may_begin_before_the_request_has_ended() -> None:
-    def serve(connection: socket.socket) -> None:
-        left = len(LARGE) - len(connection.recv(65536).partition(b"\r\n\r\n")[2])
-        connection.sendall(CHUNKED_HEAD + chunked(b"hel", last=False))
-        while left > 0:
-            left -= len(connection.recv(65536))
-        connection.sendall(chunked(b"lo"))
+@both_sides
+def test_a_connection_with_half_a_request_in_it_serves_no_other(side: Side) -> None:
+    connections: list[socket.socket] = []
 
-    with server(serve) as url:
-        assert ASYNC.run(post(url, LARGE))[0].body == b"hello"
+    def refuse_first(connection: socket.socket) -> None:
+        connections.append(connection)
+        connection.recv(65536)
+        if len(connections) == 1:
+            connection.sendall(http("413 Too Large", body=b"too large"))
+            threading.Event().wait(2)
+        else:
+            connection.sendall(http(body=b"Hi"))
+
+    with server(refuse_first) as url:
+        first, second = side.run(post(url, LARGE), post(url))
+        assert (first.status, first.body, second.body) == (413, b"too large", b"Hi")
 
 
 # --- what is not HTTP as we speak it --------------------------------------------------------------------------------

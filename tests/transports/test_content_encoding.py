@@ -152,3 +152,16 @@ def test_what_decodes_to_nothing_is_bounded_too(encoding: str, start: bytes, uni
         assert decoder.feed(unit) == b""
     with pytest.raises(ResponseTooLargeError):
         decoder.feed(unit * 100)
+
+
+def test_gzip_members_come_a_few_at_a_time_where_steps_are_bounded() -> None:
+    """A body of nothing but members that are empty, or nearly, costs much and says little."""
+    for member, size in ((gzip.compress(b""), 0), (gzip.compress(b"x"), 1)):
+        decoder = BodyDecoder({"content-encoding": "gzip"}, 1_000_000, step=256 * 1024)
+        pieces = [decoder.feed(member * 5000)]
+        while decoder.pending:
+            pieces.append(decoder.feed(b""))
+        decoder.finish()
+        assert sum(map(len, pieces)) == 5000 * size
+        assert len(pieces) > 5000 / 257
+        assert max(map(len, pieces)) <= 257

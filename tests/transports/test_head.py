@@ -7,8 +7,8 @@ import pytest
 
 from llmclients.errors import APIResponseError
 from llmclients.transports.framing import ChunkedBody, ContentLengthBody, UntilCloseBody
+from llmclients.transports.head import end_of_head, parse_head, request_head, response_framing
 from llmclients.transports.httpx.failures import InvalidRequestError, MalformedError
-from llmclients.transports.httpx.head import end_of_head, parse_head, request_head, response_framing
 from llmclients.transports.httpx.target import parse_target
 
 GOOD = [

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -225,6 +228,52 @@ def test_a_callers_own_timeout_stays_its_own() -> None:
         asyncio.run(main())
 
 
+def test_a_child_that_was_forked_leaves_its_parents_streams_alone() -> None:
+    """Whatever it does with them: the connections are the parent's."""
+    with FaultServer([CHUNKED_HEAD, chunked(b"hel", last=False), 0.15, chunked(b"lo")]) as server:
+        transport = RequestsTransport(NO_ENVIRONMENT)
+        response = transport.open(post(server.url), PATIENCE, None)
+        assert response.read() == b"hel"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, from Python 3.12 on
+            child = os.fork()
+        if not child:
+            try:
+                response.close()
+                transport.close()
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert (response.read(), response.read()) == (b"lo", b"")
+        transport.close()
+
+
+def test_closing_the_asynchronous_transport_while_it_connects_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve, resolving, closed = socket.getaddrinfo, threading.Event(), threading.Event()
+
+    def held(*args: Any, **options: Any) -> Any:
+        resolving.set()
+        closed.wait(5)
+        return resolve(*args, **options)
+
+    async def main() -> None:
+        transport = HttpxTransport(NO_ENVIRONMENT)
+        opening = asyncio.create_task(
+            transport.open(post(server.url.replace("127.0.0.1", "localhost")), PATIENCE, None)
+        )
+        await asyncio.sleep(0)
+        assert resolving.wait(5)
+        await transport.close()
+        closed.set()
+        with pytest.raises(StreamInterruptedError, match="closed"):
+            await opening
+
+    monkeypatch.setattr(socket, "getaddrinfo", held)
+    with FaultServer([http(body=b"hello")]) as server, no_new_descriptors():
+        asyncio.run(main())
+        assert server.requests == []
+
+
 # --- buffered bytes -------------------------------------------------------------------------------------------------
 
 
@@ -267,8 +316,6 @@ def test_a_deadline_that_passes_between_reads() -> None:
 
 def test_connect_timeout() -> None:
     # A listener whose queue is full answers no further connection.
-    import socket
-
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         url = f"http://127.0.0.1:{full.getsockname()[1]}/"
         fillers = [socket.socket() for _ in range(4)]

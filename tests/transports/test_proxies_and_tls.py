@@ -1,49 +1,27 @@
-"""Proxies and certificates: both transports go the same ways and refuse the same things."""
+"""Proxies and TLS, by both transports: the small print. What users see of it, and of certificates, is in `tests/proxies`."""
 
 from __future__ import annotations
 
 import gc
 import socket
-import ssl
-import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from llmclients.config.values import Proxy, Timeout
 from llmclients.errors import APIConnectionError, APITimeoutError, ConfigurationError
-from llmclients.testing.fault_server import EARLY, HOLD, FaultServer, http, unused_port
+from llmclients.testing.fault_server import HOLD, FaultServer, http, unused_port
 
 from . import proxies
-from .helpers import at_once
+from .conftest import Certificates
+from .helpers import at_once, server
 from .sides import ASYNC, SYNC, Side, both_sides, post
 
 SECRET = "s3cret!pass"
 USER = ("user", SECRET)
 LOGIN = f"user:{SECRET.replace('!', '%21')}@"
-
-
-class Certificates:
-    def __init__(self, folder: Path) -> None:
-        authority = trustme.CA()
-        self.authority = str(folder / "ca.pem")
-        authority.cert_pem.write_to_path(self.authority)
-        self.server = self._context(authority.issue_cert("127.0.0.1", "model.example"))
-        self.other_host = self._context(authority.issue_cert("other.example"))
-
-    def _context(self, certificate: trustme.LeafCert) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        certificate.configure_cert(context)
-        return context
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
@@ -66,50 +44,6 @@ def test_an_authority_of_ones_own(side: Side, secure: FaultServer, certificates:
     outcomes = side.run(*[post(secure.url)] * 2, verify=certificates.authority)
     assert [outcome.body for outcome in outcomes] == [b"hello"] * 2
     assert secure.connections == 1
-
-
-@both_sides
-@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-def test_an_authority_of_the_environment(
-    side: Side, secure: FaultServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
-    for other in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(other, raising=False)
-    monkeypatch.setenv(variable, certificates.authority)
-    assert side.fetch(secure.url, trust_env=True).body == b"hello"
-    assert side.fetch(secure.url, trust_env=False).error is not None
-
-
-@both_sides
-def test_a_certificate_that_nobody_vouches_for(side: Side, secure: FaultServer) -> None:
-    error = side.fetch(secure.url).error
-    assert type(error) is APIConnectionError
-    assert "was not accepted: unable to get local issuer certificate" in str(error)
-    assert not error.retryable
-    assert secure.requests == []
-
-
-@both_sides
-def test_a_certificate_of_another_host(side: Side, certificates: Certificates) -> None:
-    with FaultServer([http()], tls=certificates.other_host) as server:
-        error = side.fetch(server.url, verify=certificates.authority).error
-        assert type(error) is APIConnectionError
-        assert "was not accepted: IP address mismatch" in str(error)
-        assert server.requests == []
-
-
-@both_sides
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
-def test_no_verification(side: Side, secure: FaultServer) -> None:
-    assert side.fetch(secure.url, verify=False).body == b"hello"
-
-
-@both_sides
-def test_a_server_that_does_not_speak_tls(side: Side) -> None:
-    with FaultServer([EARLY, http("400 Bad Request"), HOLD]) as server:
-        error = side.fetch(server.url.replace("http", "https")).error
-    assert type(error) is APIConnectionError
-    assert "no secure connection" in str(error)
 
 
 def test_a_handshake_that_never_ends_is_a_connect_timeout() -> None:
@@ -150,7 +84,6 @@ def test_https_through_an_http_proxy(
         assert not any(b"proxy-authorization" in request.lower() for request in secure.requests)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio has no TLS inside TLS")
 @both_sides
 def test_https_through_an_https_proxy(side: Side, secure: FaultServer, certificates: Certificates) -> None:
     with proxies.Proxy(secure.port, USER, tls=certificates.server) as proxy:
@@ -218,32 +151,18 @@ def test_no_proxy_means_a_name_in_other_letters_by_either_spelling(
         assert set(asked) == {"xn--bcher-kva.example"}
 
 
-@both_sides
-def test_the_environments_proxy(side: Side, plain: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with proxies.Proxy(plain.port) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url())
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        assert side.fetch("http://model.example/", trust_env=True).body == b"hello"
-        assert len(proxy.asked) == 1
-        assert side.fetch(plain.url, trust_env=True).body == b"hello", "named by NO_PROXY"
-        monkeypatch.delenv("NO_PROXY")
-        assert side.fetch(plain.url, trust_env=False).body == b"hello"
-        assert side.fetch(plain.url, trust_env=True, proxy=False).body == b"hello"
-        assert len(proxy.asked) == 1
-
-
 # --- SOCKS ----------------------------------------------------------------------------------------------------------
 
 
 @both_sides
-@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks"])
-@pytest.mark.parametrize("user", [None, USER])
+@pytest.mark.parametrize(
+    ("user", "login"), [(None, ""), (USER, LOGIN), (None, LOGIN)], ids=["open", "asks", "needs none"]
+)
 def test_socks_and_the_proxy_resolves_the_name(
-    side: Side, plain: FaultServer, scheme: str, user: tuple[str, str] | None
+    side: Side, plain: FaultServer, user: tuple[str, str] | None, login: str
 ) -> None:
     with proxies.SocksProxy(plain.port, user) as proxy:
-        url = proxy.url(LOGIN if user else "").replace("socks5", scheme)
-        outcomes = side.run(*[post("http://nonexistent.invalid/")] * 2, proxy=Proxy(url))
+        outcomes = side.run(*[post("http://nonexistent.invalid/")] * 2, proxy=Proxy(proxy.url(login)))
         assert [outcome.body for outcome in outcomes] == [b"hello"] * 2, outcomes[0].error
         assert proxy.asked == ["name nonexistent.invalid:80"]
 
@@ -284,6 +203,52 @@ def test_socks_without_its_package_says_what_to_install(
     assert "llmclients[socks]" in str(error)
 
 
-def test_socks4_is_not_for_the_asynchronous_client() -> None:
-    error = ASYNC.fetch("http://model.example/", proxy=Proxy("socks4://127.0.0.1:1")).error
-    assert isinstance(error, ConfigurationError)
+@both_sides
+def test_socks4(side: Side, plain: FaultServer) -> None:
+    """The proxy resolves names (SOCKS4A); addresses go out as such, but for IPv6's, which it does not know."""
+    said: list[bytes] = []
+    asked = (
+        ("192.0.2.7", "me@", b"\xc0\x00\x02\x07me\0"),
+        ("model.example", "me@", b"\0\0\0\xffme\0model.example\0"),
+        ("model.example", "", b"\0\0\0\xff\0model.example\0"),
+    )
+    for host, user, destination in asked:
+
+        def serve(client: socket.socket) -> None:
+            said.append(client.recv(1000))
+            client.sendall(b"\0\x5a\0\0\0\0\0\0")
+            client.recv(1000)
+            client.sendall(http(body=b"hello"))
+
+        with server(serve) as url:
+            proxy = Proxy(url.replace("http://", f"socks4://{user}"))
+            assert side.fetch(f"http://{host}/", proxy=proxy).body == b"hello"
+            assert said.pop() == b"\x04\x01\x00\x50" + destination
+
+    def refuse(client: socket.socket) -> None:
+        client.recv(1000)
+        client.sendall(b"\0\x5b\0\0\0\0\0\0")
+        client.recv(1000)
+
+    with server(refuse) as url:
+        for host in ("model.example", "[2001:db8::1]"):
+            error = side.fetch(f"http://{host}/", proxy=Proxy(url.replace("http", "socks4"))).error
+            assert type(error) is APIConnectionError
+            assert "does not let through" in str(error)
+
+
+@both_sides
+def test_socks5_is_given_an_address_of_ipv6_as_such(side: Side) -> None:
+    said: list[bytes] = []
+
+    def serve(client: socket.socket) -> None:
+        said.append(client.recv(1000))
+        client.sendall(b"\5\0")
+        said.append(client.recv(1000))
+        client.sendall(b"\5\0\0\x04" + bytes(18))
+        client.recv(1000)
+        client.sendall(http(body=b"hello"))
+
+    with server(serve) as url:
+        assert side.fetch("http://[2001:db8::1]/", proxy=Proxy(url.replace("http", "socks5"))).body == b"hello"
+    assert said == [b"\5\1\0", b"\5\1\0\x04" + socket.inet_pton(socket.AF_INET6, "2001:db8::1") + b"\x00\x50"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 import requests
 import responses
 
+from llmclients import Client
 from llmclients.errors import (
     APIConnectionError,
     APIResponseError,
@@ -28,6 +30,8 @@ from .helpers import OPEN_BODY, at_once
 from .sides import ASYNC, PATIENCE, SYNC, Outcome, post
 
 URL = "http://mock.example/chat"
+# No TLS: to load the authorities takes longer than the exchange.
+PLAIN: dict[str, Any] = {"trust_env": False, "verify": False}
 CLIENTS = [httpx.AsyncClient, httpx_aiohttp.HttpxAiohttpClient]
 
 
@@ -55,6 +59,19 @@ def test_a_session_as_it_comes_says_who_we_are() -> None:
         session.trust_env = False
         SYNC.run(post(server.url), user_session=session)
         assert b"User-Agent: llmclients/" in server.requests[0]
+
+
+def test_the_key_that_a_client_was_given_stays_with_a_session_of_the_callers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password other", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    reply = http(body=b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}')
+    with FaultServer([reply]) as fault_server, requests.Session() as session:
+        with Client("openai/m", base_url=fault_server.url, api_key="sk-given-key", transport=session) as client:
+            assert client.chat("Hi").text == "Hi"
+
+        assert dict(fault_server.received[0][0].headers)["authorization"] == "Bearer sk-given-key"
 
 
 def test_a_session_does_not_follow_redirects() -> None:
@@ -92,7 +109,7 @@ def test_a_hook_that_reads_the_body() -> None:
             await response.aread()
 
         async def main() -> bytes:
-            async with httpx.AsyncClient(event_hooks={"response": [hook]}) as client:
+            async with httpx.AsyncClient(event_hooks={"response": [hook]}, **PLAIN) as client:
                 return (await ASYNC.outcomes((post(server.url),), user_session=client))[0].body
 
         assert asyncio.run(main()) == b"hello"
@@ -148,7 +165,7 @@ def test_a_client_brings_its_headers_and_authentication() -> None:
 
 def test_a_client_as_it_comes_says_who_we_are_and_does_not_follow_redirects() -> None:
     with FaultServer([http("307 Elsewhere", [("Location", "/other")], b"moved")]) as server:
-        [outcome] = run_client(httpx.AsyncClient(follow_redirects=True, trust_env=False), server.url)
+        [outcome] = run_client(httpx.AsyncClient(follow_redirects=True, **PLAIN), server.url)
         assert (outcome.status, outcome.body, len(server.requests)) == (307, b"moved", 1)
         assert b"llmclients/" in server.requests[0]
 
@@ -168,7 +185,7 @@ def test_a_client_sees_the_same_faults(
     make: type[httpx.AsyncClient], script: list[Any], body: bytes, error: type[LLMClientError] | None
 ) -> None:
     with FaultServer(script) as server:
-        [outcome] = run_client(make(trust_env=False), server.url)
+        [outcome] = run_client(make(**PLAIN), server.url)
         assert outcome.body == body
         assert isinstance(outcome.error, error or type(None))
         assert server.wait_for(0)
@@ -181,7 +198,7 @@ def test_a_deadline_ends_a_silence_whoever_s_connections_they_are() -> None:
 
     def over_client(script: Script, make: type[httpx.AsyncClient]) -> Outcome:
         with FaultServer(script) as server:
-            [outcome] = run_client(make(trust_env=False), server.url, within=0.2)
+            [outcome] = run_client(make(**PLAIN), server.url, within=0.2)
             assert server.wait_for(0)
             return outcome
 
@@ -198,7 +215,7 @@ def test_a_deadline_ends_a_silence_whoever_s_connections_they_are() -> None:
 @pytest.mark.parametrize("make", CLIENTS)
 def test_leaving_a_clients_stream_frees_its_connection(make: type[httpx.AsyncClient]) -> None:
     async def main() -> None:
-        async with make(trust_env=False) as client:
+        async with make(**PLAIN) as client:
             transport = HttpxTransport(TransportSettings(), client)
             for leave in ("close", "abort", "drop", "cancel"):
                 response: Any = await transport.open(post(server.url), PATIENCE, None)
@@ -261,7 +278,7 @@ def test_a_deadline_bounds_a_dripping_body_whoever_s_connections_they_are() -> N
             return SYNC.run(post(server.url), user_session=session, within=0.2)[0]
 
     def over_client() -> Outcome:
-        return run_client(httpx.AsyncClient(trust_env=False), server.url, within=0.2)[0]
+        return run_client(httpx.AsyncClient(**PLAIN), server.url, within=0.2)[0]
 
     with FaultServer([CHUNKED_HEAD, *drip, HOLD]) as server:
         for outcome in at_once(over_session, over_client):

@@ -1,4 +1,4 @@
-"""Every wait of the asynchronous transport has a bound, and the error says which one it was."""
+"""Every wait has a bound, and the error says which one it was. What waits for the real clock waits side by side."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from llmclients.config.values import Proxy, Timeout
-from llmclients.errors import APIConnectionError, APITimeoutError, LLMClientError
+from llmclients.errors import APIConnectionError, APITimeoutError, ConfigurationError, LLMClientError
 from llmclients.testing.fault_server import EARLY, HOLD, FaultServer, Forever, http, unused_port
+from llmclients.transports.addresses import in_turn
 from llmclients.transports.base import TransportSettings
 from llmclients.transports.httpx import resolver
 from llmclients.transports.httpx.sockets import connect_first
 from llmclients.transports.httpx.transport import HttpxTransport
-from tests.transports.helpers import NO_ENVIRONMENT
-from tests.transports.sides import ASYNC, PATIENCE, post
-from tests.transports.test_clean_connections import server
+from tests.transports.helpers import NO_ENVIRONMENT, at_once, server
+from tests.transports.sides import ASYNC, PATIENCE, SYNC, post
 
 LARGE = bytes(8_000_000)
 SHORT = Timeout(connect=0.2, read=5)
+BOTH = (SYNC, ASYNC)
 
 
 def phase(error: LLMClientError | None) -> str | None:
@@ -49,13 +51,24 @@ def slow_names(monkeypatch: pytest.MonkeyPatch, seconds: float, asked: list[str]
     monkeypatch.setattr(socket, "getaddrinfo", slow)
 
 
-@pytest.mark.parametrize(("options", "expected"), [({"timeout": SHORT}, "connect"), ({"within": 0.2}, "total")])
-def test_a_name_that_takes_long(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: str) -> None:
-    slow_names(monkeypatch, 2, [])
+def test_a_name_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_names(monkeypatch, 1.5, [])
+    limits: list[dict[str, Any]] = [{"timeout": SHORT}, {"within": 0.2}]
     began = time.monotonic()
-    outcome = ASYNC.fetch("http://slow.test/", **options)
-    assert phase(outcome.error) == expected
+    outcomes = at_once(*(partial(side.fetch, "http://slow.test/", **limit) for side in BOTH for limit in limits))
+    assert [phase(outcome.error) for outcome in outcomes] == ["connect", "total"] * 2
     assert time.monotonic() - began < 1, "nor does the loop's end wait for the lookup"
+
+
+def test_a_name_that_nobody_knows_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    for side in (SYNC, ASYNC):
+        outcome = side.fetch("http://unknown.test/")
+        assert type(outcome.error) is APIConnectionError
+        assert str(outcome.error) == "the name of unknown.test could not be resolved"
 
 
 def test_tasks_share_a_lookup_and_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +84,35 @@ def test_tasks_share_a_lookup_and_its_failure(monkeypatch: pytest.MonkeyPatch) -
 
     asyncio.run(main())
     assert asked == ["slow.test"]
+
+
+def test_a_lookup_that_fails_in_an_odd_way_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(*args: Any, **options: Any) -> Any:
+        raise ValueError("embedded null character")
+
+    monkeypatch.setattr(socket, "getaddrinfo", odd)
+    for side in (SYNC, ASYNC):
+        assert isinstance(side.fetch("http://odd.test/").error, ConfigurationError)
+
+    def exhausted(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        transport = HttpxTransport(NO_ENVIRONMENT)
+        for _ in range(2):  # the second does not wait for the first's thread
+            with pytest.raises(RuntimeError, match="thread"):
+                await transport.open(post("http://odd.test/"), PATIENCE, None)
+        await transport.close()
+
+    monkeypatch.setattr(threading.Thread, "start", exhausted)
+    asyncio.run(main())
+
+
+def test_families_take_turns() -> None:
+    four, six = ((family, 1, 6, "", ("x", 1)) for family in (socket.AF_INET, socket.AF_INET6))
+    assert in_turn([six] * 3 + [four] * 2) == [six, four, six, four, six]
+    assert in_turn([four] * 2) == [four] * 2
+    assert in_turn([four]) == [four]
 
 
 def test_answers_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,30 +170,29 @@ def named(monkeypatch: pytest.MonkeyPatch, addresses: list[tuple[str, int]]) -> 
 def test_the_limit_is_for_all_addresses_together(monkeypatch: pytest.MonkeyPatch) -> None:
     with silent_addresses(4) as (addresses, port):
         named(monkeypatch, [(address, port) for address in addresses])
-        outcome = ASYNC.fetch("http://many.test/", timeout=SHORT)
-        assert phase(outcome.error) == "connect"
-        assert outcome.seconds < 0.4
+        for outcome in at_once(*(partial(side.fetch, "http://many.test/", timeout=SHORT) for side in BOTH)):
+            assert phase(outcome.error) == "connect"
+            assert outcome.seconds < 0.4
 
 
 def test_a_silent_address_does_not_hide_a_good_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with silent_addresses(1) as ([address], port), FaultServer([http(body=b"hello")]) as faults:
         named(monkeypatch, [(address, port), ("127.0.0.1", faults.port)])
-        outcome = ASYNC.fetch("http://many.test/")
-        assert outcome.body == b"hello"
-        assert 0.2 < outcome.seconds < 1
+        for outcome in at_once(*(partial(side.fetch, "http://many.test/") for side in BOTH)):
+            assert outcome.body == b"hello"
+            assert 0.2 < outcome.seconds < 1
 
 
 def test_a_refusing_address_is_passed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing = [("127.0.0.1", unused_port())] * 2
     with FaultServer([http(body=b"hello")]) as faults:
-        named(monkeypatch, [("127.0.0.1", unused_port()), ("127.0.0.1", faults.port)])
-        outcome = ASYNC.fetch("http://many.test/")
-        assert outcome.body == b"hello"
-        assert outcome.seconds < 0.2
-
-
-def test_all_addresses_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    named(monkeypatch, [("127.0.0.1", unused_port()), ("127.0.0.1", unused_port())])
-    assert str(ASYNC.fetch("http://many.test/").error) == "cannot connect to many.test: connection refused"
+        for side in BOTH:
+            named(monkeypatch, [*refusing, ("127.0.0.1", faults.port)])
+            outcome = side.fetch("http://many.test/")
+            assert outcome.body == b"hello"
+            assert outcome.seconds < 0.2
+            named(monkeypatch, refusing)
+            assert str(side.fetch("http://many.test/").error) == "cannot connect to many.test: connection refused"
 
 
 def test_connecting_that_is_cancelled_leaves_no_socket() -> None:
@@ -159,7 +200,7 @@ def test_connecting_that_is_cancelled_leaves_no_socket() -> None:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
         for some in (found[:1], found):
             task = asyncio.create_task(connect_first(some))  # type: ignore[arg-type]
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.02 if len(some) == 1 else 0.3)  # in the latter, both are being tried
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -173,29 +214,35 @@ def test_connecting_that_is_cancelled_leaves_no_socket() -> None:
 # --- proxies --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
+def test_a_proxy_that_never_ends_or_never_begins() -> None:
+    """Its answer to CONNECT drips, or is only announced; it says nothing to TLS, to SOCKS, to CONNECT."""
+    endless: list[Any] = [
         [b"HTTP/1.1 200 OK\r\n", Forever([b"X: a\r\n", 0.02])],
-        [b"HTTP/1.1 200 OK\r\n", Forever([b"X: a\r\n" * 5000])],
-        [Forever([b"HTTP/1.1 103 Early\r\n\r\n", 0.03])],
-    ],
-    ids=["drip", "flood", "interim"],
-)
-def test_a_proxys_answer_to_connect(script: Any) -> None:
-    with FaultServer(script) as proxy:
-        outcome = ASYNC.fetch("https://model.example/", proxy=Proxy(proxy.url), timeout=SHORT)
-        assert isinstance(outcome.error, APIConnectionError | APITimeoutError)
+        [Forever([b"HTTP/1.1 103 Early\r\n\r\n", 0.015])],
+    ]
+    silent = [(scheme, [EARLY, HOLD]) for scheme in ("https", "socks5h", "http")]
+    with ExitStack() as stack:
+        calls = []
+        for scheme, script in [*(("http", script) for script in endless), *silent]:
+            proxy = stack.enter_context(FaultServer(script))
+            url = f"{scheme}://127.0.0.1:{proxy.port}"
+            calls += [partial(side.fetch, "https://model.example/", proxy=Proxy(url), timeout=SHORT) for side in BOTH]
+        outcomes = at_once(*calls)
+    for number, outcome in enumerate(outcomes):
+        if number in (2, 3):  # whichever comes first, the 21st head or the end of the time
+            assert isinstance(outcome.error, APIConnectionError | APITimeoutError)
+        else:
+            assert phase(outcome.error) == "connect"
+            assert "proxy" in str(outcome.error)
         assert outcome.seconds < 1
-        assert proxy.wait_for(0)
 
 
-@pytest.mark.parametrize("scheme", ["https", "socks5h"])
-def test_a_silent_proxy(scheme: str) -> None:
-    with FaultServer([EARLY, HOLD]) as proxy:
-        url = f"{scheme}://127.0.0.1:{proxy.port}"
-        outcome = ASYNC.fetch("https://model.example/", proxy=Proxy(url), timeout=SHORT)
-        assert phase(outcome.error) == "connect"
+def test_a_proxy_that_floods() -> None:
+    with FaultServer([b"HTTP/1.1 200 OK\r\n", Forever([b"X: a\r\n" * 5000])]) as proxy:
+        for side in BOTH:
+            error = side.fetch("https://model.example/", proxy=Proxy(proxy.url)).error
+            assert type(error) is APIConnectionError
+            assert "does not let through" in str(error)
 
 
 # --- sending --------------------------------------------------------------------------------------------------------
@@ -209,41 +256,43 @@ def reads(connection: socket.socket, size: int, each: int, pause: float) -> None
         time.sleep(pause)
 
 
-@pytest.mark.parametrize(
-    ("timeout", "expected"),
-    [(Timeout(read=0.4), "write"), (Timeout(write=0.4), "write"), (Timeout(read=0.2, write=5), "total")],
-)
-def test_a_peer_that_stops_reading(timeout: Timeout, expected: str) -> None:
+def test_a_peer_that_stops_reading() -> None:
     def serve(connection: socket.socket) -> None:
         connection.recv(1000)
-        threading.Event().wait(5)
+        threading.Event().wait(2)
 
+    limits = [(Timeout(read=0.3), "write"), (Timeout(write=0.3), "write"), (Timeout(read=0.2, write=5), "total")]
     with server(serve) as url:
-        [outcome] = ASYNC.run(post(url, LARGE), timeout=timeout, within=1.5)
+        calls = [partial(side.run, post(url, LARGE), timeout=limit, within=0.8) for side in BOTH for limit, _ in limits]
+        outcomes = at_once(*calls)
+    for [outcome], (_, expected) in zip(outcomes, limits * 2, strict=True):
         assert phase(outcome.error) == expected
-        assert expected == "total" or 0.35 < outcome.seconds < 1.2
-        assert expected == "total" or "took nothing more of the request for 0.4 s" in str(outcome.error)
+        if expected == "write":
+            assert 0.25 < outcome.seconds < 0.75
+            assert "took nothing more of the request for 0.3 s" in str(outcome.error)
 
 
 def test_a_slow_steady_upload_takes_the_time_that_it_needs() -> None:
     def serve(connection: socket.socket) -> None:
-        reads(connection, len(LARGE), 65536, 0.015)
+        reads(connection, len(LARGE), 65536, 0.005)
         connection.sendall(http(body=b"hello"))
 
     with server(serve) as url:
-        [outcome] = ASYNC.run(post(url, LARGE), timeout=Timeout(connect=0.3, read=0.6))
-        assert (outcome.error, outcome.body) == (None, b"hello")
-        assert outcome.seconds > 1.2
+        limits = Timeout(connect=0.2, read=0.3)
+        for [outcome] in at_once(*(partial(side.run, post(url, LARGE), timeout=limits) for side in BOTH)):
+            assert (outcome.error, outcome.body) == (None, b"hello")
+            assert outcome.seconds > 0.6
 
 
 def test_silence_after_an_upload_is_the_servers() -> None:
     def serve(connection: socket.socket) -> None:
-        reads(connection, len(LARGE), 1_000_000, 0)
-        threading.Event().wait(5)
+        reads(connection, len(LARGE) // 8, 1_000_000, 0)
+        threading.Event().wait(2)
 
     with server(serve) as url:
-        [outcome] = ASYNC.run(post(url, LARGE), timeout=Timeout(read=0.3, write=5))
-        assert phase(outcome.error) == "read"
+        request, limits = post(url, LARGE[: len(LARGE) // 8]), Timeout(read=0.2, write=5)
+        for [outcome] in at_once(*(partial(side.run, request, timeout=limits) for side in BOTH)):
+            assert phase(outcome.error) == "read"
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------

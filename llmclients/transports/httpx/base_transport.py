@@ -19,16 +19,17 @@ import httpx
 from llmclients.config.values import Proxy
 from llmclients.errors import APIError
 from llmclients.transports.base import TransportSettings
+from llmclients.transports.head import request_head
 from llmclients.transports.httpx import failures
-from llmclients.transports.httpx.connect import Route, proxy_authorization
-from llmclients.transports.httpx.head import request_head
+from llmclients.transports.httpx.connect import Route
 from llmclients.transports.httpx.per_loop import PerLoop
 from llmclients.transports.httpx.pool import Exchange, Pool
 from llmclients.transports.httpx.protocol import Connection
 from llmclients.transports.httpx.response import run_in_loop
-from llmclients.transports.httpx.socks import check_socks
 from llmclients.transports.httpx.target import parse_target
 from llmclients.transports.httpx.transport import LazyContext
+from llmclients.transports.request import proxy_authorization
+from llmclients.transports.socks import check_socks
 
 __all__ = ["AsyncioTransport"]
 
@@ -58,7 +59,7 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
     def __init__(self, *, proxy: Proxy | str | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
         self._proxy = Proxy(proxy) if isinstance(proxy, str) else proxy
         if self._proxy is not None and self._proxy.is_socks:
-            check_socks(self._proxy)
+            check_socks()
         context = LazyContext(TransportSettings(trust_env=False), ssl_context)
         self._pools = PerLoop(partial(Pool, context))
 

@@ -7,7 +7,6 @@ Whatever is open then is closed at once.
 from __future__ import annotations
 
 import asyncio
-import base64
 import socket
 import ssl
 from collections.abc import Callable
@@ -21,16 +20,14 @@ from llmclients.transports.httpx.failures import (
     MalformedError,
     ProxyFailedError,
 )
-from llmclients.transports.httpx.head import request_head
 from llmclients.transports.httpx.protocol import Connection
+from llmclients.transports.httpx.proxies import ProxyDialogue
 from llmclients.transports.httpx.resolver import Resolver
 from llmclients.transports.httpx.sockets import connect_first, shared_buffer
-from llmclients.transports.httpx.socks import SocksHandshake
 from llmclients.transports.httpx.tls import ByteStream, TLSLayer
 
-__all__ = ["Connector", "Route", "host_in_url", "proxy_authorization"]
+__all__ = ["Connector", "Route"]
 
-_NEVER = 366 * 86400.0  # the limit is on all steps together
 _MAX_SESSIONS = 100
 
 
@@ -83,7 +80,8 @@ class Connector:
 
     def tls_layer(self, peer: tuple[str, int], above: asyncio.Protocol, sock: socket.socket | None) -> TLSLayer:
         """TLS to a host and port, below `above`; `sock` where it is right on a socket."""
-        return TLSLayer(self._context(), peer[0], self._sessions.get(peer), above, sock, self._loop, self.shared)
+        host = peer[0].rstrip(".")  # certificates do not have the dot of a complete name
+        return TLSLayer(self._context(), host, self._sessions.get(peer), above, sock, self._loop, self.shared)
 
 
 class _Steps:
@@ -130,42 +128,14 @@ class _Steps:
 
     async def through(self, proxy: Proxy, route: Route, connection: Connection) -> None:
         target = (route.host, route.port)
-        if proxy.is_socks:
-            handshake = SocksHandshake(self._loop)
-            await self.begin(handshake, None)
-            await handshake.run(*target, proxy.credentials)
-            await self.go_on(connection, target if route.secure else None)
-            return
-        first = Connection(self._loop, self._sock, self._connector.shared) if route.secure else connection
+        forwards = not route.secure and not proxy.is_socks  # takes the requests themselves
+        dialogue = ProxyDialogue(self._loop)
         try:
-            await self.begin(first, (proxy.host, proxy.port) if proxy.scheme == "https" else None)
-            if route.secure:
-                await self._open_tunnel(first, target, proxy)
+            secure = (proxy.host, proxy.port) if proxy.scheme == "https" else None
+            await self.begin(connection if forwards else dialogue, secure)
+            if forwards:
+                return
+            await (dialogue.socks if proxy.is_socks else dialogue.connect)(*target, proxy)
         except (OSError, ConnectionLostError, HandshakeFailedError, MalformedError) as error:
             raise ProxyFailedError from error
-        if route.secure:
-            await self.go_on(connection, target)
-
-    async def _open_tunnel(self, first: Connection, target: tuple[str, int], proxy: Proxy) -> None:
-        """HTTP's CONNECT: after it, what `first` wrote to leads to the target."""
-        name = f"{host_in_url(target[0])}:{target[1]}"
-        headers = {"Host": name, **proxy_authorization(proxy)}
-        request = request_head("CONNECT", name, headers.items())
-        head = await first.exchange(request, b"", _NEVER, _NEVER)
-        if not 200 <= head.status < 300:
-            raise ProxyFailedError(head.status, head.reason)
-        if first.detach() is None:
-            raise ProxyFailedError
-
-
-def host_in_url(host: str) -> str:
-    """A host as URLs and the header Host have it."""
-    return f"[{host}]" if ":" in host else host
-
-
-def proxy_authorization(proxy: Proxy) -> dict[str, str]:
-    """The header that a proxy with a password wants."""
-    if proxy.credentials is None:
-        return {}
-    token = base64.b64encode(":".join(proxy.credentials).encode()).decode()
-    return {"Proxy-Authorization": f"Basic {token}"}
+        await self.go_on(connection, target if route.secure else None)

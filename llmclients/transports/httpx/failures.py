@@ -20,6 +20,7 @@ from llmclients.transports.errors import (
     TLS,
     Row,
 )
+from llmclients.transports.head import InvalidRequestError, MalformedError
 
 __all__ = [
     "EXCEPTIONS",
@@ -66,14 +67,6 @@ class ConnectionLostError(Exception):
 
 class HandshakeFailedError(Exception):
     """The peer ended the connection during the TLS handshake."""
-
-
-class MalformedError(Exception):
-    """What came is not HTTP."""
-
-
-class InvalidRequestError(Exception):
-    """A URL or a header that cannot be sent. Says nothing of it: it may hold a secret."""
 
 
 class ProxyFailedError(Exception):

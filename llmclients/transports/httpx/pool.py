@@ -26,9 +26,9 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmclients.transports.errors import closed_locally
+from llmclients.transports.head import ResponseHead
 from llmclients.transports.httpx.connect import Connector, Route
 from llmclients.transports.httpx.failures import ConnectionLostError, ConnectTimeoutError, DeadlineError
-from llmclients.transports.httpx.head import ResponseHead
 from llmclients.transports.httpx.per_loop import within
 from llmclients.transports.httpx.protocol import Connection
 
@@ -66,7 +66,7 @@ class Pool:
         self._idle: dict[Route, dict[Connection, float]] = {}  # since when; the one used last is at the end
         self._sweeping: asyncio.TimerHandle | None = None
         self._all_closed: asyncio.Future[None] | None = None
-        self._is_closed = False  # what was still connecting then serves its exchange, and no other
+        self._is_closed = False
 
     async def exchange(self, exchange: Exchange) -> tuple[Connection, ResponseHead]:
         """Send a request; its connection, and the reply's head.
@@ -102,6 +102,9 @@ class Pool:
             connection = await within(seconds, self._connector.connect(exchange.route))
         except asyncio.TimeoutError:
             raise late from None
+        if self._is_closed:  # meanwhile
+            connection.abort()
+            raise closed_locally()
         self._open[connection] = exchange.route
         connection.when_lost = self._forget
         return connection
@@ -118,12 +121,9 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """The exchange is over: keep its connection for another one, or close it."""
         route = self._open.get(connection)
-        if route is not None and connection.exchanges == 1:
+        if route is not None and route.secure and connection.exchanges == 1:
             self._connector.keep_session((route.host, route.port), connection)
         if not connection.release() or route is None:
-            return
-        if self._is_closed:
-            connection.close()
             return
         self._idle.setdefault(route, {})[connection] = monotonic()
         if self._sweeping is None:
@@ -158,7 +158,8 @@ class Pool:
         """Close all connections, those in use too. Idempotent."""
         self.abort()
         if self._open:
-            self._all_closed = self._loop.create_future()
+            if self._all_closed is None:
+                self._all_closed = self._loop.create_future()
             await asyncio.wait((self._all_closed,), timeout=_CLOSE_SECONDS)
 
     def abort(self) -> None:

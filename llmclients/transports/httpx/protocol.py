@@ -33,19 +33,14 @@ from time import monotonic
 
 from llmclients.errors import APIError
 from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody, can_serve_again
-from llmclients.transports.httpx.failures import (
-    ConnectionLostError,
-    DeadlineError,
-    MalformedError,
-)
-from llmclients.transports.httpx.head import MAX_HEAD_BYTES, ResponseHead, end_of_head, parse_head, response_framing
+from llmclients.transports.head import HeadReader, MalformedError, ResponseHead, response_framing
+from llmclients.transports.httpx.failures import ConnectionLostError, DeadlineError
 from llmclients.transports.httpx.sending import Sender
 from llmclients.transports.httpx.sockets import is_readable, left_unread
-from llmclients.transports.httpx.tls import ByteStream, TLSLayer
+from llmclients.transports.httpx.tls import TLSLayer
 
 __all__ = ["Connection"]
 
-_MAX_INTERIM_HEADS = 20
 _MAX_BUFFERED = 128 * 1024
 
 
@@ -53,8 +48,8 @@ class Connection(Sender):
     """One connection. `sock` is the socket below it; `when_lost` is called once, when it has ended."""
 
     __slots__ = (
-        "_buffer", "_buffered", "_complete", "_deadline", "_failure", "_framing", "_head", "_interims", "_paused",
-        "_pieces", "_reusable", "_waiter", "exchanges", "headers", "when_lost",
+        "_buffered", "_complete", "_deadline", "_failure", "_framing", "_head", "_head_reader", "_paused", "_pieces",
+        "_reusable", "_waiter", "exchanges", "headers", "when_lost",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, shared: memoryview) -> None:
@@ -66,10 +61,10 @@ class Connection(Sender):
         self._head: asyncio.Future[ResponseHead] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._buffer = b""  # of a head that is not whole
+        self._head_reader: HeadReader | None = None  # from the reply's first byte to the end of its head
         self._framing: BodyFraming | None = None
         self._pieces: list[bytes] = []
-        self._buffered = self._interims = 0
+        self._buffered = 0
         self._complete = self._paused = False
         self._reusable = True
 
@@ -87,7 +82,7 @@ class Connection(Sender):
         """
         self.exchanges += 1
         self._head = future = self._loop.create_future()
-        self._framing, self._interims, self._complete = None, 0, False
+        self._framing, self._head_reader, self._complete = None, None, False
         if self._wire is None:  # it has ended since it was found clean
             self._failure = self._failure or ConnectionLostError(before_reply=True)
             self._wake()
@@ -150,12 +145,6 @@ class Connection(Sender):
             and not self._wire.is_closing()
             and not is_readable(self.sock)
         )
-
-    def detach(self) -> ByteStream | None:
-        """What it writes to, for another protocol; None when that has ended. For a tunnel, once it stands."""
-        wire, self._wire = self._wire, None
-        self._cancel_timers()
-        return None if self._buffer or self._pieces or self._failure is not None else wire
 
     def tls_session(self) -> ssl.SSLSession | None:
         """What another TLS connection to the same host can begin with."""
@@ -245,24 +234,16 @@ class Connection(Sender):
         if self._head is None or self._head.done():
             self.abort()  # it is idle, or given up: nobody asked for anything
             return
-        data = self._buffer + data
-        start = max(len(self._buffer) - 3, 0)
+        reader = self._head_reader
+        if reader is None:
+            reader = self._head_reader = HeadReader()
         try:
-            while (end := end_of_head(data, start)) >= 0 and end <= MAX_HEAD_BYTES:
-                head, data, start = parse_head(data[:end]), data[end:], 0
-                if head.status >= 200:
-                    self._buffer = b""
-                    self._begin_body(head, data)
-                    return
-                self._interims += 1
-                if head.status == 101 or self._interims > _MAX_INTERIM_HEADS:
-                    raise MalformedError
-            if len(data) > MAX_HEAD_BYTES or end >= 0:
-                raise MalformedError
+            head = reader.feed(data)
+            if head is not None:
+                self._head_reader = None
+                self._begin_body(head, reader.rest)
         except (MalformedError, APIError) as error:
             self._fail(error)
-        else:
-            self._buffer = data
 
     def _begin_body(self, head: ResponseHead, data: bytes) -> None:
         assert self._head is not None
@@ -271,7 +252,7 @@ class Connection(Sender):
         if (
             head.version == 0
             or not (framing.done or can_serve_again(headers))
-            or "close" in headers.get("connection", "")
+            or "close" in headers.get("connection", "").lower()
         ):
             self._reusable = False
         if self._unsent is not None and head.status >= 300:
@@ -305,7 +286,7 @@ class Connection(Sender):
             except APIError as error:  # which says what is missing
                 self._fail(error)
                 return
-        before_reply = framing is None and not self._buffer and not self._interims
+        before_reply = framing is None and self._head_reader is None
         failure = ConnectionLostError(str(cause or ""), before_reply=before_reply)
         failure.__cause__ = cause
         self._fail(failure)
@@ -314,7 +295,7 @@ class Connection(Sender):
         if self._failure is None:
             self._failure = failure
         self._reusable = False
-        self._unsent = None
+        self._unsent = self._framing = None  # what comes yet belongs to nobody
         self._cancel_timers()
         wire, self._wire = self._wire, None
         if wire is not None:

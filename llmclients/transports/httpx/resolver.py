@@ -8,13 +8,11 @@ for the same name meanwhile shares it. Answers are kept for ten seconds: a thous
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from contextlib import suppress
 from time import monotonic
-from typing import Any
 
-from llmclients.transports.httpx.sockets import Address
+from llmclients.transports.addresses import Address, look_up, numeric_address
 
 __all__ = ["Resolver"]
 
@@ -34,9 +32,9 @@ class Resolver:
         """At least one.
 
         Raises:
-            socket.gaierror: there is no such name, or nobody answers.
+            Exception: `look_up`'s.
         """
-        if (numeric := _numeric(host, port)) is not None:
+        if (numeric := numeric_address(host, port)) is not None:
             return [numeric]
         key = (host, port)
         if (known := self._known.get(key)) is not None:
@@ -45,18 +43,17 @@ class Resolver:
             del self._known[key]
         asking = self._asking.get(key)
         if asking is None:
-            asking = self._asking[key] = self._loop.create_future()
+            asking = self._loop.create_future()
             threading.Thread(target=self._ask, args=(host, port, asking), name="getaddrinfo", daemon=True).start()
+            self._asking[key] = asking
         return await asyncio.shield(asking)
 
     def _ask(self, host: str, port: int, asking: asyncio.Future[list[Address]]) -> None:
         found: list[Address] = []
         failure: Exception | None = None
         try:
-            found = list[Any](socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-            if not found:
-                failure = socket.gaierror(socket.EAI_NONAME, "no address")
-        except (OSError, UnicodeError) as error:
+            found = look_up(host, port)
+        except Exception as error:  # noqa: BLE001 - raised again by who waits
             failure = error
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             self._loop.call_soon_threadsafe(self._answer, (host, port), asking, found, failure)
@@ -77,13 +74,3 @@ class Resolver:
             self._known.clear()
         self._known[key] = (monotonic() + _KEPT_SECONDS, found)
         asking.set_result(found)
-
-
-def _numeric(host: str, port: int) -> Address | None:
-    """The address that `host` is itself, if it is one."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError, ValueError):
-            socket.inet_pton(family, host)
-            place: tuple[str | int, ...] = (host, port) if family == socket.AF_INET else (host, port, 0, 0)
-            return (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place)
-    return None

@@ -22,8 +22,9 @@ from abc import abstractmethod
 from time import monotonic
 
 from llmclients.transports.httpx.failures import ReadTimeoutError, WriteTimeoutError
-from llmclients.transports.httpx.sockets import BottomProtocol, unacknowledged
+from llmclients.transports.httpx.sockets import BottomProtocol
 from llmclients.transports.httpx.tls import ByteStream
+from llmclients.transports.outgoing import unacknowledged
 
 __all__ = ["Sender"]
 

@@ -1,40 +1,24 @@
-"""Sockets themselves: a connected one to begin with, and what one holds unread or unsent.
-
-Connecting follows "happy eyeballs" (RFC 8305): addresses of both families in turn, the next one 0.25 s after the last
-or as soon as that has failed; the first connection wins.
-"""
+"""Sockets themselves: a connected one to begin with, and what one holds unread or unsent."""
 
 from __future__ import annotations
 
 import asyncio
 import select
 import socket
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import chain, zip_longest
-from typing import TypeAlias
 
+from llmclients.transports.addresses import NEXT_AFTER, Address, in_turn
 from llmclients.transports.httpx.failures import ConnectFailedError
 
-if sys.platform == "linux":
-    import fcntl
-    import termios
-
 __all__ = [
-    "Address",
     "BottomProtocol",
     "connect_first",
     "is_readable",
     "left_unread",
     "shared_buffer",
-    "unacknowledged",
 ]
 
-Address: TypeAlias = "tuple[int, int, int, str, tuple[str | int, ...]]"
-"""One of `socket.getaddrinfo`'s."""
-
-_DELAY = 0.25
 _BUFFER_SIZE = 256 * 1024
 _READ_SIZE = 64 * 1024
 _MAX_UNREAD = 1024 * 1024
@@ -66,7 +50,7 @@ def shared_buffer() -> memoryview:
 
 
 async def connect_first(addresses: Sequence[Address]) -> socket.socket:
-    """A socket that is connected to the first of these addresses that takes it.
+    """A socket that is connected to the first of these addresses that takes it: see `addresses`.
 
     Raises:
         ConnectFailedError: none does. The cause is the error of the first.
@@ -78,14 +62,14 @@ async def connect_first(addresses: Sequence[Address]) -> socket.socket:
         except OSError as error:
             raise ConnectFailedError from error
     loop = asyncio.get_running_loop()
-    waiting = _interleaved(addresses)
+    waiting = in_turn(addresses)
     tasks: set[asyncio.Task[socket.socket]] = set()
     try:
         while waiting or tasks:
             if waiting:
                 tasks.add(loop.create_task(_connected(waiting.pop(0))))
             done, tasks = await asyncio.wait(
-                tasks, timeout=_DELAY if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                tasks, timeout=NEXT_AFTER if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
             connected = [task for task in done if task.exception() is None]
             errors += [failure for task in done if isinstance(failure := task.exception(), OSError)]
@@ -97,13 +81,6 @@ async def connect_first(addresses: Sequence[Address]) -> socket.socket:
         for task in tasks:
             task.cancel()
             task.add_done_callback(_close_late)
-
-
-def _interleaved(addresses: Sequence[Address]) -> list[Address]:
-    first = addresses[0][0]
-    same = [address for address in addresses if address[0] == first]
-    other = [address for address in addresses if address[0] != first]
-    return [address for address in chain.from_iterable(zip_longest(same, other)) if address is not None]
 
 
 def _close_late(task: asyncio.Task[socket.socket]) -> None:
@@ -146,14 +123,3 @@ def left_unread(sock: socket.socket) -> Iterator[bytes]:
         while left > 0 and sock.fileno() >= 0 and (data := sock.recv(_READ_SIZE)):
             left -= len(data)
             yield data
-
-
-def unacknowledged(sock: socket.socket) -> int:
-    """How many bytes the system holds that the peer has not acknowledged; 0 where the system does not tell."""
-    if sys.platform != "linux" or sock.fileno() < 0:
-        return 0
-    try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    return int.from_bytes(answer, sys.byteorder)

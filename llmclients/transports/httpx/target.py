@@ -7,8 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from llmclients.config.environment import ascii_host
-from llmclients.transports.httpx.connect import host_in_url
-from llmclients.transports.httpx.failures import InvalidRequestError
+from llmclients.transports.head import InvalidRequestError, host_in_url
 
 __all__ = ["Target", "parse_target"]
 
@@ -43,7 +42,7 @@ def parse_target(url: str) -> Target:
     path = quote(parts.path or "/", _SAFE)
     if parts.query:
         path += "?" + quote(parts.query, _SAFE)
-    name = host_in_url(host)
+    name = host_in_url(host.rstrip("."))  # the dot of a complete name is for resolving it
     if port not in (None, _PORTS[parts.scheme]):
         name += f":{port}"
     return Target(parts.scheme == "https", host, port or _PORTS[parts.scheme], path, name)

@@ -6,8 +6,8 @@
 | `pool` | the connections of one event loop |
 | `protocol` | one connection |
 | `response` | the body, read |
-| `connect`, `resolver`, `sockets`, `socks`, `tls` | how a connection comes about |
-| `head`, `target` | what is on the wire |
+| `connect`, `proxies`, `resolver`, `sockets`, `tls` | how a connection comes about |
+| `target` | a URL, as it is on the wire |
 | `user_client` | the same over the caller's client |
 | `base_transport` | the pool as an `httpx.AsyncBaseTransport` |
 
@@ -31,15 +31,15 @@ from llmclients.transports.base import (
     running_loop,
 )
 from llmclients.transports.errors import ErrorContext
-from llmclients.transports.httpx.connect import Route, proxy_authorization
+from llmclients.transports.head import request_head
+from llmclients.transports.httpx.connect import Route
 from llmclients.transports.httpx.failures import EXCEPTIONS, DeadlineError
-from llmclients.transports.httpx.head import request_head
 from llmclients.transports.httpx.per_loop import PerLoop, within
 from llmclients.transports.httpx.pool import Exchange, Pool
 from llmclients.transports.httpx.response import PooledResponse
-from llmclients.transports.httpx.socks import check_socks
 from llmclients.transports.httpx.target import parse_target
-from llmclients.transports.request import Routes, header_lines, tls_context
+from llmclients.transports.request import Routes, header_lines, proxy_authorization, tls_context
+from llmclients.transports.socks import check_socks
 
 if TYPE_CHECKING:
     import httpx
@@ -76,7 +76,7 @@ class HttpxTransport:
         try:
             target = parse_target(request.url)
             if proxy is not None and proxy.is_socks:
-                check_socks(proxy)
+                check_socks()
             path, lines = target.path, header_lines(request, host=target.host_header)
             if proxy is not None and not target.secure and not proxy.is_socks:
                 path = f"http://{target.host_header}{path}"

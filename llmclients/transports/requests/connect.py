@@ -1,8 +1,7 @@
 """A connected socket, by name and port, within one limit for everything: resolving the name, and all its addresses."""
 
 # `socket.create_connection` gives each address of a name the whole timeout, and nothing bounds the name's resolution.
-# Here a name is resolved in a thread that can be left, and addresses are tried as "happy eyeballs" (RFC 8305) has it:
-# the next one 0.25 s after the last, or as soon as that has failed; the first that answers wins.
+# Here a name is resolved in a thread that can be left, and addresses are tried side by side: see `addresses`.
 
 from __future__ import annotations
 
@@ -15,15 +14,12 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias
 
+from llmclients.transports.addresses import NEXT_AFTER, Address, in_turn, look_up, numeric_address
 from llmclients.transports.waiting import LOOK_UP, short_waits
 
 __all__ = ["connect_first", "resolve"]
 
-Address: TypeAlias = tuple[Any, ...]  # one of `socket.getaddrinfo`'s: family, type, protocol, name, place
-
-_NEXT_AFTER = 0.25  # seconds
 _UNDER_WAY = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)}
 
 
@@ -31,17 +27,16 @@ def resolve(host: str, port: int, seconds: float) -> list[Address]:
     """The addresses of a host, at least one.
 
     Raises:
-        socket.gaierror: there is no such name, or nobody answers.
-        UnicodeError: it cannot be a name.
+        Exception: `look_up`'s.
         TimeoutError: nobody has answered within `seconds`. The lookup is left to its own thread, and ends there.
     """
-    if (numeric := _numeric(host, port)) is not None:
+    if (numeric := numeric_address(host, port)) is not None:
         return [numeric]
     answers: queue.SimpleQueue[list[Address] | BaseException] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            answers.put(look_up(host, port))
         except BaseException as error:  # noqa: BLE001 - raised again by who waits
             answers.put(error)
 
@@ -55,8 +50,6 @@ def resolve(host: str, port: int, seconds: float) -> list[Address]:
         raise TimeoutError(f"the name {host} was not resolved in time")
     if isinstance(answer, BaseException):
         raise answer
-    if not answer:
-        raise socket.gaierror(socket.EAI_NONAME, "no address")
     return answer
 
 
@@ -70,7 +63,7 @@ def connect_first(
         TimeoutError: none has answered within `seconds`.
     """
     until = time.monotonic() + seconds
-    waiting = list(addresses)
+    waiting = in_turn(addresses)
     failure: OSError | None = None
     with selectors.DefaultSelector() as selector:
         try:
@@ -84,7 +77,7 @@ def connect_first(
                         selector.register(_begin(waiting.pop(0), options), selectors.EVENT_WRITE)
                     except OSError as error:
                         failure = error
-                    next_at = now + _NEXT_AFTER
+                    next_at = now + NEXT_AFTER
                     continue
                 longest = (min(until, next_at) if waiting else until) - now
                 for key, _ in selector.select(min(longest, LOOK_UP)):
@@ -119,13 +112,3 @@ def _begin(address: Address, options: Iterable[tuple[int, int, int | bytes]]) ->
         sock.close()
         raise
     return sock
-
-
-def _numeric(host: str, port: int) -> Address | None:
-    """The address that `host` is itself, if it is one."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError, ValueError):
-            socket.inet_pton(family, host)
-            place: tuple[Any, ...] = (host, port) if family == socket.AF_INET else (host, port, 0, 0)
-            return (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place)
-    return None

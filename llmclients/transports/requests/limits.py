@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from typing import Any
+
+from llmclients.config.values import Proxy
+from llmclients.transports.requests.sockets import Guard, is_nested, shut_down
 
 __all__ = ["Limits", "current", "of_exchange"]
 
@@ -23,31 +26,38 @@ class Limits:
         total_at: when the head must be complete; None for never.
         connect_at: when a connection must be there: its name resolved, one of its addresses connected, the proxy's
             tunnel and TLS done.
-        is_connecting: whether that is under way.
         is_new_connection: whether the exchange has made a connection, not taken one that was idle.
         has_answer: whether a byte of the reply has come.
+        early: what has come of the reply while the request still went out.
+        proxy: what the connection leads through.
         refused_early: whether a part of the request was left unsent, as the server had answered already.
         aborted: whether another thread has given the exchange up.
+        guard: ends the connection at `total_at`, where that is needed.
     """
 
-    def __init__(self, connect: float, write: float, total: float | None) -> None:
+    def __init__(self, connect: float, write: float, total: float | None, proxy: Proxy | None = None) -> None:
         now = time.monotonic()
         self.write = write
         self.total_at = None if total is None else now + total
         self.connect_at = now + connect
         if self.total_at is not None:
             self.connect_at = min(self.connect_at, self.total_at)
-        self.is_connecting = self.is_new_connection = self.has_answer = self.refused_early = False
+        self.is_new_connection = self.has_answer = self.refused_early = False
         self.aborted = False
-        self._socket: socket.socket | None = None
+        self.early = b""
+        self.proxy = proxy
+        self.guard: Guard | None = None
+        self._socket: Any = None
 
-    def use(self, sock: socket.socket) -> None:
+    def use(self, sock: Any) -> None:
         """The exchange goes on over this socket.
 
         Raises:
             ConnectionAbortedError: it was given up meanwhile.
         """
         self._socket = sock
+        if self.total_at is not None and self.guard is None and is_nested(sock):
+            self.guard = Guard(sock, _left(self.total_at))
         if self.aborted:
             raise ConnectionAbortedError("given up")
 
@@ -56,12 +66,7 @@ class Limits:
         self.aborted = True
         sock = self._socket
         if sock is not None:
-            with suppress(OSError):  # not connected any more
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state is the other thread's
-
-    def head_at(self) -> float | None:
-        """When the head that is read now must be complete: a proxy's reply to CONNECT is a part of connecting."""
-        return self.connect_at if self.is_connecting else self.total_at
+            shut_down(sock)
 
     def to_connect(self) -> float:
         """Seconds that are left for connecting.

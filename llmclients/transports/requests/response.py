@@ -6,8 +6,8 @@ requests' own ways to read a body lose the bytes of a chunk that was cut, or giv
 from __future__ import annotations
 
 import io
+import os
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,7 +18,9 @@ from llmclients.errors import APIError, APIResponseError
 from llmclients.transports.base import DRAIN_BYTES, DRAIN_SECONDS
 from llmclients.transports.content_encoding import BodyDecoder, quoted
 from llmclients.transports.errors import ErrorContext, closed_locally
-from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody, can_serve_again
+from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody
+from llmclients.transports.framing import can_serve_again as serves_again
+from llmclients.transports.requests.sockets import Guard, holds_bytes, refuse_cuts, shut_down
 from llmclients.transports.requests.strict_head import RaisedInHandlerError, raw_socket, reading_limit
 
 if TYPE_CHECKING:
@@ -44,11 +46,20 @@ class RequestsResponse:
         context: makes the errors; has the timeouts and the deadline.
         limit: the most bytes of the body, decoded.
         can_serve_again: False where a part of the request was left unsent.
+        guard: ends the connection when the deadline has passed, where that is needed.
     """
 
     def __init__(
-        self, response: requests.Response, context: ErrorContext, limit: int, *, can_serve_again: bool = True
+        self,
+        response: requests.Response,
+        context: ErrorContext,
+        limit: int,
+        *,
+        can_serve_again: bool = True,
+        guard: Guard | None = None,
     ) -> None:
+        self._process = os.getpid()
+        self._guard = guard
         self._raw: Any = response.raw
         self._context = context
         # close() may come from another thread, and from a signal's handler in this one: one frees the connection.
@@ -72,9 +83,10 @@ class RequestsResponse:
             self._receive, self._reader = reader.read1, reader
             self._socket, self._limit_wait = raw_socket(reader), reading_limit(reader)
             self._framing = _framing(self._raw)
-            if isinstance(self._framing, UntilCloseBody) and isinstance(self._socket, ssl.SSLSocket):
-                # Only the connection's end ends the body: without the peer's close_notify, anybody may have cut it.
-                self._socket.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # typeshed has only the argument
+            if isinstance(self._framing, UntilCloseBody):
+                refuse_cuts(self._socket)
+            elif not self._framing.done:
+                self._can_serve_again &= serves_again(self.headers)
         else:  # a test's mock
             self._receive = partial(self._raw.read, decode_content=False)
         try:
@@ -112,7 +124,8 @@ class RequestsResponse:
             if closed:
                 raise closed_locally() from None
             if isinstance(error, Exception):
-                raise self._context.error(error, "read") from error
+                is_over = self._guard is not None and self._guard.has_ended
+                raise self._context.error(TimeoutError() if is_over else error, "read") from error
             raise
         return b""
 
@@ -130,7 +143,7 @@ class RequestsResponse:
         """Take the body's end off the wire if it comes soon, and free the connection."""
         try:
             with suppress(Exception):  # the answer is complete: at worst its connection is not used again
-                if self._limit_wait is not None and self._can_serve_again and can_serve_again(self.headers):
+                if self._limit_wait is not None and self._can_serve_again and serves_again(self.headers):
                     self._take_end(self._limit_wait)
         finally:
             self.close()
@@ -158,7 +171,9 @@ class RequestsResponse:
             if self._closed:
                 raise closed_locally()
             self._ended = True
-            if self._socket is None or self._framing.excess or not self._can_serve_again:
+            if self._guard is not None:
+                self._guard.cancel()
+            if self._socket is None or self._framing.excess or not self._can_serve_again or holds_bytes(self._socket):
                 self._raw.close()
             else:
                 self._raw._fp.close()
@@ -173,9 +188,10 @@ class RequestsResponse:
             self._closed, self._is_half_closed = True, False
         if done:
             return
-        if self._socket is not None:
-            with suppress(OSError):  # not connected any more
-                self._socket.shutdown(socket.SHUT_RDWR)
+        if self._guard is not None:
+            self._guard.cancel()
+        if self._socket is not None and self._process == os.getpid():  # else the connection is the parent's
+            shut_down(self._socket)
         try:
             self._raw.close()
             if self._reader is not None:
@@ -190,7 +206,9 @@ class RequestsResponse:
 
 def _framing(raw: Any) -> BodyFraming:
     """How the body of urllib3's response ends."""
-    if raw.chunked:
+    if (framing := getattr(raw._fp, "framing", None)) is not None:
+        return framing  # type: ignore[no-any-return]  # a StrictHTTPResponse's
+    if raw.chunked:  # a session of the caller's
         return ChunkedBody()
     return UntilCloseBody() if raw.length_remaining is None else ContentLengthBody(raw.length_remaining)
 

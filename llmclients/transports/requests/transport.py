@@ -36,10 +36,12 @@ from llmclients.transports.errors import (
     Row,
     closed_locally,
 )
+from llmclients.transports.head import InvalidRequestError
 from llmclients.transports.request import Routes, header_lines, require, tls_context
-from llmclients.transports.requests.connection import ConnectLimitError, SendTimeoutError, use_limited_connections
+from llmclients.transports.requests.connection import ConnectLimitError, use_limited_connections
 from llmclients.transports.requests.limits import Limits, of_exchange
 from llmclients.transports.requests.response import RequestsResponse
+from llmclients.transports.requests.sending import SendTimeoutError
 from llmclients.transports.requests.strict_head import RaisedInHandlerError
 
 __all__ = ["RequestsTransport"]
@@ -77,7 +79,7 @@ class RequestsTransport:
         proxy = None if self._session is not None else self._routes.proxy_for(request)
         context = ErrorContext(request.url, proxy, timeout, deadline, self.clock, EXCEPTIONS)
         while True:
-            limits = Limits(timeout.connect, timeout.write_seconds, context.remaining())
+            limits = Limits(timeout.connect, timeout.write_seconds, context.remaining(), proxy)
             self._sending[id(request)] = limits
             try:
                 with of_exchange(limits):
@@ -86,16 +88,19 @@ class RequestsTransport:
             except RaisedInHandlerError as error:
                 raise error.error from None
             except Exception as error:
+                if limits.guard is not None:
+                    limits.guard.cancel()
                 if limits.aborted:
                     raise closed_locally() from None
                 if self._session is None and _was_idle_too_long(error, limits):
                     continue  # on another idle connection, or at last on a new one
-                raise context.error(error, "open") from error
+                is_over = limits.guard is not None and limits.guard.has_ended
+                raise context.error(TimeoutError() if is_over else error, "open") from error
             finally:
                 del self._sending[id(request)]
-        opened = RequestsResponse(
-            response, context, self._settings.max_response_bytes, can_serve_again=not limits.refused_early
-        )
+        in_order = not (limits.refused_early or limits.early)
+        limit = self._settings.max_response_bytes
+        opened = RequestsResponse(response, context, limit, can_serve_again=in_order, guard=limits.guard)
         self._open[id(opened)] = opened
         return opened
 
@@ -130,8 +135,9 @@ class RequestsTransport:
         """Close all connections, those of open exchanges too, unless the session is the caller's own."""
         if self._session is not None:
             return
-        for limits in tuple(self._sending.values()):
-            limits.abort()
+        if self._process == os.getpid():  # after a fork, the sockets are the parent's: only this process lets them go
+            for limits in tuple(self._sending.values()):
+                limits.abort()
         for reference in self._open.valuerefs():
             if (response := reference()) is not None:
                 response.close()
@@ -211,7 +217,7 @@ def _was_idle_too_long(error: Exception, limits: Limits) -> bool:
     Some servers announce that a connection stays, and close it. The request was not answered by a byte then, and goes
     out again on another one, at once: it is no attempt of the caller's.
     """
-    if limits.is_new_connection or limits.has_answer or limits.refused_early:
+    if limits.is_new_connection or limits.has_answer or limits.early:
         return False
     chain, seen = [error], list[BaseException]()
     while chain:
@@ -239,6 +245,7 @@ def _proxy_url(proxy: Proxy) -> str:
 
 
 EXCEPTIONS: tuple[Row, ...] = (
+    (InvalidRequestError, None, INVALID_REQUEST),
     (SendTimeoutError, None, SLOW_SENDING),
     (ConnectLimitError, None, SLOW_CONNECT),
     (socket.gaierror, None, RESOLVE),

@@ -15,18 +15,36 @@ from typing import NamedTuple
 from llmclients.errors import APIResponseError
 from llmclients.transports.content_encoding import quoted
 from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody
-from llmclients.transports.httpx.failures import InvalidRequestError, MalformedError
 
-__all__ = ["MAX_HEAD_BYTES", "ResponseHead", "end_of_head", "parse_head", "request_head", "response_framing"]
+__all__ = [
+    "HeadReader",
+    "InvalidRequestError",
+    "MalformedError",
+    "ResponseHead",
+    "end_of_head",
+    "host_in_url",
+    "parse_head",
+    "request_head",
+    "response_framing",
+]
 
-MAX_HEAD_BYTES = 64 * 1024
-_MAX_LINES = 128
+_MAX_BYTES = 64 * 1024
+_MAX_LINES = 100
+_MAX_INTERIM_HEADS = 20
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (.*))?")
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
 _HEAD_END = re.compile(rb"\n\r?\n")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH = re.compile(r"[0-9]{1,18}")
+
+
+class MalformedError(Exception):
+    """What came is not HTTP."""
+
+
+class InvalidRequestError(Exception):
+    """A URL or a header that cannot be sent. Says nothing of it: it may hold a secret."""
 
 
 class ResponseHead(NamedTuple):
@@ -43,6 +61,41 @@ class ResponseHead(NamedTuple):
         for name, value in self.pairs:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return headers
+
+
+class HeadReader:
+    """Takes bytes as they come until the head of the final response is whole. Interim ones (1xx) are skipped.
+
+    Attributes:
+        rest: what came behind it.
+    """
+
+    __slots__ = ("_interims", "_unfinished", "rest")
+
+    def __init__(self) -> None:
+        self._unfinished = self.rest = b""
+        self._interims = 0
+
+    def feed(self, data: bytes) -> ResponseHead | None:
+        """The head; None while it is not whole.
+
+        Raises:
+            MalformedError: it is no head, too long, or the 21st that is not final.
+        """
+        start = max(len(self._unfinished) - 3, 0)
+        data = self._unfinished + data
+        while 0 <= (end := end_of_head(data, start)) <= _MAX_BYTES:
+            head, data, start = parse_head(data[:end]), data[end:], 0
+            if head.status >= 200:
+                self.rest = data
+                return head
+            self._interims += 1
+            if head.status == 101 or self._interims > _MAX_INTERIM_HEADS:
+                raise MalformedError
+        if len(data) > _MAX_BYTES:
+            raise MalformedError
+        self._unfinished = data
+        return None
 
 
 def end_of_head(data: bytes, start: int = 0) -> int:
@@ -121,3 +174,8 @@ def request_head(method: str, target: str, headers: Iterable[tuple[str, str]]) -
         return (text.replace("\n", "\r\n") + "\r\n\r\n").encode("latin-1")
     except UnicodeEncodeError:
         raise InvalidRequestError from None
+
+
+def host_in_url(host: str) -> str:
+    """A host as URLs and the header Host have it."""
+    return f"[{host}]" if ":" in host else host
