@@ -261,8 +261,8 @@ def test_closing_the_asynchronous_transport_while_it_connects_sends_nothing(monk
         opening = asyncio.create_task(
             transport.open(post(server.url.replace("127.0.0.1", "localhost")), PATIENCE, None)
         )
-        await asyncio.sleep(0)
-        assert resolving.wait(5)
+        while not resolving.is_set():
+            await asyncio.sleep(0.001)
         await transport.close()
         closed.set()
         with pytest.raises(StreamInterruptedError, match="closed"):
