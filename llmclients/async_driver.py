@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -41,9 +41,11 @@ __all__ = ["AsyncDriver"]
 # `close` may await, to put the connection back. `close` may come from another task while a read waits: the transport
 # then fails the read, and `Run.closed` makes the outcome of a read that had just returned count for nothing. A wait
 # for an answer's begin, or between attempts, is ended by a cancellation of the task that waits, which is taken back
-# where it arrives, as `asyncio.timeout` does.
+# where it arrives, as `asyncio.timeout` does. Python 3.10 cannot tell it from anybody else's, so there it is a task of
+# its own that waits.
 
 T = TypeVar("T")
+T2 = TypeVar("T2")
 
 
 class AsyncDriver(Generic[T]):
@@ -132,8 +134,9 @@ class AsyncDriver(Generic[T]):
             self._waiting = task = _current_task()
             try:
                 if isinstance(step, Sleep):
-                    return await self._transport.clock.asleep(step.seconds)
-                self._response = opened = await self._transport.open(step.request, step.timeout, step.deadline)
+                    return await self._unless_closed(self._transport.clock.asleep(step.seconds))
+                opening = self._transport.open(step.request, step.timeout, step.deadline)
+                self._response = opened = await self._unless_closed(opening)
             except asyncio.CancelledError:
                 if self._waiting is None and _take_back_cancellation(task):  # it was `close` alone
                     raise closed_early() from None
@@ -177,6 +180,35 @@ class AsyncDriver(Generic[T]):
         if response is not None:
             await response.close()
 
+    if sys.version_info >= (3, 11):
+
+        @staticmethod
+        def _unless_closed(work: Awaitable[T2]) -> Awaitable[T2]:
+            """The same: `close` cancels the task that waits for it."""
+            return work
+    else:
+
+        async def _unless_closed(self, work: Awaitable[T2]) -> T2:
+            """What it returns, in a task of its own, which `close` cancels: nobody counts a task's cancellations.
+
+            Raises:
+                StreamInterruptedError: `close` has come.
+            """
+            if self._waiting is None:  # no loop of asyncio runs
+                return await work
+            self._waiting = task = asyncio.ensure_future(work)
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                task.cancel()
+                await asyncio.wait({task})
+                if not task.cancelled() and task.exception() is None:
+                    self._response = cast(Any, task.result())  # to be released
+                raise
+            if task.cancelled():
+                raise closed_early()
+            return task.result()
+
     async def close(self) -> None:
         """End the flow, wherever it is, close the response, and cancel the tools that run. Idempotent."""
         self._run.close()
@@ -208,9 +240,16 @@ def _current_task() -> asyncio.Task[Any] | None:
         return None
 
 
-def _take_back_cancellation(task: asyncio.Task[Any] | None) -> bool:
-    """Whether nobody else has cancelled the task; before Python 3.11, nobody can tell."""
-    return task is None or sys.version_info < (3, 11) or task.uncancel() == 0
+if sys.version_info >= (3, 11):
+
+    def _take_back_cancellation(task: asyncio.Task[Any] | None) -> bool:
+        """Whether nobody else has cancelled the task."""
+        return task is None or task.uncancel() == 0
+else:
+
+    def _take_back_cancellation(task: asyncio.Task[Any] | None) -> bool:
+        """No: here `close` has not cancelled it."""
+        return False
 
 
 async def _in_thread(run: Callable[[], T]) -> T:
