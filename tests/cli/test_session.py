@@ -116,8 +116,9 @@ def _again_until(terminal: Terminal, key: str, text: str) -> None:
     """Press a key until a text is there twice: what was asked before can be called back a moment after the prompt."""
     for _ in range(20):
         terminal.type(key)
-        if terminal.read(0.3) and terminal.text.count(text) == 2:
-            return
+        while terminal.read(0.5):  # what a key has called back may come in pieces: the next one would call back more
+            if terminal.text.count(text) == 2:
+                return
 
 
 def _command(terminal: Terminal) -> None:
