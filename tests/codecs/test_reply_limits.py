@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import gc
+import gzip
 import json
 import time
 from collections.abc import Callable
