@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+import httpx
 import pytest
+import requests
 
 from llmclients import (
     APIError,
@@ -191,6 +193,25 @@ def ask(side: str, mode: str, url: str, **made: Any) -> ReceivedRequest:
         heard.error = error
         heard.words.append(shown_by(error))
     return heard
+
+
+def test_an_error_of_the_caller_s_own_client_keeps_no_request() -> None:
+    async def asked() -> BaseException | None:
+        async with httpx.AsyncClient(trust_env=False) as own:
+            with pytest.raises(APIError) as caught:
+                await AsyncClient("openai/m", base_url=url, api_key=KEY, retry=None, transport=own).chat("Hi")
+        return caught.value.__cause__
+
+    url = f"http://127.0.0.1:{unused_port()}"
+    cause = asyncio.run(asked())
+    assert isinstance(cause, httpx.ConnectError)
+    with pytest.raises(RuntimeError, match="has not been set"):
+        _ = cause.request  # its headers have the key
+    with requests.Session() as session, pytest.raises(APIError) as caught:
+        Client("openai/m", base_url=url, api_key=KEY, retry=None, transport=session, trust_env=False).chat("Hi")
+    cause = caught.value.__cause__
+    assert isinstance(cause, requests.ConnectionError)
+    assert cause.request is None
 
 
 # --- answers that say nothing of what was sent, and answers that repeat all of it -----------------------------------

@@ -31,7 +31,7 @@ from llmclients.transports.head import HeadReader, MalformedError, ResponseHead,
 from llmclients.transports.requests.limits import Limits, current
 from llmclients.transports.waiting import LOOK_UP, short_waits
 
-__all__ = ["PatientReader", "RaisedInHandlerError", "StrictHTTPResponse", "raw_socket", "reading_limit"]
+__all__ = ["RaisedInHandlerError", "StrictHTTPResponse", "raw_socket", "reading_limit"]
 
 _OF_SOCKETS = ("llmclients", "socket", "ssl", "urllib3", "socks")
 """The packages whose code runs in a read of a socket."""
