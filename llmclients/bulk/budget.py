@@ -91,7 +91,8 @@ class Budget:
         if now - self._grown_at > 0.1:
             self._grow(now)
         limit = self.limit
-        used = self._window.total(now)
+        window = self._window
+        used = window.sent if now < window.ends else window.total(now)
         pace = limit * _AHEAD
         if used < limit:
             pace += (limit - used) * _CATCH_UP

@@ -32,6 +32,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["Allowance", "allowances"]
@@ -53,7 +54,8 @@ _HEADERS = {
     for kind, patterns in _NAMES.items()
 }
 
-_NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
+_DIGITS = 15
+_NUMBER = re.compile(rf"\d{{1,{_DIGITS}}}(\.\d{{1,9}})?", re.ASCII)
 _DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|us|µs|ns|h|m|s))+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)", re.ASCII)
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -103,19 +105,28 @@ def _is_too_long(reset: float, limit: float, remaining: float, name: str) -> boo
 
 
 def _number(text: str) -> float | None:
+    if text.isdecimal() and len(text) <= _DIGITS:  # as nearly all are
+        return float(text)
     text = text.strip()
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _seconds(text: str, unix_time: float) -> float | None:
     """A reset in seconds from now: a number, a duration in Go's form, or a date."""
+    seconds, date = _reset(text)
+    return seconds if date is None else max(date - unix_time, 0.0)
+
+
+@lru_cache(maxsize=256)  # answers of the same second have the same date, and a full limit the same duration
+def _reset(text: str) -> tuple[float | None, float | None]:
+    """A reset as seconds from now, or as seconds of Unix time; neither where it is no such thing."""
     text = text.strip()
     if (number := _number(text)) is not None:
-        return number
+        return number, None
     if _DURATION.fullmatch(text):
-        return sum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(text))
+        return sum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(text)), None
     try:
         date = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        return None
-    return max(date.timestamp() - unix_time, 0.0) if date.tzinfo is not None else None
+        return None, None
+    return None, date.timestamp() if date.tzinfo is not None else None

@@ -36,6 +36,8 @@ __all__ = ["Limits", "Permit"]
 
 _SHORTEST_SLEEP = 0.001  # seconds; less may not move a clock at all
 _FADE = 0.1
+_OFTEN = 0.05
+"""Seconds. What is left of a minute's limit is not told anew so soon, and reading it costs as much as the rest of a call."""
 
 
 class _Queue:
@@ -81,6 +83,8 @@ class Limits:
 
             self._in_step = SharedFile(self._path, self._buckets).in_step
         self._queues = (_Queue(), _Queue())
+        self._waiting = 0  # in both
+        self._observed_at = -_OFTEN
         self._per_byte, self._answer = 0.25, 0.0
 
     def __repr__(self) -> str:
@@ -165,17 +169,7 @@ class Permit:
         """Seconds until the request may go out, as it looks now: ask again then, or before; 0.0: it goes out now."""
         limits = self._limits
         with limits._lock:
-            queue = limits._queues[self.is_bulk]
-            joined, joined_tokens = self._joined or (queue.joined, queue.joined_tokens)
-            ahead = joined - queue.left
-            if ahead > 0:
-                tokens_ahead = max(joined_tokens - queue.left_tokens, 0)
-            else:
-                ahead = tokens_ahead = 0
-            if self.is_bulk:
-                first = limits._queues[0]
-                ahead += first.joined - first.left
-                tokens_ahead += first.joined_tokens - first.left_tokens
+            ahead, tokens_ahead = self._ahead() if limits._waiting else (0, 0)
             if limits._in_step is None:
                 seconds = limits._buckets.wait(self._tokens, ahead, tokens_ahead, now)
             else:
@@ -187,24 +181,45 @@ class Permit:
                 self._leave_queue()
                 return 0.0
             if self._joined is None:
+                queue = limits._queues[self.is_bulk]
                 self._joined = (queue.joined, queue.joined_tokens)
                 queue.joined += 1
                 queue.joined_tokens += self._tokens
+                limits._waiting += 1
         return max(seconds, _SHORTEST_SLEEP)
+
+    def _ahead(self) -> tuple[int, int]:
+        """The requests that go before it, and their tokens."""
+        queue = self._limits._queues[self.is_bulk]
+        joined, joined_tokens = self._joined or (queue.joined, queue.joined_tokens)
+        ahead = joined - queue.left
+        if ahead > 0:
+            tokens_ahead = max(joined_tokens - queue.left_tokens, 0)
+        else:
+            ahead = tokens_ahead = 0
+        if self.is_bulk:
+            first = self._limits._queues[0]
+            ahead += first.joined - first.left
+            tokens_ahead += first.joined_tokens - first.left_tokens
+        return ahead, tokens_ahead
 
     def _leave_queue(self) -> None:
         if self._joined is not None:
             queue = self._limits._queues[self.is_bulk]
+            self._limits._waiting -= 1
             queue.left += 1
             queue.left_tokens += self._tokens
             self._joined = None
 
     def observe(self, headers: Mapping[str, str], now: float, unix_time: float) -> None:
-        """The answer's headers, by names in lower case."""
+        """The answer's headers, by names in lower case. Of many answers at a time one is looked at."""
+        limits = self._limits
+        if now - limits._observed_at < _OFTEN:
+            return
+        limits._observed_at = now
         found = allowances(headers, unix_time)
         if not found:
             return
-        limits = self._limits
         now = limits._time(now)
         with limits._lock, limits._changing(now):
             for kind, allowance in found.items():

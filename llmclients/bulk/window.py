@@ -16,40 +16,54 @@ _SLOTS = ceil((SECONDS + 0.25) / _SLOT) + 1
 
 
 class Window:
-    """Amounts by the quarter of a second in which they were sent. Times are seconds on a scale that never goes back."""
+    """Amounts by the quarter of a second in which they were sent. Times are seconds on a scale that never goes back.
 
-    __slots__ = ("_last", "_slots", "_total")
+    Attributes:
+        sent: what `total` gives until `ends`, for who asks so often that a call is dear.
+    """
+
+    __slots__ = ("_begins", "_last", "_slots", "ends", "sent")
 
     def __init__(self) -> None:
         self._slots = [0] * _SLOTS
         self._last = 0
-        self._total = 0
+        self._begins, self.ends = 0.0, _SLOT
+        self.sent = 0
 
     def total(self, now: float) -> int:
         """What was sent in the last minute, and a little before."""
+        if now < self.ends:  # as nearly always: nothing has grown old
+            return self.sent
         slot = int(now / _SLOT)
         if slot > self._last:
             passed = slot - self._last
             if passed >= _SLOTS:
                 self._slots = [0] * _SLOTS
-                self._total = 0
+                self.sent = 0
             else:
                 for old in range(self._last + 1, slot + 1):
-                    self._total -= self._slots[old % _SLOTS]
+                    self.sent -= self._slots[old % _SLOTS]
                     self._slots[old % _SLOTS] = 0
-            self._last = slot
-        return self._total
+            self._begin(slot)
+        return self.sent
+
+    def _begin(self, slot: int) -> None:
+        self._last = slot
+        self._begins, self.ends = slot * _SLOT, (slot + 1) * _SLOT
 
     def add(self, amount: int, at: float) -> None:
         """Note an amount that was sent at that time; below zero, take it back. What is too long ago is no matter."""
-        slot = int(at / _SLOT)
-        ago = self._last - slot
-        if ago < 0:
-            self.total(at)
-        elif ago >= _SLOTS:
-            return
+        if self._begins <= at < self.ends:
+            slot = self._last
+        else:
+            slot = int(at / _SLOT)
+            ago = self._last - slot
+            if ago < 0:
+                self.total(at)
+            elif ago >= _SLOTS:
+                return
         self._slots[slot % _SLOTS] += amount
-        self._total += amount
+        self.sent += amount
 
     def between(self, begin: float, end: float) -> float:
         """What was sent in that time; of the slot in which it begins, the share that is in it."""
@@ -83,5 +97,6 @@ class Window:
         """
         if len(dumped) != _SLOTS + 1 or not all(type(number) is int for number in dumped):
             raise ValueError("not a window")
-        self._last, self._slots = dumped[0], dumped[1:]
-        self._total = sum(self._slots)
+        self._begin(dumped[0])
+        self._slots = dumped[1:]
+        self.sent = sum(self._slots)

@@ -154,6 +154,14 @@ def test_the_headers_of_an_answer_are_the_limits_of_the_next(awaited: bool) -> N
     assert 59 < both.clock.now - began < 62, "all of it was used by others, in the last minute"
 
 
+def test_of_answers_at_nearly_the_same_time_one_is_read() -> None:
+    limits = Limits()
+    permit = limits.enter(400)
+    for told, now in [("100", 10.0), ("50", 10.04), ("70", 10.06)]:
+        permit.observe({"x-ratelimit-limit-requests": told}, now, 0.0)
+        assert limits.requests == (100 if now < 10.05 else 70)
+
+
 @pytest.mark.parametrize("awaited", [False, True], ids=["Client", "AsyncClient"])
 def test_a_deadline_does_not_wait_for_limits_in_vain(awaited: bool) -> None:
     both = Both(TOO_MANY, limits=Limits(), retry=None, timeout=Timeout(total=20))
