@@ -37,7 +37,7 @@ __all__ = ["Limits", "Permit"]
 _SHORTEST_SLEEP = 0.001  # seconds; less may not move a clock at all
 _FADE = 0.1
 _OFTEN = 0.05
-"""Seconds. What is left of a minute's limit is not told anew so soon, and reading it costs as much as the rest of a call."""
+"""Seconds. What is left of a minute changes little in that time, and reading it costs as much as the rest of a call."""
 
 
 class _Queue:
