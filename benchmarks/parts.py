@@ -1,4 +1,7 @@
-"""`python -m benchmarks.parts`: what each part of a chunk costs, without a socket, and what a bare protocol does."""
+"""`python -m benchmarks.parts`: what each part of a chunk costs, without a socket, and what a bare protocol does.
+
+First for streams that bring one chunk in a read, then for a burst, of which one read brings hundreds.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ from llmclients.types.response import make_text_chunk
 STREAMS, CHUNKS, ROUNDS = 50, 400, 7
 EVENT = wire.event({"content": "tok12 "})
 CHUNK = wire.chunked(EVENT)
+BURST = 64 * 1024 // len(CHUNK)
 _TURNS = 3
 
 Stream = Callable[[asyncio.AbstractEventLoop, list[Any]], Coroutine[Any, Any, int]]
@@ -82,8 +86,9 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def _fed(stream: Stream, connections: list[Any]) -> float:
+async def _fed(stream: Stream, connections: list[Any], per_read: int) -> float:
     """Seconds of CPU for each chunk of each of the streams, all of them open."""
+    reads, data = CHUNKS // per_read or 1, CHUNK * per_read
     loop = asyncio.get_running_loop()
     tasks = [loop.create_task(stream(loop, connections)) for _ in range(STREAMS)]
 
@@ -96,16 +101,16 @@ async def _fed(stream: Stream, connections: list[Any]) -> float:
     await feed(wire.opening() + CHUNK)
     gc.collect()
     start = time.process_time()
-    for _ in range(CHUNKS):
-        await feed(CHUNK)
+    for _ in range(reads):
+        await feed(data)
     seconds = time.process_time() - start
     await feed(wire.closing())
-    if set(await asyncio.gather(*tasks)) != {CHUNKS + 1}:
+    if set(await asyncio.gather(*tasks)) != {reads * per_read + 1}:
         raise AssertionError("a stream has not got what it was fed")
-    return seconds / CHUNKS / STREAMS
+    return seconds / reads / per_read / STREAMS
 
 
-async def _fed_client() -> float:
+async def _fed_client(per_read: int) -> float:
     ours, theirs = socket.socketpair()
     connections: list[Any] = []
 
@@ -117,7 +122,7 @@ async def _fed_client() -> float:
 
     with ours, theirs, patch.object(Pool, "_connect", connect):
         async with AsyncClient("openai", model=wire.MODEL, base_url="http://127.0.0.1:9", api_key="key") as client:
-            return await _fed(client_stream(client), connections)
+            return await _fed(client_stream(client), connections, per_read)
 
 
 def _timed(part: Callable[[], object], number: int = 20_000) -> float:
@@ -142,16 +147,34 @@ def _parts() -> dict[str, Callable[[], object]]:
     }
 
 
+def _parts_of_a_burst() -> dict[str, Callable[[], object]]:
+    body, lines, decoder = ChunkedBody(), SSEDecoder(), EventDecoder()
+    list(lines.feed(EVENT)), list(decoder.feed(EVENT))
+    bare, chunks, events = Events(len), CHUNK * BURST, EVENT * BURST
+    return {
+        "a bare search for the events, and the JSON parser": lambda: bare.feed(chunks),
+        "HTTP's framing": lambda: body.feed(chunks),
+        "the events' framing": lambda: lines.feed_plain(events),
+        "the decoder, with the one above, the JSON parser and the chunks": lambda: sum(1 for _ in decoder.feed(events)),
+    }
+
+
 def main() -> None:
-    """Two totals, each the best of some rounds in turn, and the parts alone: µs."""
+    """Two totals, each the best of some rounds in turn, and the parts alone: µs a chunk."""
     pin(RUNNER_CORE)
     write = sys.stdout.write
-    rounds = [(asyncio.run(_fed(bare_stream, [])), asyncio.run(_fed_client())) for _ in range(ROUNDS)]
-    for name, seconds in zip(("a bare protocol", "AsyncClient"), map(min, zip(*rounds, strict=True)), strict=True):
-        write(f"{seconds * 1e6:6.2f}  {name}, a chunk in all\n")
-    write(f"{statistics.median(ours - bare for bare, ours in rounds) * 1e6:6.2f}  the median difference of a round\n")
-    for name, part in _parts().items():
-        write(f"{_timed(part) * 1e6:6.2f}  {name}\n")
+    for per_read, parts in ((1, _parts()), (BURST, _parts_of_a_burst())):
+        write(f"{per_read} in a read:\n")
+        rounds = [
+            (asyncio.run(_fed(bare_stream, [], per_read)), asyncio.run(_fed_client(per_read))) for _ in range(ROUNDS)
+        ]
+        for name, seconds in zip(("a bare protocol", "AsyncClient"), map(min, zip(*rounds, strict=True)), strict=True):
+            write(f"{seconds * 1e6:6.2f}  {name}, a chunk in all\n")
+        write(
+            f"{statistics.median(ours - bare for bare, ours in rounds) * 1e6:6.2f}  the median difference of a round\n"
+        )
+        for name, part in parts.items():
+            write(f"{_timed(part, 20_000 // per_read) / per_read * 1e6:6.2f}  {name}\n")
 
 
 if __name__ == "__main__":

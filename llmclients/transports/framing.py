@@ -36,8 +36,10 @@
 # A server that streams sends many small chunks. Nearly every read is one of them, whole, behind another whole one: it
 # is taken at once at the head of `feed`, which is allowed only at a size line (`_at_size_line`: none of the states
 # above, and nothing in `_rest`). Where several come in one packet, `_whole_chunks` takes as many as are complete
-# without leaving its loop. Both know plain size lines only, at most 16 hexadecimal digits and \r\n; at anything else
-# they stop, and the general code looks: a cut chunk, spaces, an extension, a bare \n, size 0.
+# without leaving its loop. Where many do, all are cut at their line ends at once: if every piece is as long as the line
+# before it says, those were the chunks, whatever is in them. All three know plain size lines only, at most 16
+# hexadecimal digits and \r\n; at anything else they stop, and the general code looks: a cut chunk, spaces, an
+# extension, a bare \n, size 0.
 #
 # Strict where leniency would lose or invent data: a size that is none, a chunk longer than it says, trailers without
 # end. Lenient where servers are known to be sloppy and nothing is lost: \n for \r\n, spaces around a size.
@@ -60,6 +62,7 @@ __all__ = ["BodyFraming", "ChunkedBody", "ContentLengthBody", "UntilCloseBody", 
 _SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _PLAIN_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _PLAIN_LINE = 16 + len(b"\r\n")
+_FEW = 1024  # bytes
 _MAX_LINE = 4 * 1024
 _MAX_TRAILERS = 16 * 1024
 _FRAMING_SHARE = 16
@@ -143,6 +146,7 @@ class ChunkedBody:
             data, self._rest = self._rest + data, b""
         pieces: list[bytes] = []
         position, end = 0, len(data)
+        are_many = end > _FEW
         try:
             while position < end and not self.done:
                 if self._left:
@@ -156,6 +160,9 @@ class ChunkedBody:
                     if after == position:  # the line is not complete
                         break
                     position = after
+                elif are_many:
+                    are_many = False  # tried once: each time costs what all the data does
+                    position = _chunks_of_one_line(data, position, pieces)
                 elif (after := self._whole_chunks(data, position, pieces)) > position:
                     position = after
                 elif (line := _SIZE_LINE.match(data, position)) is not None:
@@ -215,6 +222,21 @@ class ChunkedBody:
         self.done = data[position:found] in (b"", b"\r")
         self._trailers += size + 1
         return found + 1
+
+
+def _chunks_of_one_line(data: bytes, position: int, pieces: list[bytes]) -> int:
+    """The position after the complete chunks from `position` on; `position` itself if one has a \\r\\n in it."""
+    parts = data[position:].split(b"\r\n")
+    complete = (len(parts) - 1) // 2 * 2  # behind the last one's line end there is another part
+    lines, chunks = parts[0:complete:2], parts[1:complete:2]
+    sizes = [*map(_plain_size, lines)]
+    if 0 in sizes:
+        first = sizes.index(0)
+        del lines[first:], chunks[first:], sizes[first:]
+    if sizes != [*map(len, chunks)]:
+        return position
+    pieces += chunks
+    return position + sum(map(len, lines)) + sum(sizes) + 4 * len(sizes)
 
 
 @lru_cache(maxsize=1024)

@@ -108,3 +108,28 @@ def test_any_chunks_in_any_pieces(chunks: list[bytes], sizes: list[int]) -> None
 def test_any_bytes_are_chunks_or_an_error_of_ours(data: bytes) -> None:
     with suppress(APIError):
         unframe(ChunkedBody(), [data, b""])
+
+
+def test_many_chunks_in_a_read_come_to_what_they_do_byte_by_byte() -> None:
+    def outcome(pieces: list[bytes]) -> tuple[bytes, object]:
+        framing, body = ChunkedBody(), b""
+        try:
+            for piece in pieces:
+                body += framing.feed(piece)
+                if framing.done:
+                    return body, framing.done
+        except APIResponseError as error:
+            return body + framing.decoded_before_error, str(error)
+        return body, framing.done
+
+    plain = [b"%x\r\n%s\r\n" % (size, b"x" * size) for size in range(1, 70)]
+    odd = [
+        *(b"4\r\na\r\nb\r\n", b"4\r\n\r\n\r\n\r\n", b"2;a=b\r\nab\r\n", b"2\nab\n", b"0002\r\nab\r\n", b"0\r\n\r\n"),
+        *(b"0\r\nA: b\r\n\r\n", b"3\r\nab\r\n", b"1\r\nab\r\n", b"\r\n", b"+2\r\nab\r\n", b"5\r\n1\r\n2\r\n\r\n"),
+    ]
+    for piece in odd:
+        for place in (0, 1, 35, 69):
+            data = b"".join(plain[:place]) + piece + b"".join(plain[place:])
+            expected = outcome([data[at : at + 1] for at in range(len(data))])
+            for cut in (0, 3, 700, 1200, len(data) - 3):
+                assert outcome([part for part in (data[:cut], data[cut:]) if part]) == expected, (piece, place, cut)
