@@ -224,6 +224,7 @@ class AsyncClient(
 
         Raises:
             ConfigurationError: an argument is wrong, or has changed since the journal was begun; nothing is sent.
+            AuthenticationError: the key is rejected; what was answered until then is kept.
             OSError: a file cannot be read or written.
             KeyboardInterrupt: Ctrl-C was pressed; what was answered until then is kept.
         """

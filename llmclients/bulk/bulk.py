@@ -56,6 +56,7 @@ class Bulk:
         Raises:
             ConfigurationError: an argument is wrong, the input is another one than the journal's, another run has the
                 journal open; or, with `strict`, a row cannot be asked.
+            AuthenticationError: the key is rejected. What was answered until then is kept.
             OSError: a file cannot be read or written.
         """
         arguments, loop = self._arguments, asyncio.get_running_loop()

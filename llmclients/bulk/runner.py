@@ -9,6 +9,9 @@
 # come to their end; or it breaks off, after `cancel`, or an error: those under way are given up, and are asked again by
 # the next run. A kill is the same as the last. What is in the journal stays in either case.
 #
+# A key that is rejected is an error of the run, not of its rows, as all would have it: at once if no row of the run was
+# answered yet; later, when many in a row have it, since single ones come from servers that are not well.
+#
 # A runner knows nothing of outputs, signals and clients. It is what one process does with one shard: many of them may
 # run side by side, each with a source, a journal and an index, and share limits by their `Asker`s.
 
@@ -25,13 +28,14 @@ from llmclients.bulk.async_map import AsyncMapResults, AsyncWork
 from llmclients.bulk.record import answer_record, error_record
 from llmclients.bulk.rows import Rows
 from llmclients.bulk.sorter import Item, Sorter
-from llmclients.errors import ConfigurationError, LLMClientError
+from llmclients.errors import AuthenticationError, ConfigurationError, LLMClientError
 from llmclients.types.usage import Usage
 
 __all__ = ["Runner"]
 
 _SYNC_SECONDS = 0.5
 _BREATH = 256  # rows that need no wait, after which the others have their turn
+_REJECTED = 20  # rows one after the other, of a key that was good
 
 
 class Runner:
@@ -56,6 +60,7 @@ class Runner:
         self._journal = sorter.journal
         self._concurrency = concurrency
         self._broken: BaseException | None = None
+        self._rejected, self._rejections_allowed = 0, 0
         self._idle = 0
         self._draining: asyncio.Future[None] | None = None
         self._results: AsyncMapResults | None = None
@@ -75,6 +80,7 @@ class Runner:
 
         Raises:
             ConfigurationError: a row is another one than in the journal; or, with `strict`, it cannot be asked.
+            AuthenticationError: the key is rejected.
             OSError: the journal cannot be written.
         """
         self._draining = asyncio.get_running_loop().create_future()
@@ -148,8 +154,16 @@ class Runner:
         if row is None:
             return await self._breathe()
         response, error, attempts, seconds = await self._asker.ask(row)
+        if isinstance(error, AuthenticationError):
+            self._rejected += 1
+            if self._rejected > self._rejections_allowed:
+                self._broken = error
+                raise error
+        else:
+            self._rejected = 0
         if error is None:
             assert response is not None
+            self._rejections_allowed = _REJECTED
             sorter.write(row, False, answer_record(row.id, response, attempts, seconds, row.columns))
             self.stats.add(sorter.clock(), seconds, attempts, response.usage)
             return None

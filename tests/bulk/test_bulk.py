@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from llmclients import AsyncClient, Client, ConfigurationError, UnsupportedOptionError
+from llmclients import AsyncClient, AuthenticationError, Client, ConfigurationError, UnsupportedOptionError
 from llmclients.bulk import BulkReport, Limits
 from llmclients.testing import MockTransport, Reply
 
@@ -179,6 +179,31 @@ def test_failed_rows_are_kept_and_asked_again_when_told(side: str, tmp_path: Pat
     report = run(side, mended, prompts, out, retry_failed=True)
     assert (report.ok, report.kept, report.asked, mended.prompts) == (True, 2, 1, ["a bad one"])
     assert [line["text"] for line in lines(out)] == ["ONE", "mended", "TWO"]
+
+
+@side
+def test_a_rejected_key_ends_the_run_and_is_no_row_s_error(side: str, tmp_path: Path) -> None:
+    rows, out = [f"row {number}" for number in range(60)], tmp_path / "out.jsonl"
+
+    def until(good: int) -> Provider:
+        provider = Provider(lambda request: answer(request) if len(provider.asked) <= good else Reply.error(401, "no"))
+        return provider
+
+    wrong = until(0)
+    with pytest.raises(AuthenticationError):
+        run(side, wrong, rows, out, concurrency=4)
+    assert len(wrong.asked) <= 4
+    revoked = until(10)
+    with pytest.raises(AuthenticationError):
+        run(side, revoked, rows, out, concurrency=1)
+    assert len(revoked.asked) == 31
+
+    report = run(side, Provider(), rows, out, retry_failed=True)
+    assert (report.kept, report.asked, report.errors) == (10, 50, {})
+
+    now_and_then = Provider(lambda request: Reply.error(401) if len(now_and_then.asked) % 9 == 2 else answer(request))
+    report = run(side, now_and_then, rows, tmp_path / "other.jsonl", concurrency=1)
+    assert report.errors == {"AuthenticationError": 7}
 
 
 @side
