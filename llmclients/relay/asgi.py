@@ -216,8 +216,8 @@ class ASGIExchange:
         try:
             task.result()
         finally:
-            # What it raises has this frame in its traceback, and the task has it: together they would keep the request's
-            # body until the collector comes by, which it does seldom.
+            # What it raises has this frame in its traceback, and the task has it: together they would keep the
+            # request's body until the collector comes by, which it does seldom.
             del task
 
     async def _disconnect(self) -> None:
