@@ -33,6 +33,7 @@ from .script import CHUNKS, INTERVAL
 ROOT = Path(__file__).parents[2]
 STREAMS = 500
 BESIDE = 10
+WARMUP = CHUNKS * INTERVAL  # seconds until all streams have begun
 SECONDS = 1800.0
 LEAVING = 0.1
 MAX_ADDED_MS = 5.0
@@ -106,31 +107,34 @@ def metrics(port: int) -> dict[str, float]:
     }
 
 
-async def measured(pid: int, work: Awaitable[Any]) -> tuple[Any, float]:
-    """What comes of it, and the share of a processor that a process takes meanwhile, without the beginning."""
+async def measured(pid: int, work: Awaitable[Any], seconds: float) -> tuple[Any, float]:
+    """What comes of it, and the share of a processor that a process takes in these seconds, without the first ones."""
     task = asyncio.ensure_future(work)
-    await asyncio.sleep(CHUNKS * INTERVAL)
+    await asyncio.sleep(WARMUP)
     begun, used = time.monotonic(), cpu_seconds(pid)
-    share = 0.0
-    while not task.done():
-        await asyncio.wait((task,), timeout=1)
-        if not task.done():  # not its last part, in which streams are fewer
-            share = (cpu_seconds(pid) - used) / (time.monotonic() - begun)
-    return task.result(), share
+    await asyncio.sleep(max(seconds - WARMUP, 1))
+    share = (cpu_seconds(pid) - used) / (time.monotonic() - begun)
+    return await task, share
 
 
-async def sampled(port: int, work: Awaitable[Tally], tally: Tally, quiet: bool) -> tuple[Tally, list[dict[str, float]]]:
-    """What comes of it, and what the relay holds meanwhile, with the chunks so far and the time."""
+async def sampled(
+    port: int, work: Awaitable[Tally], seconds: float, tally: Tally, quiet: bool
+) -> tuple[Tally, list[dict[str, float]]]:
+    """What comes of it, and what the relay holds in these seconds, with the chunks so far and the time.
+
+    A look takes milliseconds of the relay's loop, so there is none every second of a long run.
+    """
     task = asyncio.ensure_future(work)
-    await asyncio.sleep(CHUNKS * INTERVAL)
+    end = time.monotonic() + seconds
+    await asyncio.sleep(WARMUP)
     samples: list[dict[str, float]] = []
-    while not task.done():
+    while time.monotonic() < end:
         held = await asyncio.to_thread(metrics, port)
         samples.append({**held, "chunks": len(tally.delays), "at": time.monotonic()})
         if not quiet and len(samples) % 10 == 0:
             print(" ".join(f"{name} {value:.0f}" for name, value in samples[-1].items()), flush=True)
-        await asyncio.wait((task,), timeout=1)
-    return task.result(), samples[:-4]  # without the end, in which streams are fewer
+        await asyncio.sleep(min(max(seconds / 60, 0.5), 5))
+    return await task, samples
 
 
 def rate(samples: list[dict[str, float]]) -> float:
@@ -170,13 +174,13 @@ async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
         url = f"http://127.0.0.1:{port}"
         direct = await load(port, width, short)
         with process(servers, "client", url, str(width)) as (pid, _):
-            _, client_cpu = await measured(pid, asyncio.sleep(short))
+            _, client_cpu = await measured(pid, asyncio.sleep(short), short)
         with process(servers, "uvicorn") as (pid, line):
-            echoed, uvicorn_cpu = await measured(pid, load(int(line), width, short))
+            echoed, uvicorn_cpu = await measured(pid, load(int(line), width, short), short)
         with relay(url) as (pid, relay_port):
             through = Tally()
             work = load(relay_port, width, seconds, PATH, LEAVING, label="relayed", tally=through)
-            watched = measured(pid, sampled(relay_port, work, through, quiet))
+            watched = measured(pid, sampled(relay_port, work, seconds, through, quiet), seconds)
             straight = load(port, BESIDE, seconds, label="beside")
             ((through, samples), relay_cpu), beside = await asyncio.gather(watched, straight)
             await asyncio.sleep(0.5)
