@@ -19,7 +19,9 @@ import gc
 
 __all__ = ["spare_streams"]
 
-_YOUNG = 25_000  # objects made and not freed: about half a minute of what 100 connections a second leave
+# Objects made and not freed: a minute of what 100 connections a second leave. A stream is about 140, so many can begin,
+# or end and begin anew, before that alone makes a collection.
+_YOUNG = 50_000
 _MIDDLE = _OLD = 2
 
 

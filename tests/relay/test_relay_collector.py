@@ -90,4 +90,4 @@ def test_the_command_lets_the_collector_run_seldom() -> None:
         "sys.exit(main(['relay', '--provider', 'yqcloud', '--port', '0']))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.splitlines()[-1] == "(25000, 2, 2) True"
+    assert done.stdout.splitlines()[-1] == "(50000, 2, 2) True"
