@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -80,6 +79,7 @@ def relay(arguments: argparse.Namespace) -> int:
     """Serve the relay in the foreground, until SIGINT or SIGTERM; its log goes to stderr."""
     from llmclients.async_client import AsyncClient
     from llmclients.relay import RelayConfig, serve
+    from llmclients.relay.collector import spare_streams
     from llmclients.relay.log import log_on_stderr
 
     config, provider = None, arguments.provider or "local"
@@ -103,9 +103,7 @@ def relay(arguments: argparse.Namespace) -> int:
             start_server = find_provider(provider.partition("/")[0]).load_endpoint()
             if start_server is not None and arguments.base_url is None:
                 start_server()  # what is missing for it is to be known now, not with the first request
-        # What is there now stays: the collector need not look at it again, and hold up every stream for that.
-        gc.collect()
-        gc.freeze()
+        spare_streams()
         print(f"relay: {provider if config is None else config.source} at {url}, with a key: {has_key}")
         for users, path in _RELAY_PATHS.items():
             print(f"  base_url for {users}: {url}{path}")

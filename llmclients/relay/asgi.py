@@ -213,7 +213,12 @@ class ASGIExchange:
             await asyncio.gather(task, disconnect, return_exceptions=True)
         if task.cancelled():  # if both have ended at once, the work is done, and counts
             raise ClientDisconnected
-        task.result()
+        try:
+            task.result()
+        finally:
+            # What it raises has this frame in its traceback, and the task has it: together they would keep the
+            # request's body until the collector comes by, which it does seldom.
+            del task
 
     async def _disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -171,6 +171,16 @@ def test_whatever_the_provider_sent_the_reply_is_json_in_utf_8(wire: str) -> Non
     assert [strict(event) for event in events]
 
 
+@pytest.mark.parametrize("model", ['"', '"content":"\\""', "m\ud83d", "%b"])
+def test_an_event_of_nothing_but_text_is_written_as_any_other(model: str) -> None:
+    call = RelayedCall([], include_usage=True)
+    for text in ('"', "\\", "a\ud83d", "\n\n", "9" * 5000):
+        encoder, other = (CODEC["openai"].stream_encoder(call, META) for _ in range(2))
+        plain = encoder.feed(Chunk(text=text, model=model)).decode()
+        mixed = other.feed(Chunk(text=text, model=model, reasoning="r")).decode()
+        assert plain == mixed.replace(',"reasoning_content":"r"', "")
+
+
 def test_json_without_words_for_numbers() -> None:
     assert strict(encode_json(ODD).decode()) == {
         "n": [None] * 4,

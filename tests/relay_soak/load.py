@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
 
-from .script import CHUNKS, DONE, INTERVAL, SENT_AT, request
+from .script import CHUNKS, DONE, INTERVAL, SENT_AT, length, request
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Client(asyncio.Protocol):
             self.end("left")
             self.tally.left[self.name] = time.monotonic_ns()
         elif DONE in whole + separator:
-            self.end("whole" if self.chunks == CHUNKS else f"{self.chunks} chunks")
+            self.end("whole" if self.chunks == length(self.name) else f"{self.chunks} chunks")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.end(f"broken off: {self.buffer[:200]!r}" if not self.chunks else "broken off")
@@ -92,8 +92,8 @@ async def load(
     async def one_after_another() -> None:
         await asyncio.sleep(rng.random() * spread)
         while loop.time() < end:
-            leaves_after = rng.randrange(1, CHUNKS) if rng.random() < leaving else 0
             name = f"{label} {next(names)}"
+            leaves_after = rng.randrange(1, length(name)) if rng.random() < leaving else 0
             _, client = await loop.create_connection(
                 lambda name=name, leaves_after=leaves_after: Client(tally, port, name, path, leaves_after),  # type: ignore[misc]
                 "127.0.0.1",

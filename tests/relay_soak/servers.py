@@ -12,7 +12,9 @@ import sys
 import time
 from typing import Any, cast
 
-from .script import CHUNKS, HEAD, INTERVAL, LAST, NAME, event, framed
+from llmclients.relay.collector import spare_streams
+
+from .script import CHUNKS, HEAD, INTERVAL, LAST, NAME, event, framed, length, pause
 
 
 class Upstream(asyncio.Protocol):
@@ -39,7 +41,7 @@ class Upstream(asyncio.Protocol):
             assert found, self.buffer
             self.name, self.buffer = found[1].decode(), b""
             self.transport.write(HEAD)
-            self.send(CHUNKS, asyncio.get_running_loop().time())
+            self.wait(length(self.name), asyncio.get_running_loop().time() + pause(self.interval))
 
     def send(self, left: int, due: float) -> None:
         if not left:
@@ -48,7 +50,10 @@ class Upstream(asyncio.Protocol):
             self.transport.write(framed(LAST) + b"0\r\n\r\n")
             return
         self.transport.write(framed(event()))
-        self.timer = asyncio.get_running_loop().call_at(due + self.interval, self.send, left - 1, due + self.interval)
+        self.wait(left - 1, due + self.interval)
+
+    def wait(self, left: int, due: float) -> None:
+        self.timer = asyncio.get_running_loop().call_at(due, self.send, left, due)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.timer is not None:
@@ -68,16 +73,23 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     """The least that an ASGI application does to stream the same."""
     if scope["type"] != "http":
         return
-    while (await receive()).get("more_body"):
-        pass
+    body = b""
+    while True:
+        received = await receive()
+        body += received.get("body", b"")
+        if not received.get("more_body"):
+            break
+    found = NAME.search(body)
+    assert found, body
     headers = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     loop = asyncio.get_running_loop()
-    due = loop.time()
-    for _ in range(CHUNKS):
+    due = loop.time() + pause()
+    for _ in range(length(found[1].decode())):
+        await asyncio.sleep(due - loop.time())
         await send({"type": "http.response.body", "body": event(), "more_body": True})
         due += INTERVAL
-        await asyncio.sleep(due - loop.time())
+    await asyncio.sleep(due - loop.time())
     await send({"type": "http.response.body", "body": LAST, "more_body": False})
 
 
@@ -121,6 +133,7 @@ async def ended() -> None:
 
 if __name__ == "__main__":
     kind, *rest = sys.argv[1:]
+    spare_streams()  # as the relay: what a process here does else would be taken for the relay's doing
     if kind == "client":
         asyncio.run(own_client(rest[0], int(rest[1])))
     else:

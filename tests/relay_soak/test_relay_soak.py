@@ -32,6 +32,7 @@ GOOD: dict[str, Any] = {
     "seconds": 1800.0,
     "outcomes": {"whole": 90, "left": 10},
     "chunks_per_second": {"due": 5000.0, "relay": 4950.0},
+    "delay_ms": {"beside": {"p50": 0.2, "p99": 0.9}},
     "added_p99_ms": 1.0,
     "cpu_ratio": 1.0,
     "left": 10,
@@ -42,6 +43,7 @@ GOOD: dict[str, Any] = {
 BAD: list[dict[str, Any]] = [
     {"outcomes": {"whole": 90, "left": 10, "broken off": 1}},
     {"chunks_per_second": {"due": 5000.0, "relay": 4000.0}},
+    {"delay_ms": {"beside": {"p50": 0.2, "p99": 5.1}}},
     {"added_p99_ms": 5.1},
     {"cpu_ratio": 1.6},
     {"upstream_ended_ms": {"p50": 1.0, "p99": 101.0, "most": 200.0}},

@@ -35,6 +35,7 @@ PROVIDER_DATA_KEY = "openai"
 """Under this name a message's `provider_data` has the fields that chat completions want back unchanged."""
 
 _MAX_MODEL_NAME = 256  # each event has it again
+_MARK = '"'  # behind the text, an event has nothing that JSON writes the same
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -154,6 +155,7 @@ class EventEncoder:
         self._meta = meta
         self._include_usage = call.include_usage
         self._model: str | None = None  # until the first chunk
+        self._around_text = (b"", b"")  # the same in each event of nothing but text, which most are
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
         self._begun_calls: set[int] = set()  # their indexes
@@ -166,6 +168,11 @@ class EventEncoder:
         if self._model is None:
             self._model = (chunk.model or self._meta.model)[:_MAX_MODEL_NAME]
             events = self._event({"role": "assistant", "content": ""})
+            before, _, after = self._event({"content": _MARK}).rpartition(encode_json(_MARK))
+            self._around_text = before, after
+        if chunk.text and not (chunk.reasoning or chunk.tool_calls or chunk.provider_data or chunk.logprobs):
+            before, after = self._around_text
+            return b"%b%b%b%b" % (events, before, encode_json(chunk.text), after)
         delta: dict[str, Any] = {}
         if chunk.text:
             delta["content"] = chunk.text
