@@ -2,7 +2,7 @@
 
 Vocabulary, chat template, context size and the file's name are the model's own. So what a test wants of a *server* (its
 start, its end, its slots, its wires, its limits, its key) comes out as with the whole model; what an answer says does
-not. `tests/conftest.py` has the fixtures that a test asks for.
+not. The root `conftest.py` has the fixtures that a test asks for.
 """
 
 from __future__ import annotations
