@@ -136,7 +136,7 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Three layers of the model's thirty: tests/local/smallweights.py. Each process that runs tests has its own file."""
+    """A small part of the model: tests/local/smallweights.py. Each process that runs tests has a file of its own."""
     from llmclients.local.weights import MODEL_PATH_VARIABLE, find_weights
     from tests.local.smallweights import write_small_weights
 
@@ -149,7 +149,7 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def small_model(small_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`local`, in this process and in programs that it starts, is a model of these weights. Its name is the real one's."""
+    """`local` is a model of these weights, in programs that are started, too. It is called what the real one is."""
     from llmclients.local.weights import MODEL_PATH_VARIABLE
 
     monkeypatch.setenv(MODEL_PATH_VARIABLE, str(small_weights))

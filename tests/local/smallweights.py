@@ -1,8 +1,8 @@
-"""Weights with three layers of the model's thirty: they answer at a tenth of the cost, and make no sense.
+"""Weights with three layers of the model's thirty and the first part of its vocabulary: cheap, and without sense.
 
-Vocabulary, chat template, context size and the file's name are the model's own. So what a test wants of a *server* (its
-start, its end, its slots, its wires, its limits, its key) comes out as with the whole model; what an answer says does
-not. The root `conftest.py` has the fixtures that a test asks for.
+Tokenizer, chat template, context size and the file's name are the model's own. So what a test wants of a *server* (its
+start, its end, its slots, its wires, its limits, its key) comes out as with the whole model. What an answer says does
+not, and texts come to more tokens. The root `conftest.py` has the fixtures that a test asks for.
 """
 
 from __future__ import annotations
@@ -10,64 +10,81 @@ from __future__ import annotations
 import re
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 # The format: ggml's documentation of GGUF, "File Structure". This file is one that we know: nothing of it is checked.
-_LAYERS = (0, 28, 29)  # with the last two, answers are words
-_HEAD_BYTES = 1 << 22  # more than the head of our file, vocabulary included
+
+LAYERS = (0, 28, 29)  # with the last two, answers are words
+WORDS = 4096  # of 49,152: an engine reads all of them when it starts, and scores each for each token of an answer
+_UNMADE = 252  # marks and single bytes come first; each word after them is made by one merge, in the same order
+_LENGTHS = {
+    b"tokenizer.ggml.tokens": WORDS,
+    b"tokenizer.ggml.token_type": WORDS,
+    b"tokenizer.ggml.merges": WORDS - _UNMADE,
+}
+_NUMBERS = {b"llama.block_count": len(LAYERS), b"llama.vocab_size": WORDS}
+
+_HEAD_BYTES = 1 << 22  # more than there is before the first tensor's data
 _STRING, _ARRAY = 8, 9
 _BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """By the type's number: how many bytes a number or a bool takes."""
 _ALIGNMENT = 32
 
 
-def write_small_weights(whole: Path, folder: Path, layers: tuple[int, ...] = _LAYERS) -> Path:
-    """Write these layers, and what is in none, into a folder, under the same name: 38 MB. Returns the new file."""
+class _Tensor(NamedTuple):
+    """One tensor: its type's number, and where its data is in the data of the whole file."""
+
+    name: bytes
+    shape: tuple[int, ...]
+    kind: int
+    start: int
+    size: int
+
+
+def write_small_weights(whole: Path, folder: Path) -> Path:
+    """Write the small part of these weights into a folder, under the same name: 10 MB. Returns the new file."""
     small = folder / whole.name
     with whole.open("rb") as source, small.open("wb") as target:
         head = source.read(_HEAD_BYTES)
         magic, version, tensors, entries = struct.unpack_from("<4sIQQ", head)
-        metadata, position = _metadata(head, entries, len(layers))
-        infos = []
-        for _ in range(tensors):
-            name, shape, offset, position = _tensor_info(head, position)
-            infos.append((_renumbered(name, layers), shape, offset))
-        data = _aligned(position)
-        starts = [offset for _, _, offset in infos]  # they ascend
-        sizes = [end - start for start, end in zip(starts, [*starts[1:], whole.stat().st_size - data], strict=True)]
-        kept = [(*info, size) for info, size in zip(infos, sizes, strict=True) if info[0]]
-
-        table, end = b"", 0
-        for name, shape, _, size in kept:
-            table += _text(name) + shape + struct.pack("<Q", end)
-            end += size
-        target.write(struct.pack("<4sIQQ", magic, version, len(kept), entries) + metadata + table)
-        target.seek(_aligned(target.tell()))
-        for _, _, offset, size in kept:
-            source.seek(data + offset)
-            target.write(source.read(size))
+        metadata, position = _metadata(head, entries)
+        found, position = _tensors(head, position, tensors, whole.stat().st_size)
+        kept = [tensor for tensor in map(_small, found) if tensor is not None]
+        target.write(struct.pack("<4sIQQ", magic, version, len(kept), entries) + metadata + _table(kept))
+        for tensor in kept:
+            target.seek(_aligned(target.tell()))
+            source.seek(_aligned(position) + tensor.start)
+            target.write(source.read(tensor.size))
     return small
 
 
-def _metadata(head: bytes, entries: int, layers: int) -> tuple[bytes, int]:
-    """The metadata's bytes, with another number of layers, and where they end."""
-    position = start = struct.calcsize("<4sIQQ")
-    changed = b""
+def _metadata(head: bytes, entries: int) -> tuple[bytes, int]:
+    """The small file's metadata, and where the whole file's end."""
+    position, found = struct.calcsize("<4sIQQ"), b""
     for _ in range(entries):
-        key, position = _read_text(head, position)
-        if key.endswith(b".block_count"):
-            changed = head[start : position + 4] + struct.pack("<I", layers)
-            start = position + 8
-        position = _behind(head, position)
-    return changed + head[start:position], position
+        start = position
+        key, position = _text(head, position)
+        end = _value_end(head, position)
+        if key in _NUMBERS:
+            found += head[start : position + 4] + struct.pack("<I", _NUMBERS[key])
+        elif key in _LENGTHS:
+            some = _value_end(head, position, _LENGTHS[key])
+            found += head[start : position + 8] + struct.pack("<Q", _LENGTHS[key]) + head[position + 16 : some]
+        else:
+            found += head[start:end]
+        position = end
+    return found, position
 
 
-def _behind(head: bytes, position: int) -> int:
-    """Where a value ends whose type stands here."""
+def _value_end(head: bytes, position: int, at_most: int | None = None) -> int:
+    """Where the value ends whose type stands here; or this many items of an array."""
     count, (kind,) = 1, struct.unpack_from("<I", head, position)
     position += 4
     if kind == _ARRAY:
         kind, count = struct.unpack_from("<IQ", head, position)
         position += 12
+    if at_most is not None:
+        count = at_most
     if kind != _STRING:
         return position + count * _BYTES[kind]
     for _ in range(count):
@@ -75,30 +92,44 @@ def _behind(head: bytes, position: int) -> int:
     return position
 
 
-def _tensor_info(head: bytes, position: int) -> tuple[bytes, bytes, int, int]:
-    """Its name, its dimensions and type as they stand there, where its data begins, and where the next one stands."""
-    name, position = _read_text(head, position)
-    (dimensions,) = struct.unpack_from("<I", head, position)
-    end = position + 4 + 8 * dimensions + 4
-    return name, head[position:end], int.from_bytes(head[end : end + 8], "little"), end + 8
+def _tensors(head: bytes, position: int, count: int, file_size: int) -> tuple[list[_Tensor], int]:
+    """What the table of tensors says, and where it ends. Their data stand in its order, to the end of the file."""
+    found = []
+    for _ in range(count):
+        name, position = _text(head, position)
+        (dimensions,) = struct.unpack_from("<I", head, position)
+        *shape, kind, start = struct.unpack_from(f"<{dimensions}QIQ", head, position + 4)
+        position += 4 + 8 * dimensions + 12
+        found.append(_Tensor(name, tuple(shape), kind, start, 0))
+    ends = [*(tensor.start for tensor in found[1:]), file_size - _aligned(position)]
+    return [tensor._replace(size=end - tensor.start) for tensor, end in zip(found, ends, strict=True)], position
 
 
-def _renumbered(name: bytes, layers: tuple[int, ...]) -> bytes:
-    """A tensor's name among these layers; empty if it is in none of them."""
-    match = re.fullmatch(rb"blk\.(\d+)\.(.*)", name)
-    if match is None:
-        return name
-    return b"blk.%d.%b" % (layers.index(int(match[1])), match[2]) if int(match[1]) in layers else b""
+def _small(tensor: _Tensor) -> _Tensor | None:
+    """The tensor as the small file has it; None if it has it not."""
+    if tensor.name == b"token_embd.weight":  # a row for each word
+        width, words = tensor.shape
+        return tensor._replace(shape=(width, WORDS), size=tensor.size * WORDS // words)
+    layer = re.fullmatch(rb"blk\.(\d+)\.(.*)", tensor.name)
+    if layer is None:
+        return tensor
+    number = int(layer[1])
+    return tensor._replace(name=b"blk.%d.%b" % (LAYERS.index(number), layer[2])) if number in LAYERS else None
+
+
+def _table(tensors: list[_Tensor]) -> bytes:
+    table, start = b"", 0
+    for tensor in tensors:
+        table += struct.pack("<Q", len(tensor.name)) + tensor.name + struct.pack("<I", len(tensor.shape))
+        table += struct.pack(f"<{len(tensor.shape)}QIQ", *tensor.shape, tensor.kind, start)
+        start = _aligned(start + tensor.size)
+    return table
 
 
 def _aligned(position: int) -> int:
     return -(-position // _ALIGNMENT) * _ALIGNMENT
 
 
-def _text(text: bytes) -> bytes:
-    return struct.pack("<Q", len(text)) + text
-
-
-def _read_text(head: bytes, position: int) -> tuple[bytes, int]:
+def _text(head: bytes, position: int) -> tuple[bytes, int]:
     end = position + 8 + int.from_bytes(head[position : position + 8], "little")
     return head[position + 8 : end], end

@@ -109,10 +109,8 @@ def test_a_whole_answer_has_text_finish_reason_usage_and_a_name_that_is_no_path(
 @needs_model
 @pytest.mark.local
 def test_a_stream_ends_with_a_finish_reason_the_usage_and_done(served):
-    body = {
-        **{"messages": HI, "max_tokens": 2, "temperature": 0},
-        **{"stream": True, "stream_options": {"include_usage": True}},
-    }
+    body = {"messages": HI, "max_tokens": 2, "temperature": 0, "stream": True}
+    body["stream_options"] = {"include_usage": True}
     *parts, last = events(send(served, body)[1])
     chunks = [json.loads(part) for part in parts]
     assert last == "[DONE]"

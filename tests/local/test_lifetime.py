@@ -177,7 +177,7 @@ def test_after_a_kill_the_next_chat_starts_another_and_a_stream_that_broke_off_s
         with pytest.raises(APIConnectionError) as caught:
             list(stream)
         assert caught.value.retryable
-        assert client.chat(HI, max_tokens=1).finish_reason == "length"
+        assert client.chat(HI, max_tokens=1, temperature=0).finish_reason == "length"
 
 
 @linux
@@ -186,7 +186,7 @@ async def test_a_chat_that_breaks_off_is_tried_again_at_another(model):
         local.endpoint()
         [killed] = engines(model)
         os.kill(killed, signal.SIGSTOP)  # so that it does not answer before it is killed
-        asking = asyncio.create_task(client.chat(HI, max_tokens=1))
+        asking = asyncio.create_task(client.chat(HI, max_tokens=1, temperature=0))
         await asyncio.sleep(0.1)
         os.kill(killed, signal.SIGKILL)
         assert (await asking).finish_reason == "length"
@@ -201,7 +201,7 @@ def test_signals_that_ask_a_whole_group_to_end_do_not_reach_it(model):
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             os.kill(pid, getattr(signal, name))
     with Client() as client:
-        client.chat(HI, max_tokens=1)
+        client.chat(HI, max_tokens=1, temperature=0)
     assert local.endpoint() is first
 
 

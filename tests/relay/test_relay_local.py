@@ -128,4 +128,4 @@ def test_no_proxy_of_the_environment_stands_before_the_embedded_model(monkeypatc
         with monkeypatch.context() as patch:
             patch.setenv(name, "http://127.0.0.1:9")
             with Client() as client:
-                assert client.chat(MESSAGES, max_tokens=2).finish_reason == "length", name
+                assert client.chat(MESSAGES, max_tokens=2, temperature=0).finish_reason == "length", name
