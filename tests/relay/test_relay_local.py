@@ -43,6 +43,15 @@ def url() -> Iterator[str]:
         yield relay.url
 
 
+@pytest.fixture
+def prompt_tokens() -> int | None:
+    """What these messages come to when the engine is asked directly: no less and no more may arrive through the relay."""
+    with Client() as client:
+        usage = client.chat(MESSAGES, max_tokens=1).usage
+    assert usage is not None
+    return usage.input_tokens
+
+
 def arguments(url: str, provider: str) -> dict[str, Any]:
     more = {"api_key": "none", "model": MODEL} if provider == "openai" else {}
     return {"provider": provider, "base_url": url + PREFIX[provider], **more}
@@ -51,7 +60,7 @@ def arguments(url: str, provider: str) -> dict[str, Any]:
 # --- the official SDKs ------------------------------------------------------------------------------------------------
 
 
-def test_the_model_answers_openais_sdk_through_both_its_wires(url: str) -> None:
+def test_the_model_answers_openais_sdk_through_both_its_wires(url: str, prompt_tokens: int) -> None:
     question: Any = MESSAGES
     with openai_sdk(url) as client:
         chat = client.chat.completions.create(model=MODEL, messages=question)
@@ -60,6 +69,8 @@ def test_the_model_answers_openais_sdk_through_both_its_wires(url: str) -> None:
         assert (chat.choices[0].finish_reason, response.status, response.model) == ("stop", "completed", MODEL)
         assert response.usage is not None
         assert response.usage.output_tokens > 1
+        assert chat.usage is not None
+        assert chat.usage.prompt_tokens == response.usage.input_tokens == prompt_tokens
         with client.responses.stream(model=MODEL, input=question) as stream:
             pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
         assert len(pieces) > 1
@@ -71,7 +82,7 @@ def test_the_model_answers_openais_sdk_through_both_its_wires(url: str) -> None:
         assert (short.status, short.incomplete_details.reason) == ("incomplete", "max_output_tokens")
 
 
-def test_the_model_answers_anthropics_sdk(url: str) -> None:
+def test_the_model_answers_anthropics_sdk(url: str, prompt_tokens: int) -> None:
     asked: Any = {"model": MODEL, "max_tokens": 24, "system": MESSAGES[0]["content"], "messages": MESSAGES[1:]}
     with anthropic_sdk(url) as client:
         message = client.messages.create(**asked)
@@ -79,7 +90,7 @@ def test_the_model_answers_anthropics_sdk(url: str) -> None:
         assert block.type == "text"
         assert block.text == ANSWER
         assert (message.stop_reason, message.model) == ("end_turn", MODEL)
-        assert message.usage.input_tokens > 1
+        assert message.usage.input_tokens == prompt_tokens
         with client.messages.stream(**asked) as stream:
             pieces = list(stream.text_stream)
             assert stream.get_final_message().stop_reason == "end_turn"
@@ -89,13 +100,13 @@ def test_the_model_answers_anthropics_sdk(url: str) -> None:
         assert [model.id for model in client.models.list()] == [MODEL]
 
 
-def test_the_answers_of_chat_completions_name_the_model_that_gave_them(url: str) -> None:
+def test_the_answers_of_chat_completions_name_the_model_that_gave_them(url: str, prompt_tokens: int) -> None:
     for provider in ("openai", "ylokh"):
         with Client(**arguments(url, provider)) as client:
             response = client.chat(MESSAGES, max_tokens=3)
         assert (response.model, response.finish_reason) == (MODEL, "length")
         assert response.usage is not None
-        assert response.usage.output_tokens == 3
+        assert (response.usage.input_tokens, response.usage.output_tokens) == (prompt_tokens, 3)
     with Client(**arguments(url, "openai")) as client:
         assert client.models() == [MODEL]
 
