@@ -3,6 +3,8 @@
 A `text` block shows what the Python block before it printed. Blocks that no reader needs stand in comments:
 `<!--- invisible-code-block: python`. They see the names of the page, and the page does not see theirs: what a reader
 sees runs by itself. In them, `shown` is what the block before printed, and `page` the page's path.
+
+The local model itself answers where the page shows its words. In blocks whose output is not shown, small weights do.
 """
 
 from __future__ import annotations
@@ -58,6 +60,10 @@ def _run(example: Example) -> None:
         names["_hidden"] |= {**names, "shown": printed.getvalue()}
         example.namespace = names["_hidden"]
     _evaluate(example)
+
+
+def _shows_what_it_prints(example: Example) -> bool:
+    return example.document.text[example.end :].lstrip().startswith("```text")
 
 
 def _compare(example: Example) -> str | None:
@@ -121,8 +127,33 @@ def no_outside_sockets() -> Iterator[None]:
 
 @pytest.fixture
 def page(request: pytest.FixtureRequest) -> Path:
-    """The page that a block is on."""
-    return request.node.path
+    """The page that a block is on. It also decides what `local` is in this block."""
+    block = request.node
+    if block.get_closest_marker("local") and not _shows_what_it_prints(block.example):
+        request.getfixturevalue("small_model")
+    return block.path
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A small part of the model: tests/local/smallweights.py. Each process that runs tests has a file of its own."""
+    from llmclients.local.weights import MODEL_PATH_VARIABLE, find_weights
+    from tests.local.smallweights import write_small_weights
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(MODEL_PATH_VARIABLE, raising=False)
+        path = write_small_weights(find_weights(), tmp_path_factory.mktemp("small"))
+    yield path
+    path.unlink()  # pytest would keep it for three runs
+
+
+@pytest.fixture
+def small_model(small_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`local` is a model of these weights, in programs that are started, too. It is called what the real one is."""
+    from llmclients.local.weights import MODEL_PATH_VARIABLE
+
+    monkeypatch.setenv(MODEL_PATH_VARIABLE, str(small_weights))
+    return small_weights
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

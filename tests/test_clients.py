@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -729,23 +730,16 @@ def test_one_attempt_means_one() -> None:
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9"], ids=["from the environment", "given"])
 @pytest.mark.parametrize("side", SIDES)
-def test_no_proxy_leads_to_the_model_in_this_process_not_even_as_a_fallback(
-    side: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+def test_no_proxy_leads_to_the_model_on_this_machine_not_even_as_a_fallback(
+    side: str, monkeypatch: pytest.MonkeyPatch, small_model: Path
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    outcome = call(
-        side,
-        "chat",
-        "ylokh",
-        "Say hello.",
-        fallback=("local",),
-        proxy=proxy,
-        trust_env=True,
-        retry=None,
-        options={"max_tokens": 5, "temperature": 0},
-    )
-    assert outcome.text
+    options = {"max_tokens": 5, "temperature": 0}
+    for proxy in (None, "http://127.0.0.1:9"):  # from the environment, and given
+        arguments: dict[str, Any] = {"fallback": ("local",), "proxy": proxy, "trust_env": True, "retry": None}
+        outcome = call(side, "chat", "ylokh", "Say hello.", options=options, **arguments)
+        assert outcome.error is None, f"{proxy=}: {outcome.error}"
+        assert outcome.text, f"{proxy=}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from llmclients.local import engine
 
 
 @pytest.fixture
-def served() -> engine.Endpoint:
+def served(small_model: Path) -> engine.Endpoint:
     """The server of this process. Who has ended it leaves it ended: this starts another."""
     return engine.endpoint()

@@ -24,7 +24,7 @@ PROGRAMS = {
 from llmclients import Client
 client = Client()
 print("now", flush=True)
-client.chat("Hello!", max_tokens=300, extra={"ignore_eos": True})
+client.chat("Hello!", max_tokens=1500, extra={"ignore_eos": True})
 """,
     "async": """
 import asyncio
@@ -32,7 +32,7 @@ from llmclients import AsyncClient
 async def main():
     async with AsyncClient() as client:
         print("now", flush=True)
-        await client.chat("Hello!", max_tokens=300, extra={"ignore_eos": True})
+        await client.chat("Hello!", max_tokens=1500, extra={"ignore_eos": True})
 asyncio.run(main())
 """,
 }

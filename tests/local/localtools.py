@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmclients.local import packages, weights
+from llmclients.local import engine, packages, weights
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = b"GGUF\x03\x00\x00\x00" + b"\x00" * 16
@@ -32,6 +32,12 @@ def weights_file(folder: Path, name: str = "some.gguf", content: bytes = HEADER)
     path = folder / name
     path.write_bytes(content)
     return path
+
+
+def engines(model: Path) -> list[int]:
+    """The processes that serve these weights to this one."""
+    found = (running._process for order, (_, running) in engine._running.items() if order.weights == model)
+    return [process.pid for process in found if process is not None]
 
 
 def run(script: str, *, dev: bool = False) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ from llmclients import Client
 from llmclients.errors import ConfigurationError, InvalidRequestError, LLMClientError
 from llmclients.local import engine as local
 from llmclients.local import process, weights
-from tests.local.localtools import HEADER, needs_model, weights_file
+from tests.local.localtools import HEADER, engines, needs_model, weights_file
 
 HI = [{"role": "system", "content": "."}, {"role": "user", "content": "Hi"}]  # the template has a longer system message
 
@@ -69,9 +69,9 @@ def test_the_server_listens_on_loopback_only(served):
 @needs_model
 @pytest.mark.local
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_neither_its_key_nor_its_threads_are_in_sight(served):
-    [running] = local._started
-    command = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(running._process.pid)], capture_output=True).stdout
+def test_neither_its_key_nor_its_threads_are_in_sight(served, small_model):
+    [serving] = engines(small_model)
+    command = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(serving)], capture_output=True).stdout
     assert b"child.py" in command
     assert served.api_key.encode() not in command
     assert "xllamacpp" not in sys.modules
@@ -97,7 +97,7 @@ def test_without_the_key_nothing_is_answered(served):
 @needs_model
 @pytest.mark.local
 def test_a_whole_answer_has_text_finish_reason_usage_and_a_name_that_is_no_path(served):
-    status, body = send(served, {"messages": HI, "max_tokens": 2})
+    status, body = send(served, {"messages": HI, "max_tokens": 2, "temperature": 0})
     answer = json.loads(body)
     assert status == 200
     assert answer["choices"][0]["message"]["content"].strip()
@@ -109,7 +109,8 @@ def test_a_whole_answer_has_text_finish_reason_usage_and_a_name_that_is_no_path(
 @needs_model
 @pytest.mark.local
 def test_a_stream_ends_with_a_finish_reason_the_usage_and_done(served):
-    body = {"messages": HI, "max_tokens": 2, "stream": True, "stream_options": {"include_usage": True}}
+    body = {"messages": HI, "max_tokens": 2, "temperature": 0, "stream": True}
+    body["stream_options"] = {"include_usage": True}
     *parts, last = events(send(served, body)[1])
     chunks = [json.loads(part) for part in parts]
     assert last == "[DONE]"
@@ -248,8 +249,8 @@ def test_no_interpreter_to_run_it_in_is_an_error(tmp_path, monkeypatch):
 
 @needs_model
 @pytest.mark.local
-def test_a_file_that_the_engine_cannot_load_is_refused_in_silence(tmp_path, capfd):
-    whole = weights.find_weights().read_bytes()
+def test_a_file_that_the_engine_cannot_load_is_refused_in_silence(tmp_path, capfd, small_model):
+    whole = small_model.read_bytes()
     weights_file(tmp_path, "half.gguf", whole[: len(whole) // 2])
     weights_file(tmp_path, "noise.gguf", HEADER[:8] + b"\xff" * 5000)
     for name in ("half", "noise"):
@@ -261,10 +262,19 @@ def test_a_file_that_the_engine_cannot_load_is_refused_in_silence(tmp_path, capf
 # --- starting and stopping ------------------------------------------------------------------------------------------
 
 
+def forget_servers(monkeypatch):
+    """As in a program that has started none. After the test, those that were there are found again."""
+    for name in ("_running", "_orders"):
+        monkeypatch.setattr(local, name, {})
+    monkeypatch.setattr(local, "_started", set())
+
+
 @needs_model
 @pytest.mark.local
-def test_threads_start_one_server_other_weights_or_sizes_one_of_their_own_and_shutdown_stops_all(tmp_path):
-    local.shutdown()
+def test_threads_start_one_server_other_weights_or_sizes_one_of_their_own_and_shutdown_stops_all(
+    tmp_path, monkeypatch, small_model
+):
+    forget_servers(monkeypatch)
     together = threading.Barrier(6)
 
     def first_use(_: int) -> local.Endpoint:
@@ -273,7 +283,7 @@ def test_threads_start_one_server_other_weights_or_sizes_one_of_their_own_and_sh
 
     with ThreadPoolExecutor(6) as pool:
         [first] = set(pool.map(first_use, range(6)))
-    (tmp_path / "copy.Q4_1.gguf").symlink_to(weights.find_weights())
+    (tmp_path / "copy.Q4_1.gguf").symlink_to(small_model)
     with Client(model_path=tmp_path / "copy.Q4_1.gguf", context_size=512, threads=1) as other:
         assert other.models() == ["copy"]
     [second] = [found for order, (found, _) in local._running.items() if order.context_size == 512]
@@ -294,9 +304,7 @@ def test_a_server_that_runs_is_found_without_looking_at_files_and_another_folder
     started = []
     monkeypatch.setattr(process.EngineProcess, "start", lambda self: started.append(self._order.weights))
     monkeypatch.setattr(process.EngineProcess, "is_running", True)
-    for name in ("_running", "_orders"):
-        monkeypatch.setattr(local, name, {})
-    monkeypatch.setattr(local, "_started", set())
+    forget_servers(monkeypatch)
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
         monkeypatch.chdir(folder)

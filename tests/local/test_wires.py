@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,13 +28,24 @@ OBEYS_A_SCHEMA = ("openai", "openai-responses")
 WITH_STOP_WORDS = [wire for wire in WIRES if "stop" in find_provider(wire).load_codec().fields]
 
 MODEL = "SmolLM2-135M-Instruct"
-# Short questions with short answers, as each token costs time: 8 ms in a prompt, 16 ms in an answer.
-BRIEF = Message("system", "Be brief.")
-FRANCE = [BRIEF, Message("user", "Capital of France?")]
-"""At temperature 0: "The capital of France is Paris."."""
+# Short, as each token costs time. What an answer says is the model's in the first test alone: all others have small weights
+# (smallweights.py), and look what the wires make of the same prompts and answers.
 YES_OR_NO = [Message("system", "."), Message("user", "Yes or no?")]
-"""At temperature 0: "Yes."."""
-SCHEMA = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+PROMPT_TOKENS = {"model": 19, "small": 22}
+HISTORIES = {
+    39: [*YES_OR_NO, Message("assistant", "Yes"), Message("user", "Why?")],
+    105: [
+        *[Message("system", "."), Message("user", "Oslo?")],
+        Message("assistant", None, tool_calls=[ToolCall("call_1", "weather", '{"city":"Oslo"}')]),
+        Message("tool", "4 degrees", tool_call_id="call_1", name="weather"),
+    ],
+}
+"""By the tokens that their prompts come to, by the small vocabulary."""
+SCHEMA = {
+    "type": "object",
+    "properties": {"age": {"type": "integer", "minimum": 0, "maximum": 9}},
+    "required": ["age"],
+}
 
 pytestmark = [pytest.mark.local, needs_model]
 
@@ -58,57 +70,50 @@ def ask(client: Client, messages: Any, **options: Any) -> ChatResponse:
     return client.chat(messages, **({"temperature": 0, "max_tokens": 30} | options))
 
 
-def test_chat(client: Client) -> None:
-    response = ask(client, YES_OR_NO)
+def test_the_model_answers(wire: str) -> None:
+    with Client(wire, **address(wire, local.endpoint())) as client:
+        response = ask(client, YES_OR_NO)
 
     assert response.text == "Yes."
     assert (response.finish_reason, response.model) == ("stop", MODEL)
     assert response.usage is not None
-    assert (response.usage.input_tokens, response.usage.output_tokens) == (19, 3)
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (PROMPT_TOKENS["model"], 3)
     assert response.id
 
 
-def test_a_stream_brings_the_same_in_pieces(client: Client) -> None:
-    with client.stream(YES_OR_NO, temperature=0) as stream:
+async def test_a_stream_awaited_or_not_brings_the_same_in_pieces_and_max_tokens_cut_all(
+    wire: str, client: Client, served: local.Endpoint
+) -> None:
+    options: Any = {"temperature": 0, "max_tokens": 12}
+    whole = client.chat(YES_OR_NO, **options)
+    with client.stream(YES_OR_NO, **options) as stream:
         texts = [chunk.text for chunk in stream]
+    async with AsyncClient(wire, **address(wire, served)) as awaited:
+        other = awaited.stream(YES_OR_NO, **options)
+        assert [chunk.text async for chunk in other] == texts
 
-    assert list(filter(None, texts)) == ["Yes", "."]
-    response = stream.response
-    assert (response.text, response.finish_reason, response.model) == ("Yes.", "stop", MODEL)
-    assert response.usage is not None
-    assert (response.usage.input_tokens, response.usage.output_tokens) == (19, 3)
-
-
-async def test_so_does_the_asynchronous_client(wire: str, served: local.Endpoint) -> None:
-    async with AsyncClient(wire, **address(wire, served)) as client:
-        stream = client.stream(YES_OR_NO, temperature=0, max_tokens=60)
-        texts = [chunk.text async for chunk in stream]
-
-    assert list(filter(None, texts)) == ["Yes", "."]
-
-
-def test_max_tokens_cut_the_answer(wire: str, client: Client) -> None:
-    cut = ask(client, YES_OR_NO, max_tokens=1)
-    with client.stream(YES_OR_NO, temperature=0, max_tokens=1) as stream:
-        streamed = [chunk.text for chunk in stream]
-
-    assert cut.text == "".join(streamed) == "Yes"
-    assert cut.usage is not None
-    assert cut.usage.output_tokens == 1
-    assert cut.finish_reason == stream.response.finish_reason == AT_THE_LIMIT.get(wire, "length")
+    assert len(list(filter(None, texts))) > 2
+    assert "".join(texts) == whole.text
+    for response in (whole, stream.response, other.response):
+        assert (response.text, response.model) == (whole.text, MODEL)
+        assert response.finish_reason == AT_THE_LIMIT.get(wire, "length")
+        assert response.usage is not None
+        assert (response.usage.input_tokens, response.usage.output_tokens) == (PROMPT_TOKENS["small"], 12)
 
 
 @pytest.mark.parametrize("wire", WITH_STOP_WORDS, indirect=True)
 def test_stop_words_end_the_answer(client: Client) -> None:
-    response = ask(client, FRANCE, stop=[" France", "never said"])
+    whole = ask(client, YES_OR_NO).text
+    stop = max(re.findall("[a-z]+", whole), key=len)
+    response = ask(client, YES_OR_NO, stop=[stop, "never said"])
 
-    assert (response.text, response.finish_reason) == ("The capital of", "stop")
+    assert (response.text, response.finish_reason) == (whole[: whole.index(stop)], "stop")
 
 
 @pytest.mark.parametrize("wire", OBEYS_A_SCHEMA, indirect=True)
 def test_a_schema_is_obeyed(client: Client) -> None:
     schema_format = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
-    response = ask(client, [BRIEF, Message("user", "Your age?")], extra={"response_format": schema_format})
+    response = ask(client, YES_OR_NO, max_tokens=100, extra={"response_format": schema_format})
 
     assert [(name, type(value)) for name, value in json.loads(response.text).items()] == [("age", int)]
 
@@ -116,31 +121,20 @@ def test_a_schema_is_obeyed(client: Client) -> None:
 @pytest.mark.parametrize("wire", ["openai-responses"], indirect=True)
 def test_a_format_that_the_server_does_not_know_is_never_taken_for_kept(client: Client) -> None:
     with pytest.raises(StructuredOutputError) as caught:  # llama.cpp reads no text.format
-        ask(client, YES_OR_NO, response_format=SCHEMA)
+        ask(client, YES_OR_NO, max_tokens=5, response_format=SCHEMA)
 
-    assert caught.value.text == "Yes."
-
-
-def test_what_was_said_before_counts(client: Client) -> None:
-    conversation = client.conversation(".")
-    conversation.chat("Yes or no?", temperature=0, max_tokens=1)
-    second = conversation.chat("Why?", temperature=0, max_tokens=1)
-
-    assert second.usage is not None
-    assert (second.text, second.usage.input_tokens) == ("The", 33), "another prompt than on other wires"
+    assert caught.value.text == ask(client, YES_OR_NO, max_tokens=5).text
 
 
-def test_a_call_and_its_result_are_taken_as_history(client: Client) -> None:
-    call = ToolCall("call_1", "weather", '{"city":"Oslo"}')
-    messages = [
-        *[Message("system", "."), Message("user", "Oslo?")],
-        Message("assistant", None, tool_calls=[call]),
-        Message("tool", "4 degrees", tool_call_id="call_1", name="weather"),
-    ]
-    response = ask(client, messages, max_tokens=1)
-
-    assert response.usage is not None
-    assert response.usage.input_tokens == 79, "another prompt than on other wires"
+def test_what_was_said_before_is_the_same_prompt_on_each_wire(served: local.Endpoint) -> None:
+    for tokens, history in HISTORIES.items():
+        answers = set()
+        for wire in WIRES:
+            with Client(wire, **address(wire, served)) as client:
+                response = ask(client, history, max_tokens=3)
+            assert response.usage is not None
+            answers.add((response.usage.input_tokens, response.text))
+        assert [found for found, _ in answers] == [tokens], answers
 
 
 def test_a_prompt_that_is_too_long_is_refused(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,7 +159,7 @@ def test_a_provider_whose_wire_has_no_such_thing_is_said_to(provider: str) -> No
 
 
 @pytest.mark.local
-def test_the_local_model_counts_and_completes_and_has_any_name() -> None:
+def test_the_local_model_counts_and_completes_and_has_any_name(small_model: Path) -> None:
     with RelayServer("local") as relay, anthropic_sdk(relay.url) as client, openai_sdk(relay.url) as other:
         answer = client.messages.with_raw_response.count_tokens(model="any", messages=HI)  # type: ignore[arg-type]
         assert (5 < answer.parse().input_tokens < 100, WARNING in answer.headers) == (True, False)

@@ -479,15 +479,24 @@ def test_it_is_used_by_keyboard_on_a_phone_and_in_the_dark(
 
 
 @pytest.mark.local
-def test_a_conversation_with_the_local_model(tab: Tab, tmp_path: Path) -> None:
-    with History.open(tmp_path / "history.db") as history, RelayServer(page=history) as relay:
+def test_a_conversation_with_the_local_model(tab: Tab, tmp_path: Path, small_model: Path) -> None:
+    """Its engine; a grammar has it say the same each time."""
+    said = {"extra": {"grammar": 'root ::= "It is Rome."'}}
+    with History.open(tmp_path / "history.db") as history, RelayServer(defaults=said, page=history) as relay:
         opened(tab, relay.url)
         tab.find("#settings summary").click()
-        tab.find("#max_tokens").send_keys("12")
+        tab.find("#max_tokens").send_keys("20")
         tab.find("#temperature").send_keys("0")
         tab.ask("Name the capital of Italy.")
         tab.wait(lambda: tab.find(".assistant footer .meta").text)
-        assert "Rome" in tab.find(".assistant .body").text
+        assert tab.find(".assistant .body").text == "It is Rome."
         assert "tokens in" in tab.find(".assistant footer").text
         tab.ask("And of France?")
-        tab.wait(lambda: len(history.turns(history.conversations()[0])) == 4 and "Paris" in tab.text)
+        tab.wait(lambda: tab.text.count("It is Rome.") == 2)
+
+        def sizes() -> list[int]:
+            usages = (turn.usage for turn in history.turns(history.conversations()[0]))
+            return [usage.input_tokens or 0 for usage in usages if usage]
+
+        tab.wait(lambda: len(sizes()) == 2)
+        assert 0 < sizes()[0] < sizes()[1], "the second question goes without the first"
