@@ -47,8 +47,8 @@ class Task:
 class _Connection(distributed.Client):  # type: ignore[misc]  # Dask has no types
     """A Dask client that leaves nothing behind where nobody answers.
 
-    Dask's own has a thread with a loop by then, and ends it when the garbage collector finds it. The collector may run in
-    the thread that the next client has just begun: that one waits for a lock which its beginner holds, for ten seconds.
+    Dask's own has a thread with a loop by then, and ends it when the garbage collector finds it. The collector may run
+    in the thread that the next client has just begun: that waits for a lock which its beginner holds, for ten seconds.
     """
 
     def __init__(self, address: str) -> None:
