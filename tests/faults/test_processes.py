@@ -23,16 +23,18 @@ for line in sys.stdin:
     if not (process := os.fork()):
         break
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    written = []
     for output in outputs:
-        output.seek(0)
-    print(json.dumps([code, *(output.read().decode() for output in outputs)]), flush=True)
+        with output:
+            output.seek(0)
+            written.append(output.read().decode())
+    print(json.dumps([code, *written]), flush=True)
 else:
     sys.exit()
 signal.alarm(30)
-os.dup2(outputs[0].fileno(), 1)
-os.dup2(outputs[1].fileno(), 2)
-for output in outputs:
-    output.close()
+for number, output in enumerate(outputs, 1):
+    with output:
+        os.dup2(output.fileno(), number)
 URL, program = json.loads(line)
 exec(program)
 """
