@@ -34,6 +34,7 @@ def run(program: str) -> str:
 
 LIGHT = {
     "importing the package": "import llmclients",
+    "its plugin for pytest": "import llmclients.testing.pytest_plugin",
     "any public name but the clients": f"""
 for name in {[name for name in llmclients.__all__ if name not in CLIENTS]!r}: getattr(llmclients, name)
 """,
@@ -58,10 +59,11 @@ assert asyncio.run(client.chat('Hello')).text == 'Hi'
 
 def test_what_needs_no_heavy_library_loads_none(subtests: pytest.Subtests) -> None:
     with FaultServer([http(body=REPLY)]) as server:
-        found = loaded_by(*(program.replace("{url}", server.url) for program in LIGHT.values()))
+        programs = [program.replace("{url}", server.url) for program in LIGHT.values()]
+        found = loaded_by(*programs, watched=(*HEAVY, "llmclients.client"))
     for what, loaded in zip(LIGHT, found, strict=True):
         with subtests.test(what):
-            assert loaded == set()
+            assert loaded == ({"llmclients.client"} if what.startswith(("a client", "an async client")) else set())
 
 
 REPLY = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}'

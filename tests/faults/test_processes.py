@@ -13,7 +13,6 @@ import pytest
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import CHUNKED_HEAD, HOLD, ReceivedRequest, Script, chunked, http
 
-
 PARENT = """
 import asyncio, json, os, signal, sys, tempfile, threading
 from llmclients import AsyncClient, Client, Timeout

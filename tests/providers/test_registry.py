@@ -293,7 +293,9 @@ def test_a_broken_package_is_an_error_only_for_who_asks_for_it(site: Path) -> No
 
     lines = out.splitlines()
     assert len(lines) == 3 * len(BROKEN)
-    for name, message, first, second, unknown in zip(BROKEN, BROKEN.values(), lines[::3], lines[1::3], lines[2::3], strict=True):
+    for name, message, first, second, unknown in zip(
+        BROKEN, BROKEN.values(), lines[::3], lines[1::3], lines[2::3], strict=True
+    ):
         assert first == second, name
         assert message in first, name
         assert first.endswith(" provider"), name

@@ -390,7 +390,9 @@ def test_ten_thousand_messages_open_at_once(
     assert sorted(times)[1] <= 200, times  # the median: other programs may have the machine for a moment
 
     for _ in range(8):
-        script = "document.querySelector('#scroll').scrollTop = 0; return document.querySelector('#turns').firstChild.id"
+        script = (
+            "document.querySelector('#scroll').scrollTop = 0; return document.querySelector('#turns').firstChild.id"
+        )
         tab.until("document.querySelector('#turns').firstChild.id !== arguments[0]", tab.run(script))
     assert tab.run("return document.querySelectorAll('.turn').length") <= 300
     tab.find("#search").send_keys('"answer 77"')
