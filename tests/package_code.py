@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -17,9 +20,22 @@ def source(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Trees are made without the garbage collector: it would look at all of them again and again, and free nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def tree(path: Path) -> ast.Module:
     """Not kept: all trees together are half a million objects, which the garbage collector would look at ever after."""
-    return ast.parse(source(path))
+    with without_collector():
+        return ast.parse(source(path))
 
 
 def walk(node: ast.AST) -> list[ast.AST]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import cache
 
 from tests import package_code
-from tests.package_code import FILES, ROOT, walk
+from tests.package_code import FILES, ROOT, walk, without_collector
 
 DOCUMENTED = {"sys._getframe", "os._exit", "libc._exit"}
 """Private by their look only."""
@@ -124,7 +124,7 @@ def imports(node: ast.AST) -> set[str]:
             found |= {alias.name for alias in child.names}
         elif isinstance(child, ast.expr):  # has no statement inside
             continue
-        elif not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+        elif not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
             found |= imports(child)
     return found
 
@@ -151,6 +151,7 @@ def uses(name: str, tree: ast.Module, ours: Collection[str], class_of: Callable[
                 yield from used_on_itself(node)  # a class that a function makes, of a base that it is given
 
 
+@without_collector()
 def search() -> set[tuple[str, str]]:
     """Every private name that the package uses, with the module that does."""
     trees = {path: package_code.tree(path) for path in FILES}

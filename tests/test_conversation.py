@@ -129,35 +129,37 @@ import asyncio, json, sys
 from llmclients import AsyncClient, Client, Conversation
 from llmclients.transports.mock import MockTransport, Reply
 
-mock = MockTransport([Reply(body="6650 km")])
-saved = Conversation.model_validate_json(sys.stdin.read())
-if sys.argv[1] == "sync":
-    resumed = saved.bind(Client("yqcloud", base_url="http://host.test", transport=mock))
-    resumed.chat("How long?")
-else:
-    resumed = saved.bind(AsyncClient("yqcloud", base_url="http://host.test", transport=mock))
-    asyncio.run(resumed.chat("How long?"))
-print(json.dumps([json.loads(mock.requests[0].body), json.loads(resumed.model_dump_json())["messages"][-1]["content"]]))
+saved = sys.stdin.read()
+for kind in (Client, AsyncClient):
+    mock = MockTransport([Reply(body="6650 km")])
+    resumed = Conversation.model_validate_json(saved).bind(kind("yqcloud", base_url="http://host.test", transport=mock))
+    turn = resumed.chat("How long?")
+    if kind is AsyncClient:
+        asyncio.run(turn)
+    last = json.loads(resumed.model_dump_json())["messages"][-1]["content"]
+    print(json.dumps([json.loads(mock.requests[0].body), last]))
 """
 
 
-@pytest.mark.parametrize("side", ["sync", "async"])
-def test_a_saved_conversation_goes_on_in_another_process(side: str) -> None:
+def test_a_saved_conversation_goes_on_in_another_process() -> None:
     made, _ = client(Reply(body="Nile"))
     conversation = made.conversation(system="Be brief.")
     conversation.chat("Name a river.")
     run = subprocess.run(
-        [sys.executable, "-c", RESUME, side],
+        [sys.executable, "-c", RESUME],
         input=conversation.model_dump_json(),
         capture_output=True,
         text=True,
         check=True,
     )
-    body, last = json.loads(run.stdout)
-    assert body["userId"] == conversation.state["userId"]
-    assert body["system"] == "Be brief."
-    assert body["prompt"] == "User: Name a river.\nAssistant: Nile\nUser: How long?\nAssistant:"
-    assert last == "6650 km"
+    lines = run.stdout.splitlines()
+    assert len(lines) == 2
+    for side, line in zip(("Client", "AsyncClient"), lines, strict=True):
+        body, last = json.loads(line)
+        assert body["userId"] == conversation.state["userId"], side
+        assert body["system"] == "Be brief.", side
+        assert body["prompt"] == "User: Name a river.\nAssistant: Nile\nUser: How long?\nAssistant:", side
+        assert last == "6650 km", side
     assert len(conversation.messages) == 2
 
 

@@ -34,6 +34,7 @@ def run(program: str) -> str:
 
 LIGHT = {
     "importing the package": "import llmclients",
+    "its plugin for pytest": "import llmclients.testing.pytest_plugin",
     "any public name but the clients": f"""
 for name in {[name for name in llmclients.__all__ if name not in CLIENTS]!r}: getattr(llmclients, name)
 """,
@@ -58,10 +59,11 @@ assert asyncio.run(client.chat('Hello')).text == 'Hi'
 
 def test_what_needs_no_heavy_library_loads_none(subtests: pytest.Subtests) -> None:
     with FaultServer([http(body=REPLY)]) as server:
-        found = loaded_by(*(program.replace("{url}", server.url) for program in LIGHT.values()))
+        programs = [program.replace("{url}", server.url) for program in LIGHT.values()]
+        found = loaded_by(*programs, watched=(*HEAVY, "llmclients.client"))
     for what, loaded in zip(LIGHT, found, strict=True):
         with subtests.test(what):
-            assert loaded == set()
+            assert loaded == ({"llmclients.client"} if what.startswith(("a client", "an async client")) else set())
 
 
 REPLY = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}'
@@ -127,6 +129,21 @@ def test_each_step_of_a_program_loads_what_it_needs_and_builds_no_validator(subt
         assert serialized == '{"item":[{"role":"user","content":"Hi"}]}'
 
 
+LOOK_FOR_PYDANTIC = """
+import sys
+class Look:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pydantic":
+            frame = sys._getframe()
+            while frame := frame.f_back:
+                if frame.f_globals["__name__"].startswith("llmclients"):
+                    importers.append(frame.f_globals["__name__"])
+importers = []
+sys.meta_path.insert(0, Look())
+"""
+"""What follows it has the modules of the package that were being imported when pydantic was, the innermost first."""
+
+
 def test_a_client_is_imported_without_what_only_a_failure_or_a_mistake_needs() -> None:
     program = """
 import re, sys
@@ -147,42 +164,32 @@ texts = {
 }
 print(*(name for name in compiled if name.startswith("llmclients")))
 print(*sorted(texts))
+print(*importers)
 """
-    patterns, texts = run(program).split("\n")
+    patterns, texts, importers = run(LOOK_FOR_PYDANTIC + program).split("\n")
 
     assert patterns == ""
     # Types that pydantic has to compile: of members of their own class, and of one that is alone in its module.
     assert texts.split() == ["Chunk.other_choices", "CodecOptions.think_tags", "TokenLogprob.top"]
+    # Not from deep within imports.
+    assert importers.split() == ["llmclients.types.response", "llmclients.client", "llmclients"]
 
 
-@pytest.mark.parametrize(("name", "module"), [("Client", "client"), ("AsyncClient", "async_client")])
-def test_pydantic_is_not_imported_from_deep_within_imports(name: str, module: str) -> None:
-    program = f"""
-import sys
-class Look:
-    def find_spec(self, name, path=None, target=None):
-        if name == "pydantic":
-            frame = sys._getframe()
-            while frame := frame.f_back:
-                if frame.f_globals["__name__"].startswith("llmclients"):
-                    print(frame.f_globals["__name__"])
-sys.meta_path.insert(0, Look())
-from llmclients import {name}
-"""
-
-    assert run(program).split() == ["llmclients.types.response", f"llmclients.{module}", "llmclients"]
-
-
-def test_an_async_conversation_s_models_come_with_the_first_one() -> None:
+def test_an_async_client_imports_pydantic_first_and_a_conversation_s_models_come_with_the_first_one() -> None:
     program = """
 from llmclients import AsyncClient
 from llmclients.transports.mock import MockTransport
 client = AsyncClient("ylokh", base_url="http://mock", transport=MockTransport())
+print(*importers)
+for _ in range(2):
+    print("llmclients.conversation" in sys.modules)
+    client.conversation()
 """
 
-    loaded = loaded_by(program, "client.conversation()", watched=("llmclients.conversation",))
+    importers, *there = run(LOOK_FOR_PYDANTIC + program).split("\n")
 
-    assert loaded == [set(), {"llmclients.conversation"}]
+    assert importers.split() == ["llmclients.types.response", "llmclients.async_client", "llmclients"]
+    assert there == ["False", "True"]
 
 
 def test_threads_may_all_be_the_first_to_use_a_model() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import tokenize
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -45,9 +42,13 @@ PROSE = re.compile(
 )
 """Words that comments and docstrings have no use for."""
 
-
-def tokens(path: Path) -> Iterator[tokenize.TokenInfo]:
-    yield from tokenize.generate_tokens(io.StringIO(source(path)).readline)
+TOKENS = re.compile(
+    r"""(?P<prose>\#[^\n]* | \"{3}(?:[^\\]|\\.)*?\"{3})  # a comment, or a text as docstrings are
+      | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*'  # any other text
+      | (?P<name>[^\W\d]\w*)""",
+    re.DOTALL | re.VERBOSE,
+)
+"""What is looked at in a module, and what is not. `tokenize` says the same, and takes ten times as long."""
 
 
 def test_names_and_prose_are_in_the_field_s_words() -> None:
@@ -63,11 +64,23 @@ def is_another_word(name: str) -> bool:
 
 
 def other_words(path: Path) -> list[str]:
-    found = []
-    for token in tokens(path):
-        if token.type == tokenize.NAME:
-            if is_another_word(token.string):
-                found.append(f"{token.start[0]}: {token.string}")
-        elif token.type == tokenize.COMMENT or (token.type == tokenize.STRING and token.string.startswith('"""')):
-            found += [f"{token.start[0]}: {match[0]}" for match in PROSE.finditer(token.string)]
+    text, found = source(path), []
+    for token in TOKENS.finditer(text):
+        if token.lastgroup == "name":
+            words = [token[0]] if is_another_word(token[0]) else []
+        else:
+            words = [match[0] for match in PROSE.finditer(token["prose"] or "")]
+        found += [f"{text.count(chr(10), 0, token.start()) + 1}: {word}" for word in words]
     return found
+
+
+def test_words_are_seen_in_names_and_in_prose_and_not_in_data(tmp_path: Path) -> None:
+    lines = (
+        "door = f(fold=1)  # through the gate",
+        'text = "a door", \'a "fold"\', r"a \\" # gate", "gate"',
+        'def echo(): """Of the course,\n"what was" folded."""',
+    )
+    path = tmp_path / "module.py"
+    path.write_text("\n".join(lines))
+
+    assert other_words(path) == ["1: door", "1: fold", "1: gate", "3: echo", "3: course", "3: folded"]

@@ -61,12 +61,16 @@ def write_rows(path: Path, count: int) -> None:
             file.write(json.dumps({"id": f"r{number}", "prompt": f"row {number}"}) + "\n")
 
 
-def command(server: Server, rows: Path, out: Path, concurrency: int, *more: str) -> subprocess.Popen[str]:
-    """The command, begun."""
+def bulk_arguments(server: Server, rows: Path, out: Path, concurrency: int) -> list[str]:
+    """What the command is given."""
     arguments = ["bulk", str(rows), str(out), "-p", "openai", "-m", "m", "--base-url", server.url]
-    arguments += ["--concurrency", str(concurrency), "--no-progress", *more]
+    return [*arguments, "--concurrency", str(concurrency), "--no-progress"]
+
+
+def command(server: Server, rows: Path, out: Path, concurrency: int) -> subprocess.Popen[str]:
+    """The command, begun."""
     return subprocess.Popen(
-        [sys.executable, "-m", "llmclients", *arguments],
+        [sys.executable, "-m", "llmclients", *bulk_arguments(server, rows, out, concurrency)],
         env=ENVIRONMENT,
         cwd=ROOT,
         stdout=subprocess.PIPE,

@@ -19,6 +19,7 @@ from kills import Server, serving
 
 from llmclients import AsyncClient, Client, ConfigurationError, UnsupportedOptionError
 from llmclients.bulk import BulkReport, Limits
+from llmclients.bulk.dask_cluster import DaskCluster
 from llmclients.bulk.journal import Journal
 from llmclients.bulk.shard_rows import read_rows, write_rows
 from llmclients.bulk.shard_worker import why_unfit
@@ -152,6 +153,14 @@ def test_mistakes_are_told_before_anything_is_sent(
             client.bulk(["x"], out, cluster=cluster, progress=False)
     assert asked(server) == before
     assert not any(path.name.endswith(".shards") for path in tmp_path.iterdir())
+
+
+def test_an_address_where_nobody_answers_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(ConfigurationError, match="no Dask scheduler answers") as caught:
+        DaskCluster("nowhere")
+    assert set(threading.enumerate()) == before
+    assert caught.value.argument == "cluster"
 
 
 def test_strict_ends_the_run_at_a_row_that_cannot_be_asked(server: Server, cluster: str, tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ pytestmark = pytest.mark.long
 
 
 def test_runs_that_are_killed_lose_nothing_and_ask_again_only_what_was_under_way(tmp_path: Path) -> None:
-    found = killed_runs(tmp_path, rows=400, kills=3, concurrency=20, delay_ms=20, seed=3)
+    found = killed_runs(tmp_path, rows=300, kills=2, concurrency=20, delay_ms=20, seed=7)
 
     assert found["code"] == 0, found["errors"]
     assert (found["lost"], found["double"], found["wrong"], found["in_order"]) == (0, 0, 0, True)
-    assert found["kills"] >= 2
+    assert found["kills"] == 2
     assert found["asked_again"] <= found["allowed"]
     assert found["most_open"] <= 20 + 1
 

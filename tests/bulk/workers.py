@@ -14,8 +14,6 @@ import asyncio
 import json
 import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,10 +26,11 @@ from typing import Any
 
 import distributed
 from figures import keep
-from kills import command, journaled, serving, write_rows
+from kills import bulk_arguments, journaled, serving, write_rows
 from pydantic import BaseModel, field_validator
 
 from llmclients import Client
+from llmclients.cli.main import main as main_of_llmclients
 
 CHECK_SECONDS = 0.004
 SHARD = 5  # times `concurrency`, in rows
@@ -67,10 +66,15 @@ def _run(serve: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> No
     asyncio.run(serve(*arguments))
 
 
+def _call(arguments: list[str], errors: str) -> None:
+    with Path(errors).open("w", encoding="utf-8") as sys.stderr:
+        sys.exit(main_of_llmclients(arguments))
+
+
 class Cluster:
     """A scheduler and workers without nannies, so that who is killed stays so.
 
-    They are forked from a process that has loaded what they need: a worker that is to be killed is soon there.
+    They, and callers, are forked from a process that has loaded what they need: who is to be killed is soon there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -83,7 +87,10 @@ class Cluster:
         self.start_scheduler(0)
 
     def _start(self, *arguments: Any) -> Any:
-        process = self._context.Process(target=_run, args=arguments, daemon=True)
+        return self._start_process(_run, *arguments)
+
+    def _start_process(self, target: Callable[..., None], *arguments: Any) -> Any:
+        process = self._context.Process(target=target, args=arguments, daemon=True)
         process.start()
         self._processes.append(process)
         return process
@@ -99,6 +106,10 @@ class Cluster:
     def start_worker(self) -> None:
         """One more, with one thread."""
         self.workers.append(self._start(_serve_worker, self.address, str(self._folder / "dask")))
+
+    def call(self, arguments: list[str], errors: Path) -> Any:
+        """The command, begun, with this cluster; what it says of errors is in a file."""
+        return self._start_process(_call, [*arguments, "--cluster", self.address], str(errors))
 
     def kill_worker(self, rng: random.Random) -> None:
         """SIGKILL for one of them, and a new one in its place."""
@@ -166,39 +177,37 @@ def killed_workers(
     """
     rng, killed = random.Random(seed), 0
     others = ["caller", "scheduler"] if all_others else []
-    source, out = folder / "in.jsonl", folder / "out.jsonl"
+    source, out, errors = folder / "in.jsonl", folder / "out.jsonl", folder / "errors"
     write_rows(source, rows)
     with serving(delay_ms) as server, cluster_of(folder, 2) as cluster:
-
-        def begin() -> subprocess.Popen[str]:
-            return command(server, source, out, concurrency, "--cluster", cluster.address)
-
-        run = begin()
+        arguments = bulk_arguments(server, source, out, concurrency)
+        run = cluster.call(arguments, errors)
         while not finished(out):
-            assert run.poll() is None, run.communicate()
+            assert run.is_alive(), errors.read_text(encoding="utf-8")
             time.sleep(0.02)
         began = last = time.monotonic()
-        while run.poll() is None:
+        while run.is_alive():
             time.sleep(0.02)
             if time.monotonic() - last >= seconds and killed != kills:
                 cluster.kill_worker(rng)
                 killed, last = killed + 1, time.monotonic()
             if others and finished(out) > rows * (3 - len(others)) / 3:
                 if others.pop(0) == "caller":
-                    run.send_signal(signal.SIGKILL)
-                    run.communicate()
-                    run = begin()
+                    run.kill()
+                    run.join()
+                    run = cluster.call(arguments, errors)
                 else:
                     cluster.kill_all()
-        _, errors = run.communicate()
+        run.join()
+        code = run.exitcode
         took = time.monotonic() - began
         counts = server.counts()
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
     ids = [line["id"] for line in lines]
     asked = counts["asked"]
     return {
-        "code": run.returncode,
-        "errors": errors,
+        "code": code,
+        "errors": errors.read_text(encoding="utf-8"),
         "kills": killed,
         "others_left": others,
         "seconds": round(took, 1),

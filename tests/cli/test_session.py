@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -264,8 +263,8 @@ def test_the_first_key_is_there_at_once_and_nothing_is_sent_before_the_first_que
     """0.2 s on a machine that starts Python in 12 ms, and as much longer as this one takes for that at the moment."""
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "")  # warm is a program that is compiled
     monkeypatch.delenv("OPENAI_API_KEY")
-    times = []
-    for number in range(3):
+    quick = []
+    while len(quick) < 2 or quick.count(True) == quick.count(False):  # what two of three are
         started = time.monotonic()
         subprocess.run([sys.executable, "-c", "pass"], check=True)
         bare = time.monotonic() - started
@@ -273,9 +272,9 @@ def test_the_first_key_is_there_at_once_and_nothing_is_sent_before_the_first_que
         with Terminal("chat", "openai") as terminal:
             terminal.type("W")
             terminal.wait_for("> W")
-            times.append((time.monotonic() - started, bare))
-            if number == 2:  # what is wrong with the session is known later, and ends it
+            quick.append((time.monotonic() - started) / max(bare, 0.012) < 0.2 / 0.012)
+            if len(quick) == 1:  # what is wrong with the session is known later, and ends it
                 assert terminal.wait_for_end() == 2
                 assert "set OPENAI_API_KEY, or run: llmclients keys set openai" in terminal.text.replace("\n", " ")
-    assert statistics.median(seconds / max(bare, 0.012) for seconds, bare in times) < 0.2 / 0.012, times
+    assert quick.count(True) == 2, quick
     assert model.sent == []

@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from llmclients.testing import FaultServer
 from llmclients.testing.fault_server import CHUNKED_HEAD, HOLD, ReceivedRequest, Script, chunked, http
+
+PARENT = """
+import asyncio, json, os, signal, sys, tempfile, threading
+from llmclients import AsyncClient, Client, Timeout
+OPTIONS = {'trust_env': False, 'retry': 1, 'timeout': Timeout(connect=10, read=20)}
+for line in sys.stdin:
+    outputs = [tempfile.TemporaryFile() for _ in range(2)]
+    if not (process := os.fork()):
+        break
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    written = []
+    for output in outputs:
+        with output:
+            output.seek(0)
+            written.append(output.read().decode())
+    print(json.dumps([code, *written]), flush=True)
+else:
+    sys.exit()
+signal.alarm(30)
+for number, output in enumerate(outputs, 1):
+    with output:
+        os.dup2(output.fileno(), number)
+URL, program = json.loads(line)
+exec(program)
+"""
+"""Forks itself for each program that it is given, which is that process's own from then on, and the end of it."""
+
+Run = Callable[[str, str], tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Runs a program in a process of its own, where `URL` is a server's and `OPTIONS` a client's.
+
+    It returns the exit code and what was written to each output. The clients are imported once for all programs, and
+    nothing else is.
+    """
+    command = [sys.executable, "-W", "error::ResourceWarning", "-W", "error::RuntimeWarning", "-c", PARENT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+
+        def run(program: str, url: str) -> tuple[int, str, str]:
+            assert parent.stdin is not None
+            assert parent.stdout is not None
+            print(json.dumps([url, program]), file=parent.stdin, flush=True)
+            code, output, errors = json.loads(parent.stdout.readline())
+            return code, output, errors
+
+        yield run
 
 
 @pytest.fixture
@@ -21,20 +70,6 @@ def server() -> Iterator[FaultServer]:
 
 def echo(request: ReceivedRequest) -> Script:
     return [http(body=request.json["prompt"].encode())]
-
-
-def run(program: str, url: str) -> subprocess.CompletedProcess[str]:
-    """A program in a process of its own, where `URL` is the server's and `OPTIONS` a client's."""
-    options = "OPTIONS = {'trust_env': False, 'retry': 1, 'timeout': Timeout(connect=10, read=20)}"
-    lines = ["import asyncio, os, sys, threading", "from llmclients import AsyncClient, Client, Timeout"]
-    source = "\n".join([*lines, f"URL = {url!r}", options, program])
-    return subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-W", "error::RuntimeWarning", "-c", source],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
 
 
 FORK = """
@@ -68,10 +103,9 @@ assert os.waitpid(child, 0)[1] == 0
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.parametrize(("program", "texts"), [(FORK, 8), (ASYNC_FORK, 9)], ids=["sync", "async"])
-def test_parent_and_child_go_on_after_a_fork(program: str, texts: int) -> None:
+def test_parent_and_child_go_on_after_a_fork(run: Run, program: str, texts: int) -> None:
     with FaultServer(echo) as server:
-        done = run(program, server.url)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert run(program, server.url) == (0, "", "")
         assert len(server.requests) == texts
         for requests in server.received:
             prompts = {request.json["prompt"] for request in requests}
@@ -127,8 +161,6 @@ for chunk in Client("yqcloud", base_url=URL, **OPTIONS).stream("Hi"):
 
 
 @pytest.mark.parametrize("program", AT_EXIT.values(), ids=AT_EXIT)
-def test_the_interpreter_ends_quietly_whatever_is_open(server: FaultServer, program: str) -> None:
-    done = run(program, server.url)
-
-    assert (done.returncode, done.stdout, done.stderr) == (0, "Hel\n", "")
+def test_the_interpreter_ends_quietly_whatever_is_open(run: Run, server: FaultServer, program: str) -> None:
+    assert run(program, server.url) == (0, "Hel\n", "")
     assert server.wait_for(0)

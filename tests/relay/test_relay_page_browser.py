@@ -93,15 +93,21 @@ class Tab:
     def text(self) -> str:
         return str(self.run("return document.body.innerText"))
 
-    def sees(self, text: str) -> None:
-        # The page looks itself, and is not asked again and again: that would take more than all that is tested.
-        script = """const [text, done] = arguments, start = performance.now();
-            const look = () => document.body.innerText.includes(text) ? done(null)
+    def until(self, condition: str, *arguments: Any) -> None:
+        """Until a JavaScript expression of `arguments` holds.
+
+        The page looks itself, and is not asked again and again: that would take more than all that is tested.
+        """
+        script = f"""const done = arguments[arguments.length - 1], start = performance.now();
+            const look = () => {condition} ? done(null)
                 : performance.now() - start > 10000 ? done(document.body.innerText) : setTimeout(look, 20);
             look();"""
         self.browser.switch_to.window(self.handle)
-        shown = self.browser.execute_async_script(script, text)
-        assert shown is None, f"{text!r} does not come; the page shows: {shown[:2000]}"
+        shown = self.browser.execute_async_script(script, *arguments)
+        assert shown is None, f"no {condition} with {arguments}; the page shows: {shown[:2000]}"
+
+    def sees(self, text: str) -> None:
+        self.until("document.body.innerText.includes(arguments[0])", text)
 
     def click(self, name: str) -> None:
         """The last button that is shown with this name."""
@@ -111,7 +117,7 @@ class Tab:
         self.wait(lambda: self.run(script, name), f"there is no {name!r}")
 
     def ask(self, text: str) -> None:
-        self.wait(lambda: self.find("#send").is_displayed())
+        self.until("document.querySelector('#send')?.checkVisibility()")
         self.find("#text").send_keys(text + "\n")
 
     def violations(self) -> list[str]:
@@ -188,14 +194,14 @@ def test_a_whole_conversation(tab: Tab, scripted: tuple[str, Scripted], kept: Hi
     tab.click("Rename")
     tab.find("#dialog-input").clear()
     tab.find("#dialog-input").send_keys("Things\n")
-    tab.wait(lambda: tab.find("#title").text == "Things")
+    tab.until("document.querySelector('#title').innerText === 'Things'")
     tab.find("#search").send_keys("four")
-    tab.wait(lambda: tab.find("#list mark").text == "four")
+    tab.until("document.querySelector('#list mark')?.innerText === 'four'")
     assert tab.violations() == []
     tab.click("More")
     tab.click("Delete")
     tab.click("Delete")  # yes
-    tab.wait(lambda: tab.find("#title").text == "New conversation")
+    tab.until("document.querySelector('#title').innerText === 'New conversation'")
     assert kept.conversations() == []
 
 
@@ -252,7 +258,7 @@ def test_what_is_loaded_can_be_read_without_the_relay_and_it_comes_back(tab: Tab
         relay = RelayServer(client, page=kept).start()
         port = int(relay.url.rpartition(":")[2])
         opened(tab, relay.url)
-        tab.wait(lambda: tab.run("return document.querySelectorAll('#list a').length") == 2)
+        tab.until("document.querySelectorAll('#list a').length === 2")
         for title in ("Rivers", "Hills"):
             tab.run(
                 "[...document.querySelectorAll('#list a')].find((one) => one.text.startsWith(arguments[0])).click()",
@@ -270,7 +276,7 @@ def test_what_is_loaded_can_be_read_without_the_relay_and_it_comes_back(tab: Tab
         assert not tab.find("#send").is_enabled()
         assert tab.violations() == []
         with RelayServer(client, page=kept, port=port):
-            tab.wait(lambda: not tab.find("#offline").is_displayed(), "it does not come back")
+            tab.until("!document.querySelector('#offline').checkVisibility()")  # it comes back
             tab.run("[...document.querySelectorAll('#list a')].find((one) => one.text.startsWith('Hills')).click()")
             tab.sees("Broken off: the relay was stopped")
 
@@ -328,14 +334,14 @@ def test_images_come_by_drop_and_paste_and_calls_of_tools_are_shown(
         document.querySelector('#text').dispatchEvent(new kind(arguments[0], fields));"""
     for name in ("drop", "paste"):
         tab.run(event, name, PIXEL, "image/png")
-    tab.wait(lambda: tab.run("return document.querySelectorAll('#pictures img').length") == 2)
+    tab.until("document.querySelectorAll('#pictures img').length === 2")
     tab.run(event, "drop", PIXEL, "text/plain")
     tab.sees("dot.png is not an image")
     tab.click("Remove image 2")
     tab.ask("What is it?")
     tab.sees("A dot.")
     assert [part["type"] for part in script.asked["messages"][0]["content"]] == ["image", "text"]
-    tab.wait(lambda: tab.run("return document.querySelector('.user img')?.naturalWidth") == 1)
+    tab.until("document.querySelector('.user img')?.naturalWidth === 1")
 
     conversation = kept.start(title="Weather")
     kept.add(conversation, "How is the weather?")
@@ -374,24 +380,25 @@ def test_ten_thousand_messages_open_at_once(
     opened(tab, url)
     tab.sees("10,000 messages")
     times = []
-    for _ in range(5):
+    for _ in range(3):
         tab.click("New conversation")
         tab.run("performance.clearMeasures(); document.querySelector('#list a').click()")
         tab.sees("Answer 4999.")
-        tab.wait(lambda: tab.run("return performance.getEntriesByName('open').length"))
+        tab.until("performance.getEntriesByName('open').length")
         times.append(tab.run("return performance.getEntriesByName('open')[0].duration"))
     record_property("milliseconds", times)
-    assert sorted(times)[2] <= 200, times  # the median: other programs may have the machine for a moment
+    assert sorted(times)[1] <= 200, times  # the median: other programs may have the machine for a moment
 
     for _ in range(8):
-        before = tab.run("return document.querySelector('#turns').firstChild.id")
-        tab.run("document.querySelector('#scroll').scrollTop = 0")
-        tab.wait(lambda: tab.run("return document.querySelector('#turns').firstChild.id") != before)  # noqa: B023
+        script = (
+            "document.querySelector('#scroll').scrollTop = 0; return document.querySelector('#turns').firstChild.id"
+        )
+        tab.until("document.querySelector('#turns').firstChild.id !== arguments[0]", tab.run(script))
     assert tab.run("return document.querySelectorAll('.turn').length") <= 300
     tab.find("#search").send_keys('"answer 77"')
-    tab.wait(lambda: tab.find("#list mark").is_displayed())
+    tab.until("document.querySelector('#list mark')?.checkVisibility()")
     tab.run("document.querySelector('#list a').click()")
-    tab.wait(lambda: tab.find(".found").text.find("Answer 77.") > 0)
+    tab.until("document.querySelector('.found')?.innerText.indexOf('Answer 77.') > 0")
     assert tab.run("return document.querySelectorAll('.turn').length") <= 300
 
 

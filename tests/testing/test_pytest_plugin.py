@@ -51,10 +51,3 @@ def test_the_fixture(tmp_path: Path) -> None:
 
     assert "1 failed, 4 passed" in done.stdout, done.stdout + done.stderr
     assert "FAILED test_program.py::test_one_that_fails" in done.stdout
-
-
-def test_loading_the_plugin_loads_no_http_library_and_no_client() -> None:
-    program = "import llmclients.testing.pytest_plugin, sys; print({'requests', 'httpx', 'llmclients.client'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == "set()"
