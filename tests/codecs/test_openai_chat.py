@@ -12,6 +12,7 @@ import pytest
 from helpers import Outcome, argument_pieces, chunks_of, cut_at, decode, every_split, plain, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import table
 
 from llmclients.codecs.base import Codec
 from llmclients.codecs.errors import error_message
@@ -255,7 +256,7 @@ def test_the_walk_reaches_every_node() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("sample", [CHUNK, IN_PARTS, ERROR], ids=["chunk", "in parts", "error"])
+@table("sample", [CHUNK, IN_PARTS, ERROR], ids=["chunk", "in parts", "error"])
 def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
     outcomes = set()
     for payload in variants(sample):
@@ -269,7 +270,7 @@ def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(sample: d
     assert None in outcomes
 
 
-@pytest.mark.parametrize("sample", [REPLY, ERROR], ids=["reply", "error"])
+@table("sample", [REPLY, ERROR], ids=["reply", "error"])
 def test_a_reply_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
     rejected = 0
     for payload in variants(sample):
@@ -315,8 +316,8 @@ def test_an_error_body_can_be_anything(body: bytes, status: int) -> None:
         assert error.status_code == status
 
 
-@pytest.mark.parametrize("end", [b"", b"1"], ids=["cut", "closed"])
-@pytest.mark.parametrize("depth", [300, 10_000, 500_000])
+@table("end", [b"", b"1"], ids=["cut", "closed"])
+@table("depth", [300, 10_000, 500_000])
 def test_json_nested_too_deeply_is_rejected(depth: int, end: bytes) -> None:
     nested = b'{"error":' * depth + (end + b"}" * depth if end else b"")
 
@@ -421,8 +422,8 @@ def chunk_or_error(read: Callable[..., Chunk | None], *args: Any) -> Any:
         return type(error), str(error)
 
 
-@pytest.mark.parametrize("event_type", ["message", "error"])
-@pytest.mark.parametrize("sample", [TEXT_EVENT, *WITH_ERRORS, CHUNK, ERROR])
+@table("event_type", ["message", "error"])
+@table("sample", [TEXT_EVENT, *WITH_ERRORS, CHUNK, ERROR])
 def test_the_short_way_of_an_event_of_text_comes_to_what_the_long_way_does(
     sample: dict[str, Any], event_type: str
 ) -> None:
@@ -434,9 +435,9 @@ def test_the_short_way_of_an_event_of_text_comes_to_what_the_long_way_does(
         assert short == chunk_or_error(EventDecoder()._other_chunk, payload, data, event_type), payload
 
 
-@pytest.mark.parametrize("first", [b"", b": begin\n\n"], ids=["at the start", "later"])
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=repr)
-@pytest.mark.parametrize("size", [1, 9 * 1024 * 1024])
+@table("first", [b"", b": begin\n\n"], ids=["at the start", "later"])
+@table("end", [b"\n", b"\r\n"], ids=repr)
+@table("size", [1, 9 * 1024 * 1024])
 def test_what_follows_done_in_the_same_read_means_nothing(first: bytes, end: bytes, size: int) -> None:
     decoder = EventDecoder()
     list(decoder.feed(first))

@@ -13,6 +13,7 @@ from google.genai import types
 from helpers import Recording, cut_at, decode, recordings, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import table
 
 from llmclients.codecs.gemini.codec import GeminiCodec
 from llmclients.codecs.gemini.fields import FINISH_REASONS
@@ -139,7 +140,7 @@ def told_by_both(case: Recording) -> bool:
     )
 
 
-@pytest.mark.parametrize("case", [case for case in recordings("streams") if told_by_both(case)], ids=str)
+@table("case", [case for case in recordings("streams") if told_by_both(case)], ids=str)
 def test_the_sdk_finds_the_same_errors(case: Recording) -> None:
     client = sdk(lambda request: httpx.Response(200, content=case.data))
 
@@ -149,7 +150,7 @@ def test_the_sdk_finds_the_same_errors(case: Recording) -> None:
     assert raised.value.code == case.expected["error"]["status"]
 
 
-@pytest.mark.parametrize("case", [case for case in recordings("errors") if case.provider == "gemini"], ids=str)
+@table("case", [case for case in recordings("errors") if case.provider == "gemini"], ids=str)
 def test_the_sdk_finds_the_same_words_in_an_error(case: Recording) -> None:
     status = case.expected["status"]
     client = sdk(lambda request: httpx.Response(status, content=case.data))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
+from tables import table
 
 from llmclients import Client
 from llmclients.codecs.base import Context
@@ -180,7 +181,7 @@ def test_the_same_arguments_make_the_same_body(
     assert ours == THE_SDK.sent(CREATE, **theirs)
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@table("stream", [False, True])
 def test_and_the_same_headers_to_the_same_address(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -259,7 +260,7 @@ class Plain(BaseModel):
 MODELS = [Car, Tree, Plain]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@table("model", MODELS)
 def test_a_model_as_the_form_of_an_answer_makes_the_same_body(model: type[BaseModel]) -> None:
     example = {"name": "a", "colour": "red", "front": {"inches": 1}, "wheels": [], "price": 1, "spare": None}
     body = json.dumps(example | {"tags": [], "leaf": "", "branches": [], "answer": 1})
@@ -272,7 +273,7 @@ def test_a_model_as_the_form_of_an_answer_makes_the_same_body(model: type[BaseMo
     assert parsed == completion.choices[0].message.parsed
 
 
-@pytest.mark.parametrize("model", MODELS)
+@table("model", MODELS)
 def test_a_model_as_a_tool_makes_the_same_body(model: type[BaseModel]) -> None:
     theirs = openai.pydantic_function_tool(model)
     ours = Tool.coerce(model).model_copy(update={"strict": True})

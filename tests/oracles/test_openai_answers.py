@@ -12,6 +12,7 @@ from helpers import argument_pieces, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ParsedChatCompletion
+from tables import table
 
 from llmclients.types.response import ChatResponse, TokenLogprob
 from oracles.openai_sdk import CODEC, CREATE, NAMES, REPLY, THE_SDK, WORDS, maybe
@@ -126,7 +127,7 @@ def test_the_same_stream_is_read_as_the_same_answer(data: bytes, ours_at: list[i
     agree(found.response, THE_SDK.stream(cut_at(data, theirs_at)))
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 502, 503])
+@table("status", [400, 401, 403, 404, 409, 422, 429, 500, 502, 503])
 def test_a_status_is_an_error_of_the_same_name(status: int) -> None:
     body = b'{"error":{"message":"No.","type":"t","param":null,"code":null}}'
     THE_SDK.answer = lambda: httpx2.Response(status, content=body)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from broken_codecs import BROKEN, breaking
 from reference_codec import TalkCodec, TalkDecoder, TalkSuite
+from tables import table
 
 from llmclients.testing.codec_suite import CodecSuite
 from llmclients.testing.codec_suite.decoding import edges, splittings
@@ -43,7 +44,7 @@ def test_a_good_codec_fails_nothing() -> None:
     assert failures(TalkCodec()) == {}
 
 
-@pytest.mark.parametrize(("check", "codec", "attributes"), [pytest.param(*row, id=name) for name, *row in BROKEN])
+@table("check, codec, attributes", [pytest.param(*row, id=name) for name, *row in BROKEN])
 def test_a_broken_codec_fails_the_check_that_is_there_for_it(
     check: str, codec: TalkCodec, attributes: dict[str, Any]
 ) -> None:
@@ -60,7 +61,7 @@ def test_there_is_a_broken_codec_for_every_check() -> None:
     assert {check for _, check, _, _ in BROKEN} | BEFORE_THE_CODEC == every
 
 
-@pytest.mark.parametrize("check", sorted(BEFORE_THE_CODEC))
+@table("check", sorted(BEFORE_THE_CODEC))
 def test_what_the_clients_no_longer_reject_fails_its_check(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from llmclients.config.client import ClientSettings
 
