@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import anthropic
 import httpx2
 import pytest
 from helpers import decode, whole_reply
@@ -38,6 +37,12 @@ from .anthropic_wire import (
     sdk,
     streams,
 )
+from .later import later
+
+if TYPE_CHECKING:
+    import anthropic
+else:
+    anthropic = later("anthropic")
 
 CODEC = AnthropicCodec()
 

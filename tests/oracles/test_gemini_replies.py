@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from google.genai import errors as genai_errors
-from google.genai import types
 from helpers import Recording, cut_at, decode, recordings, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,10 +19,19 @@ from llmclients.types.response import ChatResponse
 from oracles.gemini_sdk import sdk
 from oracles.test_gemini import IDS, NAMES, OBJECTS, SIGNATURES, TEXTS
 
+from .later import later
+
+if TYPE_CHECKING:
+    from google.genai import errors as genai_errors
+    from google.genai import types
+else:
+    types = later("google.genai.types")
+    genai_errors = later("google.genai.errors")
+
 CODEC = GeminiCodec()
 
 COUNTS = st.none() | st.integers(0, 9999)
-REASONS = [reason.value for reason in types.FinishReason]
+REASONS = st.deferred(lambda: st.sampled_from([reason.value for reason in types.FinishReason]))
 PARTS = st.one_of(
     st.fixed_dictionaries(
         {"text": st.text(st.characters(codec="utf-8"), max_size=9)}, optional={"thought": st.booleans()}
@@ -56,7 +63,7 @@ def events(draw: st.DrawFn) -> list[dict[str, Any]]:
     for parts in draw(st.lists(st.lists(PARTS, max_size=2), min_size=1, max_size=4)):
         candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
         found.append({"candidates": [candidate], "usageMetadata": draw(USAGES), "modelVersion": "m", "responseId": "r"})
-    found[-1]["candidates"][0]["finishReason"] = draw(st.sampled_from(REASONS))
+    found[-1]["candidates"][0]["finishReason"] = draw(REASONS)
     return found
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 import pytest
 from helpers import cut_at, decode, whole_reply
 from hypothesis import given
@@ -21,6 +20,13 @@ from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
 from llmclients.errors import APIStatusError
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
+
+from .later import later
+
+if TYPE_CHECKING:
+    import openai
+else:
+    openai = later("openai")
 
 CODEC = OpenAIResponsesCodec()
 EMPTY = {"id": "r", "object": "response", "status": "completed", "output": []}
