@@ -236,8 +236,11 @@ def without(node: Any, path: tuple[Any, ...]) -> Any:
     return changed
 
 
-def variants(node: dict[str, Any]) -> Iterator[Any]:
+def variants(node: dict[str, Any], below: tuple[Any, ...] = ()) -> Iterator[Any]:
+    """The node with each place in it, or in what is `below` a place of it, of another type or left out."""
     for path in places_in(node):
+        if path[: len(below)] != below:
+            continue
         yield from (with_value(node, path, other) for other in OTHERS)
         if path:
             yield without(node, path)
@@ -256,10 +259,16 @@ def test_the_walk_reaches_every_node() -> None:
 
 
 @pytest.mark.long
-@table("sample", [CHUNK, IN_PARTS, ERROR], ids=["chunk", "in parts", "error"])
-def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
+@table(
+    "sample, below",
+    [(CHUNK, ()), (IN_PARTS, ("choices", 0, "delta", "content")), (ERROR, ())],
+    ids=["chunk", "in parts", "error"],
+)
+def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(
+    sample: dict[str, Any], below: tuple[Any, ...]
+) -> None:
     outcomes = set()
-    for payload in variants(sample):
+    for payload in variants(sample, below):
         found = read(OpenAICodec(), [event(payload) + FINISH + b"data: [DONE]\n\n"])
         outcomes.add(found.error)
         assert found.done == (found.error is None)
@@ -317,7 +326,7 @@ def test_an_error_body_can_be_anything(body: bytes, status: int) -> None:
 
 
 @table("end", [b"", b"1"], ids=["cut", "closed"])
-@table("depth", [300, 10_000, 500_000])
+@table("depth", [300, 10_000, 200_000])
 def test_json_nested_too_deeply_is_rejected(depth: int, end: bytes) -> None:
     nested = b'{"error":' * depth + (end + b"}" * depth if end else b"")
 

@@ -36,7 +36,7 @@ def failures(codec: TalkCodec, *, of: str = "", **attributes: Any) -> dict[str, 
     return found
 
 
-class TestTalk(TalkSuite):
+class Talk(TalkSuite):
     codec = TalkCodec()
 
 
@@ -111,7 +111,7 @@ def test_a_check_of_many_cases_names_each_that_fails() -> None:
 
 
 def test_one_stream_for_each_class_of_decoder_is_cut_everywhere() -> None:
-    suite = TestTalk()
+    suite = Talk()
 
     assert [suite._is_cut_everywhere(stream) for stream in suite.recorded("streams")] == [True, False, False]
 
@@ -173,6 +173,6 @@ def test_pytest_collects_it_from_a_module_of_anybody_s(tmp_path: Path) -> None:
         check=False,
     )
 
-    tests = len({name.partition("[")[0] for name, _ in TestTalk.checks()})
+    tests = len({name.partition("[")[0] for name, _ in Talk.checks()})
     assert f"{tests} passed" in run.stdout, run.stdout
     assert "skipped" not in run.stdout
