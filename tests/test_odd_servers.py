@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
+from tables import table
 from test_clients import MODES, SIDES, Outcome, call
 
 from llmclients import (
@@ -133,7 +133,7 @@ def stream_reply(pieces: list[str]) -> Reply:
 # --- text -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wire", STREAMS)
+@table("wire", STREAMS)
 def test_an_emoji_cut_in_two_between_events_is_whole(wire: str) -> None:
     for outcome in outcomes(wire, stream_reply(STREAMS[wire]("hi \ud83d", "\ude00!", "."))):
         assert outcome.text == "hi 😀!.", outcome.error
@@ -141,7 +141,7 @@ def test_an_emoji_cut_in_two_between_events_is_whole(wire: str) -> None:
         assert json.dumps([chunk.raw for chunk in outcome.chunks], ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("wire", STREAMS)
+@table("wire", STREAMS)
 def test_half_an_emoji_alone_is_a_replacement_character(wire: str) -> None:
     for texts, expected in (
         (("a\ud83d", "b"), "a\ufffdb"),
@@ -215,7 +215,7 @@ def test_what_had_come_before_half_an_emoji_is_kept_when_the_line_breaks() -> No
         assert outcome.error.partial.text == "hi \ufffd"
 
 
-@pytest.mark.parametrize("wire", RAW_WIRES)
+@table("wire", RAW_WIRES)
 def test_raw_text_may_have_its_halves_encoded_one_by_one(wire: str) -> None:
     for outcome in outcomes(wire, Reply(chunks=[b"hi \xed\xa0", b"\xbd", b"\xed\xb8\x80!\xed\xa0\xbd"])):
         assert outcome.text == "hi 😀!\ufffd", outcome.error
@@ -234,7 +234,7 @@ THOUGHTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "reasoning", "answer"), THOUGHTS)
+@table("text, reasoning, answer", THOUGHTS)
 def test_thoughts_in_tags_are_no_part_of_the_answer(text: str, reasoning: str | None, answer: str) -> None:
     replies = [stream_reply(openai(text)), stream_reply(openai(*text)), Reply(json=WHOLE["openai"](text))]
     for reply in replies:
@@ -279,7 +279,7 @@ def test_a_text_without_tags_is_not_delayed() -> None:
 # --- labels and places ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wire", EVENT_WIRES)
+@table("wire", EVENT_WIRES)
 def test_an_error_under_a_stream_s_label_says_what_the_server_said(wire: str) -> None:
     body = {"error": {"message": "model 'q' is not loaded", "code": 404, "type": "x"}}
     for outcome in outcomes(wire, Reply(body=json.dumps(body, indent=1).encode(), headers=EVENT_STREAM)):
@@ -290,7 +290,7 @@ def test_an_error_under_a_stream_s_label_says_what_the_server_said(wire: str) ->
             assert isinstance(outcome.error, NotFoundError)
 
 
-@pytest.mark.parametrize("wire", STREAMS)
+@table("wire", STREAMS)
 def test_the_label_does_not_decide_what_a_body_is(wire: str) -> None:
     stream = "".join(STREAMS[wire]("a", "b"))
     whole = json.dumps(WHOLE[wire]("ab"))
@@ -304,7 +304,7 @@ def test_the_label_does_not_decide_what_a_body_is(wire: str) -> None:
                 assert outcome.response.raw  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("wire", [*STREAMS, *RAW_WIRES])
+@table("wire", [*STREAMS, *RAW_WIRES])
 def test_a_page_is_no_answer_and_its_title_is_said(wire: str) -> None:
     page = "<!DOCTYPE html>\n<html><head>\n<TITLE>Just a\n moment...</TITLE></head></html>"
     for label in ({"content-type": "text/html; charset=utf-8"}, {}, PLAIN_JSON, EVENT_STREAM):
@@ -325,14 +325,14 @@ def test_a_model_may_answer_with_a_page() -> None:
         assert outcome.text == "a <html>"
 
 
-@pytest.mark.parametrize("wire", EVENT_WIRES)
+@table("wire", EVENT_WIRES)
 def test_a_proxy_s_words_are_not_lost(wire: str) -> None:
     for outcome in outcomes(wire, Reply(chunks=["upstream ", "died\n"], headers=EVENT_STREAM)):
         assert type(outcome.error) is APIResponseError
         assert "upstream died" in str(outcome.error)
 
 
-@pytest.mark.parametrize("wire", EVENT_WIRES)
+@table("wire", EVENT_WIRES)
 def test_a_whole_reply_may_have_the_end_mark_of_a_stream(wire: str) -> None:
     body = f"{json.dumps(WHOLE[wire]('42'))}\n\n{DONE}"
     for headers in (EVENT_STREAM, PLAIN_JSON, {}):
@@ -340,7 +340,7 @@ def test_a_whole_reply_may_have_the_end_mark_of_a_stream(wire: str) -> None:
             assert outcome.text == "42", (headers, outcome.error)
 
 
-@pytest.mark.parametrize("wire", EVENT_WIRES)
+@table("wire", EVENT_WIRES)
 def test_an_error_in_a_list_is_that_error(wire: str) -> None:
     body = json.dumps([{"error": {"code": 429, "message": "the quota is used up", "status": "RESOURCE_EXHAUSTED"}}])
     for headers in (EVENT_STREAM, PLAIN_JSON):
@@ -440,7 +440,7 @@ def test_a_message_beside_an_empty_delta_is_read_once() -> None:
         assert outcome.text == "42", outcome.error
 
 
-@pytest.mark.parametrize("count", NO_COUNTS, ids=lambda count: str(count)[:9])
+@table("count", NO_COUNTS, ids=lambda count: str(count)[:9])
 def test_a_strange_count_does_not_cost_the_answer(count: Any) -> None:
     usage = {"prompt_tokens": 12, "completion_tokens": count, "prompt_tokens_details": {"cached_tokens": count}}
     reply = WHOLE["openai"]("hi") | {"usage": usage}
@@ -491,7 +491,7 @@ def test_counts_are_read_where_a_server_has_them() -> None:
 # --- ends -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wire", EVENT_WIRES)
+@table("wire", EVENT_WIRES)
 def test_the_last_event_has_no_blank_line(wire: str) -> None:
     body = "".join(STREAMS[wire]("hello"))
     for missing in ("\n", "\n\n"):
@@ -502,7 +502,7 @@ def test_the_last_event_has_no_blank_line(wire: str) -> None:
                     assert outcome.text == "hello", (whole, outcome.error)
 
 
-@pytest.mark.parametrize("wire", EVENT_WIRES)
+@table("wire", EVENT_WIRES)
 def test_half_of_the_last_event_is_a_cut(wire: str) -> None:
     body = "".join(STREAMS[wire]("hello")).rstrip("\n")
     for outcome in outcomes(wire, stream_reply([body[:-1]]), retry=None):

@@ -6,8 +6,8 @@ import json
 from enum import Enum
 from typing import Annotated, Any
 
-import pytest
 from pydantic import BaseModel, Field
+from tables import table
 
 from llmclients.codecs.anthropic.codec import AnthropicCodec
 from llmclients.codecs.anthropic.request import closed_schema, model_version
@@ -34,8 +34,8 @@ def only(body: dict[str, Any], *names: str) -> dict[str, Any]:
 # --- what a model can do --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("model", "version"),
+@table(
+    "model, version",
     [
         ("claude-instant-1.2", (1, 2)),
         ("claude-2.1", (2, 1)),
@@ -60,8 +60,8 @@ def test_a_model_s_version_is_in_its_name(model: str, version: tuple[int, int] |
     assert model_version(model) == version
 
 
-@pytest.mark.parametrize(
-    ("model", "options", "expected"),
+@table(
+    "model, options, expected",
     [
         ("claude-3-haiku-20240307", {}, 4096),
         ("some-local-model", {}, 4096),
@@ -86,8 +86,8 @@ def budget(tokens: int, **more: Any) -> dict[str, Any]:
     return {"type": "enabled", "budget_tokens": tokens, **more}
 
 
-@pytest.mark.parametrize(
-    ("model", "options", "codec_options", "thinking", "effort"),
+@table(
+    "model, options, codec_options, thinking, effort",
     [
         (BUDGET, {}, {}, None, None),
         (BUDGET, {"reasoning_effort": "none"}, {}, {"type": "disabled"}, None),
@@ -123,8 +123,8 @@ def test_reasoning_effort_is_an_effort_or_a_budget(
 # --- structured output ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("model", "native"),
+@table(
+    "model, native",
     [
         ("claude-2.1", False),
         ("claude-3-opus-20240229", False),
@@ -200,8 +200,8 @@ def test_a_closed_schema_tells_what_it_cannot_hold() -> None:
 # --- tools and messages ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
+@table(
+    "options, expected",
     [
         ({}, None),
         ({"parallel_tool_calls": True}, None),
@@ -250,8 +250,8 @@ USE = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
 THOUGHT = {"type": "thinking", "thinking": "t", "signature": "s"}
 
 
-@pytest.mark.parametrize(
-    ("messages", "expected"),
+@table(
+    "messages, expected",
     [
         ([user("a"), user("b")], [user([text("a"), text("b")])]),
         ([user("a"), assistant(""), user("b")], [user([text("a"), text("b")])]),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from helpers import decode, whole_reply
+from tables import table
 from test_anthropic import CODEC, payload, text, user
 
 
@@ -57,7 +57,7 @@ def test_a_block_with_a_delta_of_an_unknown_member_does_not_go_back() -> None:
     assert sent_back((SIGNED, None), ({"type": "novel"}, delta)) is None
 
 
-@pytest.mark.parametrize("text", ['{"city": "Os', "[1]", "null", '"Oslo"'])
+@table("text", ['{"city": "Os', "[1]", "null", '"Oslo"'])
 def test_a_call_with_an_input_that_is_no_object_does_not_go_back(text: str) -> None:
     start = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
     delta = {"type": "input_json_delta", "partial_json": text}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from tables import table
 from test_anthropic import BUDGET, CODEC, EFFORT, NEW, OLD, SCHEMA, TOOL, payload, text, user
 
 from llmclients import Client, FilePart, ImagePart
@@ -30,8 +31,8 @@ from llmclients.types.messages import ToolCall, as_messages
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "argument", "message"),
+@table(
+    "arguments, argument, message",
     [
         ({"messages": [{"role": "system", "content": "S"}]}, "messages", "nothing to answer"),
         ({"messages": [user("a"), {"role": "assistant", "content": ""}][1:]}, "messages", "nothing to answer"),
@@ -83,7 +84,7 @@ def test_what_the_wire_cannot_carry_is_rejected(arguments: dict[str, Any], argum
     assert caught.value.argument == argument
 
 
-@pytest.mark.parametrize(
+@table(
     "codec_options",
     [
         {"thinking": 0},
@@ -120,8 +121,8 @@ def settings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], **arg
     return ClientSettings.from_arguments("anthropic", **(defaults | arguments))
 
 
-@pytest.mark.parametrize(
-    ("part", "message"),
+@table(
+    "part, message",
     [
         (ImagePart(b"BM123"), "image/bmp: it takes image/gif, image/jpeg, image/png, image/webp"),
         (FilePart(b"\xff\x00"), "application/octet-stream: it takes application/pdf, text/plain"),
@@ -137,7 +138,7 @@ def test_a_part_of_another_kind_is_rejected_before_sending(
         settings(monkeypatch, {}, api_key="k", model="m").request(as_messages([user([part])]), None, {})
 
 
-@pytest.mark.parametrize("option", ["seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"])
+@table("option", ["seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"])
 def test_an_option_without_a_field_is_rejected(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     with pytest.raises(UnsupportedOptionError) as caught:
         settings(monkeypatch, {}, api_key="k", model="m").request(as_messages("Hi"), None, {option: 1})
@@ -157,7 +158,7 @@ def test_the_list_of_models_is_one_page() -> None:
     assert CODEC.decode_models(page) == ["claude-b", "claude-a"]
 
 
-@pytest.mark.parametrize("body", [b"{}", b"[]", b"x", b'{"data":{}}', b'{"data":[{}]}', b'{"data":["a"]}'])
+@table("body", [b"{}", b"[]", b"x", b'{"data":{}}', b'{"data":[{}]}', b'{"data":["a"]}'])
 def test_a_list_of_models_that_is_none(body: bytes) -> None:
     with pytest.raises(APIResponseError):
         CODEC.decode_models(body)
@@ -179,8 +180,8 @@ KEY, TOKEN = {"ANTHROPIC_API_KEY": "sk-ant-key"}, {"ANTHROPIC_AUTH_TOKEN": "the-
 BEARER = (("Authorization", "Bearer the-token"),)
 
 
-@pytest.mark.parametrize(
-    ("environment", "arguments", "key", "headers"),
+@table(
+    "environment, arguments, key, headers",
     [
         (KEY, {}, "sk-ant-key", ()),
         (TOKEN, {}, None, BEARER),
@@ -228,8 +229,8 @@ def reply(content: list[Any], reason: str = "end_turn") -> Reply:
     )
 
 
-@pytest.mark.parametrize(
-    ("model", "content", "reason"),
+@table(
+    "model, content, reason",
     [
         (OLD, {"type": "tool_use", "id": "a", "name": "llmclients_answer", "input": {"name": "Oslo"}}, "tool_use"),
         (BUDGET, text('{"name": "Oslo"}'), "end_turn"),

@@ -9,6 +9,7 @@ import pytest
 from helpers import Outcome, argument_pieces, chunks_of, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import table
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.cohere.codec import CohereCodec, CohereOptions
@@ -102,7 +103,7 @@ REJECTED: list[tuple[type[ConfigurationError], str, str, Any, dict[str, Any], di
 ]
 
 
-@pytest.mark.parametrize(("error_class", "argument", "text", "messages", "options", "codec_options"), REJECTED)
+@table("error_class, argument, text, messages, options, codec_options", REJECTED)
 def test_what_the_wire_cannot_say_is_rejected(
     error_class: type[ConfigurationError],
     argument: str,
@@ -117,9 +118,7 @@ def test_what_the_wire_cannot_say_is_rejected(
     assert raised.value.argument == argument
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("top_logprobs", 2), ("parallel_tool_calls", False), ("thinking_budget", 0), ("k", 1)]
-)
+@table("option, value", [("top_logprobs", 2), ("parallel_tool_calls", False), ("thinking_budget", 0), ("k", 1)])
 def test_an_option_without_a_field_is_rejected_by_name(option: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=option):
         settings().request(as_messages("Hi"), None, {option: value, "tools": [TOOL]})
@@ -146,7 +145,7 @@ def test_the_models_are_asked_for_a_thousand_at_a_time() -> None:
     ]
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"models":{}}', b'{"models":[{"id":"a"}]}', b'{"models":["a"]}', b"[]"])
+@table("body", [b"{}", b'{"models":{}}', b'{"models":[{"id":"a"}]}', b'{"models":["a"]}', b"[]"])
 def test_another_answer_is_no_list_of_models(body: bytes) -> None:
     with pytest.raises(APIResponseError):
         CODEC.decode_models(body)
@@ -157,8 +156,8 @@ def test_another_answer_is_no_list_of_models(body: bytes) -> None:
 DATE = {"date": "Thu, 01 Jan 2026 00:00:00 GMT"}  # 1767225600
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "seconds"),
+@table(
+    "status, headers, seconds",
     [
         (429, DATE | {"x-ratelimit-reset": "1767225612"}, 12.0),
         (429, DATE | {"x-ratelimit-reset": "1767225600"}, None),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import pytest
+from tables import table
 
 from llmclients import APIError, APIResponseError, AsyncClient, Client, ToolLoopError
 from llmclients.testing import MockTransport, Reply
@@ -449,7 +449,7 @@ def test_the_text_of_a_message_at_the_place_of_the_reasoning_is_text() -> None:
     assert (found.text, found.reasoning) == ("Hi", "Think. Hard.")
 
 
-@pytest.mark.parametrize("details", [None, {"reason": "server_shutdown"}])
+@table("details", [None, {"reason": "server_shutdown"}])
 def test_a_response_that_failed_without_words_says_so_in_a_sentence(details: Any) -> None:
     body = {"id": "r", "object": "response", "status": "failed", "output": [], "incomplete_details": details}
     made = Made(body, sse({"type": "response.failed", "response": body}))

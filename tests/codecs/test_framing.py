@@ -12,6 +12,7 @@ import pytest
 from helpers import cut_at, every_split
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tables import table
 
 from llmclients.codecs.framing import LineDecoder, SSEDecoder, TextDecoder
 from llmclients.errors import APIError, APIResponseError, ResponseTooLargeError, StreamInterruptedError
@@ -59,8 +60,8 @@ def by_the_rules(data: bytes) -> Events:
     return found
 
 
-@pytest.mark.parametrize(
-    ("data", "expected"),
+@table(
+    "data, expected",
     [
         pytest.param("data: 河🌊\n\n", [("message", "河🌊")], id="1 always UTF-8"),
         pytest.param("\ufeffdata: a\n\n", [("message", "a")], id="2 a leading byte order mark is dropped"),
@@ -113,7 +114,7 @@ def test_a_rule(data: str, expected: list[tuple[str, str]]) -> None:
     assert by_the_rules(data.encode()) == wanted
 
 
-@pytest.mark.parametrize("start", [b"\xef", b"\xef\xbb", b"\xef\xbb\xbe", b"\xefdata: "], ids=repr)
+@table("start", [b"\xef", b"\xef\xbb", b"\xef\xbb\xbe", b"\xefdata: "], ids=repr)
 def test_the_beginning_of_a_byte_order_mark_is_no_mark(start: bytes) -> None:
     data = b"data: " + start + b"\n\n"
 
@@ -200,7 +201,7 @@ PLAIN_READS: list[tuple[bytes, list[bytes]]] = [
 ]
 
 
-@pytest.mark.parametrize("before", BEFORE, ids=repr)
+@table("before", BEFORE, ids=repr)
 def test_a_read_of_plain_events_between_events_is_split_at_once(before: bytes, subtests: pytest.Subtests) -> None:
     for read, values in PLAIN_READS:
         with subtests.test(repr(read)):
@@ -211,7 +212,7 @@ def test_a_read_of_plain_events_between_events_is_split_at_once(before: bytes, s
             assert decoder.feed_plain(read) == values
 
 
-@pytest.mark.parametrize(
+@table(
     "read",
     [
         b"",
@@ -246,7 +247,7 @@ def test_any_other_read_is_left_for_the_careful_way(read: bytes) -> None:
     assert list(decoder.feed(read + b"\n\n")) == by_the_rules(read + b"\n\n")
 
 
-@pytest.mark.parametrize("before", UNDER_WAY, ids=repr)
+@table("before", UNDER_WAY, ids=repr)
 def test_with_something_under_way_no_read_is_plain(before: bytes) -> None:
     decoder = SSEDecoder()
     list(decoder.feed(before))
@@ -291,8 +292,8 @@ def left(pieces: Sequence[bytes], **options: Any) -> tuple[Events, tuple[bytes, 
     return found, decoder.rest()
 
 
-@pytest.mark.parametrize(
-    ("body", "data", "json"),
+@table(
+    "body, data, json",
     [
         (b"", b"", b""),
         (b"data: a\n\n", b"", b""),
@@ -342,7 +343,7 @@ def test_json_outside_of_events_ends_the_plain_reads() -> None:
     assert decoder.rest() == (b"", b"{\ndata: b\n")
 
 
-@pytest.mark.parametrize("line", [b"{\n", b"{", b"data: a\n{"], ids=repr)
+@table("line", [b"{\n", b"{", b"data: a\n{"], ids=repr)
 def test_json_outside_of_events_has_a_limit(line: bytes) -> None:
     decoder = SSEDecoder(LIMIT, bare_json=True)
     list(decoder.feed(line))
@@ -360,8 +361,8 @@ def lines(pieces: Sequence[bytes]) -> tuple[list[bytes], bytes]:
     return found, decoder.unfinished
 
 
-@pytest.mark.parametrize(
-    ("data", "whole", "rest"),
+@table(
+    "data, whole, rest",
     [
         (b"", [], b""),
         (b"a", [], b"a"),
@@ -415,13 +416,13 @@ def test_text_survives_any_cut(value: str, places: list[int]) -> None:
     assert text(cut_at(value.encode(), places)) == (value, None)
 
 
-@pytest.mark.parametrize("value", ["a", "é", "河", "🌊", "a\n ", "\ufeff"])
+@table("value", ["a", "é", "河", "🌊", "a\n ", "\ufeff"])
 def test_text_is_read_however_it_is_cut(value: str) -> None:
     assert every_split(value.encode(), text) == (value, None)
 
 
-@pytest.mark.parametrize(
-    ("data", "before", "error"),
+@table(
+    "data, before, error",
     [
         (b"\xff", "", APIResponseError),
         (b"ab\xffcd", "ab", APIResponseError),
@@ -456,8 +457,8 @@ def test_any_bytes_are_text_or_a_fault_after_the_good_part(data: bytes, places: 
 LIMIT = 1000
 
 
-@pytest.mark.parametrize("step", [1, 7, 100, 5000])
-@pytest.mark.parametrize(
+@table("step", [1, 7, 100, 5000])
+@table(
     "data",
     [b"data: " + b"x" * 2 * LIMIT, b"data: " + b"x" * 2 * LIMIT + b"\n\n", b"data: x\n" * LIMIT, b"data\n" * 2 * LIMIT],
     ids=["a line without end", "a line", "lines of data", "empty lines of data"],
@@ -471,7 +472,7 @@ def test_an_event_over_the_limit_is_an_error(data: bytes, step: int) -> None:
         [list(decoder.feed(data[at : at + step])) for at in range(0, len(data), step)]
 
 
-@pytest.mark.parametrize("step", [1, 64, 100_000])
+@table("step", [1, 64, 100_000])
 def test_a_stream_of_any_length_passes_when_its_events_are_small(step: int) -> None:
     event = b": comment\nevent: a\ndata: " + b"x" * 400 + b"\ndata: " + b"y" * 400 + b"\n\n"
     data = event * 20
@@ -531,12 +532,12 @@ def test_the_counter_counts() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("piece", "pieces"),
+@table(
+    "piece, pieces",
     [(b"x" * 65536, 64), (b"x", 20_000), (b"x" * 65535 + b"\r", 32)],
     ids=["64 KiB reads", "single bytes", "lines as long as a read"],
 )
-@pytest.mark.parametrize("prefix", [b"data: ", b": ", b""], ids=["data", "a comment", "no field"])
+@table("prefix", [b"data: ", b": ", b""], ids=["data", "a comment", "no field"])
 def test_no_byte_of_a_long_line_is_looked_at_again_and_again(prefix: bytes, piece: bytes, pieces: int) -> None:
     decoder = SSEDecoder(1 << 30)
     with BytesLooked() as looked:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers import whole_reply
+from tables import table
 
 from llmclients import Client
 from llmclients.codecs.base import Context
@@ -47,8 +48,8 @@ def client(*replies: Reply, **arguments: Any) -> Client:
 CALL = {"id": "c", "name": "f", "arguments": "{}"}
 
 
-@pytest.mark.parametrize(
-    ("messages", "options", "message", "argument"),
+@table(
+    "messages, options, message, argument",
     [
         ([Message("system", "Be brief.")], {}, "needs a message that is not the system's", "messages"),
         (
@@ -91,8 +92,8 @@ def test_what_the_wire_has_no_place_for_is_rejected(
     assert raised.value.argument == argument
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
+@table(
+    "arguments, message",
     [
         (
             {"parallel_tool_calls": False, "tools": [{"name": "f"}]},
@@ -109,7 +110,7 @@ def test_an_option_or_a_part_that_the_wire_cannot_carry_is_rejected(arguments: d
         gemini.chat(**({"messages": "Hi"} | arguments))
 
 
-@pytest.mark.parametrize(
+@table(
     "codec_options",
     [{"top_k": 0}, {"top_k": 1.5}, {"thinking_budget": "much"}, {"safety_settings": {"a": "b"}}, {"topK": 1}],
 )
@@ -151,9 +152,9 @@ def test_an_answer_without_a_signature_has_no_provider_data() -> None:
     ]
 
 
-@pytest.mark.parametrize("suffix", ["", "?x=1", "#page=2"])
-@pytest.mark.parametrize(
-    ("name", "media_type"),
+@table("suffix", ["", "?x=1", "#page=2"])
+@table(
+    "name, media_type",
     [("a.pdf", "application/pdf"), ("b.MP4", "video/mp4"), ("c", None), ("pdf.x", None), (".", None)],
 )
 def test_the_type_of_an_address_is_what_its_name_says(name: str, media_type: str | None, suffix: str) -> None:
@@ -184,7 +185,7 @@ def test_models_are_those_that_generate_content() -> None:
     assert {name.lower(): value for name, value in request.headers}["x-goog-api-key"] == "k"
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"models":{}}', b'{"models":[1]}', b'{"models":[{"name":1}]}', b"no"])
+@table("body", [b"{}", b'{"models":{}}', b'{"models":[1]}', b'{"models":[{"name":1}]}', b"no"])
 def test_a_list_of_models_that_is_none_is_rejected(body: bytes) -> None:
     with pytest.raises(APIResponseError):
         CODEC.decode_models(body)
@@ -197,8 +198,8 @@ def error(*details: dict[str, Any], message: str = "No.") -> bytes:
     return json.dumps({"error": {"code": 429, "message": message, "details": list(details)}}).encode()
 
 
-@pytest.mark.parametrize(
-    ("delay", "seconds"),
+@table(
+    "delay, seconds",
     [
         *[("34s", 34.0), ("34.07s", 34.07), ("0.5s", 0.5), ("0s", None), ("-1s", None), ("34", None)],
         *[("s", None), (".5s", None), ("1e3s", None), ("nans", None), ("٣s", None), ("9" * 30 + "s", None)],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from helpers import decode, whole_reply
+from tables import table
 
 from llmclients.codecs.gemini.codec import GeminiCodec
 from llmclients.types.response import ChatResponse, TokenLogprob
@@ -28,7 +28,7 @@ def both_ways(body: bytes) -> list[ChatResponse]:
     return [whole_reply(CODEC, body), streamed.response]
 
 
-@pytest.mark.parametrize(("text", "value"), [("-1", -1.0), ("-0.5", -0.5), ("0", 0.0), ("-1e308", -1e308)])
+@table("text, value", [("-1", -1.0), ("-0.5", -0.5), ("0", 0.0), ("-1e308", -1e308)])
 def test_log_probabilities_are_read(text: str, value: float) -> None:
     for response in both_ways(numbers(text, text)):
         top = TokenLogprob(token="B", logprob=value)

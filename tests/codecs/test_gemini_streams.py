@@ -10,6 +10,7 @@ import pytest
 from helpers import Outcome, chunks_of, cut_at, decode, plain, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import table
 from test_openai_chat import OTHERS, TEXTS, WORDS, variants
 
 from llmclients.codecs.framing import MAX_EVENT_BYTES
@@ -170,7 +171,7 @@ def test_a_chunk_tells_role_model_id_usage_and_its_event() -> None:
     assert first.usage == first.usage.__class__(total_tokens=3)
 
 
-@pytest.mark.parametrize("piece", [b"data: " + b"x" * 10**6 + b"\n", b"{" + b"x" * 10**6 + b"\n"], ids=["data", "bare"])
+@table("piece", [b"data: " + b"x" * 10**6 + b"\n", b"{" + b"x" * 10**6 + b"\n"], ids=["data", "bare"])
 def test_an_event_has_a_limit(piece: bytes) -> None:
     decoder = CODEC.stream_decoder("text/event-stream")
     needed = MAX_EVENT_BYTES // 10**6
@@ -225,7 +226,7 @@ ERROR: dict[str, Any] = {
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("sample", [SAMPLE, ERROR], ids=["answer", "error"])
+@table("sample", [SAMPLE, ERROR], ids=["answer", "error"])
 def test_an_object_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
     outcomes = set()
     for payload in variants(sample):
@@ -250,8 +251,8 @@ def test_an_error_body_of_any_shape_becomes_an_error_of_its_status() -> None:
         assert error.status_code == 500
 
 
-@pytest.mark.parametrize("end", [b"", b"1"], ids=["cut", "closed"])
-@pytest.mark.parametrize("opening", [b'{"error":', b'{"candidates":', b"["])
+@table("end", [b"", b"1"], ids=["cut", "closed"])
+@table("opening", [b'{"error":', b'{"candidates":', b"["])
 def test_json_nested_too_deeply_is_rejected(opening: bytes, end: bytes) -> None:
     depth = 100_000
     nested = opening * depth + (end + (b"]" if opening == b"[" else b"}") * depth if end else b"")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from helpers import chunks_of, recordings
+from tables import table
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.openai_chat.codec import OpenAICodec
@@ -45,9 +46,9 @@ def sent(**options: Any) -> dict[str, Any]:
     return {name: payload[name] for name in payload if name not in ("model", "messages", "max_tokens", "stream")}
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("options", "sent"),
+@table("stream", [False, True])
+@table(
+    "options, sent",
     [
         ({}, {"max_tokens": DEFAULT_MAX_TOKENS}),
         ({"seed": 7, "extra": {"top_k": 3}}, {"max_tokens": DEFAULT_MAX_TOKENS}),
@@ -67,8 +68,8 @@ def test_without_a_limit_of_the_caller_s_an_answer_has_one(
     assert request.max_tokens == options.get("max_tokens"), "the caller's request is changed"
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
+@table(
+    "options, expected",
     [
         ({}, {"tools": SENT}),
         ({"tool_choice": "auto", "parallel_tool_calls": False},
@@ -120,8 +121,8 @@ def test_what_it_cannot_do_is_refused_by_name() -> None:
     assert caught.value.argument == "messages"
 
 
-@pytest.mark.parametrize(
-    ("text", "calls"),
+@table(
+    "text, calls",
     [
         ('{"<tool_call>":"f","arguments":{}}', [("f", "{}")]),
         ('\n [ {\n"<tool_call>" : "f" ,\t"arguments" : {"a": "}\\"]{", "b": [{}]} } , {"<tool_call>":"g","arguments": '

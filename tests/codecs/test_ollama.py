@@ -9,6 +9,7 @@ import pytest
 from helpers import Outcome, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import table
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.ollama.codec import OllamaCodec, OllamaOptions
@@ -55,8 +56,8 @@ DONE = line(done=True, done_reason="stop")
 TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}
 
 
-@pytest.mark.parametrize(
-    ("option", "value"),
+@table(
+    "option, value",
     [("tool_choice", "auto"), ("tool_choice", "none"), ("tool_choice", "f"), ("parallel_tool_calls", False), ("n", 2)],
 )
 def test_an_option_without_a_field_is_rejected_by_name(option: str, value: Any) -> None:
@@ -73,7 +74,7 @@ def test_an_image_by_its_address_is_rejected() -> None:
         settings().request(as_messages([{"role": "user", "content": [image]}]), None, {})
 
 
-@pytest.mark.parametrize("effort", ["minimal", "true", "", "Low"])
+@table("effort", ["minimal", "true", "", "Low"])
 def test_another_value_of_the_effort_is_rejected(effort: str) -> None:
     with pytest.raises(InvalidRequestError, match="none, on, low, medium, high, max") as raised:
         encoded(reasoning_effort=effort)
@@ -81,7 +82,7 @@ def test_another_value_of_the_effort_is_rejected(effort: str) -> None:
     assert raised.value.argument == "reasoning_effort"
 
 
-@pytest.mark.parametrize("call_id", [None, "b"])
+@table("call_id", [None, "b"])
 def test_a_result_of_an_unknown_function_is_rejected(call_id: str | None) -> None:
     call = ToolCall(id="a", name="f", arguments="{}")
     messages = [
@@ -95,7 +96,7 @@ def test_a_result_of_an_unknown_function_is_rejected(call_id: str | None) -> Non
     assert raised.value.argument == "messages"
 
 
-@pytest.mark.parametrize("arguments", ['{"city":', "[1]"])
+@table("arguments", ['{"city":', "[1]"])
 def test_arguments_that_are_no_object_are_rejected(arguments: str) -> None:
     call = ToolCall(id="a", name="f", arguments=arguments)
 
@@ -117,7 +118,7 @@ def test_the_models_are_the_tags() -> None:
     assert CODEC.decode_models(b'{"models":[]}') == []
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"models":null}', b'{"models":[{"id":"a"}]}', b'{"models":["a"]}', b"[]"])
+@table("body", [b"{}", b'{"models":null}', b'{"models":[{"id":"a"}]}', b'{"models":["a"]}', b"[]"])
 def test_another_answer_is_no_list_of_models(body: bytes) -> None:
     with pytest.raises(APIResponseError):
         CODEC.decode_models(body)
@@ -126,8 +127,8 @@ def test_another_answer_is_no_list_of_models(body: bytes) -> None:
 # --- where it is ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("value", "url"),
+@table(
+    "value, url",
     [
         ("box", "http://box:11434"),
         ("box:80", "http://box:80"),
@@ -160,7 +161,7 @@ def test_its_own_variable_may_be_an_address(value: str | None, url: str, monkeyp
     assert found.is_default_endpoint is (not value)
 
 
-@pytest.mark.parametrize("value", ["box:port", "ftp://box", "a b", "user:secret@box", "http://box?x=1", "box:0"])
+@table("value", ["box:port", "ftp://box", "a b", "user:secret@box", "http://box?x=1", "box:0"])
 def test_what_is_no_address_is_rejected_by_the_variable_s_name(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", value)
 

@@ -12,6 +12,7 @@ import pytest
 from helpers import Outcome, argument_pieces, chunks_of, cut_at, decode, every_split, plain, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import table
 
 from llmclients.codecs.base import Codec
 from llmclients.codecs.errors import error_message
@@ -235,8 +236,11 @@ def without(node: Any, path: tuple[Any, ...]) -> Any:
     return changed
 
 
-def variants(node: dict[str, Any]) -> Iterator[Any]:
+def variants(node: dict[str, Any], below: tuple[Any, ...] = ()) -> Iterator[Any]:
+    """The node with each place in it, or in what is `below` a place of it, of another type or left out."""
     for path in places_in(node):
+        if path[: len(below)] != below:
+            continue
         yield from (with_value(node, path, other) for other in OTHERS)
         if path:
             yield without(node, path)
@@ -255,10 +259,16 @@ def test_the_walk_reaches_every_node() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("sample", [CHUNK, IN_PARTS, ERROR], ids=["chunk", "in parts", "error"])
-def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
+@table(
+    "sample, below",
+    [(CHUNK, ()), (IN_PARTS, ("choices", 0, "delta", "content")), (ERROR, ())],
+    ids=["chunk", "in parts", "error"],
+)
+def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(
+    sample: dict[str, Any], below: tuple[Any, ...]
+) -> None:
     outcomes = set()
-    for payload in variants(sample):
+    for payload in variants(sample, below):
         found = read(OpenAICodec(), [event(payload) + FINISH + b"data: [DONE]\n\n"])
         outcomes.add(found.error)
         assert found.done == (found.error is None)
@@ -269,7 +279,7 @@ def test_a_chunk_with_any_node_of_another_type_is_read_or_an_api_error(sample: d
     assert None in outcomes
 
 
-@pytest.mark.parametrize("sample", [REPLY, ERROR], ids=["reply", "error"])
+@table("sample", [REPLY, ERROR], ids=["reply", "error"])
 def test_a_reply_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
     rejected = 0
     for payload in variants(sample):
@@ -315,8 +325,8 @@ def test_an_error_body_can_be_anything(body: bytes, status: int) -> None:
         assert error.status_code == status
 
 
-@pytest.mark.parametrize("end", [b"", b"1"], ids=["cut", "closed"])
-@pytest.mark.parametrize("depth", [300, 10_000, 500_000])
+@table("end", [b"", b"1"], ids=["cut", "closed"])
+@table("depth", [300, 10_000, 200_000])
 def test_json_nested_too_deeply_is_rejected(depth: int, end: bytes) -> None:
     nested = b'{"error":' * depth + (end + b"}" * depth if end else b"")
 
@@ -421,8 +431,8 @@ def chunk_or_error(read: Callable[..., Chunk | None], *args: Any) -> Any:
         return type(error), str(error)
 
 
-@pytest.mark.parametrize("event_type", ["message", "error"])
-@pytest.mark.parametrize("sample", [TEXT_EVENT, *WITH_ERRORS, CHUNK, ERROR])
+@table("event_type", ["message", "error"])
+@table("sample", [TEXT_EVENT, *WITH_ERRORS, CHUNK, ERROR])
 def test_the_short_way_of_an_event_of_text_comes_to_what_the_long_way_does(
     sample: dict[str, Any], event_type: str
 ) -> None:
@@ -434,9 +444,9 @@ def test_the_short_way_of_an_event_of_text_comes_to_what_the_long_way_does(
         assert short == chunk_or_error(EventDecoder()._other_chunk, payload, data, event_type), payload
 
 
-@pytest.mark.parametrize("first", [b"", b": begin\n\n"], ids=["at the start", "later"])
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=repr)
-@pytest.mark.parametrize("size", [1, 9 * 1024 * 1024])
+@table("first", [b"", b": begin\n\n"], ids=["at the start", "later"])
+@table("end", [b"\n", b"\r\n"], ids=repr)
+@table("size", [1, 9 * 1024 * 1024])
 def test_what_follows_done_in_the_same_read_means_nothing(first: bytes, end: bytes, size: int) -> None:
     decoder = EventDecoder()
     list(decoder.feed(first))

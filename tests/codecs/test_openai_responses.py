@@ -12,6 +12,7 @@ from helpers import Outcome, cut_at, decode, plain, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from responses_wire import Answer, answers, event
+from tables import table
 
 from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
 from llmclients.errors import APIError, APIResponseError, APIStatusError, StreamInterruptedError
@@ -146,7 +147,7 @@ def variants(node: Any) -> Iterator[Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("sample", EVENTS, ids=lambda sample: sample["type"])
+@table("sample", EVENTS, ids=lambda sample: sample["type"])
 def test_an_event_with_any_node_of_another_type_is_read_or_an_api_error(sample: dict[str, Any]) -> None:
     outcomes = set()
     before = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in EVENTS[:2])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from helpers import decode, whole_reply
 from responses_wire import event
+from tables import table
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
@@ -38,8 +39,8 @@ CLOSED = {"type": "object", "properties": {}, "required": [], "additionalPropert
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False}
 
 
-@pytest.mark.parametrize(
-    ("options", "codec_options", "more"),
+@table(
+    "options, codec_options, more",
     [
         ({}, {}, {}),
         ({"temperature": 0}, {}, {"temperature": 0}),
@@ -88,7 +89,7 @@ def test_what_is_set_is_sent_and_nothing_else(
     assert encoded(codec_options=codec_options, stream=True, **options) == HI | more | {"stream": True}
 
 
-@pytest.mark.parametrize("name", ["stop", "seed", "presence_penalty", "frequency_penalty"])
+@table("name", ["stop", "seed", "presence_penalty", "frequency_penalty"])
 def test_what_the_wire_has_no_field_for_is_rejected(name: str) -> None:
     with pytest.raises(UnsupportedOptionError, match="its wire has no field for it") as caught:
         settings().request(as_messages("Hi"), "m", {name: "END" if name == "stop" else 1})
@@ -104,8 +105,8 @@ def settings() -> ClientSettings:
     )
 
 
-@pytest.mark.parametrize(
-    ("part", "words"),
+@table(
+    "part, words",
     [
         (AudioPart(b"RIFF\0\0\0\0WAVE"), "audio parts"),
         (ImagePart(b"BM", media_type="image/bmp"), "image/bmp"),
@@ -118,8 +119,8 @@ def test_a_part_that_the_wire_does_not_take_is_rejected(part: Any, words: str) -
         settings().request([Message("user", [part])], "m", {})
 
 
-@pytest.mark.parametrize(
-    ("part", "sent"),
+@table(
+    "part, sent",
     [
         (TextPart(text="x"), {"type": "input_text", "text": "x"}),
         (ImagePart("https://a/b"), {"type": "input_image", "image_url": "https://a/b", "detail": "auto"}),
@@ -146,8 +147,8 @@ def test_parts(part: Any, sent: dict[str, Any]) -> None:
         assert encoded([message])["input"][0][where] == [sent]
 
 
-@pytest.mark.parametrize(
-    ("message", "words"),
+@table(
+    "message, words",
     [
         (Message("tool", "4"), "needs the tool_call_id"),
         (Message("assistant", [ImagePart(PNG)]), "has text only on this wire, no image"),

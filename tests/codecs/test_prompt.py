@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import table
 
 from llmclients.codecs.raw_text.prompt import format_prompt
 from llmclients.errors import InvalidRequestError
@@ -49,7 +50,7 @@ def dicts(pairs: list[tuple[str, Any]]) -> list[dict[str, Any]]:
     return [{"role": role, "content": content} for role, content in pairs]
 
 
-@pytest.mark.parametrize(("pairs", "expected"), VECTORS, ids=[repr(expected) for _, expected in VECTORS])
+@table("pairs, expected", VECTORS, ids=[repr(expected) for _, expected in VECTORS])
 def test_a_vector(pairs: list[tuple[str, Any]], expected: str) -> None:
     messages = dicts(pairs)
     before = copy.deepcopy(messages)
@@ -58,8 +59,8 @@ def test_a_vector(pairs: list[tuple[str, Any]], expected: str) -> None:
     assert messages == before
 
 
-@pytest.mark.parametrize(
-    ("pairs", "options", "expected"),
+@table(
+    "pairs, options, expected",
     [
         ([("user", "Hi")], {"add_special_tokens": True}, "User: Hi\nAssistant:"),
         ([("user", "a"), ("user", "b")], {"do_continue": True}, "User: a\nUser: b"),
@@ -75,7 +76,7 @@ def test_an_option(pairs: list[tuple[str, Any]], options: dict[str, bool], expec
     assert format_prompt(dicts(pairs), **options) == expected
 
 
-@pytest.mark.parametrize("options", [{}, {"add_special_tokens": True}, {"do_continue": True}])
+@table("options", [{}, {"add_special_tokens": True}, {"do_continue": True}])
 def test_no_messages_are_rejected(options: dict[str, bool]) -> None:
     with pytest.raises(InvalidRequestError, match="messages is empty") as caught:
         format_prompt([], **options)
@@ -83,8 +84,8 @@ def test_no_messages_are_rejected(options: dict[str, bool]) -> None:
     assert caught.value.argument == "messages"
 
 
-@pytest.mark.parametrize(
-    ("message", "words"),
+@table(
+    "message, words",
     [
         ({"role": "user", "content": ["plain"]}, "part that is str"),
         ({"role": "user", "content": [{"type": "text", "text": 5}]}, "text is not a string"),

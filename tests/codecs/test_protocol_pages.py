@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers import decode
+from tables import table
 
 from llmclients.providers.registry import find_provider
 
@@ -42,13 +43,13 @@ def headings(page: Path) -> list[str]:
     return re.findall("^#+ (.*)$", _BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@table("page", PAGES, ids=lambda page: page.stem)
 def test_the_json_on_a_page_is_json(page: Path) -> None:
     for block in blocks(page, "json"):
         json.loads(block)
 
 
-@pytest.mark.parametrize(("page", "status", "content_type", "body"), samples("200"))
+@table("page, status, content_type, body", samples("200"))
 def test_a_stream_on_a_page_ends_well_or_in_the_providers_error(
     page: str, status: int, content_type: str, body: str
 ) -> None:
@@ -59,7 +60,7 @@ def test_a_stream_on_a_page_ends_well_or_in_the_providers_error(
     assert found.done or found.status is not None, found.message
 
 
-@pytest.mark.parametrize(("page", "status", "content_type", "body"), [*samples("4"), *samples("5")])
+@table("page, status, content_type, body", [*samples("4"), *samples("5")])
 def test_an_error_on_a_page_is_read(page: str, status: int, content_type: str, body: str) -> None:
     codec = find_provider(WIRE_OF_PAGE.get(page, page)).load_codec()
 
@@ -69,7 +70,7 @@ def test_an_error_on_a_page_is_read(page: str, status: int, content_type: str, b
     assert str(error).startswith(f"HTTP {status}: "), "its words are not found"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@table("page", PAGES, ids=lambda page: page.stem)
 def test_the_recordings_that_a_page_names_are_there(page: Path) -> None:
     wires = [ROOT / "tests" / "wire", *(ROOT / "tests" / "wire").iterdir()]
     for name in _RECORDING.findall(page.read_text(encoding="utf-8")):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from helpers import Outcome, cut_at, decode
+from tables import table
 
 from llmclients import Client, Message
 from llmclients.errors import APIResponseError
@@ -234,7 +234,7 @@ def test_gemini_parts_that_come_again() -> None:
     assert [name for _, name, _ in calls("gemini", gemini(plain, plain))] == ["f", "f"], "nothing tells: a model may"
 
 
-@pytest.mark.parametrize("provider", ["ollama", "cohere"])
+@table("provider", ["ollama", "cohere"])
 def test_what_a_call_has_besides_goes_back_with_it(provider: str) -> None:
     entry = {"id": "a", "function": {"name": "f", "arguments": {} if provider == "ollama" else "{}"}, "signature": "s"}
     message = {"role": "assistant", "content": "" if provider == "ollama" else [], "tool_calls": [entry]}

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from helpers import decode
+from tables import table
 
 from llmclients import APIResponseError, APIStatusError, AsyncClient, Client, ToolCall
 from llmclients.calls.accumulator import Accumulator
@@ -60,7 +61,7 @@ def both(reply: Callable[[], Reply], ask: str) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("provider", JSON_WIRES)
+@table("provider", JSON_WIRES)
 def test_json_of_millions_of_values_is_refused_before_it_is_parsed(provider: str) -> None:
     codec = find_provider(provider).load_codec()
     began = time.process_time()
@@ -115,7 +116,7 @@ def entries(count: int) -> list[dict[str, Any]]:
     return [{"id": f"i{number}", "index": 0, "function": {"name": "f"}} for number in range(count)]
 
 
-@pytest.mark.parametrize("count", [MAX_TOOL_CALLS, MAX_TOOL_CALLS + 1, 30_000])
+@table("count", [MAX_TOOL_CALLS, MAX_TOOL_CALLS + 1, 30_000])
 def test_an_answer_of_more_than_a_thousand_tool_calls_is_an_error(count: int) -> None:
     message = {"content": None, "tool_calls": entries(count)}
     whole = json.dumps({"choices": [{"message": message, "finish_reason": "tool_calls"}]}).encode()
@@ -164,7 +165,7 @@ def test_tool_calls_cost_in_proportion_to_their_number() -> None:
     check_cost(read, 2_000)
 
 
-@pytest.mark.parametrize(
+@table(
     "pieces",
     [
         lambda count: ['{"q":"', *["x"] * count],

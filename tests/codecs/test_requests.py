@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from helpers import every_provider, recordings
+from tables import table
 
 from llmclients.codecs.base import Codec, Context, encode_json
 from llmclients.config.client import ClientSettings
@@ -106,7 +107,7 @@ OPENAI = [
 ]
 
 
-@pytest.mark.parametrize(("options", "expected"), OPENAI, ids=repr)
+@table("options, expected", OPENAI, ids=repr)
 def test_openai_sends_what_is_set_and_nothing_else(options: dict[str, Any], expected: str) -> None:
     not_asked = ',"stream":false'  # said, because some gateways stream unless it is
     assert encoded("openai", **options) == HI % (not_asked + expected if options.get("extra") else expected + not_asked)
@@ -118,8 +119,8 @@ YLOKH = (
 )
 
 
-@pytest.mark.parametrize(
-    ("options", "values"),
+@table(
+    "options, values",
     [
         ({}, ("1", "0", "1", "0", "true", "")),
         ({"temperature": 0.2}, ("0.2", "0", "1", "0", "true", "")),
@@ -153,7 +154,7 @@ def test_ylokh_sends_its_constants_unless_overridden(options: dict[str, Any], va
     assert encoded("ylokh", **options) == YLOKH % values
 
 
-@pytest.mark.parametrize("provider", ["openai", "ylokh"])
+@table("provider", ["openai", "ylokh"])
 def test_parts_go_out_as_they_were_given(provider: str) -> None:
     parts = [
         {"type": "text", "text": "See."},
@@ -168,7 +169,7 @@ def test_parts_go_out_as_they_were_given(provider: str) -> None:
     assert payload["messages"] == [{"role": "user", "content": parts}]
 
 
-@pytest.mark.parametrize("provider", ALL)
+@table("provider", ALL)
 def test_extra_is_merged_last_replaces_in_place_and_is_not_changed(provider: str) -> None:
     extra = {"zzz": [1, {"a": None}], "messages" if provider in ("ylokh", "openai", "ai365vip") else "prompt": "mine"}
     before = copy.deepcopy(extra)
@@ -183,7 +184,7 @@ def test_extra_is_merged_last_replaces_in_place_and_is_not_changed(provider: str
     assert extra == before
 
 
-@pytest.mark.parametrize("provider", ["yqcloud", "yqcloud-legacy"])
+@table("provider", ["yqcloud", "yqcloud-legacy"])
 def test_a_conversation_s_state_is_the_provider_s_own(provider: str) -> None:
     state = codec_of(provider).conversation_state(1767225600.9999)
 
@@ -204,7 +205,7 @@ def test_yqcloud_legacy_draws_a_user_for_every_request_from_both_ends_included()
     assert {body.rpartition("#/chat/")[2] for body in bodies} == {'1690000544336"}', '2093025544336"}'}
 
 
-@pytest.mark.parametrize("provider", ALL)
+@table("provider", ALL)
 def test_a_codec_asks_no_clock_and_no_dice_of_its_own(provider: str) -> None:
     assert encoded(provider) == encoded(provider)
 
@@ -260,7 +261,7 @@ def test_what_each_wire_carries() -> None:
     assert all(codec_of(provider).fields == set() for provider in RAW_TEXT)
 
 
-@pytest.mark.parametrize("provider", ALL)
+@table("provider", ALL)
 def test_an_option_set_to_none_is_as_good_as_absent(provider: str) -> None:
     request, codec_options = settings(provider, model=None if provider in RAW_TEXT else "m").request(
         as_messages("Hi"), None, dict.fromkeys(REJECTED)
@@ -270,8 +271,8 @@ def test_an_option_set_to_none_is_as_good_as_absent(provider: str) -> None:
     assert codec_options == codec_of(provider).options()
 
 
-@pytest.mark.parametrize(
-    ("provider", "option", "hint"),
+@table(
+    "provider, option, hint",
     [
         ("openai", "temprature", "did you mean 'temperature'"),
         ("openai", "network", ""),
@@ -291,8 +292,8 @@ def test_an_unknown_option_is_rejected_by_name(provider: str, option: str, hint:
     assert hint in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("provider", "codec_options", "argument"),
+@table(
+    "provider, codec_options, argument",
     [
         ("ylokh", {"allow_fallback": "perhaps"}, "allow_fallback"),
         ("yqcloud", {"network": "perhaps"}, "network"),
@@ -314,8 +315,8 @@ def test_a_codec_option_of_the_wrong_type_is_rejected_by_name(
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
-@pytest.mark.parametrize("provider", RAW_TEXT)
-@pytest.mark.parametrize(
+@table("provider", RAW_TEXT)
+@table(
     "message",
     [
         {"role": "assistant", "content": None, "tool_calls": [CALL]},
@@ -357,7 +358,7 @@ NO_JSON: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("provider", ALL)
+@table("provider", ALL)
 def test_what_json_cannot_carry_is_rejected(provider: str, subtests: pytest.Subtests) -> None:
     for value in NO_JSON:
         with subtests.test(type(value).__name__):
@@ -376,8 +377,8 @@ def test_json_is_compact_utf8_in_the_order_of_its_members() -> None:
 # --- models and keys ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("provider", "model", "sent"),
+@table(
+    "provider, model, sent",
     [
         ("ylokh", None, "gpt-3.5-turbo"),
         ("ylokh", "", "gpt-3.5-turbo"),
@@ -403,8 +404,8 @@ def test_a_call_s_model_is_the_one_named_the_client_s_or_the_default(
     assert request.model == sent
 
 
-@pytest.mark.parametrize(
-    ("provider", "model", "words"),
+@table(
+    "provider, model, words",
     [
         ("openai", None, "needs a model"),
         ("yqcloud", "gpt-3.5-turbo", "answers with gpt-4"),
@@ -447,15 +448,15 @@ def test_openai_asks_for_its_models() -> None:
     assert wire.headers == (("Accept", "application/json"), ("Authorization", "Bearer k"))
 
 
-@pytest.mark.parametrize("provider", ["ylokh", *RAW_TEXT])
+@table("provider", ["ylokh", *RAW_TEXT])
 def test_the_others_have_no_such_question(provider: str) -> None:
     assert codec_of(provider).encode_models(Context()) is None
     with pytest.raises(APIResponseError, match=f"{provider} has no list of models"):
         codec_of(provider).decode_models(b"{}")
 
 
-@pytest.mark.parametrize(
-    ("body", "names"),
+@table(
+    "body, names",
     [
         (b'{"object":"list","data":[{"id":"b"},{"id":"a","owned_by":"x"}]}', ["b", "a"]),
         (b'{"data":[]}', []),
@@ -466,15 +467,13 @@ def test_the_names_of_models_are_read(body: bytes, names: list[str]) -> None:
     assert codec_of("openai").decode_models(body) == names
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[5]", b"{}", b'{"data":null}', b'{"data":{}}', b'{"data":["a"]}', b'{"data":[{}]}']
-)
+@table("body", [b"", b"[5]", b"{}", b'{"data":null}', b'{"data":{}}', b'{"data":["a"]}', b'{"data":[{}]}'])
 def test_what_is_no_list_of_models_is_rejected(body: bytes) -> None:
     with pytest.raises(APIResponseError):
         codec_of("openai").decode_models(body)
 
 
-@pytest.mark.parametrize("provider", RAW_TEXT)
+@table("provider", RAW_TEXT)
 def test_raw_text_providers_have_no_whole_reply(provider: str) -> None:
     assert codec_of(provider).whole_replies is False
     with pytest.raises(APIResponseError, match="no reply that is not a stream"):

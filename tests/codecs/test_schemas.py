@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from helpers import every_provider
 from pydantic import BaseModel, ConfigDict, Field
+from tables import table
 
 from llmclients import AsyncClient, Client, InvalidRequestError, StructuredOutputError, Tool
 from llmclients.providers.registry import find_provider
@@ -108,7 +109,7 @@ def sent_format(body: dict[str, Any]) -> dict[str, Any]:
     return format_
 
 
-@pytest.mark.parametrize("provider", sorted(OPENAI_WIRES - {"local"}))
+@table("provider", sorted(OPENAI_WIRES - {"local"}))
 def test_strict_is_claimed_only_where_the_schema_is(provider: str) -> None:
     for type_, answer in ANSWERS.items():
         body, parsed = asked(provider, json.dumps(answer), response_format=type_)
@@ -133,7 +134,7 @@ def own(schema: Any, strict: bool | None) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": strict}}
 
 
-@pytest.mark.parametrize("provider", ["openai", "openai-responses", "groq", "mistral", "cohere"])
+@table("provider", ["openai", "openai-responses", "groq", "mistral", "cohere"])
 def test_one_s_own_schema_goes_out_as_it_is_or_is_refused_by_its_place(provider: str) -> None:
     closed = {"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"], "additionalProperties": False}
     for schema, strict in ((closed, True), (OWN, False), (OWN, None)):
@@ -148,9 +149,7 @@ def test_one_s_own_schema_goes_out_as_it_is_or_is_refused_by_its_place(provider:
     assert caught.value.argument == "tools"
 
 
-@pytest.mark.parametrize(
-    ("provider", "settings"), [("openai", {"base_url": "http://localhost:1/v1"}), ("vllm", {}), ("llama.cpp", {})]
-)
+@table("provider, settings", [("openai", {"base_url": "http://localhost:1/v1"}), ("vllm", {}), ("llama.cpp", {})])
 def test_a_claim_to_a_server_that_nobody_knows_goes_out_as_it_is(provider: str, settings: dict[str, Any]) -> None:
     mock = MockTransport([Reply(json=reply_of(provider, "{}"))])
     Client(provider, model="m", transport=mock, **settings).chat(
@@ -173,8 +172,8 @@ def test_anthropic_s_newer_models_are_held_to_what_they_can_be_and_get_a_tool_fo
         assert parsed == type_(**ANSWERS[type_])
 
 
-@pytest.mark.parametrize(
-    ("model", "options"),
+@table(
+    "model, options",
     [
         ("claude-opus-5", {"response_format": Scores}),
         ("claude-sonnet-4-5", {"response_format": own(OWN, True)}),
@@ -199,7 +198,7 @@ def test_anthropic_s_strict_tools_keep_its_rules() -> None:
         asked("anthropic", "Hi", tools=[Tool("f", parameters=OWN, strict=True)])
 
 
-@pytest.mark.parametrize("type_", ANSWERS)
+@table("type_", ANSWERS)
 def test_gemini_and_cohere_get_what_they_take(type_: Any) -> None:
     answer = json.dumps(ANSWERS[type_])
     gemini, parsed = asked("gemini", answer, response_format=type_)
@@ -213,8 +212,8 @@ def test_gemini_and_cohere_get_what_they_take(type_: Any) -> None:
     assert parsed == type_(**ANSWERS[type_])
 
 
-@pytest.mark.parametrize("provider", ["openai", "openai-responses", "anthropic", "gemini", "cohere"])
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-1e999"])
+@table("provider", ["openai", "openai-responses", "anthropic", "gemini", "cohere"])
+@table("number", ["NaN", "Infinity", "-1e999"])
 def test_an_answer_with_a_number_that_json_has_not_is_refused(provider: str, number: str) -> None:
     class Measure(BaseModel):
         value: float
@@ -251,7 +250,7 @@ def search(top: float = math.inf) -> None:
     """Search."""
 
 
-@pytest.mark.parametrize("provider", ["openai", "openai-responses", "anthropic", "gemini", "cohere", "mistral"])
+@table("provider", ["openai", "openai-responses", "anthropic", "gemini", "cohere", "mistral"])
 def test_a_default_that_json_has_not_is_told_in_words(provider: str) -> None:
     strict = Tool.coerce(search).model_copy(update={"strict": True})
     for options in ({"tools": [search]}, {"tools": [Limits]}, {"tools": [strict]}, {"response_format": Limits}):

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tables import table
 
 from llmclients import AsyncClient, Client, ConfigurationError, NotFoundError
 from llmclients.config.client import ClientSettings
@@ -90,8 +91,8 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize("provider", ADDRESSES)
-@pytest.mark.parametrize("gateway", ["", "/team/llm"])
+@table("provider", ADDRESSES)
+@table("gateway", ["", "/team/llm"])
 def test_what_the_wire_appends_is_not_appended_twice(provider: str, gateway: str) -> None:
     path, endings = ADDRESSES[provider]
     model = None if provider.startswith(("yq", "ai365")) else "m"
@@ -100,7 +101,7 @@ def test_what_the_wire_appends_is_not_appended_twice(provider: str, gateway: str
         assert asked(provider, model, base_url=HOST + gateway + ending) == HOST + gateway + path, ending
 
 
-@pytest.mark.parametrize("side", ["sync", "async"])
+@table("side", ["sync", "async"])
 def test_both_clients_and_the_list_of_models_know_the_address(side: str) -> None:
     for provider, base_url, path in (
         ("openai", "/v1/chat/completions", "/v1/models"),
@@ -117,7 +118,7 @@ def test_a_gateway_s_own_path_stays() -> None:
     assert asked("anthropic", base_url="https://v1") == "https://v1/v1/messages"
 
 
-@pytest.mark.parametrize("spelling", ["/v1", "/v1/", "/v1/chat/completions", ":443/v1"])
+@table("spelling", ["/v1", "/v1/", "/v1/chat/completions", ":443/v1"])
 def test_the_provider_s_own_address_is_its_own_however_it_is_written(spelling: str) -> None:
     settings = ClientSettings.from_arguments("openai/m", api_key="k", base_url=f"https://API.openai.com{spelling}")
 
@@ -127,8 +128,8 @@ def test_the_provider_s_own_address_is_its_own_however_it_is_written(spelling: s
 OLDER = "/openai/deployments/gpt-4.1/chat/completions?api-version=2024-10-21"
 
 
-@pytest.mark.parametrize(
-    ("base_url", "model", "options", "variable", "path"),
+@table(
+    "base_url, model, options, variable, path",
     [
         (OLDER, None, {}, None, OLDER),
         (OLDER, "gpt-4.1", {}, "2023-05-15", OLDER),
@@ -171,7 +172,7 @@ def test_a_deployment_s_name_may_have_dots_and_lead_nowhere_else() -> None:
     )
 
 
-@pytest.mark.parametrize("provider", ["azure", "gemini"])
+@table("provider", ["azure", "gemini"])
 def test_a_model_in_the_address_is_the_client_s_model_and_not_another_s(provider: str) -> None:
     path = {"azure": "/openai/deployments/one", "gemini": "/v1beta/models/one:generateContent"}[provider]
 
@@ -180,8 +181,8 @@ def test_a_model_in_the_address_is_the_client_s_model_and_not_another_s(provider
         Client(provider, model="two", api_key="k", base_url=HOST + path)
 
 
-@pytest.mark.parametrize(
-    ("provider", "url"),
+@table(
+    "provider, url",
     [
         ("openai", "api.test/v1?key=sk-secret"),
         ("openai", f"{HOST}/v1/chat/completions?key=sk-secret"),
@@ -197,8 +198,8 @@ def test_what_an_address_cannot_keep_is_refused_and_not_shown(provider: str, url
     assert "sk-secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("side", ["sync", "async"])
-@pytest.mark.parametrize("call", ["chat", "stream", "models"])
+@table("side", ["sync", "async"])
+@table("call", ["chat", "stream", "models"])
 def test_a_404_names_the_url_that_was_asked(side: str, call: str) -> None:
     for provider, whole, streamed, listing in (
         ("openai", "/chat/completions", "/chat/completions", "/models"),
@@ -239,9 +240,7 @@ def test_a_provider_s_own_host_alone_gets_the_path_that_is_known_of_it() -> None
         assert asked(provider, base_url=host) == f"{host.rstrip('/')}{path}/chat/completions"
 
 
-@pytest.mark.parametrize(
-    "host", ["%31", "*:11434", "h,b:1", "x..y", ".", "[v1.x]:9", "a\u200bb", "a" * 64, "h/\ud800"], ids=ascii
-)
+@table("host", ["%31", "*:11434", "h,b:1", "x..y", ".", "[v1.x]:9", "a\u200bb", "a" * 64, "h/\ud800"], ids=ascii)
 def test_a_host_that_libraries_read_in_two_ways_is_refused_before_anything_is_sent(host: str) -> None:
     with pytest.raises(ConfigurationError, match="no valid host"):
         Client("openai/m", api_key="sk-secret", base_url=f"http://{host}")
@@ -250,8 +249,8 @@ def test_a_host_that_libraries_read_in_two_ways_is_refused_before_anything_is_se
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["argument", "variable", "token"])
-@pytest.mark.parametrize("around", ["{}\n", " {} ", "\t{}\r\n", "\n\n{}"])
+@table("where", ["argument", "variable", "token"])
+@table("around", ["{}\n", " {} ", "\t{}\r\n", "\n\n{}"])
 def test_a_key_loses_the_blanks_around_it(monkeypatch: pytest.MonkeyPatch, where: str, around: str) -> None:
     key = around.format("sk-secret")
     mock = MockTransport([NO_ANSWER])
@@ -265,9 +264,9 @@ def test_a_key_loses_the_blanks_around_it(monkeypatch: pytest.MonkeyPatch, where
     assert header in mock.requests[0].headers
 
 
-@pytest.mark.parametrize("where", ["api_key", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
-@pytest.mark.parametrize(
-    ("key", "words"),
+@table("where", ["api_key", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
+@table(
+    "key, words",
     [
         ("sk-se cret", "a blank inside it$"),
         ("Bearer sk-secret", "without 'Bearer'$"),
@@ -298,8 +297,8 @@ def test_a_key_that_is_none_is_refused_and_not_shown(
 # --- variables ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("value", "host"),
+@table(
+    "value, host",
     [
         ("box", "http://box:11434"),
         ("box:1", "http://box:1"),

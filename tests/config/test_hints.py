@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tables import table
 
 from llmclients import AsyncClient, Client, ConfigurationError
 from llmclients.config.hints import hint_for
@@ -95,7 +96,7 @@ def places(kind: type[Any]) -> dict[str, list[Callable[..., Any]]]:
     }
 
 
-@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@table("kind", [Client, AsyncClient])
 def test_what_is_typed_first_gets_the_right_sentence_wherever_it_is_no_argument(kind: type[Any]) -> None:
     found = places(kind)
     for name, where, sentence in HINTS:
@@ -116,7 +117,7 @@ def test_other_words_get_no_hint() -> None:
             assert hint == "", (name, place)
 
 
-@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@table("kind", [Client, AsyncClient])
 def test_a_call_without_messages_says_what_is_missing(kind: type[Any]) -> None:
     client = kind("openai/m", api_key="k", transport=MockTransport())
     for asking in (client, client.conversation()):

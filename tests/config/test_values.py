@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tables import table
 
 from llmclients.config.environment import ca_bundle, check_base_url, check_headers, environ, environment_proxy
 from llmclients.config.values import Proxy, RetryPolicy, Timeout
@@ -31,8 +32,8 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- Timeout --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
+@table(
+    "value, expected",
     [
         (None, Timeout(10, None, None)),
         (5, Timeout(10, 5, None)),
@@ -51,7 +52,7 @@ def test_what_a_caller_may_pass_as_timeout(value: Any, expected: Timeout) -> Non
 BAD_SECONDS = [0, -1, -0.5, NAN, INF, -INF, True, False, "5", b"5", [], {}, 1j]
 
 
-@pytest.mark.parametrize("name", ["connect", "read", "total", "write"])
+@table("name", ["connect", "read", "total", "write"])
 def test_a_timeout_is_a_positive_number_of_seconds(name: str, subtests: pytest.Subtests) -> None:
     for value in BAD_SECONDS:
         with subtests.test(repr(value)):
@@ -77,7 +78,7 @@ def test_who_does_not_say_how_long_to_read_gets_a_limit_for_what_is_read() -> No
     assert said.with_read() == said.with_read(600) == said
 
 
-@pytest.mark.parametrize("value", BAD_SECONDS, ids=repr)
+@table("value", BAD_SECONDS, ids=repr)
 def test_a_bare_timeout_is_named_as_the_caller_named_it(value: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Timeout.coerce(value)
@@ -88,8 +89,8 @@ def test_a_bare_timeout_is_named_as_the_caller_named_it(value: Any) -> None:
 # --- RetryPolicy ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
+@table(
+    "value, expected",
     [
         (None, RetryPolicy(attempts=1)),
         (False, RetryPolicy(attempts=1)),
@@ -107,7 +108,7 @@ def test_the_default_policy_is_two_retries_from_half_a_second_to_eight() -> None
     assert RetryPolicy() == RetryPolicy(3, 0.5, 8.0, 0.25, 120.0, RETRIED_STATUSES)
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.0, 2.5, True, "3", None, NAN, []], ids=repr)
+@table("value", [0, -1, 1.0, 2.5, True, "3", None, NAN, []], ids=repr)
 def test_attempts_are_a_whole_number_from_one(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"retry\.attempts") as caught:
         RetryPolicy(attempts=value)
@@ -115,13 +116,13 @@ def test_attempts_are_a_whole_number_from_one(value: Any) -> None:
     assert caught.value.argument == "retry.attempts"
 
 
-@pytest.mark.parametrize("value", [True, "3", 0, -1, 2.0, [], Timeout()], ids=repr)
+@table("value", [True, "3", 0, -1, 2.0, [], Timeout()], ids=repr)
 def test_a_bare_number_of_attempts_is_checked_too(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"retry\.attempts"):
         RetryPolicy.coerce(value)
 
 
-@pytest.mark.parametrize("name", ["initial_wait", "max_wait", "max_retry_after"])
+@table("name", ["initial_wait", "max_wait", "max_retry_after"])
 def test_waits_are_positive_numbers_of_seconds(name: str, subtests: pytest.Subtests) -> None:
     for value in [*BAD_SECONDS, None]:
         with subtests.test(repr(value)):
@@ -131,7 +132,7 @@ def test_waits_are_positive_numbers_of_seconds(name: str, subtests: pytest.Subte
             assert caught.value.argument == f"retry.{name}"
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, NAN, INF, True, "0.5", None], ids=repr)
+@table("value", [-0.1, 1.1, NAN, INF, True, "0.5", None], ids=repr)
 def test_jitter_is_a_share(value: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RetryPolicy(jitter=value)
@@ -139,7 +140,7 @@ def test_jitter_is_a_share(value: Any) -> None:
     assert caught.value.argument == "retry.jitter"
 
 
-@pytest.mark.parametrize("value", [429, None, "429", ["429"], [None], {429: 1.0}.values()], ids=repr)
+@table("value", [429, None, "429", ["429"], [None], {429: 1.0}.values()], ids=repr)
 def test_statuses_are_a_set_of_numbers(value: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RetryPolicy(statuses=value)
@@ -147,14 +148,12 @@ def test_statuses_are_a_set_of_numbers(value: Any) -> None:
     assert caught.value.argument == "retry.statuses"
 
 
-@pytest.mark.parametrize("value", [[429, 503], (429, 503), {429, 503}, iter([429, 503]), [HTTPStatus(429), 503]])
+@table("value", [[429, 503], (429, 503), {429, 503}, iter([429, 503]), [HTTPStatus(429), 503]])
 def test_statuses_may_come_as_any_collection(value: Any) -> None:
     assert RetryPolicy(statuses=value).statuses == frozenset({429, 503})
 
 
-@pytest.mark.parametrize(
-    ("value", "field"), [(Timeout(), "read"), (RetryPolicy(), "attempts"), (Proxy("http://u:p@h:1"), "url")], ids=repr
-)
+@table("value, field", [(Timeout(), "read"), (RetryPolicy(), "attempts"), (Proxy("http://u:p@h:1"), "url")], ids=repr)
 def test_values_do_not_change_and_can_be_shared(value: Any, field: str) -> None:
     with pytest.raises(AttributeError):
         setattr(value, field, 1)
@@ -166,8 +165,8 @@ def test_values_do_not_change_and_can_be_shared(value: Any, field: str) -> None:
 # --- Proxy ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("url", "scheme", "host", "port", "credentials", "bare"),
+@table(
+    "url, scheme, host, port, credentials, bare",
     [
         ("http://proxy", "http", "proxy", 80, None, "http://proxy"),
         ("http://proxy:3128/", "http", "proxy", 3128, None, "http://proxy:3128"),
@@ -200,8 +199,8 @@ def test_a_proxy_s_parts(
 SECRET = "s3cr3t"
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
+@table(
+    "url, words",
     [
         ("proxy:3128", "no scheme: write http://proxy:3128"),
         (f"user:{SECRET}@proxy:3128", "no scheme: write http://proxy:3128"),
@@ -241,9 +240,7 @@ def test_a_number_at_the_end_of_a_cut_password_is_not_shown_as_a_port() -> None:
     assert "1234" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "value", [5, True, b"http://u:s3cr3t@h", ["http://u:s3cr3t@h"], {"http": "http://u:s3cr3t@h"}], ids=type
-)
+@table("value", [5, True, b"http://u:s3cr3t@h", ["http://u:s3cr3t@h"], {"http": "http://u:s3cr3t@h"}], ids=type)
 def test_what_is_no_url_is_no_proxy(value: Any) -> None:
     for make in (Proxy, Proxy.coerce):
         with pytest.raises(ConfigurationError, match="proxy must be a URL") as caught:
@@ -252,7 +249,7 @@ def test_what_is_no_url_is_no_proxy(value: Any) -> None:
         assert caught.value.argument == "proxy"
 
 
-@pytest.mark.parametrize("value", [None, False])
+@table("value", [None, False])
 def test_no_proxy_and_the_environment_s_are_passed_on(value: bool | None) -> None:
     assert Proxy.coerce(value) is value
 
@@ -269,7 +266,7 @@ def test_a_password_is_never_shown() -> None:
 # --- the environment ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("value", "expected"), [(None, None), ("", None), ("  \t", None), (" a ", "a")])
+@table("value, expected", [(None, None), ("", None), ("  \t", None), (" a ", "a")])
 def test_a_blank_variable_is_an_unset_one(
     monkeypatch: pytest.MonkeyPatch, value: str | None, expected: str | None
 ) -> None:
@@ -283,8 +280,8 @@ def test_a_blank_variable_is_an_unset_one(
 HTTP, HTTPS = "http://api.example.com/v1", "https://api.example.com/v1"
 
 
-@pytest.mark.parametrize(
-    ("variables", "url", "expected"),
+@table(
+    "variables, url, expected",
     [
         ({}, HTTPS, None),
         ({"HTTPS_PROXY": "http://p:1"}, HTTPS, "http://p:1"),
@@ -315,8 +312,8 @@ def test_the_environment_s_proxy(
     assert environment_proxy(url) == (Proxy(expected) if expected else None)
 
 
-@pytest.mark.parametrize(
-    ("no_proxy", "url", "bypassed"),
+@table(
+    "no_proxy, url, bypassed",
     [
         ("example.com.", "https://example.com/", True),
         ("example.com", "https://example.com./", True),
@@ -394,7 +391,7 @@ def test_lower_case_no_proxy_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment_proxy("http://example.com") is None
 
 
-@pytest.mark.parametrize("value", [f"ftp://u:{SECRET}@p", f"http://u:{SECRET}@", f"http://u:{SECRET}/x@p"])
+@table("value", [f"ftp://u:{SECRET}@p", f"http://u:{SECRET}@", f"http://u:{SECRET}/x@p"])
 def test_a_malformed_proxy_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
 
@@ -423,7 +420,7 @@ def test_where_certificate_authorities_come_from(monkeypatch: pytest.MonkeyPatch
     assert ca_bundle(verify=True, trust_env=True) == str(mine)
 
 
-@pytest.mark.parametrize("verify", [None, 0, 1, 5.0, []], ids=repr)
+@table("verify", [None, 0, 1, 5.0, []], ids=repr)
 def test_what_verify_cannot_be(verify: Any) -> None:
     with pytest.raises(ConfigurationError, match="verify must be True, False or a path") as caught:
         ca_bundle(verify, trust_env=False)
@@ -446,8 +443,8 @@ def test_a_missing_bundle_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 # --- URLs and headers -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("url", "expected"),
+@table(
+    "url, expected",
     [
         ("http://host", "http://host"),
         ("https://host:8443/v1/", "https://host:8443/v1"),
@@ -462,8 +459,8 @@ def test_a_base_url_loses_its_trailing_slash(url: str, expected: str) -> None:
     assert check_base_url(url) == expected
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
+@table(
+    "url, words",
     [
         (None, "must be a URL, not NoneType"),
         (5, "must be a URL, not int"),
@@ -510,8 +507,8 @@ def test_a_base_url_from_a_variable_is_named_by_it() -> None:
     assert caught.value.argument == "OPENAI_BASE_URL"
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
+@table(
+    "headers, expected",
     [
         (None, ()),
         ({}, ()),
@@ -525,7 +522,7 @@ def test_headers_that_may_go_out(headers: Any, expected: tuple[tuple[str, str], 
     assert check_headers(headers) == expected
 
 
-@pytest.mark.parametrize("name", ["", " ", "a b", "a:", "a\r\nb", "ä", "a\x00", '"', "(", 5, None, b"a"], ids=repr)
+@table("name", ["", " ", "a b", "a:", "a\r\nb", "ä", "a\x00", '"', "(", 5, None, b"a"], ids=repr)
 def test_a_header_s_name_is_a_token(name: Any) -> None:
     with pytest.raises(ConfigurationError, match="is not a header name") as caught:
         check_headers({name: "x"})
@@ -539,7 +536,7 @@ def test_a_request_s_length_is_not_the_caller_s_to_say() -> None:
             check_headers({name: "3"})
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [f"{SECRET}\r\nx: y", f"{SECRET}\n", f"{SECRET}\x00", f"{SECRET}\x7f", f"{SECRET}河", 5, None, b"x", [SECRET]],
     ids=repr,
@@ -552,7 +549,7 @@ def test_a_header_s_value_is_named_but_not_shown(value: Any) -> None:
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("headers", [5, "a: b", ["a: b"], [("a",)], [("a", "b", "c")], [None]], ids=repr)
+@table("headers", [5, "a: b", ["a: b"], [("a",)], [("a", "b", "c")], [None]], ids=repr)
 def test_what_is_no_mapping_is_no_headers(headers: Any) -> None:
     with pytest.raises(ConfigurationError, match="headers must be a mapping") as caught:
         check_headers(headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import table
 
 from .seeds import CORPUS, WORDS, seeds
 from .targets import TARGETS
@@ -12,7 +13,7 @@ from .targets import TARGETS
 _words = st.lists(st.sampled_from(WORDS).map(str.encode) | st.binary(max_size=6), max_size=12).map(b"".join)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@table("target", TARGETS)
 def test_what_was_found_and_what_was_recorded_does(target: str) -> None:
     for data in seeds(target, share=3):
         TARGETS[target](data)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx2
 from hypothesis import strategies as st
+
+from .later import later
+
+if TYPE_CHECKING:
+    import anthropic
+else:
+    anthropic = later("anthropic")
 
 MODEL = "claude-example-4-5"
 """Of a version that thinks by a budget, but no model that there is: the SDK warns of those that are to be retired."""

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import httpx
-from google import genai
-from google.genai import types
+
+from .later import later
+
+if TYPE_CHECKING:
+    from google import genai
+    from google.genai import types
+else:
+    genai = later("google.genai")
+    types = later("google.genai.types")
 
 __all__ = ["Answer", "sdk"]
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 from hypothesis import strategies as st
 
 from llmclients.providers.registry import find_provider
+
+from .later import later
+
+if TYPE_CHECKING:
+    import openai
+else:
+    openai = later("openai")
 
 WORDS = st.text(min_size=1, max_size=12)
 NAMES = st.from_regex("[a-z_][a-zA-Z0-9_-]{0,11}", fullmatch=True).filter(
@@ -35,10 +42,11 @@ class SDK:
     def __init__(self) -> None:
         self.heard: list[httpx2.Request] = []
         self.answer: Callable[[], httpx2.Response] = lambda: httpx2.Response(200, text=EMPTY)
+
+    @cached_property
+    def client(self) -> openai.OpenAI:
         http = httpx2.Client(transport=httpx2.MockTransport(self._handle))
-        self.client = openai.OpenAI(
-            api_key="sk-test", base_url="https://api.openai.com/v1", http_client=http, max_retries=0
-        )
+        return openai.OpenAI(api_key="sk-test", base_url="https://api.openai.com/v1", http_client=http, max_retries=0)
 
     def _handle(self, request: httpx2.Request) -> httpx2.Response:
         self.heard.append(request)
@@ -61,4 +69,7 @@ class SDK:
 
 
 THE_SDK = SDK()
-CREATE = THE_SDK.client.chat.completions.create
+
+
+def create(**arguments: Any) -> Any:
+    return THE_SDK.client.chat.completions.create(**arguments)

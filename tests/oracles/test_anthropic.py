@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import anthropic
 import httpx2
 import pytest
 from helpers import decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, create_model
+from tables import table
 
 from llmclients.codecs.anthropic.codec import AnthropicCodec
 from llmclients.codecs.anthropic.request import closed_schema
@@ -37,6 +37,12 @@ from .anthropic_wire import (
     sdk,
     streams,
 )
+from .later import later
+
+if TYPE_CHECKING:
+    import anthropic
+else:
+    anthropic = later("anthropic")
 
 CODEC = AnthropicCodec()
 
@@ -292,7 +298,7 @@ def test_a_stream_cut_short_is_never_whole(data: st.DataObject, body: bytes) -> 
     assert found.error.__name__ == "StreamInterruptedError"
 
 
-@pytest.mark.parametrize("error_type", ["overloaded_error", "rate_limit_error"])
+@table("error_type", ["overloaded_error", "rate_limit_error"])
 def test_both_raise_what_an_error_event_says(error_type: str) -> None:
     body = f'event: error\ndata: {{"type":"error","error":{{"type":"{error_type}","message":"Later."}}}}\n\n'.encode()
     client = sdk(lambda _: reply(body, "text/event-stream"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cohere
 import httpx
 import pytest
 from hypothesis import given
@@ -18,6 +17,13 @@ from llmclients.types.content import ImagePart, Part, TextPart
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest
 from oracles.answers import Answers
+
+from .later import later
+
+if TYPE_CHECKING:
+    import cohere
+else:
+    cohere = later("cohere")
 
 CODEC = CohereCodec()
 

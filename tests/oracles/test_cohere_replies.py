@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cohere
 import httpx
 import pytest
 from helpers import cut_at, decode, whole_reply
@@ -16,6 +15,13 @@ from hypothesis import strategies as st
 from llmclients.codecs.cohere.codec import CohereCodec
 from llmclients.errors import APIStatusError
 from oracles.answers import Answers
+
+from .later import later
+
+if TYPE_CHECKING:
+    import cohere
+else:
+    cohere = later("cohere")
 
 CODEC = CohereCodec()
 

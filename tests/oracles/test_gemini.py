@@ -6,10 +6,9 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,13 @@ from llmclients.types.content import AudioPart, FilePart, ImagePart, TextPart
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest
 from oracles.gemini_sdk import sdk
+
+from .later import later
+
+if TYPE_CHECKING:
+    from google.genai import types
+else:
+    types = later("google.genai.types")
 
 CODEC = GeminiCodec()
 OK = b'{"candidates":[{"content":{"parts":[{"text":"ok"}]},"finishReason":"STOP"}]}'

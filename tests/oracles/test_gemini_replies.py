@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from google.genai import errors as genai_errors
-from google.genai import types
 from helpers import Recording, cut_at, decode, recordings, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import table
 
 from llmclients.codecs.gemini.codec import GeminiCodec
 from llmclients.codecs.gemini.fields import FINISH_REASONS
@@ -20,10 +19,19 @@ from llmclients.types.response import ChatResponse
 from oracles.gemini_sdk import sdk
 from oracles.test_gemini import IDS, NAMES, OBJECTS, SIGNATURES, TEXTS
 
+from .later import later
+
+if TYPE_CHECKING:
+    from google.genai import errors as genai_errors
+    from google.genai import types
+else:
+    types = later("google.genai.types")
+    genai_errors = later("google.genai.errors")
+
 CODEC = GeminiCodec()
 
 COUNTS = st.none() | st.integers(0, 9999)
-REASONS = [reason.value for reason in types.FinishReason]
+REASONS = st.deferred(lambda: st.sampled_from([reason.value for reason in types.FinishReason]))
 PARTS = st.one_of(
     st.fixed_dictionaries(
         {"text": st.text(st.characters(codec="utf-8"), max_size=9)}, optional={"thought": st.booleans()}
@@ -55,7 +63,7 @@ def events(draw: st.DrawFn) -> list[dict[str, Any]]:
     for parts in draw(st.lists(st.lists(PARTS, max_size=2), min_size=1, max_size=4)):
         candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
         found.append({"candidates": [candidate], "usageMetadata": draw(USAGES), "modelVersion": "m", "responseId": "r"})
-    found[-1]["candidates"][0]["finishReason"] = draw(st.sampled_from(REASONS))
+    found[-1]["candidates"][0]["finishReason"] = draw(REASONS)
     return found
 
 
@@ -139,7 +147,7 @@ def told_by_both(case: Recording) -> bool:
     )
 
 
-@pytest.mark.parametrize("case", [case for case in recordings("streams") if told_by_both(case)], ids=str)
+@table("case", [case for case in recordings("streams") if told_by_both(case)], ids=str)
 def test_the_sdk_finds_the_same_errors(case: Recording) -> None:
     client = sdk(lambda request: httpx.Response(200, content=case.data))
 
@@ -149,7 +157,7 @@ def test_the_sdk_finds_the_same_errors(case: Recording) -> None:
     assert raised.value.code == case.expected["error"]["status"]
 
 
-@pytest.mark.parametrize("case", [case for case in recordings("errors") if case.provider == "gemini"], ids=str)
+@table("case", [case for case in recordings("errors") if case.provider == "gemini"], ids=str)
 def test_the_sdk_finds_the_same_words_in_an_error(case: Recording) -> None:
     status = case.expected["status"]
     client = sdk(lambda request: httpx.Response(status, content=case.data))

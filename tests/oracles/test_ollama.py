@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import ollama
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ollama._client import _parse_host
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.ollama.codec import OllamaCodec, OllamaOptions
@@ -19,6 +17,13 @@ from llmclients.types.content import ImagePart, TextPart
 from llmclients.types.messages import Message, ToolCall
 from llmclients.types.request import ChatRequest
 from oracles.answers import Answers
+
+from .later import later
+
+if TYPE_CHECKING:
+    import ollama
+else:
+    ollama = later("ollama")
 
 CODEC = OllamaCodec()
 
@@ -185,6 +190,8 @@ ports = st.sampled_from(["", ":80", ":443", ":56789"])
 
 @given(st.sampled_from(["", "http://", "https://"]), hosts, ports, st.sampled_from(["", "/", "/path", "/path/"]))
 def test_its_variable_is_read_as_the_sdk_reads_it(scheme: str, host: str, port: str, path: str) -> None:
+    from ollama._client import _parse_host
+
     value = scheme + host + port + path
 
     ours, theirs = httpx.URL(address_url(value, 11434)), httpx.URL(_parse_host(value))

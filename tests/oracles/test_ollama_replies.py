@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ollama
 import pytest
 from helpers import cut_at, decode, whole_reply
 from hypothesis import given
@@ -15,6 +14,13 @@ from hypothesis import strategies as st
 from llmclients.codecs.ollama.codec import OllamaCodec
 from llmclients.errors import APIStatusError, one_line
 from oracles.answers import Answers
+
+from .later import later
+
+if TYPE_CHECKING:
+    import ollama
+else:
+    ollama = later("ollama")
 
 CODEC = OllamaCodec()
 

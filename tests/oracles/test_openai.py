@@ -5,21 +5,28 @@ from __future__ import annotations
 import base64
 import json
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
+from tables import table
 
 from llmclients import Client
 from llmclients.codecs.base import Context
 from llmclients.transports.mock import MockTransport, Reply
 from llmclients.types.request import ChatRequest
 from llmclients.types.tools import Tool
-from oracles.openai_sdk import CODEC, CREATE, EMPTY, NAMES, THE_SDK, WORDS, maybe
+from oracles.openai_sdk import CODEC, EMPTY, NAMES, THE_SDK, WORDS, create, maybe
+
+from .later import later
+
+if TYPE_CHECKING:
+    import openai
+else:
+    openai = later("openai")
 
 
 def sent(messages: Any = "Hi", *, stream: bool = False, **options: Any) -> dict[str, Any]:
@@ -177,15 +184,15 @@ def test_the_same_arguments_make_the_same_body(
 
     ours = sent(messages, stream=stream, max_tokens=most, extra=extra, **sampling, **tools)
 
-    assert ours == THE_SDK.sent(CREATE, **theirs)
+    assert ours == THE_SDK.sent(create, **theirs)
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@table("stream", [False, True])
 def test_and_the_same_headers_to_the_same_address(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
     THE_SDK.answer = lambda: httpx2.Response(200, text=EMPTY, headers={"content-type": "application/json"})
-    CREATE(model="m", messages=[{"role": "user", "content": "Hi"}], stream=stream)
+    create(model="m", messages=[{"role": "user", "content": "Hi"}], stream=stream)
     theirs = THE_SDK.heard.pop()
     mock = MockTransport([Reply(body=EMPTY, headers={"content-type": "application/json"})])
     client = Client("openai/m", api_key="sk-test", transport=mock)
@@ -259,7 +266,7 @@ class Plain(BaseModel):
 MODELS = [Car, Tree, Plain]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@table("model", MODELS)
 def test_a_model_as_the_form_of_an_answer_makes_the_same_body(model: type[BaseModel]) -> None:
     example = {"name": "a", "colour": "red", "front": {"inches": 1}, "wheels": [], "price": 1, "spare": None}
     body = json.dumps(example | {"tags": [], "leaf": "", "branches": [], "answer": 1})
@@ -272,11 +279,11 @@ def test_a_model_as_the_form_of_an_answer_makes_the_same_body(model: type[BaseMo
     assert parsed == completion.choices[0].message.parsed
 
 
-@pytest.mark.parametrize("model", MODELS)
+@table("model", MODELS)
 def test_a_model_as_a_tool_makes_the_same_body(model: type[BaseModel]) -> None:
     theirs = openai.pydantic_function_tool(model)
     ours = Tool.coerce(model).model_copy(update={"strict": True})
-    body = THE_SDK.sent(CREATE, messages=[{"role": "user", "content": "Hi"}], tools=[theirs], stream=False)
+    body = THE_SDK.sent(create, messages=[{"role": "user", "content": "Hi"}], tools=[theirs], stream=False)
 
     assert sent(tools=[theirs]) == body
     assert sent(tools=[ours]) == body

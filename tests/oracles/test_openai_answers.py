@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 import pytest
 from helpers import argument_pieces, cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion, ParsedChatCompletion
+from tables import table
 
 from llmclients.types.response import ChatResponse, TokenLogprob
-from oracles.openai_sdk import CODEC, CREATE, NAMES, REPLY, THE_SDK, WORDS, maybe
+from oracles.openai_sdk import CODEC, NAMES, REPLY, THE_SDK, WORDS, create, maybe
+
+from .later import later
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types.chat import ChatCompletion, ParsedChatCompletion
+else:
+    openai = later("openai")
 
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from("\u2028\x85\r\n🌊👩‍🚀"), max_size=12)
 COUNTS = st.integers(0, 10**9)
@@ -86,7 +93,7 @@ def test_the_same_reply_is_read_as_the_same_answer(
     body = json.dumps(REPLY | {"choices": [choice], "usage": usage}).encode()
     THE_SDK.answer = lambda: httpx2.Response(200, content=body, headers={"content-type": "application/json"})
 
-    theirs = CREATE(model="m", messages=[{"role": "user", "content": "Hi"}])
+    theirs = create(model="m", messages=[{"role": "user", "content": "Hi"}])
 
     agree(whole_reply(CODEC, body), theirs)
 
@@ -126,12 +133,12 @@ def test_the_same_stream_is_read_as_the_same_answer(data: bytes, ours_at: list[i
     agree(found.response, THE_SDK.stream(cut_at(data, theirs_at)))
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 502, 503])
+@table("status", [400, 401, 403, 404, 409, 422, 429, 500, 502, 503])
 def test_a_status_is_an_error_of_the_same_name(status: int) -> None:
     body = b'{"error":{"message":"No.","type":"t","param":null,"code":null}}'
     THE_SDK.answer = lambda: httpx2.Response(status, content=body)
     with pytest.raises(openai.APIStatusError) as caught:
-        CREATE(model="m", messages=[{"role": "user", "content": "Hi"}])
+        create(model="m", messages=[{"role": "user", "content": "Hi"}])
 
     ours = CODEC.decode_error(status, {}, body)
     assert type(ours).__name__ == type(caught.value).__name__

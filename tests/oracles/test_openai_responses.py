@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 import pytest
 from helpers import cut_at, decode, whole_reply
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from responses_wire import IDS, TEXTS, Answer, answers, event
+from tables import table
 
 from llmclients.codecs.base import Context
 from llmclients.codecs.openai_responses.codec import OpenAIResponsesCodec
 from llmclients.errors import APIStatusError
 from llmclients.types.request import ChatRequest
 from llmclients.types.response import ChatResponse
+
+from .later import later
+
+if TYPE_CHECKING:
+    import openai
+else:
+    openai = later("openai")
 
 CODEC = OpenAIResponsesCodec()
 EMPTY = {"id": "r", "object": "response", "status": "completed", "output": []}
@@ -251,8 +258,8 @@ def test_the_same_is_read_from_a_stream_however_it_is_cut(answer: Answer, places
     assert found.response.text == "".join(deltas)
 
 
-@pytest.mark.parametrize("named", [True, False])
-@pytest.mark.parametrize("code", ["server_error", "insufficient_quota", "odd"])
+@table("named", [True, False])
+@table("code", ["server_error", "insufficient_quota", "odd"])
 def test_what_it_takes_for_an_error_in_a_stream_is_one(code: str, named: bool) -> None:
     data = json.dumps({"type": "error", "error": {"code": code, "message": "Oh."}})
     body = (f"event: error\ndata: {data}\n\n" if named else f"data: {data}\n\n").encode()
@@ -266,7 +273,7 @@ def test_what_it_takes_for_an_error_in_a_stream_is_one(code: str, named: bool) -
     assert issubclass(error, APIStatusError)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])
+@table("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])
 def test_an_error_status_is_an_error_of_the_same_name(status: int) -> None:
     body = b'{"error":{"message":"Oh.","type":"t","param":null,"code":null}}'
     client = sdk(lambda request: httpx2.Response(status, content=body))

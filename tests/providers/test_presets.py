@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from tables import table
 
 from llmclients.codecs.base import Context
 from llmclients.errors import UnsupportedOptionError
@@ -40,7 +41,7 @@ def test_the_table_has_every_preset() -> None:
     assert [provider.name for provider in (*PRESETS, *HOSTS)] == list(TABLE)
 
 
-@pytest.mark.parametrize("preset", TABLE)
+@table("preset", TABLE)
 def test_a_rich_request_goes_out_in_the_preset_s_dialect(preset: str) -> None:
     base_url, rejected, _, changes = TABLE[preset]
     options = {name: value for name, value in OPTIONS.items() if name not in rejected}
@@ -69,7 +70,7 @@ def test_a_whole_reply_is_asked_for_as_such() -> None:
         }, preset
 
 
-@pytest.mark.parametrize("preset", TABLE)
+@table("preset", TABLE)
 def test_what_the_server_does_not_heed_is_rejected_by_name(preset: str) -> None:
     rejected = TABLE[preset][1]
     llm, mock = client(preset)
@@ -83,7 +84,7 @@ def test_what_the_server_does_not_heed_is_rejected_by_name(preset: str) -> None:
     assert mock.requests == []
 
 
-@pytest.mark.parametrize("kind", PARTS)
+@table("kind", PARTS)
 def test_the_parts_that_a_preset_takes(kind: str) -> None:
     messages = [Message("user", [TextPart(text="See."), PARTS[kind]])]
     for preset, row in TABLE.items():
@@ -97,8 +98,8 @@ def test_the_parts_that_a_preset_takes(kind: str) -> None:
             assert mock.requests == []
 
 
-@pytest.mark.parametrize(
-    ("given", "sent"),
+@table(
+    "given, sent",
     [
         ({"logprobs": True}, {"logprobs": 1}),
         ({"logprobs": True, "top_logprobs": 5}, {"logprobs": 5}),
@@ -117,9 +118,9 @@ def test_together_is_told_of_how_many_tokens_the_log_probabilities_are_wanted(
     assert {name: value for name, value in body.items() if name not in ("model", "messages", "stream")} == sent
 
 
-@pytest.mark.parametrize("preset", ["openai", "vllm", "azure"])
-@pytest.mark.parametrize(
-    ("part", "words"),
+@table("preset", ["openai", "vllm", "azure"])
+@table(
+    "part, words",
     [
         (ImagePart(b"BM...."), "image/bmp: it takes image/gif, image/jpeg, image/png, image/webp"),
         (AudioPart(b"fLaC...."), "audio/flac: it takes audio/mp3, audio/mpeg, "),
@@ -153,7 +154,7 @@ def test_a_tool_chosen_by_name_is_the_only_one_where_it_cannot_be_named() -> Non
 NAMELESS = ["databricks", "groq", "mistral", "sambanova", "zai"]
 
 
-@pytest.mark.parametrize("preset", NAMELESS)
+@table("preset", NAMELESS)
 def test_a_name_is_rejected_where_the_server_would_reject_it(preset: str) -> None:
     llm, mock = client(preset)
 
@@ -171,8 +172,8 @@ def test_elsewhere_it_goes_out() -> None:
         assert sent == [{"role": "user", "content": "Hi", "name": "Ada"}], preset
 
 
-@pytest.mark.parametrize(
-    ("given", "sent"),
+@table(
+    "given, sent",
     [("abcDEF123", "abcDEF123"), ("call_1", SHORT), ("", "7d64c5272"), ("abcDEF12", None), ("abcDEF1é3", None)],
 )
 def test_mistral_s_ids_are_nine_letters_and_digits(given: str, sent: str | None) -> None:

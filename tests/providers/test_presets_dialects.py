@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers import decode
+from tables import table
 
 from llmclients import Client
 from llmclients.codecs.base import Context
@@ -38,7 +39,7 @@ __all__ = ["own_environment"]  # a fixture of every test here
 # --- keys and addresses ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preset", ["ollama-v1", "llama.cpp", "vllm", "lmstudio"])
+@table("preset", ["ollama-v1", "llama.cpp", "vllm", "lmstudio"])
 def test_a_server_on_this_machine_needs_no_key_and_gets_none(preset: str) -> None:
     llm, mock = client(preset, api_key=None)
     llm.chat("Hi")
@@ -61,8 +62,8 @@ def test_a_key_is_found_in_each_of_its_variables(monkeypatch: pytest.MonkeyPatch
             assert any(value.endswith("from-the-variable") for _, value in mock.requests[0].headers), variable
 
 
-@pytest.mark.parametrize(
-    ("preset", "given", "base_url"),
+@table(
+    "preset, given, base_url",
     [
         ("bedrock-mantle", {"region": "us-west-2"}, "https://bedrock-mantle.us-west-2.api.aws/v1"),
         ("bedrock-mantle", {}, "https://bedrock-mantle.eu-west-1.api.aws/v1"),
@@ -94,8 +95,8 @@ def test_a_region_is_no_business_of_a_provider_to_fall_back_on(monkeypatch: pyte
     ]
 
 
-@pytest.mark.parametrize(
-    ("preset", "words"),
+@table(
+    "preset, words",
     [
         ("bedrock-mantle", "give region= or set AWS_REGION"),
         ("databricks", "set DATABRICKS_HOST"),
@@ -121,7 +122,7 @@ def test_llama_cpp_has_a_name_without_a_dot() -> None:
     assert find_provider("llamacpp") is find_provider("llama.cpp")
 
 
-@pytest.mark.parametrize("end", ["", "/"])
+@table("end", ["", "/"])
 def test_azure_has_two_addresses(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", f"https://res.openai.azure.com{end}")
     llm, mock = client("azure", SERVED, SERVED, Reply(json={"data": [{"id": "m"}]}))
@@ -136,9 +137,7 @@ def test_azure_has_two_addresses(end: str, monkeypatch: pytest.MonkeyPatch) -> N
     ]
 
 
-@pytest.mark.parametrize(
-    ("model", "version", "argument"), [("a/b", "v", "model"), ("m?", "v", "model"), ("m", "v&x=1", "api_version")]
-)
+@table("model, version, argument", [("a/b", "v", "model"), ("m?", "v", "model"), ("m", "v&x=1", "api_version")])
 def test_what_cannot_stand_in_azure_s_address_is_rejected(model: str, version: str, argument: str) -> None:
     llm, _ = client("azure", model=model)
 
@@ -159,7 +158,7 @@ def test_only_openai_s_is_default_endpoint_knows_max_completion_tokens() -> None
 WRONG_KEY = '{"code":"Client specified an invalid argument","error":"Incorrect API key provided: x***y"}'
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         WRONG_KEY,
@@ -185,7 +184,7 @@ def test_percent_signs_in_plain_words_stay() -> None:
     assert str(error) == "HTTP 400: cannot fetch https://x.example/a%20b.png"
 
 
-@pytest.mark.parametrize("name", ["mistral-correlation-id", "x-generation-id", "apim-request-id", "x-request-id"])
+@table("name", ["mistral-correlation-id", "x-generation-id", "apim-request-id", "x-request-id"])
 def test_the_id_of_a_request_is_found_in_each_server_s_header(name: str) -> None:
     llm, _ = client("openai", Reply(json={"choices": [{"message": {}}]}, headers={name: "r-1"}))
 
@@ -223,8 +222,8 @@ def test_a_stream_that_the_server_gave_up_keeps_what_came() -> None:
 ENTRY = {"type": "reasoning.encrypted", "data": "b3Bh"}
 
 
-@pytest.mark.parametrize("where", ["delta", "message"])
-@pytest.mark.parametrize("odd", [None, 5, "x", [], ["x"], {}, {"reasoning_details": {}}, {"reasoning_details": [5]}])
+@table("where", ["delta", "message"])
+@table("odd", [None, 5, "x", [], ["x"], {}, {"reasoning_details": {}}, {"reasoning_details": [5]}])
 def test_an_odd_message_beside_a_good_one_does_no_harm(where: str, odd: Any) -> None:
     other = {"delta": "message", "message": "delta"}[where]
     choice = {where: {"content": "Four", "reasoning_details": [ENTRY]}, other: odd, "finish_reason": "stop"}
@@ -242,7 +241,7 @@ def test_an_odd_message_beside_a_good_one_does_no_harm(where: str, odd: Any) -> 
     assert ENTRY in found.response.provider_data["openai"]["reasoning_details"]
 
 
-@pytest.mark.parametrize("provider_data", [None, {}, {"openai": []}, {"openai": {"other": 1}}, {"anthropic": {}}])
+@table("provider_data", [None, {}, {"openai": []}, {"openai": {"other": 1}}, {"anthropic": {}}])
 def test_an_echo_of_another_wire_stays_here(provider_data: Any) -> None:
     llm, mock = client("openrouter")
     llm.chat(["Hi", Message("assistant", "Hello.", provider_data=provider_data), "Bye"])
@@ -279,8 +278,8 @@ def test_an_option_that_no_dialect_has_is_rejected() -> None:
     assert caught.value.argument == "dialect"
 
 
-@pytest.mark.parametrize(
-    ("dialect", "words"),
+@table(
+    "dialect, words",
     [
         ({"unsupported": ("logprob",)}, "unsupported is a list of temperature, .*; not 'logprob'"),
         ({"unsupported": "seed"}, "unsupported is a list of .*; not 'seed'"),
@@ -329,7 +328,7 @@ def test_a_list_of_models_may_be_bare() -> None:
         assert client.models() == ["a", "b"]
 
 
-@pytest.mark.parametrize("role", ["system", "assistant", "tool"])
+@table("role", ["system", "assistant", "tool"])
 def test_only_a_user_s_message_has_images(role: str) -> None:
     mock = MockTransport([])
     said = Message(role, [ImagePart(b"\x89PNG\r\n\x1a\n")], tool_call_id="a" if role == "tool" else None)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tables import table
 
 from llmclients.codecs.base import Codec
 from llmclients.errors import ConfigurationError, UnknownProviderError
@@ -32,8 +33,8 @@ def test_the_built_in_providers() -> None:
     assert [name for name in provider_names() if name in BUILT_IN] == BUILT_IN
 
 
-@pytest.mark.parametrize(
-    ("name", "base_url", "key_variables", "default_model", "working"),
+@table(
+    "name, base_url, key_variables, default_model, working",
     [
         ("ylokh", "https://chatapi.ylokh.xyz", (), "gpt-3.5-turbo", False),
         ("yqcloud", "https://api.binjie.fun", (), "gpt-4", None),
@@ -63,7 +64,7 @@ def test_the_models_that_are_declared() -> None:
     assert not find_provider("ylokh").only_listed_models
 
 
-@pytest.mark.parametrize("name", ["yqcloud", "YQCLOUD", " YqCloud\n"])
+@table("name", ["yqcloud", "YQCLOUD", " YqCloud\n"])
 def test_a_name_is_found_in_any_case(name: str) -> None:
     assert find_provider(name).name == "yqcloud"
 
@@ -80,8 +81,8 @@ def test_a_key_in_the_place_of_a_name_is_not_repeated() -> None:
         assert key[4:] not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
+@table(
+    "name, hint",
     [
         ("yqclod", "did you mean yqcloud"),
         ("ylohk", "did you mean ylokh"),
@@ -149,7 +150,7 @@ def test_a_provider_may_bring_a_codec_that_is_made_already() -> None:
     assert replace(MINE, codec=codec).load_codec() is codec
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "Mine", " mine", "mine\n"])
+@table("name", ["", "a/b", "Mine", " mine", "mine\n"])
 def test_a_name_that_could_not_be_found_again_is_refused(name: str) -> None:
     for fields in ({"name": name}, {"name": "good", "aliases": (name,)}):
         with pytest.raises(ConfigurationError, match="name is lower case") as caught:
@@ -259,23 +260,21 @@ def test_an_installed_package_brings_a_provider_that_works_like_the_others(site:
     assert out.strip() == 'HELLO echo e-1 https://echo.example/echo {"say":"HELLO"}'
 
 
-BROKEN = {
-    "failing": "does not load (acme_llm:fail): no licence",
-    "number": "does not load (acme_llm:number)",
-    "missing": "does not load (acme_llm:nothing_here)",
-    "absent": "does not load (no_such_module_anywhere:provider)",
-}
-
-
 @pytest.mark.long
 def test_a_broken_package_is_an_error_only_for_who_asks_for_it(site: Path) -> None:
+    messages = {
+        "failing": "does not load (acme_llm:fail): no licence",
+        "number": "does not load (acme_llm:number)",
+        "missing": "does not load (acme_llm:nothing_here)",
+        "absent": "does not load (no_such_module_anywhere:provider)",
+    }
     out = run(
         site,
         f"""
         from llmclients import Client, ConfigurationError, UnknownProviderError, provider_names
         from llmclients.providers.registry import find_provider
 
-        for name in {list(BROKEN)}:
+        for name in {list(messages)}:
             assert name in provider_names()
             find_provider("echo")
             for _ in range(2):
@@ -292,10 +291,9 @@ def test_a_broken_package_is_an_error_only_for_who_asks_for_it(site: Path) -> No
     )
 
     lines = out.splitlines()
-    assert len(lines) == 3 * len(BROKEN)
-    for name, message, first, second, unknown in zip(
-        BROKEN, BROKEN.values(), lines[::3], lines[1::3], lines[2::3], strict=True
-    ):
+    assert len(lines) == 3 * len(messages), out
+    for place, (name, message) in enumerate(messages.items()):
+        first, second, unknown = lines[3 * place : 3 * place + 3]
         assert first == second, name
         assert message in first, name
         assert first.endswith(" provider"), name

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from broken_codecs import BROKEN, breaking
 from reference_codec import TalkCodec, TalkDecoder, TalkSuite
+from tables import table
 
 from llmclients.testing.codec_suite import CodecSuite
 from llmclients.testing.codec_suite.decoding import edges, splittings
@@ -35,7 +36,7 @@ def failures(codec: TalkCodec, *, of: str = "", **attributes: Any) -> dict[str, 
     return found
 
 
-class TestTalk(TalkSuite):
+class Talk(TalkSuite):
     codec = TalkCodec()
 
 
@@ -43,7 +44,7 @@ def test_a_good_codec_fails_nothing() -> None:
     assert failures(TalkCodec()) == {}
 
 
-@pytest.mark.parametrize(("check", "codec", "attributes"), [pytest.param(*row, id=name) for name, *row in BROKEN])
+@table("check, codec, attributes", [pytest.param(*row, id=name) for name, *row in BROKEN])
 def test_a_broken_codec_fails_the_check_that_is_there_for_it(
     check: str, codec: TalkCodec, attributes: dict[str, Any]
 ) -> None:
@@ -60,7 +61,7 @@ def test_there_is_a_broken_codec_for_every_check() -> None:
     assert {check for _, check, _, _ in BROKEN} | BEFORE_THE_CODEC == every
 
 
-@pytest.mark.parametrize("check", sorted(BEFORE_THE_CODEC))
+@table("check", sorted(BEFORE_THE_CODEC))
 def test_what_the_clients_no_longer_reject_fails_its_check(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from llmclients.config.client import ClientSettings
 
@@ -110,7 +111,7 @@ def test_a_check_of_many_cases_names_each_that_fails() -> None:
 
 
 def test_one_stream_for_each_class_of_decoder_is_cut_everywhere() -> None:
-    suite = TestTalk()
+    suite = Talk()
 
     assert [suite._is_cut_everywhere(stream) for stream in suite.recorded("streams")] == [True, False, False]
 
@@ -172,6 +173,6 @@ def test_pytest_collects_it_from_a_module_of_anybody_s(tmp_path: Path) -> None:
         check=False,
     )
 
-    tests = len({name.partition("[")[0] for name, _ in TestTalk.checks()})
+    tests = len({name.partition("[")[0] for name, _ in Talk.checks()})
     assert f"{tests} passed" in run.stdout, run.stdout
     assert "skipped" not in run.stdout

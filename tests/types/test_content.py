@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 from helpers import open_descriptors
+from tables import table
 
 from llmclients.errors import InvalidRequestError
 from llmclients.types import sources
@@ -30,8 +31,8 @@ WAV = b"RIFF\x24\x00\x00\x00WAVEfmt "
 PDF = b"%PDF-1.7 rest"
 
 
-@pytest.mark.parametrize(
-    ("data", "media_type"),
+@table(
+    "data, media_type",
     [
         (PNG, "image/png"),
         (b"\xff\xd8\xff\xe0 rest", "image/jpeg"),
@@ -136,7 +137,7 @@ LONG = bytes(range(256)) * 3 + b"\xfb\xff"
 PLAIN = base64.b64encode(LONG).decode()
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         base64.encodebytes(LONG).decode(),
@@ -156,7 +157,7 @@ def test_base64_is_read_as_mail_and_urls_have_it(text: str) -> None:
     assert FilePart(f"DATA:application/zip; BASE64,{escaped}").data == LONG
 
 
-@pytest.mark.parametrize("text", ["A", "AAAAA", "AA=A", "A===", "A+-A", "ÄAAA", "AA*A"])
+@table("text", ["A", "AAAAA", "AA=A", "A===", "A+-A", "ÄAAA", "AA*A"])
 def test_broken_base64_is_refused(text: str) -> None:
     for make in (lambda: FilePart(data=text), lambda: FilePart(f"data:;base64,{text}")):  # type: ignore[arg-type]
         with pytest.raises(InvalidRequestError, match="is not base64"):
@@ -219,8 +220,8 @@ def test_a_file_keeps_its_name_and_needs_no_known_bytes(tmp_path: Path) -> None:
     assert FilePart(b"\xff\x00", media_type="application/zip").media_type == "application/zip"
 
 
-@pytest.mark.parametrize(
-    ("media_type", "name"),
+@table(
+    "media_type, name",
     [
         ("audio/wav", "wav"),
         ("audio/x-wav", "wav"),
@@ -238,8 +239,8 @@ class NoPath(os.PathLike[str]):
         return 5
 
 
-@pytest.mark.parametrize(
-    ("part", "source", "fields", "message"),
+@table(
+    "part, source, fields, message",
     [
         (ImagePart, None, {}, "needs either a url or data"),
         (ImagePart, PNG, {"url": "https://a.example/"}, "one source, not two"),
@@ -280,8 +281,8 @@ def test_a_path_to_too_many_bytes_is_not_read(tmp_path: Path) -> None:
         FilePart(path)
 
 
-@pytest.mark.parametrize(
-    ("given", "part"),
+@table(
+    "given, part",
     [
         ({"text": "a"}, TextPart(text="a")),
         ({"type": "text", "text": "a"}, TextPart(text="a")),
@@ -307,8 +308,8 @@ def test_a_dict_may_have_the_fields_of_a_part_or_be_what_chat_completions_take(g
     assert Message("user", [given]).content == [part]
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
+@table(
+    "given, message",
     [
         ({"type": "file", "file": {"file_id": "file-1"}}, "give its bytes"),
         ({"type": "input_audio", "input_audio": {"data": 5, "format": "wav"}}, "is not base64"),
@@ -324,7 +325,7 @@ def test_a_dict_that_is_no_part_is_refused(given: Any, message: str) -> None:
         Message("user", ["fine", given][1:])
 
 
-@pytest.mark.parametrize("part", [ImagePart, AudioPart, FilePart])
+@table("part", [ImagePart, AudioPart, FilePart])
 def test_editors_are_told_of_every_field_and_of_no_other(part: type[MediaPart]) -> None:
     parameter = inspect.signature(part.__init__).parameters["fields"]
     (fields,) = get_args(parameter.annotation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-import pytest
+from tables import table
 
 from llmclients.types.docstrings import ParsedDocstring, parse_docstring
 
@@ -59,13 +59,13 @@ WHOLE = ParsedDocstring(
 )
 
 
-@pytest.mark.parametrize("text", [GOOGLE, NUMPY, SPHINX], ids=["Google", "NumPy", "Sphinx"])
+@table("text", [GOOGLE, NUMPY, SPHINX], ids=["Google", "NumPy", "Sphinx"])
 def test_the_usual_forms_say_the_same(text: str) -> None:
     assert parse_docstring(inspect.cleandoc(text)) == WHOLE
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
+@table(
+    "text, found",
     [
         ("", ParsedDocstring()),
         ("Only words.", ParsedDocstring("Only words.")),

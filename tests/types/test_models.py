@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tables import table
 
 from llmclients.conversation import AsyncConversation, Conversation
 from llmclients.errors import InvalidRequestError
@@ -190,7 +191,7 @@ def test_garbage_is_never_pydantic_s_own_error(subtests: pytest.Subtests) -> Non
             kind.model_validate_json(text)
 
 
-@pytest.mark.parametrize("value", [None, 5, "x", [], {"nonsense": 1}, object()])
+@table("value", [None, 5, "x", [], {"nonsense": 1}, object()])
 def test_neither_is_it_for_a_python_value(value: Any) -> None:
     with pytest.raises(InvalidRequestError, match="ChatRequest"):
         ChatRequest.model_validate(value)
@@ -224,8 +225,8 @@ def test_a_request_needs_messages_also_when_it_is_made_directly() -> None:
 # --- good input -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("messages", "expected"),
+@table(
+    "messages, expected",
     [
         ("Hi", [Message("user", "Hi")]),
         (Message("system", "S"), [Message("system", "S")]),
@@ -273,7 +274,7 @@ def test_the_caller_s_own_list_is_neither_changed_nor_kept() -> None:
     assert extra == {"x": {"y": [1]}}
 
 
-@pytest.mark.parametrize("value", [0, 1, 2, 0.0, 0.7, 2.0])
+@table("value", [0, 1, 2, 0.0, 0.7, 2.0])
 def test_a_number_stays_what_it_was(value: float) -> None:
     temperature = ChatRequest.from_messages("Hi", temperature=value).temperature
 
@@ -477,7 +478,7 @@ CHUNK_FIELDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("fields", CHUNK_FIELDS, ids=repr)
+@table("fields", CHUNK_FIELDS, ids=repr)
 def test_a_chunk_made_fast_is_the_chunk_that_validation_makes(fields: dict[str, Any]) -> None:
     fast, validated = make_chunk(**fields), Chunk(**fields)
 
@@ -502,7 +503,7 @@ def test_chunks_made_fast_share_nothing_that_changes() -> None:
     assert make_chunk() == Chunk()
 
 
-@pytest.mark.parametrize("counts", [(), (1, 2), (3, 4, 7, 2, 1), (None, None, 5, None, 0)], ids=repr)
+@table("counts", [(), (1, 2), (3, 4, 7, 2, 1), (None, None, 5, None, 0)], ids=repr)
 def test_counts_made_fast_are_those_that_validation_makes(counts: tuple[int | None, ...]) -> None:
     fast, validated = make_usage(*counts), Usage(*counts)
 

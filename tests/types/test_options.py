@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, TypeAdapter
+from tables import table
 
 from llmclients import ChatOptions, ChatRequest, InvalidRequestError, ResponseFormat, Tool
 from llmclients.codecs.base import CodecOptions
@@ -86,7 +87,7 @@ def test_every_option_is_there_with_its_type() -> None:
     }
 
 
-@pytest.mark.parametrize("name", READ_IN_MORE_FORMS)
+@table("name", READ_IN_MORE_FORMS)
 def test_every_form_that_it_allows_is_taken(name: str) -> None:
     for value in READ_IN_MORE_FORMS[name]:
         others = {"tools": [Tool("f")]} if name == "tool_choice" and value is not None else {}
@@ -95,7 +96,7 @@ def test_every_form_that_it_allows_is_taken(name: str) -> None:
         ChatRequest.from_messages("Hi", **{name: 5})
 
 
-@pytest.mark.parametrize(("name", "shared"), [("top_k", TopK), ("thinking_budget", ThinkingBudget)])
+@table("name, shared", [("top_k", TopK), ("thinking_budget", ThinkingBudget)])
 def test_an_option_of_several_wires_has_one_type(name: str, shared: Any) -> None:
     assert len(OWN[name]) > 1
     for kind in OWN[name]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from pydantic_core import from_json
+from tables import table
 
 from llmclients.types.partial_json import PartialJSON
 from llmclients.types.strict_json import load_strict_json
@@ -79,8 +80,8 @@ def test_what_is_no_json_is_refused_wherever_it_is_cut() -> None:
             assert "" not in refusals, (seed, document, refusals)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
+@table(
+    "text, message",
     [
         ("Here: {}", "'H' in place of a value at character 0"),
         ("```json\n{}", "'`' in place of a value at character 0"),
@@ -170,9 +171,9 @@ def test_a_string_that_somebody_keeps_does_not_change() -> None:
     assert (kept, reader.value) == ("ab", ["abcd"])
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, 100])
-@pytest.mark.parametrize(
-    ("text", "items"),
+@table("size", [1, 2, 5, 100])
+@table(
+    "text, items",
     [
         ('{"value": [1, "a,]", {"b": [2, 3]}, [4] ,null]}', ["1", '"a,]"', '{"b": [2, 3]}', "[4]", "null"]),
         ('[{"a": 1},2]', ['{"a": 1}', "2"]),
@@ -232,9 +233,7 @@ def work(text: str) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "unit", ["[],{},", '{"a":12.5,"b":"c\\u00e9"},', "1,", '"a",', '"a long text of its own, of many pieces",']
-)
+@table("unit", ["[],{},", '{"a":12.5,"b":"c\\u00e9"},', "1,", '"a",', '"a long text of its own, of many pieces",'])
 def test_the_work_grows_with_the_text_and_no_faster(unit: str) -> None:
     few, many = (work('{"value":[' + unit * count) for count in (100, 800))
     assert many < 8.1 * few

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field, RootModel, TypeAdapter
+from tables import table
 from typing_extensions import TypedDict
 
 from llmclients.errors import InvalidRequestError
@@ -76,7 +77,7 @@ class Town(TypedDict):
     name: str
 
 
-@pytest.mark.parametrize("model", [Line, Invoice, Tree, Nested])
+@table("model", [Line, Invoice, Tree, Nested])
 def test_a_model_s_schema_is_the_one_that_the_official_sdk_sends(model: type[BaseModel]) -> None:
     from openai.lib._pydantic import to_strict_json_schema  # a second, which only who runs this pays
 
@@ -100,7 +101,7 @@ def without_defaults(schema: Any) -> Any:
     return schema
 
 
-@pytest.mark.parametrize("type_", [Open, Scores])
+@table("type_", [Open, Scores])
 def test_a_type_whose_schema_cannot_be_strict_goes_out_as_it_is_and_claims_nothing(type_: type[BaseModel]) -> None:
     response_format = as_response_format(type_)
 
@@ -112,8 +113,8 @@ def test_a_type_whose_schema_cannot_be_strict_goes_out_as_it_is_and_claims_nothi
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
-@pytest.mark.parametrize(
-    ("given", "response_format"),
+@table(
+    "given, response_format",
     [
         ("json", ResponseFormat(json_schema=None)),
         ("json_object", ResponseFormat(json_schema=None)),
@@ -142,8 +143,8 @@ def test_a_format_may_be_given_by_name_as_a_schema_or_as_chat_completions_take_i
     assert ChatRequest.from_messages("Hi", response_format=given).response_format == response_format
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
+@table(
+    "given, message",
     [
         ("xml", "there is no format 'xml'"),
         ({"type": "array"}, "a schema must be of a JSON object, not 'array': put it in a property of one"),
@@ -167,8 +168,8 @@ def test_a_response_format_is_returned_as_it_is() -> None:
     assert ChatRequest.from_messages("Hi", response_format=response_format).response_format is response_format
 
 
-@pytest.mark.parametrize(
-    ("given", "text", "parsed"),
+@table(
+    "given, text, parsed",
     [
         (Line, '{"what":"a","price":1.5,"colour":"red"}', Line(what="a", price=1.5)),
         (Point, '{"x":1,"y":2}', Point(1, 2)),
@@ -189,8 +190,8 @@ def test_an_answer_is_read_as_what_was_asked_for(given: Any, text: str, parsed: 
 Words = Annotated[list[str], Field(min_length=2, description="words of a text")]
 
 
-@pytest.mark.parametrize(
-    ("type_", "schema", "answer", "parsed"),
+@table(
+    "type_, schema, answer, parsed",
     [
         (list[int], {"type": "array", "items": {"type": "integer"}}, [1, 2], [1, 2]),
         (RootModel[list[int]], {"type": "array", "items": {"type": "integer"}}, [1], RootModel[list[int]]([1])),
@@ -236,7 +237,7 @@ def test_a_type_that_is_no_object_is_the_property_of_one(type_: Any, schema: Any
     assert unwrap({}) is None
 
 
-@pytest.mark.parametrize("type_", [Line, Point, Town, dict[str, int], Tree])
+@table("type_", [Line, Point, Town, dict[str, int], Tree])
 def test_a_type_that_is_an_object_goes_out_as_it_is(type_: Any) -> None:
     response_format = as_response_format(type_)
 
@@ -248,8 +249,8 @@ def test_a_type_that_is_an_object_goes_out_as_it_is(type_: Any) -> None:
     assert is_object({"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"type": "object"}}})
 
 
-@pytest.mark.parametrize(
-    ("type_", "is_list"),
+@table(
+    "type_, is_list",
     [
         *((list[int], True), (Words, True), (Sequence[Line], True), (tuple[int, ...], True), (list, True)),
         *((list[None], True), (tuple[int, int], False), (set[int], False), (Line, False), (int, False)),
@@ -276,8 +277,8 @@ def test_an_item_is_read_as_the_whole_list_would_be_and_says_which_does_not_fit(
         response_format.parse('{"value": [{"what": "a"}, {"what": "a", "price": "b"}]}')
 
 
-@pytest.mark.parametrize(
-    ("given", "text", "message"),
+@table(
+    "given, text, message",
     [
         (Line, "{}", "what: Field required"),
         (Line, '{"what":"a', "Invalid JSON: EOF"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
+from tables import table
 
 from llmclients.types.signatures import (
     _arguments_adapter,
@@ -196,7 +197,7 @@ def around():
 """
 
 
-@pytest.mark.parametrize("future", ["", "from __future__ import annotations"])
+@table("future", ["", "from __future__ import annotations"])
 def test_names_inside_generics_are_those_of_the_module_where_it_was_written(future: str) -> None:
     names: dict[str, Any] = {"__name__": "a module that is not imported"}
     exec(f"{future}\n{INNER_REFERENCES}", names)

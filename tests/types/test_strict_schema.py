@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, JsonValue, RootModel, TypeAdapter
+from tables import table
 from typing_extensions import TypedDict
 
 from llmclients.types.schema_check import describe_misfits
@@ -107,7 +108,7 @@ def schemas(schema: Any) -> Iterator[dict[str, Any]]:
         yield from schemas(schema.get("items"))
 
 
-@pytest.mark.parametrize("type_", STRICT, ids=lambda type_: type_.__name__)
+@table("type_", STRICT, ids=lambda type_: type_.__name__)
 def test_what_can_be_strict_is(type_: Any) -> None:
     given = TypeAdapter(type_).json_schema()
     before = copy.deepcopy(given)
@@ -123,7 +124,7 @@ def test_what_can_be_strict_is(type_: Any) -> None:
         assert "(?!" not in schema.get("pattern", "")
 
 
-@pytest.mark.parametrize(("type_", "reason"), OPEN.values(), ids=OPEN)
+@table("type_, reason", OPEN.values(), ids=OPEN)
 def test_what_cannot_be_strict_says_where(type_: Any, reason: str) -> None:
     class Holder(BaseModel):
         field: type_
@@ -197,7 +198,7 @@ def test_a_schema_with_several_in_allof_and_old_definitions() -> None:
     assert strict["properties"]["free"]["additionalProperties"] is True
 
 
-@pytest.mark.parametrize("ref", ["#/$defs/none", "https://a.example/schema", "#/properties/a/items/0"])
+@table("ref", ["#/$defs/none", "https://a.example/schema", "#/properties/a/items/0"])
 def test_a_reference_to_nowhere_is_refused(ref: str) -> None:
     with pytest.raises(ValueError, match="the schema has no "):
         strict_schema({"type": "object", "properties": {"a": {"$ref": ref, "description": "d"}}})
@@ -251,7 +252,7 @@ OWN: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("inner", "refused_by", "message"), OWN, ids=[json.dumps(inner)[:40] for inner, _, _ in OWN])
+@table("inner, refused_by, message", OWN, ids=[json.dumps(inner)[:40] for inner, _, _ in OWN])
 def test_the_table_says_which_maker_takes_what(inner: dict[str, Any], refused_by: str, message: str) -> None:
     schema = {**CLOSED, "properties": {"a": inner}}
 
@@ -269,8 +270,8 @@ def test_a_maker_s_rules_are_words_of_json_schema_and_have_a_dated_source() -> N
         assert "2026-" in rules.source
 
 
-@pytest.mark.parametrize(
-    ("schema", "message"),
+@table(
+    "schema, message",
     [
         ({"anyOf": [{**CLOSED, "properties": {"a": {"type": "null"}}}]}, "the outermost schema is no plain object"),
         ({**CLOSED, "properties": {f"p{i}": {"type": "null"} for i in range(5001)}, "required": ["p0"]}, "required: "),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
+from tables import table
 
 from llmclients.calls.tool_runner import result_content, result_message
 from llmclients.errors import APIResponseError, InvalidRequestError
@@ -125,9 +126,7 @@ class _Unknown(BaseModel):
     function: Callable[[], None]
 
 
-@pytest.mark.parametrize(
-    "annotation", ["'the name of the city'", "'json.Nothing'", "'5 | int'", "'Unheard'", "object()"]
-)
+@table("annotation", ["'the name of the city'", "'json.Nothing'", "'5 | int'", "'Unheard'", "object()"])
 def test_annotations_that_are_no_types_are_refused(annotation: str) -> None:
     namespace: dict[str, Any] = {}
     exec(f"import json\ndef f(city: {annotation}): ...", namespace)
@@ -136,7 +135,7 @@ def test_annotations_that_are_no_types_are_refused(annotation: str) -> None:
         Tool.coerce(namespace["f"])
 
 
-@pytest.mark.parametrize("tool", [_Unknown, max])
+@table("tool", [_Unknown, max])
 def test_what_tells_no_schema_is_refused(tool: Any) -> None:
     with pytest.raises(InvalidRequestError, match="its parameters have no JSON Schema"):
         Tool.coerce(tool)
@@ -159,7 +158,7 @@ def test_a_pydantic_model_has_the_schema_that_the_official_sdk_gives_it_but_is_n
     assert Tool.coerce(strict).strict is True
 
 
-@pytest.mark.parametrize(
+@table(
     "given",
     [
         {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}},
@@ -189,8 +188,8 @@ def odd(a: object()) -> None:  # type: ignore[valid-type]
     """Has a parameter of no type."""
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
+@table(
+    "given, message",
     [
         (5, "a tool is a function, a pydantic model or a dict, not int"),
         (int, "not type"),
@@ -215,8 +214,8 @@ def test_what_is_no_tool_is_refused(given: Any, message: str) -> None:
         ChatRequest.from_messages("Hi", tools=[given])
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
+@table(
+    "options, message",
     [
         ({"tools": weather}, "tools: must be a list"),
         ({"tools": "weather"}, "tools: must be a list"),
@@ -248,8 +247,8 @@ def test_what_is_a_tool_already_is_returned_as_it_is(monkeypatch: pytest.MonkeyP
     assert [id(tool) for tool in found] == [id(tool) for tool in tools]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
+@table(
+    "arguments, message",
     [
         ({}, "city: Missing required argument"),
         ({"city": 5}, "city: Input should be a valid string"),
@@ -278,8 +277,8 @@ class Reading:
 IMAGE = ImagePart("https://a.example/b.png")
 
 
-@pytest.mark.parametrize(
-    ("result", "content"),
+@table(
+    "result, content",
     [
         ("4 degrees", "4 degrees"),
         ("", ""),
@@ -311,8 +310,8 @@ def test_a_call_s_arguments_are_parsed_and_its_text_is_kept() -> None:
     assert ToolCall(id="c1", name="f", arguments="").arguments == {}
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
+@table(
+    "text, message",
     [
         ('{"city": "Os', "are not JSON"),
         ("[1]", "are not a JSON object"),

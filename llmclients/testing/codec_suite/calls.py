@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from llmclients.async_client import AsyncClient
@@ -27,20 +27,20 @@ class CallChecks(Checks):
 
     @each(good_answers)
     def test_chat_brings_the_answer(self, answer: Recording) -> None:
-        for side, found in self._outcomes(answer, lambda: _replay(answer), _chat, _achat):
+        for side, found in self._outcomes(answer, [_replay(answer)], _chat, _achat):
             assert found.error is None, f"{side}: {found.message}"
             answer.check(self._without_names(found, answer))
 
     @each(streams)
     def test_a_stream_brings_the_answer(self, stream: Recording) -> None:
-        for _, found in self._outcomes(stream, lambda: _replay(stream), _stream, _astream):
+        for _, found in self._outcomes(stream, [_replay(stream)], _stream, _astream):
             stream.check(self._without_names(found, stream))
 
     @each(errors)
     def test_an_error_status_is_raised(self, recorded: Recording) -> None:
         status, headers = recorded.expected["status"], recorded.expected.get("headers", {})
         for calls in ((_chat, _achat), (_stream, _astream)):
-            for _, found in self._outcomes(recorded, lambda: Reply(status, recorded.data, headers=headers), *calls):
+            for _, found in self._outcomes(recorded, [Reply(status, recorded.data, headers=headers)], *calls):
                 recorded.check_error(found)
 
     @each(good_streams)
@@ -49,12 +49,13 @@ class CallChecks(Checks):
         whole = decode(self.decoder(stream), [data]).response
         # Before the first byte nothing has been decoded: one stream shows what comes of that.
         first = 0 if stream == good_streams(self)[0] else 1
-        for place in sorted({len(data) * part // _CUTS for part in range(first, _CUTS + 1)}):
-            reply = lambda place=place: _replay(stream, [data[:place], Cut()])  # noqa: E731
-            for side, found in self._outcomes(stream, reply, _stream, _astream):
-                assert whole.text.startswith(found.response.text), f"{side}: other text after {place} bytes"
-                if found.error is None:  # the end mark came before the cut
-                    stream.check(self._without_names(found, stream))
+        places = sorted({len(data) * part // _CUTS for part in range(first, _CUTS + 1)})
+        cut = [_replay(stream, [data[:place], Cut()]) for place in places]
+        for number, (side, found) in enumerate(self._outcomes(stream, cut, _stream, _astream)):
+            place = places[number % len(places)]
+            assert whole.text.startswith(found.response.text), f"{side}: other text after {place} bytes"
+            if found.error is None:  # the end mark came before the cut
+                stream.check(self._without_names(found, stream))
 
     # --- helpers ----------------------------------------------------------------------------------------------------
 
@@ -65,29 +66,33 @@ class CallChecks(Checks):
     def _outcomes(
         self,
         case: Recording,
-        reply: Callable[[], Reply],
+        replies: Sequence[Reply],
         call: Callable[[Client], ChatResponse],
         acall: Callable[[AsyncClient], Awaitable[ChatResponse]],
     ) -> Iterator[tuple[str, Outcome]]:
-        """What the same call comes to by each client."""
+        """What a call comes to by each client with each of the replies."""
         sides = self._sides(case)
         if "Client" in sides:
-            with self.client([reply()]) as (client, mock):
-                yield "Client", _outcome(lambda: call(client))
-            assert mock.open_exchanges == 0, "Client leaves a connection open"
+            with self.client(replies) as (client, mock):
+                for _ in replies:
+                    yield "Client", _outcome(lambda: call(client))
+                    assert mock.open_exchanges == 0, "Client leaves a connection open"
         if "AsyncClient" in sides:
-            yield "AsyncClient", self._async_outcome(reply(), acall)
+            for found in asyncio.run(self._async_outcomes(replies, acall)):
+                yield "AsyncClient", found
 
-    def _async_outcome(self, reply: Reply, acall: Callable[[AsyncClient], Awaitable[ChatResponse]]) -> Outcome:
-        mock = MockTransport([reply])
-
-        async def run() -> ChatResponse:
-            with self.provider() as name:
-                async with AsyncClient(name, api_key=KEY, retry=None, transport=mock) as client:
-                    return await acall(client)
-
-        found = _outcome(lambda: asyncio.run(run()))
-        assert mock.open_exchanges == 0, "AsyncClient leaves a connection open"
+    async def _async_outcomes(
+        self, replies: Sequence[Reply], acall: Callable[[AsyncClient], Awaitable[ChatResponse]]
+    ) -> list[Outcome]:
+        mock, found = MockTransport(replies), []
+        with self.provider() as name:
+            async with AsyncClient(name, api_key=KEY, retry=None, transport=mock) as client:
+                for _ in replies:
+                    try:
+                        found.append(Outcome(await acall(client)))
+                    except APIError as error:
+                        found.append(_failed(error))
+                    assert mock.open_exchanges == 0, "AsyncClient leaves a connection open"
         return found
 
     def _without_names(self, found: Outcome, case: Recording) -> Outcome:
@@ -107,7 +112,11 @@ def _outcome(call: Callable[[], ChatResponse]) -> Outcome:
     try:
         return Outcome(call())
     except APIError as error:
-        return Outcome.from_error(error, error.partial or ChatResponse())
+        return _failed(error)
+
+
+def _failed(error: APIError) -> Outcome:
+    return Outcome.from_error(error, error.partial or ChatResponse())
 
 
 def _chat(client: Client) -> ChatResponse:

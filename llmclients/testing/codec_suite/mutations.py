@@ -17,11 +17,14 @@ _NUMBERS = ("1e400", "-1e400", "NaN", "9" * 400, "-" + "9" * 400)
 _Path = tuple[Any, ...]
 
 
-def mutations(bodies: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+def mutations(bodies: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, str, bytes]]:
     """Bodies of one JSON value each, with one place in them changed; equal places once.
 
     Args:
-        bodies: names, for the reports, and bytes; what is no JSON is left alone.
+        bodies: names and bytes; what is no JSON is left alone.
+
+    Yields:
+        The body's name, what is changed, and the bytes.
     """
     seen: set[Any] = set()
     for name, data in _shortest_first(bodies):
@@ -30,10 +33,10 @@ def mutations(bodies: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]
         except ValueError:
             continue
         for where, changed in _changes(value, seen):
-            yield f"{name} with {where}", changed
+            yield name, where, changed
 
 
-def in_events(bodies: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+def in_events(bodies: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, str, bytes]]:
     """The same for bodies of which each line may have a JSON object: server-sent events, or lines of JSON."""
     seen: set[Any] = set()
     for name, data in _shortest_first(bodies):
@@ -49,7 +52,8 @@ def in_events(bodies: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]
             end = line[len(line.rstrip(b"\r\n")) :]
             for where, changed in _changes(value, seen):
                 event = line[:start] + changed + end
-                yield f"{name}, line {place + 1} with {where}", b"".join([*lines[:place], event, *lines[place + 1 :]])
+                changed_body = b"".join([*lines[:place], event, *lines[place + 1 :]])
+                yield name, f"{where} in line {place + 1}", changed_body
 
 
 def _shortest_first(bodies: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:

@@ -43,8 +43,8 @@ class ReplyChecks(Checks):
             assert found.error is not None, f"{data[:50]!r} is no reply, but comes to {found.response!r}"
 
     def test_a_reply_with_wrong_types_and_numbers_crashes_nothing(self) -> None:
-        for what, body in mutations([(str(reply), reply.data) for reply in replies(self)]):
-            with named(what):
+        for name, change, body in mutations([(str(reply), reply.data) for reply in replies(self)]):
+            with named(f"{name} with {change}"):
                 self._decoded(body)
 
     @each(errors)
@@ -63,7 +63,8 @@ class ReplyChecks(Checks):
                 self._check_status(what, body, status)
         no_errors = [(str(case), case.data) for kind in ("replies", "streams") for case in self.recorded(kind)]
         malformed = [(repr(data[:50]), data) for data in MALFORMED]
-        bodies = chain(no_errors, malformed, mutations(recorded + no_errors))
+        changed = ((f"{name} with {change}", body) for name, change, body in mutations(recorded + no_errors))
+        bodies = chain(no_errors, malformed, changed)
         for (what, body), status in zip(bodies, cycle(_STATUSES), strict=False):
             self._check_status(what, body, status)
 

@@ -210,7 +210,8 @@ class RequestChecks(Checks):
     def test_the_list_of_models_is_a_list_or_an_error(self) -> None:
         encoded = self.codec.encode_models(self.context())
         answers = [("models", b'{"data": [{"id": "a", "name": "b"}], "models": [{"id": "a", "name": "b"}]}')]
-        for what, body in [*((repr(data[:50]), data) for data in MALFORMED), *mutations(answers)]:
+        changed = [(f"{name} with {change}", body) for name, change, body in mutations(answers)]
+        for what, body in [*((repr(data[:50]), data) for data in MALFORMED), *changed]:
             try:
                 names = self.codec.decode_models(body)
             except APIError:

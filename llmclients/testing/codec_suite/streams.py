@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from llmclients.calls.accumulator import Accumulator
@@ -56,9 +56,12 @@ class StreamChecks(Checks):
         whole = decode(self.decoder(stream), [stream.data])
         stream.check(whole)
         assert whole.done, "it ends well, but done is not set"
-        for count, byte in enumerate(single_bytes(stream.data), 1):
-            for chunk in decoder.feed(byte):
+        everywhere = self._is_cut_everywhere(stream)
+        count = 0
+        for piece in single_bytes(stream.data) if everywhere else _small_pieces(stream.data):
+            for chunk in decoder.feed(piece):
                 accumulator.add(chunk)
+            count += len(piece)
             if decoder.done:
                 assert accumulator.response() == whole.response, f"done after {count} bytes, but more comes"
                 return
@@ -74,7 +77,7 @@ class StreamChecks(Checks):
     def test_an_early_end_is_an_error(self, stream: Recording) -> None:
         data = stream.data
         whole = decode(self.decoder(stream), [data]).response
-        for end in range(len(data)) if self._is_cut_everywhere(stream) else edges(data)[:-1]:
+        for end in self._early_ends(stream):
             early = decode(self.decoder(stream), [data[:end]])
             # Half a character at the end stands for itself, until the other half has come.
             assert whole.text.startswith(early.response.text.removesuffix("\ufffd")), (
@@ -95,10 +98,13 @@ class StreamChecks(Checks):
             return
         data, late_error = stream.data, b'data: {"error":{"message":"too late"}}\n\n'
         alone = decode(self.decoder(stream), [data])
-        for extra in (b"\n", b"\r\n\r\n", data, late_error, *MALFORMED[1:4], b"{}\n[]\n"):
-            for pieces in ([data + extra], [data, extra], [data, *_pieces(extra)]):
+        extras = (b"\n", b"\r\n\r\n", data, late_error, *MALFORMED[1:4], b"{}\n[]\n")
+        for extra in extras:
+            for pieces in ([data + extra], [data, extra]):
                 found = decode(self.decoder(stream), pieces)
                 assert found == alone, f"with {extra!r} after its end it comes to {found}"
+        found = decode(self.decoder(stream), [data, *(piece for extra in extras for piece in _pieces(extra))])
+        assert found == alone, f"with {extras!r} after its end, in small pieces, it comes to {found}"
 
     @each(failing_streams)
     def test_chunks_before_an_error_come_first(self, stream: Recording) -> None:
@@ -130,15 +136,16 @@ class StreamChecks(Checks):
             decode(self.decoder(stream), [stream.data])
 
     def test_wrong_types_and_numbers_in_a_stream_crash_nothing(self) -> None:
-        for content_type in self._content_types():
-            bodies = [(str(case), case.data) for case in streams(self) if case.content_type == content_type]
-            for what, body in mutations(bodies) if is_json(content_type) else in_events(bodies):
-                with named(what):
-                    decode(self.codec.stream_decoder(content_type), [body])
+        for content_types in self._read_alike():
+            cases = {str(case): case for case in streams(self) if case.content_type in content_types}
+            bodies = [(name, case.data) for name, case in cases.items()]
+            for name, change, body in mutations(bodies) if is_json(content_types[0]) else in_events(bodies):
+                with named(f"{name} with {change}"):
+                    decode(self.decoder(cases[name]), [body])
 
     def test_malformed_bytes_in_a_stream_crash_nothing(self) -> None:
         good = good_streams(self)[0]
-        for content_type in self._content_types():
+        for content_type, *_ in self._read_alike():
             for malformed in MALFORMED:
                 for body in (malformed, good.data[: len(good.data) // 2] + malformed, malformed + good.data):
                     with named(repr(body[:50])):
@@ -148,7 +155,7 @@ class StreamChecks(Checks):
                     )
 
     def test_an_event_without_end_is_not_kept(self) -> None:
-        for content_type in {self._decoder_class(one): one for one in self._content_types()}.values():
+        for content_type, *_ in self._read_alike():
             if is_json(content_type):  # one body, which the transport bounds
                 continue
             for opening, ending in ((b"", b""), (b'data: {"', b""), (b'{"', b""), (b"data: ", b"\n")):
@@ -159,8 +166,12 @@ class StreamChecks(Checks):
 
     # --- helpers ----------------------------------------------------------------------------------------------------
 
-    def _content_types(self) -> list[str]:
-        return sorted({case.content_type for case in streams(self)})
+    def _read_alike(self) -> list[list[str]]:
+        """The Content-Types of the streams, those together that are for decoders of one class: of lines, or of JSON."""
+        alike: dict[tuple[type, bool], list[str]] = {}
+        for content_type in sorted({case.content_type for case in streams(self)}):
+            alike.setdefault((self._decoder_class(content_type), is_json(content_type)), []).append(content_type)
+        return list(alike.values())
 
     def _decoder_class(self, content_type: str) -> type:
         return type(self.codec.stream_decoder(content_type))
@@ -174,6 +185,10 @@ class StreamChecks(Checks):
         kind = self._decoder_class(stream.content_type)
         first = next((one for one in good_streams(self) if self._decoder_class(one.content_type) is kind), None)
         return stream == first
+
+    def _early_ends(self, stream: Recording) -> Iterable[int]:
+        """The places where a good stream is broken off."""
+        return range(len(stream.data)) if self._is_cut_everywhere(stream) else edges(stream.data)[:-1]
 
     def _ends_by_itself(self, stream: Recording) -> bool:
         """Whether `done` is set by what came, not by the body's end."""
@@ -206,6 +221,11 @@ class StreamChecks(Checks):
 def _pieces(data: bytes) -> list[bytes]:
     """`data` in small pieces, none of which is likely to be a whole event."""
     return cut_at(data, range(0, len(data), 7))
+
+
+def _small_pieces(data: bytes) -> list[bytes]:
+    """The same, and cut wherever an end can matter."""
+    return cut_at(data, [*edges(data), *range(0, len(data), 7)])
 
 
 def _answer(response: ChatResponse) -> tuple[object, ...]:
