@@ -111,9 +111,8 @@ def test_the_statuses_of_passing_trouble_are_retryable(subtests: pytest.Subtests
             assert (status in RETRIED_STATUSES) is expected
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
+def test_what_is_retryable_unless_somebody_says_otherwise(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[APIError, bool]] = [
         (APIError("x"), False),
         (APIConnectionError("x"), True),
         (StreamInterruptedError("x"), True),
@@ -131,11 +130,10 @@ def test_the_statuses_of_passing_trouble_are_retryable(subtests: pytest.Subtests
         (AccessBlockedError("x", status_code=429, retryable=True), False),
         (APIConnectionError("x", retryable=False), False),
         (APITimeoutError("x", phase="total", retryable=True), True),
-    ],
-    ids=repr,
-)
-def test_what_is_retryable_unless_somebody_says_otherwise(error: APIError, expected: bool) -> None:
-    assert error.retryable is expected
+    ]
+    for error, expected in cases:
+        with subtests.test(repr(error)):
+            assert error.retryable is expected
 
 
 def test_what_is_not_said_is_none() -> None:
@@ -218,12 +216,18 @@ def test_the_errors_of_earlier_attempts_are_copied_too() -> None:
         ]
 
 
-@pytest.mark.parametrize("kind", STATUS_ERRORS, ids=lambda kind: kind.__name__)
-def test_a_status_error_is_an_api_error_with_a_status(kind: type[APIStatusError]) -> None:
-    error = full(kind)
+def test_a_status_error_is_an_api_error_with_a_status(subtests: pytest.Subtests) -> None:
+    for kind in STATUS_ERRORS:
+        with subtests.test(repr(kind)):
+            error = full(kind)
 
-    assert (error.status_code, error.body, error.headers, error.retry_after) == (418, {"error": [1]}, {"a": "b"}, 1.5)
-    assert error.partial is PARTIAL
+            assert (error.status_code, error.body, error.headers, error.retry_after) == (
+                418,
+                {"error": [1]},
+                {"a": "b"},
+                1.5,
+            )
+            assert error.partial is PARTIAL
 
 
 def test_a_shown_url_has_no_user_password_or_query() -> None:

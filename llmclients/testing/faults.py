@@ -201,7 +201,7 @@ FAULTS: Mapping[str, Fault] = {
     "gzip bomb": lambda answer: _gzipped(answer, _gzip_bomb()),
     "unknown encoding": lambda answer: [answer.head(("Content-Encoding", "br")), chunked(*answer.pieces)],
     "endless line": lambda answer: [answer.first(1), Forever([chunked(b"x" * 65536, last=False)])],
-    "endless stream": lambda answer: [answer.head(), Forever([chunked(answer.pieces[0], last=False)])],
+    "endless stream": lambda answer: [answer.head(), Forever([chunked(answer.pieces[0] * 20, last=False)])],
     # JSON and events
     "malformed JSON": _malformed_json,
 }

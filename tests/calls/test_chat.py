@@ -215,9 +215,8 @@ def test_a_provider_without_whole_replies_is_read_as_a_stream_by_chat() -> None:
     assert (done.result.text, done.result.finish_reason, done.result.model) == ("Räder", "stop", "gpt-4")
 
 
-@pytest.mark.parametrize(
-    ("failure", "attempts"),
-    [
+def test_a_failure_to_open_is_tried_again_when_that_can_help(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[APIError, int]] = [
         (APIConnectionError("refused"), 3),
         (APITimeoutError("slow", phase="connect"), 3),
         (APITimeoutError("slow", phase="read"), 3),
@@ -225,18 +224,17 @@ def test_a_provider_without_whole_replies_is_read_as_a_stream_by_chat() -> None:
         (StreamInterruptedError("cut"), 3),
         (APIResponseError("not HTTP"), 1),
         (APIConnectionError("wrong certificate", retryable=False), 1),
-    ],
-    ids=repr,
-)
-def test_a_failure_to_open_is_tried_again_when_that_can_help(failure: APIError, attempts: int) -> None:
-    done = reply([failure] * attempts)
-    assert done.steps.count("Open") == attempts
-    assert done.slept == [0.5, 1.0][: attempts - 1]
-    assert type(done.error) is type(failure)
-    assert str(done.error) == f"openai (host.test): {failure}"
-    assert (done.error.provider, done.error.model) == ("openai", "m")
-    assert len(done.error.previous_errors) == attempts - 1
-    assert (failure.provider, failure.previous_errors) == (None, ())
+    ]
+    for failure, attempts in cases:
+        with subtests.test(repr(failure)):
+            done = reply([failure] * attempts)
+            assert done.steps.count("Open") == attempts
+            assert done.slept == [0.5, 1.0][: attempts - 1]
+            assert type(done.error) is type(failure)
+            assert str(done.error) == f"openai (host.test): {failure}"
+            assert (done.error.provider, done.error.model) == ("openai", "m")
+            assert len(done.error.previous_errors) == attempts - 1
+            assert (failure.provider, failure.previous_errors) == (None, ())
 
 
 def test_the_second_attempt_succeeds_after_the_wait_the_provider_asked_for() -> None:
@@ -246,9 +244,8 @@ def test_the_second_attempt_succeeds_after_the_wait_the_provider_asked_for() -> 
     assert done.result.text == "Nile"
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "body", "attempts", "kind"),
-    [
+def test_a_status_is_tried_again_by_its_rule(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, dict[str, str], bytes, int, type[APIError]]] = [
         (400, {}, b"{}", 1, APIStatusError),
         (401, {}, b'{"error":"no"}', 1, AuthenticationError),
         (408, {}, b"", 3, APIStatusError),
@@ -260,17 +257,15 @@ def test_the_second_attempt_succeeds_after_the_wait_the_provider_asked_for() -> 
         (500, {}, b"<html><title>Oops</title></html>", 3, InternalServerError),
         (501, {}, b"", 1, InternalServerError),
         (522, {}, b"", 3, InternalServerError),
-    ],
-)
-def test_a_status_is_tried_again_by_its_rule(
-    status: int, headers: dict[str, str], body: bytes, attempts: int, kind: type[APIError]
-) -> None:
-    bodies = [body, b""] if body else [b""]
-    done = reply([Head(status, headers), *bodies] * attempts)
-    assert done.steps.count("Open") == attempts
-    assert type(done.error) is kind or (kind is APIStatusError and isinstance(done.error, APIStatusError))
-    assert isinstance(done.error, APIStatusError)
-    assert done.error.status_code == status
+    ]
+    for status, headers, body, attempts, kind in cases:
+        with subtests.test(repr(status)):
+            bodies = [body, b""] if body else [b""]
+            done = reply([Head(status, headers), *bodies] * attempts)
+            assert done.steps.count("Open") == attempts
+            assert type(done.error) is kind or (kind is APIStatusError and isinstance(done.error, APIStatusError))
+            assert isinstance(done.error, APIStatusError)
+            assert done.error.status_code == status
 
 
 def test_an_error_body_that_breaks_off_still_gives_the_status() -> None:

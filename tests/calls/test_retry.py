@@ -142,9 +142,8 @@ def test_what_is_retried_by_default(subtests: pytest.Subtests) -> None:
             assert bool(waits(error)) is retried
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "body", "retried"),
-    [
+def test_the_provider_may_have_an_opinion(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, dict[str, str], bytes, bool]] = [
         (429, {}, b'{"error":{"code":"rate_limit_exceeded"}}', True),
         (429, {}, b'{"error":{"code":"insufficient_quota"}}', False),
         (429, {}, b'{"error":{"type":"insufficient_quota","message":"m"}}', False),
@@ -153,15 +152,14 @@ def test_what_is_retried_by_default(subtests: pytest.Subtests) -> None:
         (400, {"x-should-retry": "true"}, b"", True),
         (429, {"x-should-retry": "true"}, b'{"error":{"code":"insufficient_quota"}}', True),
         (500, {"x-should-retry": "maybe"}, b"", True),
-    ],
-)
-def test_the_provider_may_have_an_opinion(status: int, headers: dict[str, str], body: bytes, retried: bool) -> None:
-    assert bool(waits(OpenAICodec().decode_error(status, headers, body))) is retried
+    ]
+    for status, headers, body, retried in cases:
+        with subtests.test(repr(headers)):
+            assert bool(waits(OpenAICodec().decode_error(status, headers, body))) is retried
 
 
-@pytest.mark.parametrize(
-    ("statuses", "error", "retried"),
-    [
+def test_the_caller_s_own_statuses_count_for_more(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[set[int], APIError, bool]] = [
         ({418}, refused(418), True),
         ({418}, refused(500), False),
         ({418}, refused(429), False),
@@ -173,11 +171,10 @@ def test_the_provider_may_have_an_opinion(status: int, headers: dict[str, str], 
         (set(), refused(429), False),
         (set(), LOST, True),
         (set(), APITimeoutError("slow"), True),
-    ],
-    ids=repr,
-)
-def test_the_caller_s_own_statuses_count_for_more(statuses: set[int], error: APIError, retried: bool) -> None:
-    assert bool(waits(error, RetryPolicy(statuses=frozenset(statuses)))) is retried
+    ]
+    for statuses, error, retried in cases:
+        with subtests.test(repr(error)):
+            assert bool(waits(error, RetryPolicy(statuses=frozenset(statuses)))) is retried
 
 
 # --- told to wait ---------------------------------------------------------------------------------------------------
@@ -207,9 +204,8 @@ def test_each_failure_is_told_its_own_wait() -> None:
     assert [retries.decide(error, 0).wait for error in errors] == [9, 1, 2, 0.1, None]
 
 
-@pytest.mark.parametrize(
-    ("deadline", "expected"),
-    [
+def test_no_attempt_begins_at_or_after_the_deadline(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float | None, list[float]]] = [
         (None, [0.5, 1, 2]),
         (100, [0.5, 1, 2]),
         (3.5, [0.5, 1]),
@@ -218,10 +214,10 @@ def test_each_failure_is_told_its_own_wait() -> None:
         (0.5, []),
         (0, []),
         (-1, []),
-    ],
-)
-def test_no_attempt_begins_at_or_after_the_deadline(deadline: float | None, expected: list[float]) -> None:
-    assert waits(LOST, RetryPolicy(attempts=4, jitter=0), deadline=deadline) == expected
+    ]
+    for deadline, expected in cases:
+        with subtests.test(repr(deadline)):
+            assert waits(LOST, RetryPolicy(attempts=4, jitter=0), deadline=deadline) == expected
 
 
 def test_told_to_wait_past_the_deadline_a_call_gives_up_at_once() -> None:

@@ -41,22 +41,26 @@ def errors_of(provider: str, reply: Reply, *, both: bool = True, **made: Any) ->
     } | made
 
     def transport() -> MockTransport:
-        return MockTransport([reply])
+        return MockTransport([reply] * 2)
 
-    def sync(*, stream: bool) -> None:
-        client = Client(provider, transport=transport(), **made)
-        list(client.stream("Hi")) if stream else client.chat("Hi")
-
-    async def asynchronous(*, stream: bool) -> None:
+    async def asynchronous() -> list[APIError]:
+        found = []
         async with AsyncClient(provider, transport=transport(), **made) as client:
-            [chunk async for chunk in client.stream("Hi")] if stream else await client.chat("Hi")
+            for stream in (False, True):
+                try:
+                    [chunk async for chunk in client.stream("Hi")] if stream else await client.chat("Hi")
+                except APIError as error:
+                    found.append(error)
+        return found
 
+    client = Client(provider, transport=transport(), **made)
     for stream in (False, True):
-        for call in (sync, lambda stream: asyncio.run(asynchronous(stream=stream)))[: 1 + both]:
-            try:
-                call(stream=stream)
-            except APIError as error:
-                yield error
+        try:
+            list(client.stream("Hi")) if stream else client.chat("Hi")
+        except APIError as error:
+            yield error
+    if both:
+        yield from asyncio.run(asynchronous())
 
 
 def shown_by(error: APIError) -> str:
@@ -85,8 +89,9 @@ def mask(*headers: tuple[str, str], api_key: str | None = None, proxy: str | Non
 @pytest.mark.long
 @pytest.mark.parametrize("provider", WIRES)
 def test_a_key_across_the_end_of_a_message_is_not_shown_but_for_its_last_character(provider: str) -> None:
+    """Messages are cut at 500 characters whatever the wire; what else there may be to cut, one wire shows."""
     seen = 0
-    for limit in (120, 500, 8192):
+    for limit in (120, 500, 8192) if provider == WIRES[0] else (500,):
         for key in (KEY, "hunt3r"):
             words = f"{'x' * (limit - len(key) + 1)} {key} and so on"
             bodies = (words, json.dumps({"error": {"message": words}}), f"<html><title>{words}</title>")
@@ -95,7 +100,7 @@ def test_a_key_across_the_end_of_a_message_is_not_shown_but_for_its_last_charact
                     seen += 1
                     assert visible(shown_by(error), key) == 0
                     assert key[:3] not in str(error)
-    assert seen > 20
+    assert seen > 10
 
 
 def test_a_key_that_the_server_has_cut_is_masked_from_eight_characters_on() -> None:
@@ -291,8 +296,9 @@ NASTY = "a\nforged line\x1b[2J\r\u2028\u202eb\x9b\ud800 \u200b\x00"
 @pytest.mark.parametrize("provider", WIRES)
 def test_a_message_is_short_and_on_one_line_that_prints(provider: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "llmclients")
-    words = json.dumps(NASTY + "m" * 10_000)[1:-1]
-    text = (NASTY + "m" * 10_000).encode("utf-8", "replace").decode()
+    size = 10_000 if provider == WIRES[0] else 1_000  # of which 500 are shown
+    words = json.dumps(NASTY + "m" * size)[1:-1]
+    text = (NASTY + "m" * size).encode("utf-8", "replace").decode()
     bodies = [
         f'{{"error":{{"message":"{words}"}}}}',
         f'[{{"error":{{"message":"{words}"}}}}]',
@@ -382,7 +388,7 @@ def test_an_error_of_a_class_from_elsewhere_survives_a_pickle() -> None:
 @pytest.mark.long
 def test_masking_takes_no_more_time_whatever_is_in_a_body() -> None:
     hide = mask(("X-Key", "a" * 4000), ("X-Token", "ab" * 2000), api_key=KEY)
-    size = 100_000
+    size = 30_000
     nasty = [
         KEY[:SHOWN],
         KEY[-SHOWN:],
@@ -400,7 +406,7 @@ def test_masking_takes_no_more_time_whatever_is_in_a_body() -> None:
     for part in nasty:
         hide((part * size)[:size] if len(part) == 1 else part * (size // len(part)), urls=True)
         hide([{part: part}] * (size // 2 // len(part) // 4), urls=True)
-    for body in (b"<title" * 15_000, b"<html>" + b"<title>" * 15_000, b"<html>" + b" " * size, b'["' + b"\\n" * size):
+    for body in (b"<title" * 5_000, b"<html>" + b"<title>" * 5_000, b"<html>" + b" " * size, b'["' + b"\\n" * size):
         status_error(500, {}, body)
 
-    assert time.process_time() - before < 5  # what is not linear takes minutes
+    assert time.process_time() - before < 2.5  # what is not linear takes ten and more

@@ -150,9 +150,8 @@ def test_calls_are_made_and_their_results_are_told_until_there_is_an_answer(side
     assert bodies[0]["tools"] == bodies[2]["tools"]
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
+def test_the_model_is_told_what_went_wrong(side: Sides, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[tuple[str, str, str], str]] = [
         (("a", "broken", "{}"), "Error: RuntimeError: the sensor is wet"),
         (
             ("a", "weather", '{"town": "Oslo"}'),
@@ -163,17 +162,17 @@ def test_calls_are_made_and_their_results_are_told_until_there_is_an_answer(side
         (("a", "exhausted", "{}"), "Error: StopIteration: "),
         (("a", "half", "{}"), "Error: ValueError: no \\ud83d"),
         (("a", "wether", "{}"), "Error: there is no tool 'wether': there are weather, broken, exhausted, half"),
-    ],
-)
-def test_the_model_is_told_what_went_wrong(side: Sides, call: tuple[str, str, str], words: str) -> None:
-    mock = MockTransport([asks(call), says("Sorry.")])
+    ]
+    for call, words in cases:
+        with subtests.test(words):
+            mock = MockTransport([asks(call), says("Sorry.")])
 
-    response = side.chat(mock, tools=[weather, broken, exhausted, half])
+            response = side.chat(mock, tools=[weather, broken, exhausted, half])
 
-    assert response.text == "Sorry."
-    assert response.intermediate_messages[1].text.startswith(words)
-    assert response.intermediate_messages[1].is_error is True
-    assert sent(mock)[1]["messages"][-1]["content"].startswith(words)
+            assert response.text == "Sorry."
+            assert response.intermediate_messages[1].text.startswith(words)
+            assert response.intermediate_messages[1].is_error is True
+            assert sent(mock)[1]["messages"][-1]["content"].startswith(words)
 
 
 def test_a_call_that_is_no_json_goes_back_as_one_that_every_wire_can_carry(side: Sides) -> None:
@@ -273,24 +272,23 @@ def test_counts_that_one_turn_lacks_are_not_known(side: Sides) -> None:
     assert side.chat(mock, tools=[weather]).usage is None
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_what_cannot_be_run_is_refused_before_anything_is_sent(side: Sides, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str]] = [
         ({}, "run_tools needs tools that are functions"),
         ({"tools": []}, "run_tools needs tools that are functions"),
         ({"tools": [Place]}, "run_tools needs tools that are functions"),
         ({"tools": [5]}, "tools: a tool is a function"),
         ({"tools": [weather], "max_turns": 0}, "max_turns must be a positive whole number"),
         ({"tools": [weather], "max_turns": True}, "max_turns must be a positive whole number"),
-    ],
-)
-def test_what_cannot_be_run_is_refused_before_anything_is_sent(side: Sides, options: Any, words: str) -> None:
-    mock = MockTransport([])
+    ]
+    for options, words in cases:
+        with subtests.test(words):
+            mock = MockTransport([])
 
-    with pytest.raises(InvalidRequestError, match=words):
-        side.chat(mock, **options)
+            with pytest.raises(InvalidRequestError, match=words):
+                side.chat(mock, **options)
 
-    assert mock.requests == []
+            assert mock.requests == []
 
 
 def test_the_answer_of_a_loop_is_read_as_it_was_asked_for(side: Sides) -> None:

@@ -29,7 +29,7 @@ needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="coun
 
 @needs_proc
 def test_a_client_shared_by_64_threads() -> None:
-    threads, rounds = 64, 3
+    threads, rounds = 64, 2
     before = open_descriptors()
 
     def work(number: int) -> None:

@@ -257,12 +257,13 @@ def test_connections_are_kept_alive(url: str) -> None:
 # --- where it listens -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "relay.example"])
-def test_it_does_not_listen_beyond_loopback_without_a_key(host: str) -> None:
-    for make in (RelayServer, serve):
-        with pytest.raises(errors.ConfigurationError, match="api_key") as caught:
-            make("yqcloud", host=host)
-        assert caught.value.argument == "host"
+def test_it_does_not_listen_beyond_loopback_without_a_key(subtests: pytest.Subtests) -> None:
+    for host in ("0.0.0.0", "::", "", "192.0.2.1", "relay.example"):
+        with subtests.test(host):
+            for make in (RelayServer, serve):
+                with pytest.raises(errors.ConfigurationError, match="api_key") as caught:
+                    make("yqcloud", host=host)
+                assert caught.value.argument == "host"
 
 
 def test_it_listens_everywhere_with_a_key() -> None:
@@ -293,9 +294,8 @@ def test_a_port_that_is_taken_is_a_configuration_error(url: str) -> None:
         RelayServer("yqcloud", port=70000).start()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "argument"),
-    [
+def test_a_relay_that_cannot_work_is_not_made(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"client": "nope"}, "provider"),
         ({"api_key": ""}, "api_key"),
         ({"api_key": "clé"}, "api_key"),
@@ -307,12 +307,12 @@ def test_a_port_that_is_taken_is_a_configuration_error(url: str) -> None:
         ({"defaults": 3}, "defaults"),
         ({"max_request_bytes": 0}, "max_request_bytes"),
         ({"max_request_bytes": "1000"}, "max_request_bytes"),
-    ],
-)
-def test_a_relay_that_cannot_work_is_not_made(arguments: dict[str, Any], argument: str) -> None:
-    with pytest.raises(errors.ConfigurationError) as caught:
-        create_app(**arguments)
-    assert caught.value.argument == argument
+    ]
+    for arguments, argument in cases:
+        with subtests.test(repr(arguments)):
+            with pytest.raises(errors.ConfigurationError) as caught:
+                create_app(**arguments)
+            assert caught.value.argument == argument
 
 
 @pytest.mark.parametrize("arguments", [{"port": "80"}, {"port": True}, {"host": b"127.0.0.1"}])

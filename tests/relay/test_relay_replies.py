@@ -188,30 +188,34 @@ GOOGLES_CODES = {
 }
 
 
-@pytest.mark.parametrize(("error", "status", "error_type", "headers"), FAILURES)
-def test_every_error_has_a_status_and_a_type(
-    error: Exception, status: int, error_type: str, headers: dict[str, str]
-) -> None:
-    failure = Failure.from_error(error)
-    assert (failure.status, failure.error_type, dict(failure.headers)) == (status, error_type, headers)
-    assert "secret" not in failure.message
-    for codec in SERVER_CODECS:
-        body = json.loads(codec.encode_error(failure))
-        if codec.name in RAW_TEXT:
-            assert body == {"code": status, "message": failure.message}
-        elif codec.name == "anthropic":
-            default = "api_error" if status >= 500 else "invalid_request_error"
-            body_error = {"type": ANTHROPICS_TYPES.get(status, default), "message": failure.message}
-            assert body == {"type": "error", "error": body_error, "request_id": failure.request_id}
-        elif codec.name == "ollama":
-            assert body == {"error": failure.message}
-        elif codec.name == "gemini":
-            assert (body["error"]["code"], body["error"]["message"]) == (status, failure.message)
-            assert body["error"]["status"] in GOOGLES_CODES
-        else:
-            assert body == {
-                "error": {"message": failure.message, "type": error_type, "param": failure.param, "code": failure.code}
-            }
+def test_every_error_has_a_status_and_a_type(subtests: pytest.Subtests) -> None:
+    for error, status, error_type, headers in FAILURES:
+        with subtests.test(repr(error)):
+            failure = Failure.from_error(error)
+            assert (failure.status, failure.error_type, dict(failure.headers)) == (status, error_type, headers)
+            assert "secret" not in failure.message
+            for codec in SERVER_CODECS:
+                body = json.loads(codec.encode_error(failure))
+                if codec.name in RAW_TEXT:
+                    assert body == {"code": status, "message": failure.message}
+                elif codec.name == "anthropic":
+                    default = "api_error" if status >= 500 else "invalid_request_error"
+                    body_error = {"type": ANTHROPICS_TYPES.get(status, default), "message": failure.message}
+                    assert body == {"type": "error", "error": body_error, "request_id": failure.request_id}
+                elif codec.name == "ollama":
+                    assert body == {"error": failure.message}
+                elif codec.name == "gemini":
+                    assert (body["error"]["code"], body["error"]["message"]) == (status, failure.message)
+                    assert body["error"]["status"] in GOOGLES_CODES
+                else:
+                    assert body == {
+                        "error": {
+                            "message": failure.message,
+                            "type": error_type,
+                            "param": failure.param,
+                            "code": failure.code,
+                        }
+                    }
 
 
 def test_the_providers_id_of_the_request_is_named_where_a_header_can_carry_it() -> None:

@@ -238,11 +238,12 @@ def test_the_default_leaves_descriptors_for_the_provider(monkeypatch: pytest.Mon
     assert ConnectionLimits(connections=7).max_connections() == 7
 
 
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "10"])
-def test_a_limit_is_a_positive_number(value: Any) -> None:
-    for name in ("connections", "head_seconds"):
-        with pytest.raises(errors.ConfigurationError, match=name):
-            ConnectionLimits(**{name: value})
+def test_a_limit_is_a_positive_number(subtests: pytest.Subtests) -> None:
+    for value in (0, -1, float("nan"), float("inf"), True, "10"):
+        with subtests.test(repr(value)):
+            for name in ("connections", "head_seconds"):
+                with pytest.raises(errors.ConfigurationError, match=name):
+                    ConnectionLimits(**{name: value})
 
 
 def test_without_a_descriptor_the_queue_still_gets_shorter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,21 +52,22 @@ def client_of(provider: str, **arguments: Any) -> AsyncClient:
     return AsyncClient(provider, transport=MockTransport([]), **key, **arguments)
 
 
-@pytest.mark.parametrize("provider", provider_names())
-def test_settings_know_without_trying_which_options_a_call_can_have(provider: str) -> None:
-    client = client_of(provider)
-    options = REQUEST_FIELDS | client._settings.codec.options.model_fields.keys()
-    carried, rejected = set(), set()
-    for option in options:
-        try:
-            client.stream("Hi", model="m", **{option: object()})
-        except errors.UnsupportedOptionError:
-            rejected.add(option)
-        except errors.ConfigurationError:  # the value is wrong, or the model: not the option
-            carried.add(option)
-    assert {option for option in options if client._settings.carries(option)} == carried
-    assert carried | rejected == options
-    assert not client._settings.carries("surprise")
+def test_settings_know_without_trying_which_options_a_call_can_have(subtests: pytest.Subtests) -> None:
+    for provider in provider_names():
+        with subtests.test(provider):
+            client = client_of(provider)
+            options = REQUEST_FIELDS | client._settings.codec.options.model_fields.keys()
+            carried, rejected = set(), set()
+            for option in options:
+                try:
+                    client.stream("Hi", model="m", **{option: object()})
+                except errors.UnsupportedOptionError:
+                    rejected.add(option)
+                except errors.ConfigurationError:  # the value is wrong, or the model: not the option
+                    carried.add(option)
+            assert {option for option in options if client._settings.carries(option)} == carried
+            assert carried | rejected == options
+            assert not client._settings.carries("surprise")
 
 
 @pytest.mark.parametrize("fallback", ["openai", "anthropic", "yqcloud", "ai365vip"])

@@ -157,9 +157,10 @@ ONE_TEXT = [
 ]
 
 
-@pytest.mark.parametrize("prompt", ONE_TEXT)
-def test_a_prompt_that_is_not_clearly_a_chat_stays_one_message(prompt: str) -> None:
-    assert pairs(unflatten(prompt, system_line=True)) == [("user", prompt)]
+def test_a_prompt_that_is_not_clearly_a_chat_stays_one_message(subtests: pytest.Subtests) -> None:
+    for prompt in ONE_TEXT:
+        with subtests.test(prompt):
+            assert pairs(unflatten(prompt, system_line=True)) == [("user", prompt)]
 
 
 def test_a_system_line_has_no_rank_where_the_system_text_travels_apart() -> None:

@@ -66,11 +66,12 @@ def test_every_cut_is_an_interruption(encoding: str, pack: Callable[[bytes], byt
             decode(encoding, [packed[:place]])
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "gzip, br", "x" * 500])
-def test_unknown_encodings(encoding: str) -> None:
-    with pytest.raises(APIResponseError, match="unknown content encoding") as caught:
-        BodyDecoder({"content-encoding": encoding}, LIMIT)
-    assert len(str(caught.value)) < 120
+def test_unknown_encodings(subtests: pytest.Subtests) -> None:
+    for encoding in ("br", "zstd", "gzip, gzip", "gzip, br", "x" * 500):
+        with subtests.test(encoding):
+            with pytest.raises(APIResponseError, match="unknown content encoding") as caught:
+                BodyDecoder({"content-encoding": encoding}, LIMIT)
+            assert len(str(caught.value)) < 120
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", "Identity, identity"])

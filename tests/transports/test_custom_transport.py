@@ -318,9 +318,8 @@ class WithoutClock:
     def open(self, request: HTTPRequest, timeout: Timeout, deadline: float | None) -> None: ...
 
 
-@pytest.mark.parametrize(
-    ("client", "transport", "message"),
-    [
+def test_what_a_client_does_not_take(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, Any, str]] = [
         (Client, InThreads(), "transport: InThreads is for AsyncClient, because its open is a coroutine function"),
         (AsyncClient, OneByOne(), "transport: OneByOne is for Client, because its open is not a coroutine function"),
         (Client, WithoutClock(), "transport: WithoutClock has no close and no clock"),
@@ -329,10 +328,10 @@ class WithoutClock:
         (Client, httpx.AsyncClient(), "not AsyncClient"),
         (AsyncClient, requests.Session(), "an httpx.AsyncClient, an AsyncTransport or a MockTransport, not Session"),
         (AsyncClient, httpx.Client(), "not Client"),
-    ],
-)
-def test_what_a_client_does_not_take(client: Any, transport: Any, message: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        client("openai", transport=transport, **OPTIONS)
-    assert message in str(caught.value)
-    assert caught.value.argument == "transport"
+    ]
+    for client, transport, message in cases:
+        with subtests.test(message):
+            with pytest.raises(ConfigurationError) as caught:
+                client("openai", transport=transport, **OPTIONS)
+            assert message in str(caught.value)
+            assert caught.value.argument == "transport"

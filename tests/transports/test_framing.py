@@ -48,13 +48,20 @@ def test_every_cut_of_chunks_is_an_interruption_after_their_bytes() -> None:
             framing.feed(b"")
 
 
-@pytest.mark.parametrize(
-    "data", [b"xyz\r\n", b"-5\r\nhello\r\n", b"\r\n", b"5\r\nhelloworld\r\n", b"1\r\na\rb", b"0x5\r\nhello", b"5 5\r\n"]
-)
-def test_malformed_chunks_however_they_are_cut(data: bytes) -> None:
-    for pieces in splits(data):
-        with pytest.raises(APIResponseError, match="malformed"):
-            unframe(ChunkedBody(), pieces)
+def test_malformed_chunks_however_they_are_cut(subtests: pytest.Subtests) -> None:
+    for data in (
+        b"xyz\r\n",
+        b"-5\r\nhello\r\n",
+        b"\r\n",
+        b"5\r\nhelloworld\r\n",
+        b"1\r\na\rb",
+        b"0x5\r\nhello",
+        b"5 5\r\n",
+    ):
+        with subtests.test(repr(data)):
+            for pieces in splits(data):
+                with pytest.raises(APIResponseError, match="malformed"):
+                    unframe(ChunkedBody(), pieces)
 
 
 def test_whole_chunks_before_a_malformed_one_are_not_lost() -> None:
@@ -64,10 +71,10 @@ def test_whole_chunks_before_a_malformed_one_are_not_lost() -> None:
     assert framing.decoded_before_error == b"hello world"
 
 
-@pytest.mark.parametrize("size", [b"+5", b"0x5", b"5_", b"5_0", b"\xb2", b"5" * 17, b"5 5"])
-def test_what_python_takes_for_a_number_is_no_size(size: bytes) -> None:
-    with pytest.raises(APIResponseError, match="malformed"):
-        ChunkedBody().feed(size + b"\r\nhello\r\n")
+def test_what_python_takes_for_a_number_is_no_size(subtests: pytest.Subtests) -> None:
+    for size in (b"+5", b"0x5", b"5_", b"5_0", b"\xb2", b"5" * 17, b"5 5"):
+        with subtests.test(repr(size)), pytest.raises(APIResponseError, match="malformed"):
+            ChunkedBody().feed(size + b"\r\nhello\r\n")
 
 
 @pytest.mark.parametrize(

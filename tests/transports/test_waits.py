@@ -299,7 +299,7 @@ def test_silence_after_an_upload_is_the_servers() -> None:
 
 
 def test_decompression_lets_other_tasks_run() -> None:
-    body = gzip.compress(bytes(40_000_000))
+    body = gzip.compress(bytes(40_000_000), 1)
 
     async def main() -> None:
         transport = HttpxTransport(TransportSettings(trust_env=False))
