@@ -184,6 +184,7 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """From here on it need not look at it again."""
+    """From here on it need not look at it again, nor so often at what the tests make."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, *gc.get_threshold()[1:])

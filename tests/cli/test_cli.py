@@ -308,6 +308,7 @@ def test_a_relay_of_a_file_is_strict_if_told_and_ends_with_0_when_it_is_terminat
     monkeypatch.delenv(RELAY_KEY_VARIABLE, raising=False)
     monkeypatch.setenv("ALICE_KEY", "sesame")
     monkeypatch.setattr("gc.freeze", lambda: None)  # the tests' own objects are not to stay for ever
+    monkeypatch.setattr("gc.set_threshold", lambda *numbers: None)
     statuses: list[int] = []
 
     def ask(url: str) -> None:

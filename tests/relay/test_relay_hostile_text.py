@@ -342,7 +342,7 @@ def _seconds(wire: str, chunks: list[Chunk]) -> float:
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_four_times_as_much_takes_about_four_times_as_long(stream: str) -> None:
-    small, large = STREAMS[stream](150), STREAMS[stream](600)
+    small, large = STREAMS[stream](200), STREAMS[stream](800)
     for wire in ("openai", "anthropic", "openai-responses"):
         limit = 9 * max(min(_seconds(wire, small) for _ in range(2)), 0.001)
         assert _seconds(wire, large) < limit or _seconds(wire, large) < limit, wire
