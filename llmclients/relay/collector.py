@@ -1,9 +1,9 @@
 """`spare_streams`: how often Python's garbage collector runs in a process that is a relay."""
 
-# A collection holds up every stream. With 500 of them, Python's own settings made one of a few milliseconds several
-# times a second, and one of 80 ms every 7 s: together more than one chunk of a hundred came late for that alone.
+# A collection holds up every stream. With 500 of them on a busy machine, Python's own settings made one of a few
+# milliseconds several times a second, and one of 80 ms every 7 s.
 #
-# Nothing that the relay makes for a request is in a cycle (tests/relay/test_relay_collector.py). But each transport of
+# On Python 3.11 nothing that the relay makes for a request is in a cycle (tests/relay/test_relay_collector.py). But each transport of
 # asyncio is, about eight objects with what it holds, which no public method undoes. So the collector has something to
 # free, though little: 100 connections a second leave some 800 objects.
 #

@@ -301,7 +301,7 @@ def test_leaving_ends_the_tasks_at_once(way: str) -> None:
         reader.cancel()
         await asyncio.wait([reader])
         del results, reader
-        for _ in range(3):
+        for _ in range(10):
             await asyncio.sleep(0)
         assert asyncio.all_tasks() == before
 
