@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
 from typing import Any
 
 import pytest
@@ -50,8 +49,9 @@ def table(names: str, rows: Iterable[Any], ids: Ids = None) -> Callable[[Any], A
 
 
 def _cases(rows: Iterable[Any], ids: Ids, count: int) -> Iterable[tuple[str, tuple[Any, ...]]]:
-    names = repeat(None) if ids is None or callable(ids) else ids
-    for row, name in zip(rows, names, strict=False):
+    rows = list(rows)
+    names = [None] * len(rows) if ids is None or callable(ids) else ids
+    for row, name in zip(rows, names, strict=True):  # else rows without a name would be left out in silence
         given = isinstance(row, _PARAM)
         assert not (given and row.marks), "a row has no marks of its own"
         values = tuple(row.values if given else row if count > 1 else (row,))
