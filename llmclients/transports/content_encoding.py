@@ -27,7 +27,7 @@ class BodyDecoder:
         headers: the response's headers, their names in lower case.
         limit: the most bytes that the body may have when it is decoded.
         step: the most bytes to make in one call; None for no bound but the limit. While `pending` is true there is more
-            in what was fed: it comes with `feed(b"")`.
+            in what was fed, or the body is over the limit: it comes with `feed(b"")`.
 
     Raises:
         APIResponseError: an encoding that is not known.
@@ -50,7 +50,7 @@ class BodyDecoder:
         """The decoded bytes that `data` completes; may be none.
 
         Raises:
-            ResponseTooLargeError: the body is over the limit.
+            ResponseTooLargeError: the body is over the limit, and what is within it has been handed out.
             APIResponseError: `data` is not in the encoding that the headers name.
         """
         if self._inflate is not None:
@@ -64,6 +64,17 @@ class BodyDecoder:
             self.pending = len(data) == allowed or self._inflate.stopped
         self._left -= len(data)
         if self._left < 0 or self._encoded_left < 0:
+            return self._within_limit(data)
+        return data
+
+    def _within_limit(self, data: bytes) -> bytes:
+        """The part of the last `data` that is within the limit. However a body is cut into reads, a caller has the same
+        of it before the error, which is raised by the next call, or by this one where nothing is left.
+        """
+        if self._left < 0:
+            data = data[: max(0, self._left + len(data))]
+        self._left, self._inflate, self.pending = -1, None, True
+        if not data:
             raise ResponseTooLargeError(f"the response has more than {self._limit} bytes (max_response_bytes)")
         return data
 
@@ -71,8 +82,11 @@ class BodyDecoder:
         """The body has ended.
 
         Raises:
+            ResponseTooLargeError: the body is over the limit.
             StreamInterruptedError: the encoded body was not complete.
         """
+        if self._left < 0:
+            self._within_limit(b"")
         if self._inflate is not None and not self._inflate.complete:
             raise StreamInterruptedError("the answer broke off: its compressed body is not complete")
 

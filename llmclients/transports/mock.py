@@ -205,6 +205,8 @@ class _Exchange:
             raise closed_locally()
         try:
             self._context.remaining()
+            if self._decoder.pending:
+                self._decoder.feed(b"")
             for step in self._steps:
                 if isinstance(step, Delay):
                     self._wait(step.seconds)

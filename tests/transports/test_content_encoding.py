@@ -30,6 +30,13 @@ def decode(encoding: str, pieces: list[bytes], limit: int = LIMIT) -> bytes:
     return decoded
 
 
+def feed_all(decoder: BodyDecoder, pieces: list[bytes], made: bytearray) -> None:
+    for piece in pieces:
+        made += decoder.feed(piece)
+        while decoder.pending:
+            made += decoder.feed(b"")
+
+
 @pytest.mark.parametrize(
     ("encoding", "pack"),
     [
@@ -139,6 +146,25 @@ def test_steps_over_gzip_members() -> None:
         pieces.append(decoder.feed(b""))
     decoder.finish()
     assert b"".join(pieces) == b"a" * 1000 + b"b" * 1000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("identity", bytes), ("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw)]
+)
+def test_what_is_within_the_limit_comes_first_however_it_is_cut(
+    encoding: str, pack: Callable[[bytes], bytes], subtests: pytest.Subtests
+) -> None:
+    text = b"Good morning, world."
+    for limit, step in product([1, 5, len(text) - 1], [None, 3]):
+        with subtests.test(limit=limit, step=step):
+            for pieces in splits(pack(text)):
+                decoder = BodyDecoder({"content-encoding": encoding}, limit, step)
+                made = bytearray()
+                with pytest.raises(ResponseTooLargeError):
+                    feed_all(decoder, pieces, made)
+                assert made == text[:limit]
+                with pytest.raises(ResponseTooLargeError):
+                    decoder.finish()
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class RequestsResponse:
     def read(self) -> bytes:
         """The next bytes of the body, all that are there; `b""` at its end."""
         try:
-            while not self._ended:
+            while not self._ended and not self._decoder.pending:
                 if self._closed:
                     raise closed_locally()
                 if (remaining := self._context.remaining()) is not None and self._limit_wait is not None:
