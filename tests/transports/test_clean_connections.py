@@ -25,6 +25,7 @@ from llmclients.testing.fault_server import (
     chunked,
     http,
 )
+from llmclients.transports.httpx import pool
 from llmclients.transports.httpx.transport import HttpxTransport
 from tests.transports.conftest import Certificates
 from tests.transports.helpers import NO_ENVIRONMENT, server
@@ -89,6 +90,48 @@ def test_what_says_that_it_ends_is_not_used_again(side: Side) -> None:
         with FaultServer([answer]) as faults:
             assert [outcome.error for outcome in side.run(post(faults.url), post(faults.url))] == [None, None]
             assert faults.connections == 2
+
+
+def test_idle_connections_are_closed_in_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = 0.0  # seconds more than there were
+
+    def clock() -> float:
+        return time.monotonic() + passed
+
+    async def main() -> None:
+        nonlocal passed
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", clock)
+        transport = HttpxTransport(NO_ENVIRONMENT)
+
+        async def exchange() -> None:
+            response = await transport.open(post(faults.url), PATIENCE, None)
+            assert (await response.read(), await response.read()) == (b"hello", b"")
+
+        async def open_connections(number: int) -> bool:
+            return await asyncio.to_thread(faults.wait_for, number)
+
+        await asyncio.gather(exchange(), exchange())
+        assert faults.connections == 2
+        passed += 10
+        await exchange()
+        passed += 6  # one has been idle for 16 seconds, the other for 6
+        assert await open_connections(1)
+        await exchange()
+        assert faults.connections == 2, "the one that was left was used"
+        passed += 14
+        await asyncio.sleep(0.01)
+        assert await open_connections(1)
+        passed += 2
+        assert await open_connections(0)
+        await exchange()
+        passed += 16
+        assert await open_connections(0), "it goes on after all were closed"
+        await transport.close()
+
+    with FaultServer([http(body=b"hello")]) as faults:
+        monkeypatch.setattr(pool, "monotonic", clock)
+        asyncio.run(main())
+        assert faults.connections == 3
 
 
 # --- a connection that died -----------------------------------------------------------------------------------------
