@@ -24,6 +24,11 @@ class Backlog:
         self._progress_at = 0.0
         self._paused_at: float | None = None
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the transport has asked for a pause."""
+        return self._paused_at is not None
+
     def paused(self, size: int, now: float) -> None:
         """The transport asks for a pause, with so many bytes unsent."""
         self._size, self._paused_at = size, now
