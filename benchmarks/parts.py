@@ -1,12 +1,15 @@
 """`python -m benchmarks.parts`: what each part of a chunk costs, without a socket, and what a bare protocol does.
 
-First for streams that bring one chunk in a read, then for a burst, of which one read brings hundreds.
+First for streams that bring one chunk in a read, then for a burst, of which one read brings hundreds; at the end for
+thousands of streams, whose chunks come in no order, so that no cache has what they need: with Python's own settings for
+its garbage collector, and with those of `tune_gc`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import socket
 import statistics
 import sys
@@ -22,7 +25,7 @@ from benchmarks import wire
 from benchmarks.machine import RUNNER_CORE, pin
 from benchmarks.runners.floor import Events
 from benchmarks.runners.protocol import _Connection as BareConnection
-from llmclients import AsyncClient
+from llmclients import AsyncClient, tune_gc
 from llmclients.calls.accumulator import Accumulator
 from llmclients.codecs.framing import SSEDecoder
 from llmclients.codecs.openai_chat.reply import EventDecoder
@@ -32,6 +35,7 @@ from llmclients.transports.httpx.protocol import Connection
 from llmclients.types.response import make_text_chunk
 
 STREAMS, CHUNKS, ROUNDS = 50, 400, 7
+MANY_STREAMS, FEW_CHUNKS = 8000, 6
 EVENT = wire.event({"content": "tok12 "})
 CHUNK = wire.chunked(EVENT)
 BURST = 64 * 1024 // len(CHUNK)
@@ -86,31 +90,32 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def _fed(stream: Stream, connections: list[Any], per_read: int) -> float:
+async def _fed(stream: Stream, connections: list[Any], per_read: int, streams: int) -> float:
     """Seconds of CPU for each chunk of each of the streams, all of them open."""
-    reads, data = CHUNKS // per_read or 1, CHUNK * per_read
+    reads, data = (CHUNKS if streams == STREAMS else FEW_CHUNKS) // per_read or 1, CHUNK * per_read
     loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(stream(loop, connections)) for _ in range(STREAMS)]
+    tasks = [loop.create_task(stream(loop, connections)) for _ in range(streams)]
 
-    async def feed(data: bytes) -> None:
-        for connection in connections:
+    async def feed(data: bytes, order: list[Any]) -> None:
+        for connection in order:
             connection.data_received(data)
         await turn()
 
-    await feed(b"")
-    await feed(wire.opening() + CHUNK)
+    await feed(b"", connections)  # the connections come only now
+    await feed(wire.opening() + CHUNK, connections)
+    orders = [random.sample(connections, streams) for _ in range(min(reads, FEW_CHUNKS))]
     gc.collect()
     start = time.process_time()
-    for _ in range(reads):
-        await feed(data)
+    for number in range(reads):
+        await feed(data, orders[number % FEW_CHUNKS])
     seconds = time.process_time() - start
-    await feed(wire.closing())
+    await feed(wire.closing(), connections)
     if set(await asyncio.gather(*tasks)) != {reads * per_read + 1}:
         raise AssertionError("a stream has not got what it was fed")
-    return seconds / reads / per_read / STREAMS
+    return seconds / reads / per_read / streams
 
 
-async def _fed_client(per_read: int) -> float:
+async def _fed_client(per_read: int, streams: int) -> float:
     ours, theirs = socket.socketpair()
     connections: list[Any] = []
 
@@ -122,7 +127,7 @@ async def _fed_client(per_read: int) -> float:
 
     with ours, theirs, patch.object(Pool, "_connect", connect):
         async with AsyncClient("openai", model=wire.MODEL, base_url="http://127.0.0.1:9", api_key="key") as client:
-            return await _fed(client_stream(client), connections, per_read)
+            return await _fed(client_stream(client), connections, per_read, streams)
 
 
 def _timed(part: Callable[[], object], number: int = 20_000) -> float:
@@ -159,22 +164,32 @@ def _parts_of_a_burst() -> dict[str, Callable[[], object]]:
     }
 
 
+def _totals(per_read: int, streams: int = STREAMS) -> str:
+    """What a chunk costs in all, the best of some rounds in turn, µs."""
+    rounds = [
+        (asyncio.run(_fed(bare_stream, [], per_read, streams)), asyncio.run(_fed_client(per_read, streams)))
+        for _ in range(ROUNDS)
+    ]
+    bare, ours = map(min, zip(*rounds, strict=True))
+    difference = statistics.median(ours - bare for bare, ours in rounds)
+    return (
+        f"{bare * 1e6:6.2f}  a bare protocol, a chunk in all\n"
+        f"{ours * 1e6:6.2f}  AsyncClient, a chunk in all\n"
+        f"{difference * 1e6:6.2f}  the median difference of a round\n"
+    )
+
+
 def main() -> None:
-    """Two totals, each the best of some rounds in turn, and the parts alone: µs a chunk."""
+    """The totals, and the parts alone, of which each is its best round."""
     pin(RUNNER_CORE)
     write = sys.stdout.write
     for per_read, parts in ((1, _parts()), (BURST, _parts_of_a_burst())):
-        write(f"{per_read} in a read:\n")
-        rounds = [
-            (asyncio.run(_fed(bare_stream, [], per_read)), asyncio.run(_fed_client(per_read))) for _ in range(ROUNDS)
-        ]
-        for name, seconds in zip(("a bare protocol", "AsyncClient"), map(min, zip(*rounds, strict=True)), strict=True):
-            write(f"{seconds * 1e6:6.2f}  {name}, a chunk in all\n")
-        write(
-            f"{statistics.median(ours - bare for bare, ours in rounds) * 1e6:6.2f}  the median difference of a round\n"
-        )
+        write(f"{per_read} in a read:\n{_totals(per_read)}")
         for name, part in parts.items():
             write(f"{_timed(part, 20_000 // per_read) / per_read * 1e6:6.2f}  {name}\n")
+    write(f"1 in a read, {MANY_STREAMS} streams:\n{_totals(1, MANY_STREAMS)}")
+    tune_gc()
+    write(f"the same after tune_gc:\n{_totals(1, MANY_STREAMS)}")
 
 
 if __name__ == "__main__":
