@@ -116,7 +116,7 @@ class ASGIExchange:
         self._send = send
         self._peer: Peer = scope.get("state", {}).get(PEER_KEY, _NO_PEER)
         self._is_read = self._is_complete = False
-        self._has_chunks = scope.get("http_version") != "1.0"
+        self._has_chunks = scope.get("http_version", "1.1") >= "1.1"
         self._is_in_chunks = False  # the reply's body, once it has begun
 
     @property

@@ -153,10 +153,11 @@ def test_an_answer_that_breaks_off_never_looks_complete(
 
 
 @pytest.mark.parametrize("wire", ["yqcloud", "openai"])
-def test_a_client_of_http_1_0_notices_as_well(scripted: Any, wire: str) -> None:
+@pytest.mark.parametrize("version", ["1.0", "0.9"])
+def test_a_client_of_http_1_0_notices_as_well(scripted: Any, wire: str, version: str) -> None:
     url, _, script = scripted
     body = json.dumps(BODY[wire])
-    head = f"POST {PREFIX[wire]}{PATH[wire]} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head = f"POST {PREFIX[wire]}{PATH[wire]} HTTP/{version}\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     for reply, is_whole in ((Reply(chunks=[delta("Hel"), end(), DONE]), True), (BREAKS[0], wire != "yqcloud")):
         script.reply = reply
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5) as connection:
@@ -165,7 +166,9 @@ def test_a_client_of_http_1_0_notices_as_well(scripted: Any, wire: str) -> None:
             with nullcontext() if is_whole else pytest.raises(ConnectionResetError):  # there are no chunks to miss
                 while piece := connection.recv(65536):
                     data += piece
-            assert b"Hel" in data
+            answer = data.partition(b"\r\n\r\n")[2]
+            assert b"Hel" in answer
+            assert answer.startswith(b"Hel" if wire == "yqcloud" else b"data: "), "it knows no chunks"
 
 
 def _the_librarys_own_client_notices(url: str, provider: str) -> None:
