@@ -19,6 +19,7 @@ import signal
 import socket
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,30 @@ def no_outside_sockets() -> Iterator[None]:
         for name in ("connect", "connect_ex"):
             patch.setattr(socket.socket, name, only_here(getattr(socket.socket, name)))
         yield
+
+
+class _SubtestsThatFail:
+    """Subtests of which only those that fail are told of: pytest makes, sends and counts a report of each that passes,
+    and there are more than ten thousand.
+    """
+
+    def __init__(self, subtests: pytest.Subtests) -> None:
+        self._subtests = subtests
+
+    @contextmanager
+    def test(self, msg: str | None = None, **values: Any) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # a skip and an interrupt are pytest's business, too
+            __tracebackhide__ = True
+            with self._subtests.test(msg, **values):
+                raise
+
+
+@pytest.fixture
+def subtests(subtests: pytest.Subtests) -> _SubtestsThatFail:
+    """As pytest's own. Output and log of a subtest that fails are shown with its test's."""
+    return _SubtestsThatFail(subtests)
 
 
 @pytest.fixture
