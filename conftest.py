@@ -9,6 +9,7 @@ The local model itself answers where the page shows its words. In blocks whose o
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import gc
 import io
@@ -17,8 +18,10 @@ import os
 import re
 import signal
 import socket
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,7 @@ _NOT_THE_USERS = {"LLMCLIENTS_HISTORY": "off", "LLMCLIENTS_KEYS": "off"}
 def pytest_configure(config: pytest.Config) -> None:
     """Set it; and hear Ctrl-C: the background jobs of a shell, and all that they start, have SIGINT ignored."""
     os.environ.update(_NOT_THE_USERS)
+    config.pluginmanager.register(_HangWatch())
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--loop") == "uvloop":
@@ -104,6 +108,27 @@ def pytest_configure(config: pytest.Config) -> None:
         with warnings.catch_warnings():  # policies are on their way out, and asyncio.run goes by them
             warnings.simplefilter("ignore")
             asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+class _HangWatch:
+    """Says where a test hangs, while it hangs: after two minutes, or half a minute later.
+
+    Pytest's own `faulthandler_timeout` starts a thread for each test, and waits for its end.
+    """
+
+    def __init__(self) -> None:
+        self._stderr = os.dup(2)  # the real one: nothing is captured yet
+        self._begun = -1e9
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        if time.monotonic() - self._begun > 30:
+            self._begun = time.monotonic()
+            faulthandler.dump_traceback_later(150, file=self._stderr)
+
+    def pytest_unconfigure(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        os.close(self._stderr)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -123,6 +148,30 @@ def no_outside_sockets() -> Iterator[None]:
         for name in ("connect", "connect_ex"):
             patch.setattr(socket.socket, name, only_here(getattr(socket.socket, name)))
         yield
+
+
+class _SubtestsThatFail:
+    """Subtests of which only those that fail are told of: pytest makes, sends and counts a report of each that passes,
+    and there are more than ten thousand.
+    """
+
+    def __init__(self, subtests: pytest.Subtests) -> None:
+        self._subtests = subtests
+
+    @contextmanager
+    def test(self, msg: str | None = None, **values: Any) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # a skip and an interrupt are pytest's business, too
+            __tracebackhide__ = True
+            with self._subtests.test(msg, **values):
+                raise
+
+
+@pytest.fixture
+def subtests(subtests: pytest.Subtests) -> _SubtestsThatFail:
+    """As pytest's own. Output and log of a subtest that fails are shown with its test's."""
+    return _SubtestsThatFail(subtests)
 
 
 @pytest.fixture

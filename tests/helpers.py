@@ -95,6 +95,11 @@ def recordings(kind: str) -> list[Recording]:
 
 def recordings_for(provider: str, kind: str) -> list[Recording]:
     """Those for a provider; for a preset, which shares its codec with another provider, that codec's samples, too."""
+    return list(_for_provider(provider, kind))
+
+
+@cache  # the codec suite asks for each of its tests
+def _for_provider(provider: str, kind: str) -> list[Recording]:
     if kind == "requests":  # a preset may write them otherwise
         return [case for case in _all(kind) if case.provider == provider]
     wire = recordings_of_wire(provider, kind)

@@ -12,6 +12,8 @@ __all__ = ["table"]
 
 Ids = Callable[[Any], object] | Sequence[object] | None
 _PARAM = type(pytest.param())
+_SAID = 60
+"""How many characters of a value are in its row's name."""
 
 
 def table(names: str, rows: Iterable[Any], ids: Ids = None) -> Callable[[Any], Any]:
@@ -55,5 +57,10 @@ def _cases(rows: Iterable[Any], ids: Ids, count: int) -> Iterable[tuple[str, tup
         given = isinstance(row, _PARAM)
         assert not (given and row.marks), "a row has no marks of its own"
         values = tuple(row.values if given else row if count > 1 else (row,))
-        said = [str(ids(value)) if callable(ids) else repr(value) for value in values]
-        yield str((row.id if given else None) or name or ", ".join(text[:60] for text in said)), values
+        yield str((row.id if given else None) or name or ", ".join(_said(value, ids) for value in values)), values
+
+
+def _said(value: Any, ids: Ids) -> str:
+    if callable(ids):
+        return str(ids(value))[:_SAID]
+    return repr(value[:_SAID] if isinstance(value, (str, bytes)) else value)[:_SAID]  # it may be megabytes

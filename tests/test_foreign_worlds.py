@@ -16,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-import trio
 
 from llmclients import AsyncClient, Client, ConfigurationError, MissingAPIKeyError, StreamInterruptedError, Timeout
 from llmclients.testing import FaultServer, MockTransport, Reply, mock_clients
@@ -150,6 +149,8 @@ def test_a_copy_in_the_same_process_keeps_the_key_and_has_connections_of_its_own
 
 @pytest.mark.parametrize("options", [{}, {"transport": MockTransport()}, {"transport": httpx.AsyncClient()}])
 def test_under_trio_the_async_client_says_in_words_that_it_is_asyncio_s(options: dict[str, Any]) -> None:
+    import trio
+
     async def main() -> None:
         client = AsyncClient("openai/m", api_key="k", base_url=SERVER, **options)
         stream = client.stream("x")

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import Client as DaskClient
-from distributed import LocalCluster
 from kills import Server, serving
 
 from llmclients import AsyncClient, Client, ConfigurationError, UnsupportedOptionError
@@ -40,6 +38,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
+    from distributed import LocalCluster  # half a second, which only who runs this file need spend
+
     with LocalCluster(
         n_workers=1,
         threads_per_worker=2,
@@ -117,6 +117,8 @@ def test_a_cluster_writes_what_a_run_without_one_does_and_each_goes_on_with_the_
 
 
 def test_rows_may_be_awaited_and_a_dask_client_may_be_given(server: Server, cluster: str, tmp_path: Path) -> None:
+    from distributed import Client as DaskClient
+
     async def rows() -> AsyncIterator[Any]:
         for number in range(30):
             await asyncio.sleep(0)

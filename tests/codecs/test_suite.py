@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import ClassVar
 
 import pytest
@@ -31,7 +32,7 @@ class OfProvider(Checks):
 
     @classmethod
     def recorded(cls, kind: str) -> list[Recording]:  # type: ignore[override]
-        return sorted(recordings_for(cls.provider_name, kind), key=lambda case: not case.name.startswith("sample"))
+        return list(_recorded(cls.provider_name, kind))
 
 
 class OurSuite(OfProvider, CodecSuite):
@@ -53,6 +54,11 @@ class OurSuite(OfProvider, CodecSuite):
         """The samples by both clients, the rest by each in turn: a codec does not know who calls it."""
         sides = super()._sides(case)
         return sides if case.name.startswith("sample") else (sides[len(case.data) % len(sides)],)
+
+
+@cache
+def _recorded(provider: str, kind: str) -> list[Recording]:
+    return sorted(recordings_for(provider, kind), key=lambda case: not case.name.startswith("sample"))
 
 
 def _is_framed(stream: Recording) -> bool:

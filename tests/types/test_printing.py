@@ -41,7 +41,7 @@ from llmclients.transports.mock import Cut, MockTransport, Reply
 from llmclients.types.base import Model
 from llmclients.types.response import make_chunk, make_usage
 
-LONG = "Once upon a time there was a bear. " * 10_000
+LONG = "Once upon a time there was a bear. " * 1_000
 SECRET = "sk-do-not-show"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 CALL = ToolCall("call_1", "weather", {"city": "Oslo"})

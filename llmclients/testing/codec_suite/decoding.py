@@ -135,16 +135,19 @@ def decode(decoder: StreamDecoder, pieces: Iterable[bytes]) -> Outcome:
     """Feed the pieces, then the end, to the first error. Anything but an APIError is the decoder's bug, and passes."""
     accumulator = Accumulator()
 
-    def take(chunks: Iterator[Chunk]) -> None:
-        for chunk in chunks:
-            assert type(chunk) is Chunk, f"a decoder yields chunks, not {type(chunk).__name__}"
+    def take(chunk: Chunk) -> None:
+        assert type(chunk) is Chunk, f"a decoder yields chunks, not {type(chunk).__name__}"
+        if chunk.other_choices:
             _check_choices(chunk)
-            accumulator.add(chunk)
+        accumulator.add(chunk)
 
+    feed = decoder.feed
     try:
-        for piece in pieces:
-            take(decoder.feed(piece))
-        take(decoder.finish())
+        for piece in pieces:  # often a single byte, which brings no chunk
+            for chunk in feed(piece):
+                take(chunk)
+        for chunk in decoder.finish():
+            take(chunk)
         accumulator.finish()
     except APIError as error:
         accumulator.finish()
@@ -163,7 +166,8 @@ def whole_reply(codec: Codec, body: bytes) -> ChatResponse:
     assert chunk.role == "assistant", f"the role of a whole reply is assistant, not {chunk.role}"
     indexes = [call.index for call in chunk.tool_calls]
     assert indexes == [*range(len(indexes))], f"the calls of a whole reply have the indexes {indexes}"
-    _check_choices(chunk)
+    if chunk.other_choices:
+        _check_choices(chunk)
     accumulator = Accumulator()
     chunk = accumulator.add(chunk)
     accumulator.finish()
@@ -174,9 +178,8 @@ def whole_reply(codec: Codec, body: bytes) -> ChatResponse:
 
 def _check_choices(chunk: Chunk) -> None:
     """The pieces of other choices tell whose they are: the first one's are the chunk itself."""
-    if chunk.other_choices:
-        indexes = [piece.index for piece in chunk.other_choices]
-        assert len({0, *indexes}) == len(indexes) + 1, f"the other choices of a chunk have the indexes {indexes}"
+    indexes = [piece.index for piece in chunk.other_choices]
+    assert len({0, *indexes}) == len(indexes) + 1, f"the other choices of a chunk have the indexes {indexes}"
 
 
 def chunks_of(decoder: StreamDecoder, *pieces: bytes) -> list[Chunk]:

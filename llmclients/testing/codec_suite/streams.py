@@ -206,7 +206,7 @@ class StreamChecks(Checks):
         try:
             before, peak = tracemalloc.get_traced_memory()[0], 0
             for _ in range(_EVENT_MIB):
-                for _chunk in decoder.feed(opening + bytes(bytearray(b"x" * _MIB)) + ending):
+                for _chunk in decoder.feed(opening + b"x" * _MIB + ending):
                     pass
                 opening = opening if ending else b""
                 peak = max(peak, tracemalloc.get_traced_memory()[0] - before)
