@@ -249,7 +249,7 @@ def test_too_many_tools_or_messages_are_a_400_of_the_wire() -> None:
 
 
 def test_a_key_that_no_header_carries_is_refused_when_the_relay_is_made(subtests: pytest.Subtests) -> None:
-    bad: list[Any] = ["", " ", "\t", " sesame", "sesame\n", "a\x00b", "clé", b"sesame", [], ["sesame"], 5]
+    bad: list[Any] = ["", " ", "\t", " sesame", "sesame ", "sesame\n", "a\x00b", "clé", b"sesame", [], ["sesame"], 5]
     for api_key, make in itertools.product(bad, (create_app, RelayServer, serve)):
         for host in ({}, {"host": "0.0.0.0"}) if make is not create_app else ({},):
             with subtests.test(repr(api_key), make=make.__name__, **host):

@@ -126,12 +126,19 @@ def test_idle_connections_are_closed_in_their_time(monkeypatch: pytest.MonkeyPat
         await exchange()
         passed += 16
         assert await open_connections(0), "it goes on after all were closed"
+        await asyncio.gather(exchange(), exchange())
+        passed += 10
+        await exchange()
+        passed += 6
+        assert await open_connections(1)
+        passed += 10
+        assert await open_connections(0), "it goes on while one is left, without an exchange between"
         await transport.close()
 
     with FaultServer([http(body=b"hello")]) as faults:
         monkeypatch.setattr(pool, "monotonic", clock)
         asyncio.run(main())
-        assert faults.connections == 3
+        assert faults.connections == 5
 
 
 # --- a connection that died -----------------------------------------------------------------------------------------
