@@ -404,6 +404,15 @@ def test_the_texts_of_a_body_are_kept_apart_whatever_is_in_them() -> None:
         assert hide(body) == {odd: odd, "c": ["***" + odd, "", odd], "***": (odd, 1)}
 
 
+def test_the_log_shows_no_key_in_an_address(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "llmclients")
+    address = f"http://host.test/{KEY}/v1"
+    with Client("openai/m", api_key=KEY, base_url=address, transport=MockTransport([Reply.text("Hi")])) as client:
+        client.chat("Hi")
+    assert "http://host.test/***/v1/chat/completions: HTTP 200" in caplog.text
+    assert visible(caplog.text, KEY) == 0
+
+
 @pytest.mark.long
 def test_masking_takes_no_more_time_whatever_is_in_a_body() -> None:
     hide = mask(("X-Key", "a" * 4000), ("X-Token", "ab" * 2000), api_key=KEY)
@@ -425,6 +434,7 @@ def test_masking_takes_no_more_time_whatever_is_in_a_body() -> None:
     for part in nasty:
         hide((part * size)[:size] if len(part) == 1 else part * (size // len(part)), urls=True)
         hide([{part: part}] * (size // 2 // len(part) // 4), urls=True)
+    hide("?" + "key" * size, urls=True)
     for body in (b"<title" * 5_000, b"<html>" + b"<title>" * 5_000, b"<html>" + b" " * size, b'["' + b"\\n" * size):
         status_error(500, {}, body)
 

@@ -108,6 +108,9 @@ def test_one_line() -> None:
     assert one_line("a\r\nb\tc", 100) == "a b c"
     assert one_line("é\x1b[1m\u202e\ud83d", 100) == "é\\x1b[1m\\u202e\\ud83d"
     assert one_line("x" * 20, 10) == "x" * 10 + "…"
+    failure = Failure(400, "a\nb", error_type="c\r\nd", code="e\x1b", param="f\u2028g" + "h" * 200)
+    shown = (failure.message, failure.error_type, failure.code, failure.param)
+    assert shown == ("a b", "c d", "e\\x1b", "f g" + "h" * 97 + "…")
 
 
 def test_a_request_id_that_is_none_is_no_header() -> None:
