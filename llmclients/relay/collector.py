@@ -3,9 +3,9 @@
 # A collection holds up every stream. With 500 of them on a busy machine, Python's own settings made one of a few
 # milliseconds several times a second, and one of 80 ms every 7 s.
 #
-# On Python 3.11 nothing that it makes for a request is in a cycle (tests/relay/test_relay_collector.py). But each
-# transport of asyncio is, about eight objects with what it holds, which no public method undoes. So the collector has
-# something to free, though little: 100 connections a second leave some 800 objects.
+# Nothing that it makes for a request is in a cycle (tests/relay/test_relay_collector.py). But each transport of asyncio
+# is, about eight objects with what it holds, which no public method undoes. So the collector has something to free,
+# though little: 100 connections a second leave some 800 objects.
 #
 # A collection of the young objects is no cheaper here than a full one: a stream lives for seconds, so by the time of
 # the next collection all that there is of all streams is young. What counts is how seldom there is one. But each hands

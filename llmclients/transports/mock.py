@@ -167,6 +167,11 @@ def _why_again(request: MockRequest) -> str:
     )
 
 
+def _raised(error: APIError) -> APIError:
+    """A copy of a script's error, to be raised: the script may raise it again, and would keep all that it passed."""
+    return error.copy_with()
+
+
 class _Exchange:
     """One exchange, without I/O; each side wraps it."""
 
@@ -177,7 +182,7 @@ class _Exchange:
         self._over = self._ended = False
         context.remaining()
         if isinstance(reply, APIError):
-            raise reply
+            raise _raised(reply)
         self._wait(reply.wait)
         self._silence = 0.0
         self.status = reply.status
@@ -211,7 +216,7 @@ class _Exchange:
                 if isinstance(step, Delay):
                     self._wait(step.seconds)
                 elif isinstance(step, APIError):
-                    raise step
+                    raise _raised(step)
                 elif step:
                     self._silence = 0.0
                     if data := self._decoder.feed(step.encode() if isinstance(step, str) else step):

@@ -9,6 +9,7 @@ import pickle
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 from multiprocessing import get_context
 from typing import Any
 from urllib.parse import quote
@@ -101,6 +102,16 @@ def test_a_key_across_the_end_of_a_message_is_not_shown_but_for_its_last_charact
                     assert visible(shown_by(error), key) == 0
                     assert key[:3] not in str(error)
     assert seen > 10
+
+
+def test_no_wire_cuts_what_it_quotes_of_a_reply_before_the_key_in_it_is_masked() -> None:
+    """Of a short key, nothing is found once a part of it is missing. Wherever a cut is, one of the two bodies shows it."""
+    for provider in WIRES[:6]:  # the others take any text for an answer
+        for before, form in product(("", "xxx"), ('{"note":"%s"}', "%s", '["%s"]', "data: %s\n\n", '{"%s')):
+            body = form % f"{before}{'hunt3r' * 100}"
+            errors = list(errors_of(provider, Reply(body=body), both=False, api_key="hunt3r"))
+            assert len(errors) == 2
+            assert not [str(error) for error in errors if "hun" in str(error)], (provider, form)
 
 
 def test_a_key_that_the_server_has_cut_is_masked_from_eight_characters_on() -> None:
@@ -385,6 +396,23 @@ def test_an_error_of_a_class_from_elsewhere_survives_a_pickle() -> None:
 # --- cost -----------------------------------------------------------------------------------------------------------
 
 
+def test_the_texts_of_a_body_are_kept_apart_whatever_is_in_them() -> None:
+    hide = mask(api_key=KEY)
+    private = "".join(map(chr, range(0xE000, 0xF900)))
+    for odd in ("", "\ue000", "\ue000b\ue001", private):
+        body = {odd: odd, "c": [KEY + odd, "", odd], KEY: (odd, 1)}
+        assert hide(body) == {odd: odd, "c": ["***" + odd, "", odd], "***": (odd, 1)}
+
+
+def test_the_log_shows_no_key_in_an_address(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "llmclients")
+    address = f"http://host.test/{KEY}/v1"
+    with Client("openai/m", api_key=KEY, base_url=address, transport=MockTransport([Reply.text("Hi")])) as client:
+        client.chat("Hi")
+    assert "http://host.test/***/v1/chat/completions: HTTP 200" in caplog.text
+    assert visible(caplog.text, KEY) == 0
+
+
 @pytest.mark.long
 def test_masking_takes_no_more_time_whatever_is_in_a_body() -> None:
     hide = mask(("X-Key", "a" * 4000), ("X-Token", "ab" * 2000), api_key=KEY)
@@ -406,6 +434,7 @@ def test_masking_takes_no_more_time_whatever_is_in_a_body() -> None:
     for part in nasty:
         hide((part * size)[:size] if len(part) == 1 else part * (size // len(part)), urls=True)
         hide([{part: part}] * (size // 2 // len(part) // 4), urls=True)
+    hide("?" + "key" * size, urls=True)
     for body in (b"<title" * 5_000, b"<html>" + b"<title>" * 5_000, b"<html>" + b" " * size, b'["' + b"\\n" * size):
         status_error(500, {}, body)
 

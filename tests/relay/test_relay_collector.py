@@ -18,10 +18,6 @@ from llmclients.relay import RelayServer
 from llmclients.relay.asgi import ASGIExchange
 from llmclients.transports.mock import ConnectFault, Cut, Reply
 
-on_311 = pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11),
-    reason="of some broken answers a traceback keeps the request until a collection; seen on 3.10 and 3.13; why is not known",
-)
 OPENAI = PREFIX["openai"] + PATH["openai"]
 REPLIES: list[Any] = [
     Reply(chunks=[delta("Hi"), end(), DONE]),
@@ -60,7 +56,6 @@ def without_collector() -> Iterator[None]:
         gc.enable()
 
 
-@on_311
 def test_a_request_is_freed_at_its_end_however_that_comes_and_waits_for_no_collection() -> None:
     reply: list[Any] = []
     with relay_over(lambda request: reply[-1], api_key="k", max_request_bytes=1000) as (relay, _), without_collector():
@@ -73,7 +68,6 @@ def test_a_request_is_freed_at_its_end_however_that_comes_and_waits_for_no_colle
         send(relay.url, "/nothing", {})
 
 
-@on_311
 @pytest.mark.parametrize("first", [True, False])
 def test_so_is_one_whose_client_has_left(first: bool) -> None:
     with SlowProvider(first) as provider:

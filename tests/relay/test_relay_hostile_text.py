@@ -108,6 +108,9 @@ def test_one_line() -> None:
     assert one_line("a\r\nb\tc", 100) == "a b c"
     assert one_line("é\x1b[1m\u202e\ud83d", 100) == "é\\x1b[1m\\u202e\\ud83d"
     assert one_line("x" * 20, 10) == "x" * 10 + "…"
+    failure = Failure(400, "a\nb", error_type="c\r\nd", code="e\x1b", param="f\u2028g" + "h" * 200)
+    shown = (failure.message, failure.error_type, failure.code, failure.param)
+    assert shown == ("a b", "c d", "e\\x1b", "f g" + "h" * 97 + "…")
 
 
 def test_a_request_id_that_is_none_is_no_header() -> None:
@@ -249,7 +252,7 @@ def test_too_many_tools_or_messages_are_a_400_of_the_wire() -> None:
 
 
 def test_a_key_that_no_header_carries_is_refused_when_the_relay_is_made(subtests: pytest.Subtests) -> None:
-    bad: list[Any] = ["", " ", "\t", " sesame", "sesame\n", "a\x00b", "clé", b"sesame", [], ["sesame"], 5]
+    bad: list[Any] = ["", " ", "\t", " sesame", "sesame ", "sesame\n", "a\x00b", "clé", b"sesame", [], ["sesame"], 5]
     for api_key, make in itertools.product(bad, (create_app, RelayServer, serve)):
         for host in ({}, {"host": "0.0.0.0"}) if make is not create_app else ({},):
             with subtests.test(repr(api_key), make=make.__name__, **host):

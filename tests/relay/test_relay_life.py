@@ -121,7 +121,8 @@ def test_a_request_may_not_be_endless() -> None:
         answer = post(relay.url, "openai", {"messages": [{"role": "user", "content": "x" * 300_000}]})
         assert (answer.status, answer.json["error"]["message"]) == (413, "the request is longer than 1000 bytes")
         assert not mock.requests
-        assert post(relay.url, "openai").status == 200
+        for size, status in ((1000, 200), (1001, 413)):
+            assert post(relay.url, "openai", json.dumps(BODY["openai"]).encode().ljust(size)).status == status
 
 
 UNKNOWN = [

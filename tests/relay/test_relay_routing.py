@@ -119,11 +119,11 @@ async def test_another_upstream_stands_in_by_its_own_model(ask: Ask, code: int) 
 
 @both
 async def test_nobody_stands_in_for_a_malformed_request_nor_for_what_nobody_can_carry(ask: Ask) -> None:
-    made = Upstreams(one=[status(400)], two=[status(503)])
-    router = made.router(pair())
-    with pytest.raises(errors.BadRequestError):
-        await ask(router, call())
-    assert made.asked == ["one k m"]
+    for code in (400, 413, 422):
+        made = Upstreams(one=[status(code)], two=[status(503)])
+        with pytest.raises(errors.APIStatusError) as caught:
+            await ask(made.router(pair()), call())
+        assert (caught.value.status_code, made.asked) == (code, ["one k m"])
     config = pair(fallbacks=["yqcloud"])
     config["upstreams"]["yqcloud"] = {"base_url": "http://free"}
     del config["upstreams"]["two"]

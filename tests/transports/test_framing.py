@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llmclients.errors import APIError, APIResponseError, StreamInterruptedError
 from llmclients.testing.fault_server import chunked
-from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody
+from llmclients.transports.framing import BodyFraming, ChunkedBody, ContentLengthBody, UntilCloseBody, can_serve_again
 
 from .helpers import splits
 
@@ -140,3 +140,19 @@ def test_many_chunks_in_a_read_come_to_what_they_do_byte_by_byte() -> None:
             expected = outcome([data[at : at + 1] for at in range(len(data))])
             for cut in (0, 3, 700, 1200, len(data) - 3):
                 assert outcome([part for part in (data[:cut], data[cut:]) if part]) == expected, (piece, place, cut)
+
+
+def test_which_answers_leave_their_connection_to_another_exchange(subtests: pytest.Subtests) -> None:
+    length, chunks = {"content-length": "5"}, {"transfer-encoding": "chunked"}
+    for headers, can in (
+        (length, True),
+        (chunks, True),
+        ({}, False),
+        (length | chunks, False),
+        (length | {"connection": "keep-alive"}, True),
+        (length | {"connection": "Close"}, False),
+        (chunks | {"connection": "keep-alive, close"}, False),
+        (length | {"connection": "x-close"}, True),
+    ):
+        with subtests.test(repr(headers)):
+            assert can_serve_again(headers) is can

@@ -127,6 +127,16 @@ def test_closing_the_transport_ends_its_open_exchanges() -> None:
                 response.read()
 
 
+def test_closing_the_transport_ends_its_idle_connections_whoever_has_a_response_of_theirs() -> None:
+    with FaultServer([http(body=b"hello")]) as server:
+        transport = RequestsTransport(NO_ENVIRONMENT)
+        response = transport.open(post(server.url), PATIENCE, None)
+        assert (response.read(), response.read()) == (b"hello", b"")
+        transport.close()
+        assert server.wait_for(0)
+        assert response.status == 200
+
+
 @pytest.mark.parametrize("body", [OPEN_BODY, [b"HTTP/1.1 200 OK\r\n\r\nhello", HOLD]], ids=["chunked", "until close"])
 def test_closing_the_asynchronous_transport_ends_its_open_exchanges(body: list[Any]) -> None:
     async def main() -> None:

@@ -99,11 +99,12 @@ def test_faults(side: str) -> None:
     refused, thrown, cut, broken = (Played(side, mock) for _ in range(4))
     assert type(refused.error) is ConnectFault
     assert isinstance(refused.error, APIConnectionError)
-    assert thrown.error is limited
+    assert (type(thrown.error), vars(thrown.error)) == (RateLimitError, vars(limited))
     assert (cut.pieces, type(cut.error)) == ([b"a"], Cut)
     assert isinstance(cut.error, StreamInterruptedError)
-    assert (broken.pieces, broken.error) == ([b"a"], limited)
+    assert (broken.pieces, str(broken.error), type(broken.error)) == ([b"a"], "slow down", RateLimitError)
     assert mock.opened == 2
+    assert limited.__traceback__ is None, "the script's own error keeps the frames of all that it was raised in"
 
 
 @sides

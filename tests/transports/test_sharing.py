@@ -106,13 +106,15 @@ def test_closing_from_another_loop_or_from_none() -> None:
 
 def test_64_threads_share_a_transport() -> None:
     bodies: list[bytes] = []
+    all_at_once = threading.Barrier(64)
 
     def work(number: int) -> None:
         for turn in range(3):
+            all_at_once.wait(20)  # so that each needs a connection of its own, and finds it kept
             response = transport.open(post(server.url, f"{number}.{turn}".encode()), PATIENCE, None)
             bodies.append(b"".join(iter(response.read, b"")))
 
-    with FaultServer([0.001, CHUNKED_HEAD + chunked(b"hel", b"lo")]) as server, no_new_descriptors():
+    with FaultServer([0.2, CHUNKED_HEAD + chunked(b"hel", b"lo")]) as server, no_new_descriptors():
         transport = RequestsTransport(NO_ENVIRONMENT)
         threads = [threading.Thread(target=work, args=(number,)) for number in range(64)]
         for thread in threads:
