@@ -44,7 +44,8 @@ def cluster() -> Iterator[str]:
         n_workers=1,
         threads_per_worker=2,
         processes=False,
-        dashboard_address=None,
+        # None is port 8787: where it is taken, tornado leaves a socket to the garbage collector
+        dashboard_address="127.0.0.1:0",
         protocol="tcp://",
         host="127.0.0.1",
     ) as one:

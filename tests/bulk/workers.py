@@ -52,7 +52,8 @@ class Checked(BaseModel):
 
 
 async def _serve_scheduler(port: int, told: Connection) -> None:
-    async with distributed.Scheduler(host="127.0.0.1", port=port, dashboard=False) as scheduler:
+    status = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # not 8787, which others may have
+    async with distributed.Scheduler(host="127.0.0.1", port=port, **status) as scheduler:
         told.send(scheduler.address)
         await scheduler.finished()
 
