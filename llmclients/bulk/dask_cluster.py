@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import distributed
+from distributed.comm import CommClosedError
 
 from llmclients.errors import ConfigurationError
 
@@ -51,13 +52,25 @@ class _Connection(distributed.Client):  # type: ignore[misc]  # Dask has no type
     in the thread that the next client has just begun: that waits for a lock which its beginner holds, for ten seconds.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, seconds: float = _CONNECT) -> None:
         try:
-            super().__init__(address, timeout=_CONNECT, set_as_default=False)
+            super().__init__(address, timeout=seconds, set_as_default=False)
         except BaseException:
             with suppress(Exception):  # it may not have come as far as that
                 self.close(timeout=_PAUSE)
             raise
+
+
+def _connected(address: str) -> _Connection:
+    """A connection to a scheduler, which may be about to be replaced by another one: it breaks off just then."""
+    until = time.monotonic() + _CONNECT
+    while True:
+        try:
+            return _Connection(address, max(until - time.monotonic(), _PAUSE))
+        except CommClosedError:  # for any other reason Dask has tried it as long itself
+            if time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE)
 
 
 class DaskCluster:
@@ -84,7 +97,7 @@ class DaskCluster:
         elif isinstance(cluster, str | os.PathLike):
             self._address = os.fspath(cluster)
             try:
-                self._client = _Connection(self._address)
+                self._client = _connected(self._address)
             except (OSError, ValueError) as error:
                 raise ConfigurationError(
                     f"cluster: no Dask scheduler answers at {self._address!r}: {error}", argument="cluster"

@@ -234,7 +234,7 @@ def test_a_proxy_that_never_ends_or_never_begins() -> None:
         else:
             assert phase(outcome.error) == "connect"
             assert "proxy" in str(outcome.error)
-        assert outcome.seconds < 1
+        assert outcome.seconds < 4, "a read may take as long, and there would be one after the other"
 
 
 def test_a_proxy_that_floods() -> None:
