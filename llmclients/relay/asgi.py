@@ -15,6 +15,10 @@ the server read all of it for nothing. So, unless what is left is known to be sh
 and what serves the connection, the `Peer`, throws away for a moment what still comes: were the connection reset at
 once, the client would lose the reply. The reply is complete for the client, by its length, before that moment begins.
 
+How a piece of a reply is written. Its head, its last piece and its end go through `send`, and so does all of a body
+that has a length. Of a body in chunks the other pieces go straight to the connection, where that can take them
+(`Peer.write_chunk`): the server has nothing to know of them, and its own way takes an eighth of a relayed chunk's time.
+
 Invariants: only one of the two calls `receive` at any time, as ASGI wants it; the work's task has ended, its `finally`
 blocks included, when `cancel_on_disconnect` returns or raises, also if it is cancelled itself because the server stops.
 An exchange belongs to the task that serves its request, and to the two tasks that it starts; nobody else uses it.
