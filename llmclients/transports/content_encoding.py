@@ -75,8 +75,11 @@ class BodyDecoder:
             data = data[: max(0, self._left + len(data))]
         self._left, self._inflate, self.pending = -1, None, True
         if not data:
-            raise ResponseTooLargeError(f"the response has more than {self._limit} bytes (max_response_bytes)")
+            raise self._too_large()
         return data
+
+    def _too_large(self) -> ResponseTooLargeError:
+        return ResponseTooLargeError(f"the response has more than {self._limit} bytes (max_response_bytes)")
 
     def finish(self) -> None:
         """The body has ended.
@@ -86,7 +89,7 @@ class BodyDecoder:
             StreamInterruptedError: the encoded body was not complete.
         """
         if self._left < 0:
-            self._within_limit(b"")
+            raise self._too_large()
         if self._inflate is not None and not self._inflate.complete:
             raise StreamInterruptedError("the answer broke off: its compressed body is not complete")
 
