@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 __all__ = ["interruptible", "quiet_terminal"]
@@ -17,7 +19,7 @@ _PATIENCE = 0.2
 
 @contextmanager
 def quiet_terminal() -> Iterator[None]:
-    """What is typed meanwhile is not shown: it waits for the next prompt. Ctrl-C works as ever."""
+    """What is typed meanwhile is not shown: it waits for the next prompt. Ctrl-C and Ctrl-Z work as ever."""
     try:
         import termios
     except ImportError:  # Windows
@@ -29,13 +31,38 @@ def quiet_terminal() -> Iterator[None]:
     except (OSError, ValueError, AttributeError, termios.error):  # no terminal
         yield
         return
-    quiet: list[Any] = list(before)
-    quiet[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(file, termios.TCSADRAIN, quiet)
+
+    def quieten(*signal_and_frame: object) -> None:
+        if not _is_in_background(file):  # else this would stop the program
+            mode: list[Any] = termios.tcgetattr(file)
+            mode[3] &= ~(termios.ECHO | termios.ICANON)
+            termios.tcsetattr(file, termios.TCSADRAIN, mode)
+
+    quieten()
+    try:
+        with _handler(signal.SIGCONT, quieten):  # the shell had the terminal, and has set it as it likes it
+            yield
+    finally:
+        termios.tcsetattr(file, termios.TCSADRAIN, before)
+
+
+def _is_in_background(terminal: int) -> bool:
+    try:
+        return os.tcgetpgrp(terminal) != os.getpgrp()
+    except OSError:  # it is not the one that the program was started from, which alone has a foreground
+        return False
+
+
+@contextmanager
+def _handler(number: int, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        termios.tcsetattr(file, termios.TCSADRAIN, before)
+        signal.signal(number, before)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from llmclients.relay.asgi import PEER_KEY, Peer
 from llmclients.relay.backlog import Backlog
 from llmclients.relay.early_answers import early_answer
+from llmclients.transports.cycles import break_cycle
 
 if TYPE_CHECKING:
     from llmclients.relay.connections import Connections
@@ -106,8 +107,10 @@ class Connection(Peer, asyncio.BufferedProtocol):
         self._connections.remove(self)
         if self._discarded is not None and not self._discarded.done():
             self._discarded.set_result(None)
-        self._uvicorn.connection_lost(exc)
-        # Two circles, which would keep all of it, the buffer too, until the collector comes to them.
+        # uvicorn's timer for idle connections goes on where one ends with an error, and has the protocol.
+        self._uvicorn.connection_lost(None)
+        # Three cycles, which would keep all of it, the buffer too, until the collector comes to them.
+        break_cycle(self._transport)
         self._uvicorn.cycle = None  # type: ignore[assignment]
         del self._uvicorn, self._buffer
 

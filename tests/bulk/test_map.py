@@ -258,7 +258,7 @@ def test_leaving_ends_the_threads_at_once(way: str) -> None:
             del results
         reader.join()
         assert not [thread for thread in threading.enumerate() if thread.name == "llmclients map"]
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         client.close()
     until(lambda: threading.active_count() <= threads)
 
@@ -272,7 +272,7 @@ def test_leaving_during_a_cool_down_ends_the_sleep() -> None:
         began = time.monotonic()
         results.close()
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     with pytest.raises(StopIteration):
         next(results)
 

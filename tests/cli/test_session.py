@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -105,6 +106,10 @@ def _ask_and_answer(terminal: Terminal, model: ModelServer) -> None:
     terminal.wait_for("You say: Hello again\n!and again")  # the cursor is at what was found
     terminal.type("Long\r")
     terminal.wait_for("One, two, three,")
+    terminal.process.kill(signal.SIGSTOP)  # as Ctrl-Z; a shell shows what is typed
+    terminal.process.setecho(True)
+    terminal.process.kill(signal.SIGCONT)  # as `fg`
+    assert terminal.process.waitnoecho(5)
     terminal.type("\x03")
     terminal.wait_for("stopped")
     terminal.type("Cut\r")

@@ -150,11 +150,14 @@ def raw_post(url: str, path: str, body: Any, limit: int | None = None) -> bytes:
         return data
 
 
-def open_post(url: str, path: str, body: Any, headers: Mapping[str, str] | None = None) -> socket.socket:
+def open_post(
+    url: str, path: str, body: Any, headers: Mapping[str, str] | None = None, *, close: bool = True
+) -> socket.socket:
     parts = urlsplit(url)
     payload = json.dumps(body).encode()
     connection = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10)
-    head = f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+    head += "Connection: close\r\n" if close else ""
     head += "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     connection.sendall(f"{head}Content-Length: {len(payload)}\r\n\r\n".encode() + payload)
     return connection

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import socket
+import struct
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +20,7 @@ from relaytools import BODY, DONE, PATH, PREFIX, SlowProvider, delta, end, event
 from llmclients import AsyncClient
 from llmclients.relay import RelayServer
 from llmclients.relay.asgi import ASGIExchange
+from llmclients.relay.connection import Connection
 from llmclients.transports.mock import ConnectFault, Cut, Reply
 
 OPENAI = PREFIX["openai"] + PATH["openai"]
@@ -37,21 +42,23 @@ REFUSED: list[tuple[Any, dict[str, str]]] = [
 ]
 
 
-def exchanges() -> int:
-    """How many requests the process still holds."""
-    return sum(type(found) is ASGIExchange for found in gc.get_objects())
+def held() -> Counter[type]:
+    """How many requests and connections the process still holds, of both sides."""
+    kinds = (ASGIExchange, Connection, asyncio.Transport)
+    return Counter(type(found) for found in gc.get_objects() if issubclass(type(found), kinds))
 
 
 @contextmanager
 def without_collector() -> Iterator[None]:
     gc.collect()
+    before = held()
     gc.disable()
     try:
         yield
         deadline = time.monotonic() + 2
-        while exchanges() and time.monotonic() < deadline:  # the client may be done before the relay's last line is
+        while held() - before and time.monotonic() < deadline:  # the client may be done before the relay's last line is
             time.sleep(0.01)
-        assert exchanges() == 0
+        assert held() - before == Counter()
     finally:
         gc.enable()
 
@@ -66,6 +73,15 @@ def test_a_request_is_freed_at_its_end_however_that_comes_and_waits_for_no_colle
         for body, headers in REFUSED:
             assert post(relay.url, "openai", body, {**key, **headers}).status >= 400
         send(relay.url, "/nothing", {})
+
+
+def test_so_is_a_connection_that_is_reset_after_its_answer() -> None:
+    with relay_over(lambda request: REPLIES[0]) as (relay, _), without_collector():
+        connection = open_post(relay.url, OPENAI, BODY["openai"], close=False)
+        while not connection.recv(65536).endswith(b"0\r\n\r\n"):
+            pass
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -115,7 +115,7 @@ def test_closing_from_another_thread_ends_a_read() -> None:
         start = time.monotonic()
         with pytest.raises(StreamInterruptedError, match="closed"):
             response.read()
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 3
         closer.join()
         assert server.wait_for(0)
 

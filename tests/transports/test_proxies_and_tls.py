@@ -52,7 +52,7 @@ def test_a_handshake_that_never_ends_is_a_connect_timeout() -> None:
         for outcome in at_once(*(partial(side.fetch, url, timeout=timeout) for side in (SYNC, ASYNC))):
             assert isinstance(outcome.error, APITimeoutError)
             assert outcome.error.phase == "connect"
-            assert outcome.seconds < 1
+            assert outcome.seconds < 3
 
 
 # --- HTTP proxies ---------------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def test_a_proxy_that_drips_and_one_whose_name_takes_long_have_the_time_of_a_con
 
     def slow(host: Any, *args: Any, **options: Any) -> Any:
         if str(host).endswith(".test"):
-            time.sleep(1)
+            time.sleep(3)
         return resolve(host, *args, **options)
 
     def drip(client: socket.socket) -> None:
@@ -126,4 +126,4 @@ def test_a_proxy_that_drips_and_one_whose_name_takes_long_have_the_time_of_a_con
         for outcome in at_once(*calls):
             assert isinstance(outcome.error, APITimeoutError), outcome.error
             assert outcome.error.phase == "connect"
-            assert outcome.seconds < 0.9
+            assert outcome.seconds < 2

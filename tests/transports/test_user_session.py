@@ -271,7 +271,7 @@ def test_httpx_mock_transport() -> None:
 
 
 def test_a_deadline_bounds_a_dripping_body_whoever_s_connections_they_are() -> None:
-    drip: list[Any] = [step for _ in range(50) for step in (b"1\r\nx\r\n", 0.02)]
+    drip: list[Any] = [step for _ in range(250) for step in (b"1\r\nx\r\n", 0.02)]
 
     def over_session() -> Outcome:
         with requests.Session() as session:
@@ -283,7 +283,7 @@ def test_a_deadline_bounds_a_dripping_body_whoever_s_connections_they_are() -> N
     with FaultServer([CHUNKED_HEAD, *drip, HOLD]) as server:
         for outcome in at_once(over_session, over_client):
             assert getattr(outcome.error, "phase", None) == "total"
-            assert outcome.seconds < 0.5
+            assert outcome.seconds < 3
 
 
 def test_what_is_a_requests_transport() -> None:

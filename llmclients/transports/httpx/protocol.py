@@ -227,6 +227,7 @@ class Connection(Sender):
         if self.when_lost is not None:
             self.when_lost(self)
             self.when_lost = None
+        super().connection_lost(exc)
 
     # --- heads and bodies -------------------------------------------------------------------------------------------
 
@@ -288,12 +289,12 @@ class Connection(Sender):
                 return
         before_reply = framing is None and self._head_reader is None
         failure = ConnectionLostError(str(cause or ""), before_reply=before_reply)
-        failure.__cause__ = cause
+        failure.__cause__ = cause.with_traceback(None) if cause is not None else None
         self._fail(failure)
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:
-            self._failure = failure
+            self._failure = failure.with_traceback(None)  # its frames have this connection, and asyncio's transport
         self._reusable = False
         self._unsent = self._framing = None  # what comes yet belongs to nobody
         self._cancel_timers()

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from llmclients.config.values import Proxy
+from llmclients.transports.cycles import break_cycle
 from llmclients.transports.head import HeadReader, host_in_url, request_head
 from llmclients.transports.httpx.failures import ConnectionLostError, ProxyFailedError
 from llmclients.transports.request import proxy_authorization
@@ -66,7 +67,10 @@ class ProxyDialogue(asyncio.Protocol):
         known = len(self._received)
         while len(self._received) == known:
             if self._end is not None:
-                raise self._end
+                try:
+                    raise self._end
+                finally:
+                    self._end = None  # else this would have the error, and the error, by its traceback, this
             self._waiter = self._loop.create_future()
             await self._waiter
 
@@ -84,9 +88,13 @@ class ProxyDialogue(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        self.connection_lost(None)
+        self._over(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._over(exc)
+        break_cycle(self._transport)
+
+    def _over(self, exc: Exception | None) -> None:
         if self._end is None:
             self._end = ConnectionLostError()
             self._end.__cause__ = exc

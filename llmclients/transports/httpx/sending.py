@@ -61,6 +61,7 @@ class Sender(BottomProtocol):
         """End the connection at once; whoever waits gets the failure."""
 
     def connection_made(self, transport: ByteStream) -> None:  # type: ignore[override]  # a TLS layer is no Transport
+        super().connection_made(transport)  # type: ignore[arg-type]
         self._wire = transport
 
     def _send(self, head: bytes, body: bytes, read: float, write: float) -> None:

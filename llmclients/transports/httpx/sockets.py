@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from llmclients.transports.addresses import NEXT_AFTER, Address, in_turn
+from llmclients.transports.cycles import break_cycle
 from llmclients.transports.httpx.failures import ConnectFailedError
 
 __all__ = [
@@ -32,10 +33,19 @@ class BottomProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     buffer of its own, sees a `Protocol` and calls `data_received` itself.
     """
 
-    __slots__ = ("_shared",)
+    __slots__ = ("_below", "_shared")
 
     def __init__(self, shared: memoryview) -> None:
         self._shared = shared
+        self._below: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._below = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._below is not None:
+            break_cycle(self._below)
+            self._below = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._shared

@@ -59,6 +59,7 @@ class TLSLayer(BottomProtocol):
     # --- as a protocol ----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
         self._wire = transport
         self._shake_hands()
 
@@ -80,6 +81,7 @@ class TLSLayer(BottomProtocol):
                 self.data_received(data)
         self._end(exc)
         self._wire = None
+        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         if self._above is not None:
@@ -140,6 +142,8 @@ class TLSLayer(BottomProtocol):
             self._wire.write(self._outgoing.read())
 
     def _end(self, error: Exception | None) -> None:
+        if error is not None:
+            error.with_traceback(None)  # its frames have this layer, and asyncio's transport
         if not self.handshaken.done():
             failure = error if isinstance(error, ssl.SSLError) else HandshakeFailedError()
             failure.__cause__ = error if failure is not error else None
