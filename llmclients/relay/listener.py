@@ -9,6 +9,7 @@ Only asyncio's own loop on Unix calls `accept`; others, such as uvloop's, have m
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -32,6 +33,7 @@ class Listener(socket.socket):
 
     connections: Connections | None = None
     _spare: int | None = None
+    _is_stopped = False
 
     def accept(self) -> tuple[socket.socket, Any]:
         """The next connection.
@@ -40,7 +42,7 @@ class Listener(socket.socket):
             BlockingIOError: there is none, or none that can be taken at this moment.
         """
         assert self.connections is not None
-        if self.connections.accepted() >= _MAX_ACCEPTED:
+        if self._is_stopped or self.connections.accepted() >= _MAX_ACCEPTED:
             raise BlockingIOError(errno.EAGAIN, "the accepted ones come first")
         try:
             accepted = super().accept()
@@ -50,6 +52,15 @@ class Listener(socket.socket):
             raise BlockingIOError(errno.EAGAIN, "no descriptor is left") from None
         self.connections.count_accepted(accepted[0])
         return accepted
+
+    async def stop(self) -> None:
+        """Accept nothing more. Afterwards the server may be closed.
+
+        asyncio makes a connection of what was accepted in the loop's next turn. If its server is closed by then, it
+        drops the socket without closing it, and the client waits until the garbage collector comes by.
+        """
+        self._is_stopped = True
+        await asyncio.sleep(0)
 
     def save_descriptor(self) -> None:
         """Keep a descriptor for the time when there is no other."""

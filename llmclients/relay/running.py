@@ -60,6 +60,9 @@ class PromptServer(uvicorn.Server):
             self._woken.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in sockets or ():
+            if isinstance(listener, Listener):
+                await listener.stop()
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):

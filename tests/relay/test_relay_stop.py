@@ -20,6 +20,7 @@ from relaytools import BODY, delta, good, open_post, post, relay_over, send, ups
 from llmclients import AsyncClient
 from llmclients.relay import RelayServer
 from llmclients.relay import server as relay_server
+from llmclients.relay.listener import Listener
 from llmclients.transports.mock import Reply
 
 
@@ -130,6 +131,24 @@ def test_by_several_threads_and_by_the_relays_own() -> None:
     relay.stop()
     with relay_over(lambda request: [relay_of_its.stop(), good(request)][1]) as (relay_of_its, _):  # type: ignore[has-type]
         assert post(relay_of_its.url, "openai").status == 200
+
+
+def test_while_a_connection_is_being_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    accept = Listener.accept
+
+    def accept_and_stop(self: Listener) -> Any:
+        accepted = accept(self)
+        assert relay._server is not None
+        relay._server.should_exit = True
+        relay._server._woken.set()  # the server looks in the loop's next turn, at its beginning
+        return accepted
+
+    monkeypatch.setattr(Listener, "accept", accept_and_stop)
+    relay = RelayServer(upstream_client()).start()
+    parts = urlsplit(relay.url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5) as connection:
+        assert connection.recv(1) == b""
+    relay.stop()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

@@ -27,7 +27,7 @@ from typing import Any
 
 from llmclients.relay.collector import spare_streams
 
-from .load import Tally, load
+from .load import Tally, load, run_lightly
 from .script import CHUNKS, INTERVAL
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +163,7 @@ def soak(seconds: float, width: int = STREAMS, *, quiet: bool = False) -> dict[s
     """Run it."""
     raise_descriptors()
     spare_streams()
-    return asyncio.run(_soak(seconds, width, quiet))
+    return run_lightly(_soak(seconds, width, quiet))
 
 
 async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:

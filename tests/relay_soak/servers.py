@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from llmclients.relay.collector import spare_streams
 
+from .load import run_lightly
 from .script import CHUNKS, HEAD, INTERVAL, LAST, NAME, event, framed, length, pause
 
 
@@ -137,4 +138,4 @@ if __name__ == "__main__":
     if kind == "client":
         asyncio.run(own_client(rest[0], int(rest[1])))
     else:
-        asyncio.run(upstream(*map(float, rest)) if kind == "upstream" else bare_uvicorn())
+        run_lightly(upstream(*map(float, rest))) if kind == "upstream" else asyncio.run(bare_uvicorn())
