@@ -236,4 +236,4 @@ def pytest_collection_finish() -> None:
     """From here on it need not look at it again, nor so often at what the tests make."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, *gc.get_threshold()[1:])
+    gc.set_threshold(50_000, 20, 20)

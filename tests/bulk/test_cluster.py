@@ -17,10 +17,8 @@ from kills import Server, serving
 
 from llmclients import AsyncClient, Client, ConfigurationError, UnsupportedOptionError
 from llmclients.bulk import BulkReport, Limits
-from llmclients.bulk.dask_cluster import DaskCluster
 from llmclients.bulk.journal import Journal
 from llmclients.bulk.shard_rows import read_rows, write_rows
-from llmclients.bulk.shard_worker import why_unfit
 from llmclients.bulk.shards import ShardFolder
 from llmclients.bulk.shared_cooldown import SharedCoolDown
 from llmclients.bulk.stats import Stats
@@ -177,10 +175,12 @@ def test_a_scheduler_that_breaks_off_at_the_start_is_tried_again(cluster: str) -
         there, back = await asyncio.open_connection(host, int(port))
         await asyncio.gather(copy(reader, back), copy(there, writer))
 
+    from llmclients.bulk import dask_cluster
+
     async def main() -> None:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as relay:
             address = f"tcp://127.0.0.1:{relay.sockets[0].getsockname()[1]}"
-            connected = await asyncio.to_thread(DaskCluster, address)
+            connected = await asyncio.to_thread(dask_cluster.DaskCluster, address)
             assert await asyncio.to_thread(lambda: connected.threads) == 2
             await asyncio.to_thread(connected.close)
 
@@ -189,6 +189,8 @@ def test_a_scheduler_that_breaks_off_at_the_start_is_tried_again(cluster: str) -
 
 
 def test_an_address_where_nobody_answers_leaves_no_thread() -> None:
+    from llmclients.bulk.dask_cluster import DaskCluster
+
     before = set(threading.enumerate())
     with pytest.raises(ConfigurationError, match="no Dask scheduler answers") as caught:
         DaskCluster("nowhere")
@@ -252,6 +254,8 @@ def test_what_a_dead_caller_s_workers_have_left_is_taken_by_the_next_run_and_ano
 
 
 def test_a_worker_says_why_it_cannot_ask(tmp_path: Path) -> None:
+    from llmclients.bulk.shard_worker import why_unfit
+
     out = str(tmp_path / "out.jsonl")
     assert "share, by the same path" in (why_unfit(out, "run") or "")
     ShardFolder(out).begin("run", b"0.0.1\n")

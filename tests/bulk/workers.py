@@ -24,7 +24,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import distributed
 from figures import keep
 from kills import bulk_arguments, journaled, serving, write_rows
 from pydantic import BaseModel, field_validator
@@ -51,7 +50,12 @@ class Checked(BaseModel):
         return text
 
 
+# `distributed` is loaded where it is used: half a second, which a process that only collects the tests need not spend.
+
+
 async def _serve_scheduler(port: int, told: Connection) -> None:
+    import distributed
+
     status = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # not 8787, which others may have
     async with distributed.Scheduler(host="127.0.0.1", port=port, **status) as scheduler:
         told.send(scheduler.address)
@@ -59,6 +63,8 @@ async def _serve_scheduler(port: int, told: Connection) -> None:
 
 
 async def _serve_worker(address: str, folder: str) -> None:
+    import distributed
+
     async with distributed.Worker(address, nthreads=1, host="127.0.0.1", local_directory=folder) as worker:
         await worker.finished()
 
@@ -250,6 +256,8 @@ def rates(folder: Path, rows: int) -> dict[str, Any]:
 
 
 def _wait_for(cluster: Cluster, workers: int) -> None:
+    import distributed
+
     with distributed.Client(cluster.address, set_as_default=False) as client:
         client.wait_for_workers(workers, timeout=60)
 

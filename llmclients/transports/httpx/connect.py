@@ -96,6 +96,7 @@ class _Steps:
     def abort(self) -> None:
         if self._wire is not None:
             self._wire.abort()
+            self._wire = None
         else:
             with suppress(OSError):  # the loop may have closed it
                 self._sock.close()

@@ -289,7 +289,7 @@ class Connection(Sender):
                 return
         before_reply = framing is None and self._head_reader is None
         failure = ConnectionLostError(str(cause or ""), before_reply=before_reply)
-        failure.__cause__ = cause.with_traceback(None) if cause is not None else None
+        failure.__cause__ = None if cause is None else cause.with_traceback(None)
         self._fail(failure)
 
     def _fail(self, failure: Exception) -> None:

@@ -35,7 +35,7 @@ class ProxyDialogue(asyncio.Protocol):
         """HTTP's CONNECT. The length that a reply gives to its body says nothing: after a good one comes the tunnel."""
         name = f"{host_in_url(host)}:{port}"
         headers = {"Host": name, **proxy_authorization(proxy)}
-        self._transport.write(request_head("CONNECT", name, headers.items()))
+        self._write(request_head("CONNECT", name, headers.items()))
         reader, head = HeadReader(), None
         while head is None:
             await self._more()
@@ -52,7 +52,7 @@ class ProxyDialogue(asyncio.Protocol):
         try:
             message, size = next(dialogue)
             while True:
-                self._transport.write(message)
+                self._write(message)
                 while len(self._received) < size:
                     await self._more()
                 answer, self._received = self._received[:size], self._received[size:]
@@ -61,6 +61,10 @@ class ProxyDialogue(asyncio.Protocol):
             self._finish()
         except SocksError:
             raise ProxyFailedError from None
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:  # else `_more` says what has ended it
+            self._transport.write(data)
 
     async def _more(self) -> None:
         """Something has come since."""
@@ -93,11 +97,12 @@ class ProxyDialogue(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._over(exc)
         break_cycle(self._transport)
+        self._transport = None
 
     def _over(self, exc: Exception | None) -> None:
         if self._end is None:
             self._end = ConnectionLostError()
-            self._end.__cause__ = exc
+            self._end.__cause__ = None if exc is None else exc.with_traceback(None)  # that has the transport
         self._wake()
 
     def _wake(self) -> None:
