@@ -137,6 +137,19 @@ async def sampled(
     return await task, samples
 
 
+async def same_work(seconds: float) -> list[float]:
+    """How many microseconds the same few lines of Python take, over and over: how evenly the machine works."""
+    took: list[float] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        begun = time.perf_counter()
+        for _ in range(2000):
+            pass
+        took.append((time.perf_counter() - begun) * 1e6)
+        await asyncio.sleep(0.05)
+    return took
+
+
 def rate(samples: list[dict[str, float]]) -> float:
     """Chunks a second. Fewer than are due would make less work, and the CPU that it takes look small."""
     if len(samples) < 2:
@@ -182,7 +195,7 @@ async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
             work = load(relay_port, width, seconds, PATH, LEAVING, label="relayed", tally=through)
             watched = measured(pid, sampled(relay_port, work, seconds, through, quiet), seconds)
             straight = load(port, BESIDE, seconds, label="beside")
-            ((through, samples), relay_cpu), beside = await asyncio.gather(watched, straight)
+            ((through, samples), relay_cpu), beside, took = await asyncio.gather(watched, straight, same_work(seconds))
             await asyncio.sleep(0.5)
             at_rest = metrics(relay_port)
         seen = json.loads(await asyncio.to_thread(get, f"{url}/"))
@@ -199,6 +212,7 @@ async def _soak(seconds: float, width: int, quiet: bool) -> dict[str, Any]:
             name: {"p50": tally.p(50), "p99": tally.p(99)}
             for name, tally in (("direct", direct), ("uvicorn", echoed), ("relay", through), ("beside", beside))
         },
+        "same_work": {f"p{percent}": round(_percentile(took, percent) / min(took), 1) for percent in (50, 90, 99)},
         "added_p99_ms": round(through.p(99) - direct.p(50), 2),
         "cpu": {"client": round(client_cpu, 3), "uvicorn": round(uvicorn_cpu, 3), "relay": round(relay_cpu, 3)},
         "cpu_ratio": round(relay_cpu / (client_cpu + uvicorn_cpu), 2) if client_cpu + uvicorn_cpu else 0.0,
