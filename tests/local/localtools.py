@@ -35,8 +35,13 @@ def weights_file(folder: Path, name: str = "some.gguf", content: bytes = HEADER)
 
 
 def engines(model: Path) -> list[int]:
-    """The processes that serve these weights to this one."""
-    found = (running._process for order, (_, running) in engine._running.items() if order.weights == model)
+    """The processes that serve these weights to this one, as they do by default: a page may have begun others."""
+    usual = (model, None, None)
+    found = (
+        running._process
+        for order, (_, running) in engine._running.items()
+        if (order.weights, order.context_size, order.threads) == usual
+    )
     return [process.pid for process in found if process is not None]
 
 
