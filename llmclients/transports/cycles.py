@@ -12,9 +12,8 @@ def break_cycle(transport: asyncio.BaseTransport) -> None:
 
     asyncio chooses once how a transport reads, and from Python 3.12 on how it writes, and keeps that as a bound method:
     so the transport has itself. No public method undoes this, and the names differ between releases: therefore any
-    method of its own goes. Else each connection would leave eight objects in a reference cycle, and in a service that
-    opens and closes a hundred a second the collector would take some 80 ms for them, twice a minute. The transports of
-    other loops, such as uvloop's, have no such thing.
+    method of its own goes. Else each connection would leave seven objects or more to the collector, which took 80 ms
+    for them twice a minute in a relay of 500 streams. uvloop's transports have no such cycle.
     """
     held = getattr(transport, "__dict__", {})
     for name, value in held.items():

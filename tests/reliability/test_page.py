@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tests.relay_soak.run import SECONDS, STREAMS, complaints
+
 from .page import PAGE, RESULTS, page
 
 
@@ -35,7 +37,8 @@ def test_the_relays_soak_has_a_section_of_its_own(tmp_path: Path) -> None:
         "chunks": 9_000_000,
         "cpu_ratio": 1.2,
         "outcomes": {"whole": 170_000, "left": 18_000},
-        "delay_ms": {name: {"p50": 0.5, "p99": 2.5} for name in ("direct", "uvicorn", "relay")},
+        "delay_ms": {name: {"p50": 0.5, "p99": 2.5} for name in ("direct", "uvicorn", "relay", "beside")},
+        "same_work": {"p50": 1.5, "p90": 1.9, "p99": 2.6},
         "added_p99_ms": 2.0,
         "upstream_ended_ms": {"p50": 1.0, "p99": 5.0, "most": 60.0},
         "thirds": held,
@@ -48,6 +51,7 @@ def test_the_relays_soak_has_a_section_of_its_own(tmp_path: Path) -> None:
         "9,000,000 chunks",
         "18,000 whose",
         "adds 2 ms",
+        "(median), 1.9 (p90)",
         "1.2 times",
         "| tasks | 50 | 51.5 |",
     ):
@@ -61,6 +65,12 @@ def test_the_stored_soak_is_the_whole_one_and_went_well() -> None:
     assert {phase["side"] for phase in phases} == {"sync", "async"}
     assert all(phase["wrong"] == [] and phase["thirds"] is not None for phase in phases)
     assert all(sum(phase["outcomes"].values()) == phase["calls"] for phase in phases)
+
+
+def test_the_stored_soak_of_the_relay_is_the_whole_one_and_went_well() -> None:
+    result = stored("relay")
+    assert (result["streams"], result["seconds"]) == (STREAMS, SECONDS)
+    assert complaints(result) == []
 
 
 def test_the_stored_search_had_every_target_and_found_nothing() -> None:
