@@ -10,8 +10,9 @@ SLOW = ("pydantic", "requests", "httpx", "sqlite3", "llmclients.codecs.base", "l
 
 PROGRAM = f"""
 import sys
+others = {{*sys.modules}}  # what measures coverage may have loaded some
 def loaded():
-    print(*(name for name in {SLOW!r} if name in sys.modules))
+    print(*(name for name in {SLOW!r} if name in sys.modules and name not in others))
 
 import llmclients
 from llmclients.cli.arguments import make_parser
