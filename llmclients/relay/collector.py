@@ -4,7 +4,7 @@
 # milliseconds several times a second, and one of 80 ms every 7 s.
 #
 # Nothing that a request or its connections leave is in a reference cycle (tests/relay/test_relay_collector.py), but
-# below TLS: there asyncio has a transport of its own, about eight objects, which is in one. So the collector has next
+# below TLS: there asyncio has a transport of its own, seven objects, which is in one. So the collector has next
 # to nothing to free, and what counts is how seldom it looks.
 #
 # A collection of the young objects is no cheaper here than a full one: a stream lives for seconds, so by the time of
